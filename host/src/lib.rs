@@ -1,0 +1,7 @@
+//! Jackfield: a multi-tenant host for telephony adapters.
+//!
+//! The folders are in the order in which data flows: `server` (sockets, HTTP, WebSocket) → `tenant` (who is served,
+//! with what settings and limits) → `session` (the protocol) → `adapter` (the plugins).
+
+pub mod adapter;
+pub mod session;

@@ -1,0 +1,373 @@
+//! What the host asks of an adapter on an agent's behalf, and what it answers.
+//!
+//! The host has checked each command before it arrives: its data is well formed, its object exists and is in a state
+//! in which the command makes sense. What only the platform can know is the adapter's to find out.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    failure::{Code, Failure},
+    json::Json,
+    report::{ChannelType, ConversationAt, InteractionAt, Key, Target},
+};
+
+/// One command to the platform. Match what you support and answer the rest with [`Outcome::unsupported`].
+///
+/// Some commands of the protocol never arrive here, because the host makes them out of others: `activateall` and
+/// `deactivateall` come as one [`Activate`](Self::Activate) or [`Deactivate`](Self::Deactivate) a channel, in order of
+/// creation; `interaction.request.accept` and `.reject` on a call come as [`Answer`](Self::Answer) and
+/// [`Reject`](Self::Reject); `conversation.request.release` on a ringing call comes as [`Reject`](Self::Reject). A
+/// command that would change nothing (ready when ready) is answered by the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Command {
+    /// Add a standalone channel. Success: it has been reported.
+    AddChannel {
+        /// Extension, station or address.
+        endpoint: String,
+        /// Its type.
+        kind: ChannelType,
+    },
+    /// Remove a standalone channel, deactivating it first if it is active. Success: it has been reported as gone.
+    RemoveChannel {
+        /// Which.
+        channel: Key,
+    },
+    /// Add a channel group with the channels that the platform has for it, of the types asked for.
+    AddChannelGroup {
+        /// The platform's name of the group.
+        name: String,
+        /// Chat channels too.
+        chat: bool,
+        /// E-mail channels too.
+        email: bool,
+        /// Call-back channels too.
+        callback: bool,
+    },
+    /// Remove a channel group with its channels, deactivating those that are active. All or none: on a failure report
+    /// which channels are inactive now.
+    RemoveChannelGroup {
+        /// Which.
+        group: Key,
+    },
+    /// Log the agent in on a channel. It becomes active, and not ready unless the platform says otherwise.
+    Activate {
+        /// Which.
+        channel: Key,
+        /// The queue to take contacts from.
+        queue: Option<String>,
+        /// All options as they were sent, `queue` among them: a JSON object.
+        options: Json,
+    },
+    /// Log the agent out on a channel; it becomes inactive whatever the options say.
+    Deactivate {
+        /// Which.
+        channel: Key,
+        /// The queues to leave.
+        queues: Vec<String>,
+        /// The platform's code for the reason.
+        reason: Option<i64>,
+    },
+    /// Take contacts.
+    Ready {
+        /// On which channel.
+        channel: Key,
+    },
+    /// Take no contacts.
+    NotReady {
+        /// On which channel.
+        channel: Key,
+        /// The platform's reason code, or `acw` for after-call work. Unknown: [`Code::Rejected`].
+        reason_code: String,
+        /// For the record.
+        reason_desc: Option<String>,
+    },
+    /// Place a call. Success: the party is being called; the interaction has been reported. A platform that must know
+    /// more answers [`Outcome::NeedInfo`].
+    Dial {
+        /// From which channel.
+        channel: Key,
+        /// The number.
+        destination: String,
+        /// The platform's own options, among them the answer to an earlier [`Outcome::NeedInfo`]: a JSON object.
+        extensions: Json,
+    },
+    /// Take an offered chat or e-mail.
+    Accept {
+        /// Which.
+        interaction: InteractionAt,
+    },
+    /// Do not take an offered contact, of whatever type. Report it gone with
+    /// [`Reason::Rejected`](crate::report::Reason::Rejected).
+    Reject {
+        /// Which.
+        interaction: InteractionAt,
+    },
+    /// Set one entry of the call data.
+    SetInteractionData {
+        /// Of which interaction.
+        interaction: InteractionAt,
+        /// The entry.
+        key: String,
+        /// Any JSON value.
+        value: Json,
+    },
+    /// Note how the contact ended.
+    SetDisposition {
+        /// Of which interaction.
+        interaction: InteractionAt,
+        /// The disposition's text. Unknown: [`Code::Rejected`].
+        disposition: String,
+    },
+    /// The agent is done with the contact. Report it gone.
+    Complete {
+        /// Which.
+        interaction: InteractionAt,
+    },
+    /// Hold the call and place a second one in the same interaction. Success: the party is being called.
+    Consult {
+        /// In which interaction.
+        interaction: InteractionAt,
+        /// The number.
+        destination: String,
+    },
+    /// Hold one conversation and retrieve the other.
+    Alternate {
+        /// In which interaction.
+        interaction: InteractionAt,
+        /// The conversation to hold; `None` when both are held.
+        hold: Option<Key>,
+        /// The conversation to retrieve.
+        retrieve: Key,
+    },
+    /// Connect the two other parties and leave. End both conversations with
+    /// [`Reason::Transferred`](crate::report::Reason::Transferred).
+    ConsultTransfer {
+        /// In which interaction.
+        interaction: InteractionAt,
+    },
+    /// Bring the consulted party into the original conversation, which is then a conference.
+    ConsultConference {
+        /// In which interaction.
+        interaction: InteractionAt,
+    },
+    /// Start, stop, pause or resume recording. Not possible: [`Code::Unsupported`].
+    Record {
+        /// Of which interaction.
+        interaction: InteractionAt,
+        /// What to do.
+        action: RecordAction,
+    },
+    /// Answer a ringing call.
+    Answer {
+        /// Which.
+        conversation: ConversationAt,
+    },
+    /// Leave a call: cancel one that is being dialled; end a two-party call for both; leave a conference alone.
+    Release {
+        /// Which.
+        conversation: ConversationAt,
+    },
+    /// Hold.
+    Hold {
+        /// Which.
+        conversation: ConversationAt,
+    },
+    /// Retrieve from hold.
+    Retrieve {
+        /// Which.
+        conversation: ConversationAt,
+    },
+    /// Mute the agent. Report every conversation that it holds for.
+    Mute {
+        /// Which.
+        conversation: ConversationAt,
+    },
+    /// Unmute the agent. Report every conversation that it holds for.
+    Unmute {
+        /// Which.
+        conversation: ConversationAt,
+    },
+    /// Send tones to the other parties.
+    SendDtmf {
+        /// In which conversation.
+        conversation: ConversationAt,
+        /// `0-9`, `*`, `#`, `A-D`; at least one.
+        digits: String,
+    },
+    /// Hand the call to a number without waiting for its answer. Once this is handed to the platform, the agent is
+    /// disconnected, also when it fails (then end with [`Reason::Failed`](crate::report::Reason::Failed)).
+    BlindTransfer {
+        /// Which.
+        conversation: ConversationAt,
+        /// The number.
+        destination: String,
+    },
+    /// Call a number into the conversation. Success: the party has joined.
+    BlindConference {
+        /// Which.
+        conversation: ConversationAt,
+        /// The number.
+        destination: String,
+    },
+    /// A command that the manifest declares; its data has passed the declared schema.
+    Extension {
+        /// Its name, as declared.
+        name: String,
+        /// The object it is sent to.
+        target: Target,
+        /// Its data: a JSON object.
+        data: Json,
+    },
+}
+
+/// What to do with a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordAction {
+    /// Begin.
+    Start,
+    /// End.
+    Stop,
+    /// Interrupt.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+/// The kinds of object of the protocol that a command can be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectKind {
+    /// The session.
+    Session,
+    /// A channel group.
+    ChannelGroup,
+    /// A channel.
+    Channel,
+    /// An interaction.
+    Interaction,
+    /// A conversation.
+    Conversation,
+}
+
+impl ObjectKind {
+    /// The first word of the names of its commands and events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::ChannelGroup => "channelgroup",
+            Self::Channel => "channel",
+            Self::Interaction => "interaction",
+            Self::Conversation => "conversation",
+        }
+    }
+
+    /// The kind whose names begin with this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Session, Self::ChannelGroup, Self::Channel, Self::Interaction, Self::Conversation]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The standard commands of the protocol (section 4) that an adapter may support, by their protocol names.
+/// `session.start`, `session.request.logout`, `prepareSession` and `bindSession` are the host's own.
+pub const STANDARD_COMMANDS: &[&str] = &[
+    "session.request.addchannel",
+    "session.request.removechannel",
+    "session.request.addchannelgroup",
+    "session.request.removechannelgroup",
+    "channelgroup.request.activateall",
+    "channelgroup.request.deactivateall",
+    "channel.request.activate",
+    "channel.request.deactivate",
+    "channel.request.ready",
+    "channel.request.notready",
+    "channel.request.dial",
+    "interaction.request.accept",
+    "interaction.request.reject",
+    "interaction.request.setinteractiondata",
+    "interaction.request.setdisposition",
+    "interaction.request.complete",
+    "interaction.request.consult",
+    "interaction.request.alternate",
+    "interaction.request.consulttransfer",
+    "interaction.request.consultconference",
+    "interaction.request.recording.start",
+    "interaction.request.recording.stop",
+    "interaction.request.recording.pause",
+    "interaction.request.recording.resume",
+    "conversation.request.answer",
+    "conversation.request.release",
+    "conversation.request.hold",
+    "conversation.request.retrieve",
+    "conversation.request.mute",
+    "conversation.request.unmute",
+    "conversation.request.senddtmf",
+    "conversation.request.blindtransfer",
+    "conversation.request.blindconference",
+];
+
+/// What became of a command.
+///
+/// Report the new state *before* you return: once a success is sent, its effect holds for every later command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The platform has carried it out. `None`: the desktop gets its own data back, as the protocol has it for every
+    /// standard command. An extension command answers with data of its own, a JSON object.
+    Success(Option<Json>),
+    /// The platform must know more; the desktop asks the agent and sends the command again with the answer in
+    /// `data.extensions`. A JSON object with an `id` that tells the desktop what to ask.
+    NeedInfo(Json),
+    /// It was not done.
+    Failure(Failure),
+}
+
+impl Outcome {
+    /// Done.
+    #[must_use]
+    pub const fn success() -> Self {
+        Self::Success(None)
+    }
+
+    /// Done, with data of its own.
+    pub fn data(data: impl Into<Json>) -> Self {
+        Self::Success(Some(data.into()))
+    }
+
+    /// Not done.
+    pub fn failure(code: Code, message: impl Into<String>) -> Self {
+        Self::Failure(Failure::new(code, message))
+    }
+
+    /// This adapter does not do that.
+    #[must_use]
+    pub fn unsupported() -> Self {
+        Self::failure(Code::Unsupported, "the adapter does not support this command")
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Result<(), Failure>> for Outcome {
+    fn from(result: Result<(), Failure>) -> Self {
+        result.map_or_else(Self::Failure, |()| Self::success())
+    }
+}

@@ -1,0 +1,120 @@
+//! Why a command failed: the protocol's failure codes and what goes with them (protocol, section 7).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A failure code of the protocol. The set is open: a newer host may know more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Code {
+    /// The message, or its data, is malformed.
+    BadRequest,
+    /// Neither a standard command nor of the form of an extension command.
+    UnknownCommand,
+    /// No such object in this session.
+    NotFound,
+    /// The object is not in a state in which this can be done.
+    InvalidState,
+    /// Not supported by this adapter or this type of channel.
+    Unsupported,
+    /// The agent's credentials are wrong.
+    Unauthorized,
+    /// Known, but not allowed.
+    Forbidden,
+    /// The endpoint or the agent is in use.
+    Conflict,
+    /// Too many commands are waiting for their answer.
+    RateLimited,
+    /// A quota of the tenant is used up.
+    QuotaExceeded,
+    /// The platform refused.
+    Rejected,
+    /// The destination cannot be reached.
+    Unreachable,
+    /// The destination is busy.
+    Busy,
+    /// No answer in time; the outcome is unknown.
+    Timeout,
+    /// The link to the platform is down.
+    LinkDown,
+    /// The adapter crashed or broke the contract.
+    AdapterFailed,
+    /// The host is shutting down.
+    ShuttingDown,
+    /// The host itself is at fault.
+    Internal,
+}
+
+impl Code {
+    /// The code as the protocol writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::UnknownCommand => "unknown_command",
+            Self::NotFound => "not_found",
+            Self::InvalidState => "invalid_state",
+            Self::Unsupported => "unsupported",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Conflict => "conflict",
+            Self::RateLimited => "rate_limited",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::Rejected => "rejected",
+            Self::Unreachable => "unreachable",
+            Self::Busy => "busy",
+            Self::Timeout => "timeout",
+            Self::LinkDown => "link_down",
+            Self::AdapterFailed => "adapter_failed",
+            Self::ShuttingDown => "shutting_down",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failed command, as the agent's desktop is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The protocol's code.
+    pub code: Code,
+    /// One sentence for the agent or whoever reads the desktop's log.
+    pub message: String,
+    /// The platform's own code and words, or a chain of causes, for whoever debugs. Never a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+}
+
+impl Failure {
+    /// A failure without context.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), context: None }
+    }
+
+    /// Adds the platform's own words, or the cause. Never put a secret here: the desktop sees it.
+    #[must_use]
+    pub fn context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        match &self.context {
+            Some(context) => write!(f, " ({context})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

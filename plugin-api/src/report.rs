@@ -1,0 +1,685 @@
+//! What an adapter tells the host: how things are.
+//!
+//! An adapter never says *what happened*. It states how channels, interactions and conversations *are*, under its
+//! platform's own keys, several in one [`Report`]; the host compares with what it knew and raises the protocol's
+//! events, in the protocol's order. Three conditions make that come out right:
+//!
+//! - **Statements are whole.** `None` makes no statement. What is stated is stated whole: a channel's
+//!   [`status`](Channel::status) says everything about it, an interaction's
+//!   [`conversations`](Interaction::conversations) are *all there are*, a conversation's
+//!   [`members`](Conversation::members) are *all there are*. Only an interaction's [`data`](Interaction::data) is a
+//!   patch: `None` under a key removes it.
+//! - **One transition, one report.** A platform tells a transfer in several messages. Keep your own model, and report
+//!   when it is at rest; [`AgentHost::report`](crate::AgentHost::report) takes the whole model.
+//! - **What ends carries its reason**, see [`Reason`]: `Transferred` and `Failed` decide the focus, `Rejected` the
+//!   words. By absence alone a rejected call comes out as abandoned and a transfer as released.
+//!
+//! The same report again says nothing. An *older* one does: fold late and repeated messages of the platform before
+//! you report. Applying a report never fails; what cannot be is left out, counted and logged with the adapter's name.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::Json;
+
+/// The platform's own name of an object: any text, unique among its siblings in one session (channels: in the whole
+/// session, whatever their group).
+pub type Key = String;
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde wants
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// How things are, in one atomic statement.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The report is complete: what it does not name is gone. Only when the model is complete (the platform's replay
+    /// has finished, every link is up), else live calls would be disposed of.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub snapshot: bool,
+    /// Channel groups, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+    /// Channels, in groups and alone, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
+    /// Extension events that the manifest declares; they follow the state changes of this report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<ExtensionEvent>,
+}
+
+impl Report {
+    /// A report of changes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A complete report: what it does not name is gone.
+    #[must_use]
+    pub fn snapshot() -> Self {
+        Self { snapshot: true, ..Self::default() }
+    }
+
+    /// Adds a group.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// Adds a channel.
+    #[must_use]
+    pub fn channel(mut self, channel: Channel) -> Self {
+        self.channels.push(channel);
+        self
+    }
+
+    /// Adds an extension event.
+    #[must_use]
+    pub fn event(mut self, event: ExtensionEvent) -> Self {
+        self.events.push(event);
+        self
+    }
+
+    /// Whether the report states nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.snapshot && self.groups.is_empty() && self.channels.is_empty() && self.events.is_empty()
+    }
+}
+
+/// A channel group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Group {
+    /// The platform's key.
+    pub key: Key,
+    /// Nothing is left of it, nor of its channels.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub gone: bool,
+    /// What the desktop shows. Read when the group is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl Group {
+    /// A group that is there.
+    pub fn new(key: impl Into<Key>, name: impl Into<String>) -> Self {
+        Self { key: key.into(), gone: false, name: Some(name.into()) }
+    }
+
+    /// A group that is gone, and its channels with it.
+    pub fn gone(key: impl Into<Key>) -> Self {
+        Self { key: key.into(), gone: true, name: None }
+    }
+}
+
+/// The type of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ChannelType {
+    /// Calls. Only these interactions have conversations.
+    Telephony,
+    /// Chats.
+    Chat,
+    /// E-mails.
+    Email,
+}
+
+impl ChannelType {
+    /// The name of the protocol.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Telephony => "Telephony",
+            Self::Chat => "Chat",
+            Self::Email => "Email",
+        }
+    }
+}
+
+/// A channel: a phone, a chat or an e-mail endpoint of this agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Channel {
+    /// The platform's key.
+    pub key: Key,
+    /// Its former key, when the platform has just given it another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Key>,
+    /// Nothing is left of it; its interactions end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub gone: bool,
+    /// The key of its group; `None` for a standalone channel. Read when the channel is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Key>,
+    /// Read when the channel is created, which needs it.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ChannelType>,
+    /// The extension, address or station. Read when the channel is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// What the desktop shows. Read when the channel is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its state and all that goes with it, as one statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<ChannelStatus>,
+    /// Statements about some of its interactions (in a snapshot: about all of them).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interactions: Vec<Interaction>,
+}
+
+impl Channel {
+    /// A statement about a channel that the host knows.
+    pub fn new(key: impl Into<Key>) -> Self {
+        Self { key: key.into(), ..Self::default() }
+    }
+
+    /// A channel with all that is needed to create it.
+    pub fn create(
+        key: impl Into<Key>,
+        kind: ChannelType,
+        endpoint: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Self {
+        Self {
+            key: key.into(),
+            kind: Some(kind),
+            endpoint: Some(endpoint.into()),
+            name: Some(name.into()),
+            ..Self::default()
+        }
+    }
+
+    /// A channel that is gone.
+    pub fn gone(key: impl Into<Key>) -> Self {
+        Self { key: key.into(), gone: true, ..Self::default() }
+    }
+
+    /// Puts it into a group.
+    #[must_use]
+    pub fn group(mut self, group: impl Into<Key>) -> Self {
+        self.group = Some(group.into());
+        self
+    }
+
+    /// States its state.
+    #[must_use]
+    pub fn status(mut self, status: ChannelStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Adds a statement about an interaction.
+    #[must_use]
+    pub fn interaction(mut self, interaction: Interaction) -> Self {
+        self.interactions.push(interaction);
+        self
+    }
+}
+
+/// A channel's state with all that goes with it. `occupied` is the host's to derive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ChannelStatus {
+    /// The agent is not logged in on it.
+    Inactive,
+    /// The agent is logged in on it.
+    Active(ChannelInfo),
+    /// Someone else is logged in on it, or the endpoint is gone.
+    Unavailable,
+}
+
+/// What is said of an active channel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// `None` is taken for [`Availability::NotReady`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
+    /// Why the agent is not ready: the platform's code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+    /// Why the agent is not ready, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_desc: Option<String>,
+    /// The queue or queues that the channel takes contacts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// What the platform will make of the availability after the current call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+}
+
+impl ChannelInfo {
+    /// Ready for contacts.
+    #[must_use]
+    pub fn ready() -> Self {
+        Self { availability: Some(Availability::Ready), ..Self::default() }
+    }
+
+    /// Not ready, with the platform's reason code if it has one.
+    #[must_use]
+    pub fn not_ready(reason_code: Option<String>, reason_desc: Option<String>) -> Self {
+        Self { availability: Some(Availability::NotReady), reason_code, reason_desc, ..Self::default() }
+    }
+
+    /// In after-call work.
+    #[must_use]
+    pub fn acw() -> Self {
+        Self { availability: Some(Availability::Acw), ..Self::default() }
+    }
+
+    /// Names the queue.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Adds what will hold after the current call.
+    #[must_use]
+    pub fn pending(mut self, pending: Pending) -> Self {
+        self.pending = Some(pending);
+        self
+    }
+}
+
+/// Whether the agent takes contacts on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Availability {
+    /// Takes contacts.
+    Ready,
+    /// Takes none.
+    NotReady,
+    /// After-call work.
+    Acw,
+}
+
+/// An availability that the platform will put into force after the current call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Pending {
+    /// What it will be.
+    pub availability: Availability,
+    /// The platform's reason code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+    /// The reason in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_desc: Option<String>,
+}
+
+impl Pending {
+    /// What will be.
+    #[must_use]
+    pub fn new(availability: Availability, reason_code: Option<String>, reason_desc: Option<String>) -> Self {
+        Self { availability, reason_code, reason_desc }
+    }
+}
+
+/// An interaction: one customer contact on a channel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Interaction {
+    /// The platform's key.
+    pub key: Key,
+    /// Its former key, when the platform has just given it another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Key>,
+    /// Over, and nothing is left for the agent to do.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub gone: bool,
+    /// Read when the interaction is created, which needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// Its state. Of a telephony interaction only [`InteractionState::Ended`] and
+    /// [`InteractionState::Completed`] need saying; the others follow from its conversations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<InteractionState>,
+    /// Why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Why it failed, with [`Reason::Failed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Whether it is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
+    /// The address that the desktop should open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Call data to set; `None` under a key removes it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, Option<Json>>,
+    /// All conversations that there are; telephony only. `Some(vec![])`: none is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversations: Option<Vec<Conversation>>,
+}
+
+impl Interaction {
+    /// A statement about an interaction that the host knows.
+    pub fn new(key: impl Into<Key>) -> Self {
+        Self { key: key.into(), ..Self::default() }
+    }
+
+    /// An interaction with what is needed to create it.
+    pub fn create(key: impl Into<Key>, direction: Direction) -> Self {
+        Self { key: key.into(), direction: Some(direction), ..Self::default() }
+    }
+
+    /// Over, and nothing is left for the agent to do.
+    pub fn gone(key: impl Into<Key>) -> Self {
+        Self { key: key.into(), gone: true, ..Self::default() }
+    }
+
+    /// States its state.
+    #[must_use]
+    pub fn state(mut self, state: InteractionState) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// States why it ended.
+    #[must_use]
+    pub fn reason(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// States why it failed.
+    #[must_use]
+    pub fn cause(mut self, cause: Cause) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// States whether it is recorded.
+    #[must_use]
+    pub fn recording(mut self, recording: Recording) -> Self {
+        self.recording = Some(recording);
+        self
+    }
+
+    /// Sets one entry of the call data.
+    #[must_use]
+    pub fn data(mut self, key: impl Into<String>, value: impl Into<Json>) -> Self {
+        self.data.insert(key.into(), Some(value.into()));
+        self
+    }
+
+    /// States one of its conversations; those that are not stated then are over.
+    #[must_use]
+    pub fn conversation(mut self, conversation: Conversation) -> Self {
+        self.conversations.get_or_insert_default().push(conversation);
+        self
+    }
+
+    /// States that no conversation is left.
+    #[must_use]
+    pub fn no_conversations(mut self) -> Self {
+        self.conversations = Some(Vec::new());
+        self
+    }
+}
+
+/// Who began an interaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The customer.
+    Inbound,
+    /// The agent.
+    Outbound,
+    /// A colleague.
+    Internal,
+}
+
+/// The state of an interaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum InteractionState {
+    /// Offered to the agent.
+    Alerting,
+    /// The agent calls out.
+    Dialing,
+    /// Going on.
+    Started,
+    /// Over, with work left for the agent.
+    Ended,
+    /// Over, with nothing left: the same as `gone`.
+    Completed,
+}
+
+/// Why an interaction or a conversation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// Someone hung up, or the agent was done.
+    Released,
+    /// The agent did not want it.
+    Rejected,
+    /// It lives on with someone else.
+    Transferred,
+    /// The customer gave up, or it was offered elsewhere.
+    Abandoned,
+    /// It could not be set up; see [`Cause`].
+    Failed,
+}
+
+/// Why an interaction failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// The called party is busy.
+    Busy,
+    /// The called party did not answer.
+    NoAnswer,
+    /// There is no such party, or no way to it.
+    Unreachable,
+    /// The agent gave up.
+    Cancelled,
+}
+
+/// Whether an interaction is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Recording {
+    /// Not recorded.
+    Off,
+    /// Being recorded.
+    On,
+    /// Recording is interrupted.
+    Paused,
+}
+
+/// A conversation: one call leg of a telephony interaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Conversation {
+    /// The platform's key.
+    pub key: Key,
+    /// Its former key, when the platform has just given it another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Key>,
+    /// Read when the conversation is created, which needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Its state; needed when it is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ConversationState>,
+    /// Why it ended, with [`ConversationState::Ended`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Why it failed, with [`Reason::Failed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Whether the agent is muted in it. A muted agent leg mutes every conversation on it: state it in each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted: Option<bool>,
+    /// All parties that there are, without the session's own agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<Member>>,
+}
+
+impl Conversation {
+    /// A conversation in a state.
+    pub fn new(key: impl Into<Key>, role: Role, state: ConversationState) -> Self {
+        Self { key: key.into(), role: Some(role), state: Some(state), ..Self::default() }
+    }
+
+    /// A conversation that is over, and why.
+    pub fn ended(key: impl Into<Key>, reason: Reason) -> Self {
+        Self { key: key.into(), state: Some(ConversationState::Ended), reason: Some(reason), ..Self::default() }
+    }
+
+    /// States whether the agent is muted.
+    #[must_use]
+    pub fn muted(mut self, muted: bool) -> Self {
+        self.muted = Some(muted);
+        self
+    }
+
+    /// States one of its members; those that are not stated then have left.
+    #[must_use]
+    pub fn member(mut self, member: Member) -> Self {
+        self.members.get_or_insert_default().push(member);
+        self
+    }
+
+    /// States its former key.
+    #[must_use]
+    pub fn was(mut self, was: impl Into<Key>) -> Self {
+        self.was = Some(was.into());
+        self
+    }
+}
+
+/// What a conversation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The customer's call.
+    Primary,
+    /// The call for advice beside it.
+    Consult,
+}
+
+/// The state of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ConversationState {
+    /// Rings at the agent.
+    Alerting,
+    /// Rings at the other party.
+    Dialing,
+    /// The parties hear each other.
+    Talking,
+    /// The other party waits.
+    Held,
+    /// Over.
+    Ended,
+}
+
+/// A party of a conversation. The session's own agent is not one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Member {
+    /// The platform's key.
+    pub key: Key,
+    /// The number or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who it is.
+    pub role: MemberRole,
+}
+
+impl Member {
+    /// A party with a number or address.
+    pub fn new(key: impl Into<Key>, address: impl Into<String>, role: MemberRole) -> Self {
+        Self { key: key.into(), address: Some(address.into()), name: None, role }
+    }
+
+    /// Adds the name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+/// Who a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberRole {
+    /// The customer.
+    Customer,
+    /// Another agent.
+    Agent,
+    /// Someone else.
+    External,
+}
+
+/// An event of the adapter's own, which its manifest declares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ExtensionEvent {
+    /// The object that it is about.
+    pub on: Target,
+    /// Its name, as declared.
+    pub name: String,
+    /// Its data: a JSON object.
+    pub data: Json,
+}
+
+impl ExtensionEvent {
+    /// An event about an object.
+    pub fn new(on: Target, name: impl Into<String>, data: impl Into<Json>) -> Self {
+        Self { on, name: name.into(), data: data.into() }
+    }
+}
+
+/// An object of a session, by the platform's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// The session itself.
+    Session,
+    /// A channel group.
+    Group(Key),
+    /// A channel, in a group or alone.
+    Channel(Key),
+    /// An interaction.
+    Interaction(InteractionAt),
+    /// A conversation.
+    Conversation(ConversationAt),
+}
+
+/// Where an interaction is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InteractionAt {
+    /// The channel's key.
+    pub channel: Key,
+    /// The interaction's key.
+    pub interaction: Key,
+}
+
+/// Where a conversation is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ConversationAt {
+    /// The channel's key.
+    pub channel: Key,
+    /// The interaction's key.
+    pub interaction: Key,
+    /// The conversation's key.
+    pub conversation: Key,
+}

@@ -1,0 +1,1 @@
+//! A telephone switch in memory.
