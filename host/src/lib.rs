@@ -4,4 +4,5 @@
 //! with what settings and limits) → `session` (the protocol) → `adapter` (the plugins).
 
 pub mod adapter;
+pub mod metrics;
 pub mod session;

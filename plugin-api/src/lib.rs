@@ -15,3 +15,6 @@ pub use host::{AgentHost, Link, PlatformHost};
 pub use json::Json;
 pub use manifest::Manifest;
 pub use report::Report;
+
+/// The version of this contract that a library or a host was built with.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
