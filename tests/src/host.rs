@@ -1,0 +1,338 @@
+//! A running `jackfield serve` with a configuration of the test's own, on free ports, ended when the test ends.
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    fs::{self, File},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{agent::Agent, artifacts, http, patience, puppet::Puppet, until};
+
+/// One tenant's file, to be.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    name: String,
+    adapter: String,
+    auth: String,
+    limits: String,
+    settings: String,
+}
+
+impl Tenant {
+    /// A tenant with an adapter: a bare name, or the path of a library.
+    pub fn new(name: &str, adapter: &str) -> Self {
+        Self {
+            name: name.into(),
+            adapter: adapter.into(),
+            auth: "kind = \"none\"\n".into(),
+            limits: String::new(),
+            settings: String::new(),
+        }
+    }
+
+    /// A tenant of the puppet.
+    pub fn puppet(name: &str, puppet: &Puppet) -> Self {
+        Self::new(name, "test_puppet").settings(&format!("port = {}", puppet.port()))
+    }
+
+    /// A tenant of the simulator, with its default settings.
+    pub fn simulator(name: &str) -> Self {
+        Self::new(name, "simulator")
+    }
+
+    /// Lines for `[limits]`.
+    #[must_use]
+    pub fn limits(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.limits, "{lines}");
+        self
+    }
+
+    /// Lines for `[settings]`.
+    #[must_use]
+    pub fn settings(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.settings, "{lines}");
+        self
+    }
+
+    /// Only with one of these tokens: `(name, token)`.
+    #[must_use]
+    pub fn tokens(mut self, tokens: &[(&str, &str)]) -> Self {
+        self.auth = "kind = \"token\"\n".into();
+        for (name, token) in tokens {
+            let hash: String = Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let _ = write!(self.auth, "[[auth.tokens]]\nname = \"{name}\"\nhash = \"sha256:{hash}\"\n");
+        }
+        self
+    }
+
+    fn text(&self) -> String {
+        let Self { adapter, auth, limits, settings, .. } = self;
+        format!(
+            "adapter = \"{adapter}\"\nisolation = \"none\"\n\n[auth]\n{auth}\n[limits]\n{limits}\n[settings]\n{settings}"
+        )
+    }
+}
+
+/// A host to be started.
+#[derive(Debug, Default)]
+pub struct Setup {
+    tenants: Vec<Tenant>,
+    files: Vec<(String, String)>,
+    main: String,
+}
+
+impl Setup {
+    /// A host without tenants.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tenant.
+    #[must_use]
+    pub fn tenant(mut self, tenant: Tenant) -> Self {
+        self.tenants.push(tenant);
+        self
+    }
+
+    /// Adds a file to the folder of the configuration: `tenants/x.toml`.
+    #[must_use]
+    pub fn file(mut self, path: &str, text: &str) -> Self {
+        self.files.push((path.into(), text.into()));
+        self
+    }
+
+    /// Adds lines to `jackfield.toml`; tables other than `listener` and `operations`.
+    #[must_use]
+    pub fn main(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.main, "{lines}");
+        self
+    }
+
+    /// Starts the host and waits until it is ready, its tenants' links up or not.
+    pub async fn start(self) -> Host {
+        let folder = Arc::new(TempFolder::new());
+        fs::create_dir_all(folder.0.join("tenants")).expect("a folder can be made");
+        for tenant in &self.tenants {
+            fs::write(folder.0.join(format!("tenants/{}.toml", tenant.name)), tenant.text())
+                .expect("a file is written");
+        }
+        for (path, text) in &self.files {
+            fs::write(folder.0.join(path), text).expect("a file is written");
+        }
+        let pings: HashMap<_, _> =
+            self.tenants.iter().map(|tenant| (tenant.name.clone(), ping_of(&tenant.adapter))).collect();
+        // A free port can be taken by someone else between here and there: then the host ends at once.
+        for _ in 0..5 {
+            let (port, operations) = two_free_ports();
+            let main = format!(
+                "{}\n[listener]\naddress = \"127.0.0.1:{port}\"\n[operations]\naddress = \"127.0.0.1:{operations}\"\n\
+                 [plugins]\nstore = \"store\"\n",
+                self.main
+            );
+            fs::write(folder.0.join("jackfield.toml"), main).expect("a file is written");
+            let log = File::create(folder.0.join("log")).expect("a file is written");
+            let process = Command::new(artifacts::jackfield())
+                .arg("serve")
+                .arg("--config")
+                .arg(folder.0.join("jackfield.toml"))
+                .env("RUST_BACKTRACE", "1")
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().expect("a second handle"))
+                .stderr(log)
+                .spawn()
+                .expect("jackfield starts");
+            let mut host = Host {
+                process,
+                folder: folder.clone(),
+                address: format!("127.0.0.1:{port}"),
+                operations: format!("127.0.0.1:{operations}"),
+                pings: pings.clone(),
+            };
+            if host.is_ready().await {
+                return host;
+            }
+            assert!(host.log().contains("in use"), "jackfield ended:\n{}", host.log());
+        }
+        panic!("five times a free port was not free any more")
+    }
+}
+
+/// A running host.
+pub struct Host {
+    process: Child,
+    folder: Arc<TempFolder>,
+    /// Where desktops connect.
+    pub address: String,
+    /// Where operators ask.
+    pub operations: String,
+    pings: HashMap<String, (&'static str, Value)>,
+}
+
+impl Host {
+    /// A host with one tenant `demo` of the simulator.
+    pub async fn simulator() -> Self {
+        Setup::new().tenant(Tenant::simulator("demo")).start().await
+    }
+
+    /// A host with one tenant `demo` of the puppet.
+    pub async fn puppet() -> (Self, Puppet) {
+        let puppet = Puppet::start().await;
+        let host = Setup::new().tenant(Tenant::puppet("demo", &puppet)).start().await;
+        (host, puppet)
+    }
+
+    /// An agent's connection to the tenant `demo`.
+    pub async fn connect(&self) -> Agent {
+        Agent::connect(self, "demo").await
+    }
+
+    /// An agent who is logged in to the tenant `demo`.
+    pub async fn log_in(&self, agent: &str) -> Agent {
+        let mut connected = self.connect().await;
+        connected.log_in(agent).await;
+        connected
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.0.join("log")).unwrap_or_default()
+    }
+
+    /// The folder of its configuration.
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// Waits for a line in its log.
+    pub async fn logs(&self, text: &str) {
+        until(&format!("the log says {text}"), || async { self.log().contains(text).then_some(()) }).await;
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().expect("its state can be asked").is_none()
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let pid = self.pid().to_string();
+        let done = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(done.success());
+    }
+
+    /// Waits for its end.
+    pub async fn ends(&mut self) -> ExitStatus {
+        let process = &mut self.process;
+        let wait = async {
+            loop {
+                if let Some(status) = process.try_wait().expect("its state can be asked") {
+                    return status;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await; // between two questions only
+            }
+        };
+        patience("jackfield ends", wait).await
+    }
+
+    /// The body of a page of the operations listener.
+    pub async fn operations(&self, path: &str) -> String {
+        let (status, body) = http::get(&self.operations, path).await.expect("the operations listener answers");
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// The value of a metric's series; 0 when there is none. `series` as Prometheus writes it.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.operations("/metrics").await;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    pub(crate) fn ping(&self, tenant: &str) -> (&'static str, Value) {
+        self.pings.get(tenant).cloned().unwrap_or(("", json!({})))
+    }
+
+    async fn is_ready(&mut self) -> bool {
+        let operations = self.operations.clone();
+        let process = &mut self.process;
+        let wait = async {
+            loop {
+                if process.try_wait().expect("its state can be asked").is_some() {
+                    return false;
+                }
+                if matches!(http::get(&operations, "/readyz").await, Ok((200, _))) {
+                    return true;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await; // between two questions only
+            }
+        };
+        patience("jackfield is ready", wait).await
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+            eprintln!("---- the host's log ends:\n{tail}\n----");
+        }
+    }
+}
+
+/// A command of the adapter that changes nothing and comes back after all that it has said.
+fn ping_of(adapter: &str) -> (&'static str, Value) {
+    if adapter.contains("puppet") {
+        ("session.request.puppet.ping", json!({}))
+    } else {
+        ("session.request.simulator.link", json!({"up": true}))
+    }
+}
+
+fn two_free_ports() -> (u16, u16) {
+    let free = || TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let (one, two) = (free(), free());
+    let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
+    (port(&one), port(&two))
+}
+
+/// A folder that is removed with its value.
+#[derive(Debug)]
+pub struct TempFolder(pub PathBuf);
+
+impl TempFolder {
+    /// A new, empty folder.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("jackfield-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a folder can be made");
+        Self(path)
+    }
+}
+
+impl Drop for TempFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
