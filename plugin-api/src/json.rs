@@ -84,6 +84,7 @@ impl From<String> for Json {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::Json;
 
     #[test]

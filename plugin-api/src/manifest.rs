@@ -39,6 +39,25 @@ pub struct Manifest {
     pub metrics: Vec<MetricKind>,
 }
 
+impl Manifest {
+    /// Whether an observation fits what is declared.
+    ///
+    /// # Errors
+    /// One sentence that says what does not fit.
+    pub fn check_metric(&self, name: &str, labels: usize, value: f64) -> Result<&MetricKind, String> {
+        let Some(kind) = self.metrics.iter().find(|kind| kind.name == name) else {
+            return Err(format!("the metric {name:?} is not declared"));
+        };
+        if kind.labels.len() != labels {
+            return Err(format!("the metric {name:?} was given {labels} labels of {}", kind.labels.len()));
+        }
+        if !value.is_finite() || kind.kind == MetricType::Counter && value < 0.0 {
+            return Err(format!("the metric {name:?} was given {value}"));
+        }
+        Ok(kind)
+    }
+}
+
 /// A command of the adapter's own: `<object>.request.<platform>.<verb…>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
