@@ -4,8 +4,34 @@
 //! translation of calls into what crosses the boundary. Must never: block its caller, or let what the plugin does reach
 //! anything but the sinks that were given for it. Data goes out by the methods of [`Platform`] and [`Agent`], and comes
 //! back through [`PlatformSink`] and [`AgentSink`], in the order in which the plugin sent it.
+//!
+//! ```text
+//! manifest.rs   a plugin file's link section, read without loading the file
+//! store.rs      the directory that plugin files are copied to before they are loaded
+//! load.rs       opening a copy and agreeing on the version of the contract
+//! library.rs    one plugin file, ready for tenants: Libraries, Library
+//! platform.rs   one tenant's platform
+//! agent.rs      one session's agent
+//! peer.rs       one running plugin, wherever it runs: what is sent to it and awaited from it
+//! routes.rs     what comes from it, checked and handed to whom it is for
+//! ```
+
+mod agent;
+mod library;
+mod load;
+mod manifest;
+mod peer;
+mod platform;
+mod routes;
+mod store;
 
 use jackfield_plugin_api::{Link, Outcome, Report};
+
+pub use self::{
+    agent::Agent,
+    library::{Libraries, Library, LoadError},
+    platform::Platform,
+};
 
 /// Names one request to an agent; the caller chooses it, the answer carries it.
 pub type RequestId = u64;
@@ -38,6 +64,15 @@ pub enum FromAgent {
 pub enum FromPlatform {
     /// The tenant's link.
     Link(Link),
+    /// One of the adapter's own metrics; the manifest declares it, and the labels are as many as there.
+    Metric {
+        /// Its name.
+        name: String,
+        /// Values of its labels, in the declared order.
+        labels: Vec<String>,
+        /// What is added, set or observed.
+        value: f64,
+    },
     /// The other side is gone.
     Lost {
         /// One sentence for the log.
@@ -67,22 +102,3 @@ pub trait PlatformSink: Send + Sync + 'static {
     /// Takes one message.
     fn deliver(&self, message: FromPlatform);
 }
-
-// To be built here (signatures fixed; internals free). `Library` is one loaded plugin file:
-//   impl Library {
-//       pub fn manifest(&self) -> &Manifest;
-//       pub async fn connect(&self, tenant: Tenant, sink: Arc<dyn PlatformSink>, deadline: Duration) -> Result<Platform, Failure>;
-//   }
-//   #[derive(Clone)] pub struct Platform;
-//   impl Platform {
-//       pub fn manifest(&self) -> &Arc<Manifest>;
-//       pub async fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> Result<Agent, Failure>;
-//       pub async fn disconnect(&self, deadline: Duration);
-//   }
-//   pub struct Agent;      // dropping it drops the plugin's agent
-//   impl Agent {           // never block; Err: not handed over (queue full: rate_limited, gone: adapter_failed)
-//       pub fn start(&self, request: RequestId, options: &StartOptions) -> Result<(), Failure>;
-//       pub fn command(&self, request: RequestId, command: &Command, deadline: Duration) -> Result<(), Failure>;
-//       pub fn snapshot(&self, request: RequestId) -> Result<(), Failure>;
-//       pub fn log_out(&self, request: RequestId, ending: Ending) -> Result<(), Failure>;
-//   }

@@ -1,0 +1,89 @@
+//! One session's agent on the other side.
+//!
+//! Owns: handing its requests over, and its end: dropping the handle drops the plugin's agent, and nothing is heard of
+//! it any more. Must never: block, or wait for an answer; answers come to the [`AgentSink`](super::AgentSink).
+
+use std::{sync::Arc, time::Duration};
+
+use jackfield_plugin_api::{
+    Command, Ending, Failure, StartOptions,
+    wire::{self, Kind},
+};
+use serde::Serialize;
+
+use super::{Platform, RequestId, peer::Peer, routes::AgentRoute};
+
+/// A session's agent. Dropping it drops the plugin's agent.
+pub struct Agent {
+    /// Keeps the tenant connected as long as it has agents.
+    _platform: Platform,
+    peer: Arc<Peer>,
+    id: u64,
+    route: Arc<AgentRoute>,
+}
+
+impl Agent {
+    pub(super) fn new(platform: Platform, peer: Arc<Peer>, id: u64, route: Arc<AgentRoute>) -> Self {
+        Self { _platform: platform, peer, id, route }
+    }
+
+    /// Begins the session.
+    ///
+    /// # Errors
+    /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
+    pub fn start(&self, request: RequestId, options: &StartOptions) -> Result<(), Failure> {
+        let message = wire::Start { request, options: options.clone() };
+        self.ask(Kind::START, request, &message, None)
+    }
+
+    /// Hands a command over. An answer that comes after the deadline is not delivered any more.
+    ///
+    /// # Errors
+    /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
+    pub fn command(&self, request: RequestId, command: &Command, deadline: Duration) -> Result<(), Failure> {
+        self.ask(Kind::COMMAND, request, &wire::ExecuteRef { request, command }, Some(deadline))
+    }
+
+    /// Asks for a snapshot.
+    ///
+    /// # Errors
+    /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
+    pub fn snapshot(&self, request: RequestId) -> Result<(), Failure> {
+        self.ask(Kind::SNAPSHOT, request, &wire::Request { request }, None)
+    }
+
+    /// Ends the session.
+    ///
+    /// # Errors
+    /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
+    pub fn log_out(&self, request: RequestId, ending: Ending) -> Result<(), Failure> {
+        self.ask(Kind::LOG_OUT, request, &wire::LogOut { request, ending }, None)
+    }
+
+    fn ask<T: Serialize>(
+        &self,
+        kind: Kind,
+        request: RequestId,
+        message: &T,
+        deadline: Option<Duration>,
+    ) -> Result<(), Failure> {
+        self.peer.routes.ask(&self.route, request, deadline)?;
+        self.peer.send(kind, self.id, message).inspect_err(|_| {
+            // It may have been answered already all the same; then there is nothing to take back.
+            let _ = self.peer.routes.unask(&self.route, request);
+        })
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.peer.routes.remove(self.id);
+        self.peer.tell(Kind::DROP_AGENT, self.id);
+    }
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Agent({})", self.route.session())
+    }
+}

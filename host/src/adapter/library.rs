@@ -1,0 +1,206 @@
+//! Plugin files, ready for tenants.
+//!
+//! Owns: the way from a file's path to a running plugin: read, judged, copied, opened, made. Must never: load one
+//! content twice; what two tenants configure under two paths is one library if the bytes are the same.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jackfield_plugin_api::{
+    Adapter, Failure, Manifest, Tenant, abi,
+    export::Section,
+    runtime::Plugin,
+    wire::{Hello, Kind, Level, Outlet},
+};
+use tokio::sync::OnceCell;
+
+use super::{Platform, PlatformSink, load, manifest, peer::Peer, routes::Routes, store};
+use crate::metrics::Metrics;
+
+/// How long an adapter may take to be made.
+const LOAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The plugin files of this host. Cheap to clone.
+#[derive(Clone)]
+pub struct Libraries {
+    inner: Arc<Shelf>,
+}
+
+struct Shelf {
+    store: PathBuf,
+    metrics: Metrics,
+    log: Level,
+    /// By the digest of their content.
+    loaded: Mutex<HashMap<String, Arc<OnceCell<Library>>>>,
+}
+
+impl Libraries {
+    /// Libraries whose copies are kept in a directory, which is made when it is needed.
+    #[must_use]
+    pub fn new(store: impl Into<PathBuf>, metrics: &Metrics) -> Self {
+        let shelf =
+            Shelf { store: store.into(), metrics: metrics.clone(), log: wanted_level(), loaded: Mutex::default() };
+        Self { inner: Arc::new(shelf) }
+    }
+
+    /// Loads a plugin's file into this process, or finds it loaded.
+    ///
+    /// # Errors
+    /// It is no plugin, was built for another version of the contract, or its adapter cannot work here.
+    pub async fn load(&self, path: &Path) -> Result<Library, LoadError> {
+        let wrong = |reason: String| LoadError { path: path.to_owned(), reason };
+        let file = {
+            let path = path.to_owned();
+            blocking(move || store::read(&path)).await.map_err(wrong)?
+        };
+        let digest = store::digest(&file);
+        let cell = {
+            let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(loaded.entry(digest.clone()).or_default())
+        };
+        cell.get_or_try_init(|| self.open(digest, file)).await.cloned().map_err(wrong)
+    }
+
+    async fn open(&self, digest: String, file: Vec<u8>) -> Result<Library, String> {
+        let (section, text) = manifest::read(&file)?;
+        if section.panic != "unwind" {
+            return Err(format!("built with panic={}: a panic in it would end the host", section.panic));
+        }
+        let Section { api, manifest, .. } = section;
+        let (store, said) = (self.inner.store.clone(), api.clone());
+        let checked = blocking(move || {
+            let copy = store::keep(&store, &digest, &file)?;
+            load::open(&copy, &said)
+        })
+        .await?;
+        if checked.manifest() != text {
+            return Err("its manifest section is not the manifest that it has when it is loaded".to_owned());
+        }
+        let hello = serde_json::to_string(&Hello { log: self.inner.log }).map_err(|error| error.to_string())?;
+        let library = Library::make(manifest, api, &self.inner.metrics, |host| {
+            let instance = checked.create(host, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
+            Ok(Box::new(instance))
+        });
+        library.await
+    }
+}
+
+/// The level that the host's own log lets through.
+fn wanted_level() -> Level {
+    use tracing::level_filters::LevelFilter;
+    match LevelFilter::current() {
+        LevelFilter::TRACE => Level::Trace,
+        LevelFilter::DEBUG => Level::Debug,
+        LevelFilter::WARN => Level::Warn,
+        LevelFilter::ERROR | LevelFilter::OFF => Level::Error,
+        _ => Level::Info,
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Why a plugin's file cannot be used, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// One plugin, running. Cheap to clone; it ends with the last of its handles, platforms and agents.
+#[derive(Clone)]
+pub struct Library {
+    peer: Arc<Peer>,
+    api: Arc<str>,
+}
+
+impl Library {
+    /// An adapter that is compiled into this program, as if it had been loaded from a file with this manifest.
+    ///
+    /// # Errors
+    /// The manifest is wrong, or the adapter cannot work.
+    pub async fn of<A: Adapter>(manifest: &str, threads: usize, metrics: &Metrics) -> Result<Self, String> {
+        let manifest: Manifest = serde_json::from_str(manifest).map_err(|error| format!("the manifest: {error}"))?;
+        if let Some(wrong) = manifest.check().first() {
+            return Err(format!("the manifest: {wrong}"));
+        }
+        let inside = manifest.clone();
+        Self::make(manifest, abi::API_VERSION.to_owned(), metrics, |host| {
+            let plugin = Plugin::<A>::start(inside, threads, host).map_err(|error| error.to_string())?;
+            Ok(Box::new(plugin))
+        })
+        .await
+    }
+
+    async fn make(
+        manifest: Manifest,
+        api: String,
+        metrics: &Metrics,
+        start: impl FnOnce(Arc<dyn Outlet>) -> Result<Box<dyn Outlet>, String>,
+    ) -> Result<Self, String> {
+        let metrics = metrics.adapter(&manifest.id);
+        let routes = Arc::new(Routes::new(Arc::new(manifest), metrics));
+        let peer = Arc::new(Peer::new(Arc::clone(&routes)));
+        let loaded = routes.await_done(Kind::LOAD, 0).map_err(|failure| failure.to_string())?;
+        peer.set_backend(start(Arc::clone(&routes) as Arc<dyn Outlet>)?);
+        if let Err(failure) = loaded.within(LOAD_DEADLINE).await {
+            routes.failed("load", &failure.to_string());
+            return Err(failure.to_string());
+        }
+        tokio::spawn(Peer::watch(Arc::downgrade(&peer)));
+        Ok(Self { peer, api: api.into() })
+    }
+
+    /// What the adapter says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        self.peer.manifest()
+    }
+
+    /// The version of the plugin API that it was built with.
+    #[must_use]
+    pub fn api_version(&self) -> &str {
+        &self.api
+    }
+
+    /// Whether its threads still answer.
+    #[must_use]
+    pub fn is_responsive(&self) -> bool {
+        self.peer.routes.is_responsive()
+    }
+
+    /// Connects a tenant. What concerns it as a whole goes to the sink.
+    ///
+    /// # Errors
+    /// What the adapter says, `timeout` after the deadline, `adapter_failed`.
+    pub async fn connect(
+        &self,
+        tenant: Tenant,
+        sink: Arc<dyn PlatformSink>,
+        deadline: Duration,
+    ) -> Result<Platform, Failure> {
+        Platform::connect(Arc::clone(&self.peer), tenant, sink, deadline).await
+    }
+}
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Library({} {})", self.manifest().id, self.manifest().version)
+    }
+}

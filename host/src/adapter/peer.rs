@@ -1,0 +1,99 @@
+//! One running plugin, wherever it runs.
+//!
+//! Owns: what is sent to it, under which id, and what is awaited from it. Must never: block, or know whether the plugin
+//! is in this process or in a worker; that is behind the [`Outlet`] it was made with. Calls come from
+//! [`Platform`](super::Platform) and [`Agent`](super::Agent); what comes back comes by [`Routes`].
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use jackfield_plugin_api::{
+    Code, Failure, Manifest,
+    wire::{self, Kind, Outlet, Status},
+};
+use serde::Serialize;
+
+use super::routes::Routes;
+
+/// How long a plugin may take to say that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+pub(super) struct Peer {
+    pub(super) routes: Arc<Routes>,
+    backend: OnceLock<Box<dyn Outlet>>,
+    next_id: AtomicU64,
+}
+
+impl Peer {
+    pub(super) fn new(routes: Arc<Routes>) -> Self {
+        Self { routes, backend: OnceLock::new(), next_id: AtomicU64::new(1) }
+    }
+
+    /// Gives the peer the way to its plugin; once.
+    pub(super) fn set_backend(&self, backend: Box<dyn Outlet>) {
+        // A second one would be a mistake of ours; the first stays.
+        let _ = self.backend.set(backend);
+    }
+
+    pub(super) fn manifest(&self) -> &Arc<Manifest> {
+        &self.routes.manifest
+    }
+
+    /// An id that was never used.
+    pub(super) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Relaxed)
+    }
+
+    /// Hands a message over.
+    pub(super) fn send<T: Serialize + ?Sized>(&self, kind: Kind, id: u64, message: &T) -> Result<(), Failure> {
+        let status = wire::write(message, |payload| self.submit(kind, id, payload));
+        match status {
+            Ok(Status::ACCEPTED) => Ok(()),
+            Ok(Status::FULL) => Err(Failure::new(Code::RateLimited, "the adapter has too much to do")),
+            Ok(Status::CLOSED) => Err(Failure::new(Code::AdapterFailed, "the adapter does not know this session")),
+            Ok(_) => Err(Failure::new(Code::AdapterFailed, "the adapter does not take this request")),
+            Err(error) => {
+                Err(Failure::new(Code::Internal, "a request could not be written").context(error.to_string()))
+            }
+        }
+    }
+
+    /// Hands a message over and forgets it.
+    pub(super) fn tell(&self, kind: Kind, id: u64) {
+        self.submit(kind, id, "");
+    }
+
+    /// Hands a message over and waits until it is done.
+    pub(super) async fn call<T: Serialize + ?Sized>(
+        &self,
+        kind: Kind,
+        id: u64,
+        message: &T,
+        deadline: Duration,
+    ) -> Result<(), Failure> {
+        let done = self.routes.await_done(kind, id)?;
+        self.send(kind, id, message)?;
+        done.within(deadline).await
+    }
+
+    fn submit(&self, kind: Kind, id: u64, payload: &str) -> Status {
+        self.backend.get().map_or(Status::CLOSED, |backend| backend.emit(kind, id, payload))
+    }
+
+    /// Asks the plugin again and again whether it is alive, as long as someone uses it, and says so when it is not.
+    pub(super) async fn watch(peer: std::sync::Weak<Self>) {
+        let mut ping = 0;
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let Some(peer) = peer.upgrade() else { return };
+            ping += 1;
+            let alive = peer.call(Kind::PING, ping, &(), HEARTBEAT).await.is_ok();
+            peer.routes.set_responsive(alive);
+        }
+    }
+}

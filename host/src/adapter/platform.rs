@@ -1,0 +1,99 @@
+//! One tenant's platform on the other side.
+//!
+//! Owns: connecting it, logging agents in on it, and its end: when the last handle goes, the plugin is told to
+//! disconnect. Must never: wait without a deadline.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use jackfield_plugin_api::{
+    Failure, Login, Manifest, Tenant,
+    wire::{self, Kind},
+};
+
+use super::{Agent, AgentSink, PlatformSink, peer::Peer};
+
+/// A tenant's platform. Cheap to clone.
+#[derive(Clone)]
+pub struct Platform {
+    inner: Arc<Connected>,
+}
+
+/// A platform that the plugin has, or is just making.
+struct Connected {
+    peer: Arc<Peer>,
+    id: u64,
+    tenant: String,
+    gone: AtomicBool,
+}
+
+impl Platform {
+    pub(super) async fn connect(
+        peer: Arc<Peer>,
+        tenant: Tenant,
+        sink: Arc<dyn PlatformSink>,
+        deadline: Duration,
+    ) -> Result<Self, Failure> {
+        let id = peer.new_id();
+        peer.routes.add_platform(id, tenant.id.clone(), sink);
+        // Made before the call, so that whatever ends it (a failure, the deadline, a caller who gives up) undoes it.
+        let inner = Connected { peer, id, tenant: tenant.id.clone(), gone: AtomicBool::new(false) };
+        let connected = inner.peer.call(Kind::CONNECT, id, &wire::Connect { tenant }, deadline).await;
+        if let Err(failure) = &connected {
+            inner.peer.routes.failed("connect", &format!("tenant {}: {failure}", inner.tenant));
+        }
+        connected.map(|()| Self { inner: Arc::new(inner) })
+    }
+
+    /// What the adapter says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        self.inner.peer.manifest()
+    }
+
+    /// Logs an agent in. What is reported for it, and what answers its commands, goes to the sink.
+    ///
+    /// # Errors
+    /// What the adapter says, `timeout` after the deadline, `adapter_failed`.
+    pub async fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> Result<Agent, Failure> {
+        let Connected { peer, id: platform, tenant, .. } = &*self.inner;
+        let agent = peer.new_id();
+        let route = peer.routes.add_agent(agent, tenant.clone(), login.session.clone(), sink);
+        // Made before the call: dropping it undoes the log-in, however far it has come.
+        let handle = Agent::new(self.clone(), Arc::clone(peer), agent, route);
+        peer.call(Kind::LOG_IN, agent, &wire::LogIn { platform: *platform, login }, deadline).await?;
+        Ok(handle)
+    }
+
+    /// Disconnects the tenant. After the deadline it is no longer waited for.
+    pub async fn disconnect(&self, deadline: Duration) {
+        let Connected { peer, id, tenant, gone } = &*self.inner;
+        if gone.swap(true, Relaxed) {
+            return;
+        }
+        if let Err(failure) = peer.call(Kind::DISCONNECT, *id, &(), deadline).await {
+            tracing::warn!(adapter = %peer.manifest().id, tenant, "disconnecting: {failure}");
+        }
+        peer.routes.remove(*id);
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        if !self.gone.swap(true, Relaxed) {
+            self.peer.tell(Kind::DISCONNECT, self.id);
+            self.peer.routes.remove(self.id);
+        }
+    }
+}
+
+impl std::fmt::Debug for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Platform({} of {})", self.manifest().id, self.inner.tenant)
+    }
+}

@@ -1,0 +1,233 @@
+//! An adapter that does what adapters must not do, as its tests tell it to.
+//!
+//! The settings say in which of its methods it panics or never returns; the extension command `session.request.odd.do`
+//! says what to do at the moment. Everything else it does right: one channel `c1`, which can be made ready.
+
+use std::{sync::Mutex, time::Duration};
+
+use jackfield_plugin_api::{
+    Adapter, Agent, AgentHost, Code, Command, Ending, Failure, Link, Login, Outcome, Platform, PlatformHost, Report,
+    StartOptions, Tenant, export_adapter,
+    report::{Channel, ChannelInfo, ChannelStatus, ChannelType, ExtensionEvent, Target},
+    tracing,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+export_adapter!(Odd, manifest = "../manifest.json");
+
+/// The adapter.
+pub struct Odd;
+
+/// Where it goes wrong, by the name of the method.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// It panics there.
+    panics: Vec<String>,
+    /// It never returns from there.
+    hangs: Vec<String>,
+    /// It panics at once there, not in the future that it returns.
+    panics_at_once: Vec<String>,
+}
+
+impl Settings {
+    async fn go_wrong(&self, method: &str) {
+        self.panic_in(method);
+        if self.hangs.iter().any(|it| it == method) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn panic_in(&self, method: &str) {
+        assert!(!self.panics.iter().any(|it| it == method), "odd in {method}");
+    }
+
+    fn panic_at_once_in(&self, method: &str) {
+        assert!(!self.panics_at_once.iter().any(|it| it == method), "odd at once in {method}");
+    }
+}
+
+impl Adapter for Odd {
+    type Platform = OddPlatform;
+
+    fn load() -> Result<Self, Failure> {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "the odd adapter is loaded");
+        Ok(Self)
+    }
+
+    async fn connect(&self, tenant: Tenant, host: PlatformHost) -> Result<OddPlatform, Failure> {
+        let settings: Settings = tenant.settings.parse()?;
+        settings.go_wrong("connect").await;
+        host.link(Link::Up);
+        Ok(OddPlatform { settings, host })
+    }
+}
+
+/// A tenant.
+pub struct OddPlatform {
+    settings: Settings,
+    host: PlatformHost,
+}
+
+impl Platform for OddPlatform {
+    type Agent = OddAgent;
+
+    async fn log_in(&self, login: Login, host: AgentHost) -> Result<OddAgent, Failure> {
+        self.settings.go_wrong("log_in").await;
+        if login.password.as_ref().is_some_and(|password| password.reveal() == "wrong") {
+            return Err(Failure::new(Code::Unauthorized, "the password is wrong"));
+        }
+        let resume = Mutex::new(login.resume.clone().unwrap_or_default());
+        Ok(OddAgent {
+            settings: self.settings.clone(),
+            platform: self.host.clone(),
+            host,
+            ready: Mutex::new(false),
+            resume,
+        })
+    }
+
+    async fn disconnect(&self) {
+        self.settings.go_wrong("disconnect").await;
+    }
+}
+
+/// A session.
+pub struct OddAgent {
+    settings: Settings,
+    platform: PlatformHost,
+    host: AgentHost,
+    ready: Mutex<bool>,
+    resume: Mutex<Vec<u8>>,
+}
+
+impl OddAgent {
+    fn channel(&self) -> Channel {
+        let is_ready = self.ready.lock().is_ok_and(|ready| *ready);
+        let info = if is_ready { ChannelInfo::ready() } else { ChannelInfo::not_ready(None, None) };
+        Channel::create("c1", ChannelType::Telephony, "100", "Odd").status(ChannelStatus::Active(info))
+    }
+
+    fn set_ready(&self, ready: bool) {
+        if let Ok(mut it) = self.ready.lock() {
+            *it = ready;
+        }
+        self.host.report(Report::new().channel(self.channel()));
+    }
+
+    async fn odd(&self, data: &Value) -> Outcome {
+        let number = |name: &str| data[name].as_u64().unwrap_or(0);
+        match data["what"].as_str().unwrap_or_default() {
+            "version" => return Outcome::data(json!({"version": env!("CARGO_PKG_VERSION")})),
+            "panic" => panic!("odd on command"),
+            "late" => tokio::time::sleep(Duration::from_millis(number("ms"))).await,
+            // Blocks the thread, as an adapter must not.
+            "block" => std::thread::sleep(Duration::from_millis(number("ms"))),
+            "flood" => (0..number("reports")).for_each(|at| {
+                self.set_ready(at % 2 == 0);
+                let happened = ExtensionEvent::new(Target::Session, "session.odd.happened", json!({"at": at}));
+                self.host.report(Report::new().event(happened));
+            }),
+            "flap" => (0..number("reports")).for_each(|at| self.set_ready(at % 2 == 0)),
+            "log" => (0..number("lines")).for_each(|at| tracing::warn!(at, "a line of log")),
+            "undeclared" => {
+                let event = ExtensionEvent::new(Target::Session, "session.odd.undeclared", json!({}));
+                self.host.report(Report::new().event(event));
+                self.platform.metric("undeclared_total", &[], 1.0);
+                self.platform.metric("things_total", &["a", "b"], 1.0);
+                self.platform.metric("things_total", &["a"], -1.0);
+            }
+            "metric" => self.platform.metric("things_total", &["a"], 2.0),
+            "resume" => {
+                let length = usize::try_from(number("length")).unwrap_or(0);
+                if let Ok(mut resume) = self.resume.lock() {
+                    *resume = vec![7; length];
+                }
+            }
+            "print" => println!("an adapter that prints"),
+            "link" => self.host.link(Link::Down { reason: "odd".to_owned() }),
+            "background" => {
+                let host = self.host.clone();
+                let channel = self.channel();
+                tokio::spawn(async move {
+                    host.report(Report::new().channel(channel));
+                    panic!("odd in the background");
+                });
+            }
+            _ => return Outcome::failure(Code::BadRequest, "odd does not do that"),
+        }
+        Outcome::data(json!({}))
+    }
+}
+
+impl Agent for OddAgent {
+    async fn start(&self, _: StartOptions) -> Result<(), Failure> {
+        self.settings.go_wrong("start").await;
+        self.host.report(Report::snapshot().channel(self.channel()));
+        Ok(())
+    }
+
+    #[allow(clippy::manual_async_fn)] // what stands before the future is part of what is tried
+    fn command(&self, command: Command) -> impl Future<Output = Outcome> + Send {
+        self.settings.panic_at_once_in("command");
+        async move {
+            self.settings.go_wrong("command").await;
+            match command {
+                Command::Ready { .. } => {
+                    self.set_ready(true);
+                    Outcome::success()
+                }
+                Command::NotReady { .. } => {
+                    self.set_ready(false);
+                    Outcome::success()
+                }
+                Command::Extension { data, .. } => match data.parse() {
+                    Ok(data) => self.odd(&data).await,
+                    Err(error) => Outcome::failure(Code::BadRequest, error.to_string()),
+                },
+                _ => Outcome::unsupported(),
+            }
+        }
+    }
+
+    async fn snapshot(&self) -> Result<(), Failure> {
+        self.settings.go_wrong("snapshot").await;
+        self.host.report(Report::snapshot().channel(self.channel()));
+        Ok(())
+    }
+
+    async fn log_out(&self, _: Ending) -> Result<(), Failure> {
+        self.settings.go_wrong("log_out").await;
+        Ok(())
+    }
+
+    fn resume_state(&self) -> Vec<u8> {
+        self.settings.panic_in("resume_state");
+        self.resume.lock().map(|resume| resume.clone()).unwrap_or_default()
+    }
+}
+
+impl Drop for OddAgent {
+    fn drop(&mut self) {
+        self.settings.panic_in("drop");
+    }
+}
+
+/// An adapter that cannot be loaded.
+pub struct Unloadable;
+
+impl Adapter for Unloadable {
+    type Platform = OddPlatform;
+
+    fn load() -> Result<Self, Failure> {
+        panic!("odd in load");
+    }
+
+    async fn connect(&self, _: Tenant, _: PlatformHost) -> Result<OddPlatform, Failure> {
+        Err(Failure::new(Code::Rejected, "never loaded"))
+    }
+}
+
+/// The manifest, for tests that do not load the library from its file.
+pub const MANIFEST: &str = include_str!("../manifest.json");
