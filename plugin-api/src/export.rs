@@ -146,26 +146,29 @@ pub const fn as_text(text: &'static [u8]) -> &'static str {
 /// ```
 ///
 /// `manifest` is the path of the [`Manifest`](crate::Manifest) as JSON, relative to the source file; its version is
-/// filled in from the crate's. `threads` is the number of threads of the plugin's runtime, 1 unless given: one is
+/// filled in from the crate's. A constant text can be given instead: `manifest_text = MANIFEST`. `threads` is the number of threads of the plugin's runtime, 1 unless given: one is
 /// enough for an adapter that only waits for its platform.
 #[macro_export]
 macro_rules! export_adapter {
-    ($adapter:ty, manifest = $manifest:literal $(,)?) => {
-        $crate::export_adapter!($adapter, manifest = $manifest, threads = 1);
+    ($adapter:ty, manifest = $manifest:literal $(, threads = $threads:literal)? $(,)?) => {
+        $crate::export_adapter!($adapter, manifest_text = ::core::include_str!($manifest) $(, threads = $threads)?);
     };
-    ($adapter:ty, manifest = $manifest:literal, threads = $threads:literal $(,)?) => {
+    ($adapter:ty, manifest_text = $manifest:expr $(,)?) => {
+        $crate::export_adapter!($adapter, manifest_text = $manifest, threads = 1);
+    };
+    ($adapter:ty, manifest_text = $manifest:expr, threads = $threads:literal $(,)?) => {
         const _: () = {
             use $crate::{abi, export};
 
             const PACKAGE: &str = ::core::env!("CARGO_PKG_NAME");
             const VERSION: &str = ::core::env!("CARGO_PKG_VERSION");
             const PANIC: &str = if ::core::cfg!(panic = "abort") { "abort" } else { "unwind" };
-            const MANIFEST: &str = ::core::include_str!($manifest);
-            const LENGTH: usize = export::section_len(PACKAGE, VERSION, PANIC, MANIFEST);
+            const TEXT: &str = $manifest;
+            const LENGTH: usize = export::section_len(PACKAGE, VERSION, PANIC, TEXT);
 
             #[used]
             #[unsafe(link_section = ".jackfield_manifest")]
-            static SECTION: [u8; LENGTH] = export::section_text(PACKAGE, VERSION, PANIC, MANIFEST);
+            static SECTION: [u8; LENGTH] = export::section_text(PACKAGE, VERSION, PANIC, TEXT);
 
             static INSTANCES: export::Instances<$adapter> = export::Instances::new();
 

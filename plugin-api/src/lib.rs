@@ -1,4 +1,100 @@
 //! What a vendor needs to write an adapter for Jackfield.
+//!
+//! An adapter is one shared library. It connects Jackfield to one kind of contact-centre platform, for many tenants and
+//! their agents. It is plain async Rust: three traits to implement, one macro, one JSON file.
+//!
+//! # The one idea
+//!
+//! **An adapter reports how things are; the host works out what changed and tells the desktops.** You never raise an
+//! event of the protocol. You keep a model of what your platform says (channels, interactions, conversations under the
+//! platform's own keys) and report it when it is at rest; saying the same again says nothing. So recovery is not a
+//! special case: after a lost link or a crash you report everything you find. How reports are read is told in
+//! [`report`]; read that page before you write the first one.
+//!
+//! # A library
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib", "rlib"]     # rlib: for your own tests
+//!
+//! [dependencies]
+//! jackfield-plugin-api = "1"
+//! tokio = { version = "1", features = ["rt", "net", "time", "sync"] }
+//! ```
+//!
+//! Build with unwinding panics (Cargo's default); a library built with `panic = "abort"` is refused, since a panic in it
+//! would end the host. Keep no state in globals: two tenants share a library.
+//!
+//! # The order of calls
+//!
+//! | when | called | then |
+//! | --- | --- | --- |
+//! | the library is loaded | [`Adapter::load`] | once for the whole process |
+//! | a tenant starts | [`Adapter::connect`] | may run for several tenants at once |
+//! | at any time | — | *you* tell [`PlatformHost::link`] and [`PlatformHost::metric`] |
+//! | an agent logs in | [`Platform::log_in`] | may run for several agents at once |
+//! | the desktop starts its session | [`Agent::start`] | never before `log_in` returned; at most one at a time |
+//! | the desktop wants something | [`Agent::command`] | only after `start` succeeded; several at once |
+//! | at any time from `start` on | — | *you* tell [`AgentHost::report`] and [`AgentHost::link`] |
+//! | the link is back, or the host lost track | [`Agent::snapshot`] | may run beside commands |
+//! | after each of these and each report | [`Agent::resume_state`] | must be quick and must not wait |
+//! | the session ends | [`Agent::log_out`] | also without `start`; may fail and be called again |
+//! | | the agent is dropped | its futures are dropped first, wherever they are |
+//! | a tenant ends | [`Platform::disconnect`] | after its agents were dropped |
+//!
+//! The host keeps commands apart that touch the same objects; others run side by side, so an agent's methods take
+//! `&self` and guard their model by a lock. Never hold that lock across an `.await` that waits for the platform; do hold
+//! it while you report, so that reports leave in the order in which the model changed. [`AgentHost::report`] never calls
+//! back into the adapter.
+//!
+//! # What the return values mean
+//!
+//! - [`Adapter::connect`]: `Ok` means that the settings are usable and the work on the link has begun, not that the link
+//!   is up. [`Code::Rejected`] means that only other settings can help; with any other code the host tries again.
+//! - [`Platform::log_in`]: `Ok` means that the agent is who he says. Nothing has happened to his calls yet.
+//! - [`Agent::start`] and [`Agent::snapshot`]: `Ok` means that a complete [`Report::snapshot`] *was reported before*.
+//! - [`Agent::command`]: [`Outcome::Success`] means that the platform has carried it out and the new state *was reported
+//!   before*; the session's later commands rely on it. For dial and consult it means that the party is being called.
+//!   [`Outcome::NeedInfo`] asks the agent something. [`Outcome::Failure`] means that nothing was done; give the code
+//!   that fits and the platform's own words in [`Failure::context`].
+//! - [`Agent::log_out`] with [`Ending::LogOut`]: a failure means that nothing has changed.
+//!
+//! # When things go wrong
+//!
+//! - **A panic** in any method, in the future it returns, or when it is dropped, costs that one request: the desktop
+//!   gets `adapter_failed`, the host counts it and logs where it was. The agent lives on, so leave your model usable: a
+//!   poisoned lock is better taken over than unwrapped.
+//! - **No answer in time**: the host stops waiting (30 s for a command unless configured otherwise) and tells the desktop
+//!   `timeout`. Your future runs on. What it reports still counts; what it returns is thrown away.
+//! - **The link is lost**: tell [`Link::Down`] with a reason. The host fails what is under way and sends no commands
+//!   until you tell [`Link::Up`]; then it calls [`Agent::snapshot`] for every session and shows the link as up when
+//!   that was applied. Report nothing while you do not know how things are.
+//! - **The host is busy**: `report` never blocks and never fails. What cannot be taken now waits inside the plugin, and
+//!   later reports are merged into it ([`merge`]): the later statement stands. If too many wait that cannot be merged,
+//!   they are dropped and [`Agent::snapshot`] is called as soon as there is room.
+//! - **The adapter blocks a thread** of its runtime (a lock, a synchronous call): then nothing of this library runs, for
+//!   any tenant, and the host says so. Use `tokio::task::spawn_blocking` for what cannot be async.
+//! - **The process dies**: the host logs the agents in again ([`Login::resume`] is set, the password is not) and takes a
+//!   snapshot. Desktops see only what really changed.
+//!
+//! # What you get
+//!
+//! Your code runs in a tokio runtime of the library's own; `tokio::spawn`, timers and sockets work everywhere. What you
+//! log with [`tracing`]'s macros stands in the host's log under adapter and tenant (spans are not carried over; lines
+//! are cut at 4 KiB and at 200 a second). Metrics that the [`manifest`] declares are served as
+//! `jackfield_adapter_<id>_<name>`.
+//!
+//! Compatibility: a library built with any 1.x of this crate works with any 1.y host. Match enums that are
+//! `#[non_exhaustive]` with a wildcard; a command that your version of this crate does not know is answered with
+//! `unsupported` for you.
+//!
+//! # A complete adapter
+//!
+//! ```standalone_crate
+#![doc = include_str!("../examples/echo/adapter.rs")]
+//! ```
+//!
+//! How to test it without a host: [`testkit`].
 
 #[doc(hidden)]
 pub mod abi;
@@ -17,6 +113,7 @@ pub mod report;
 #[doc(hidden)]
 pub mod runtime;
 mod seat;
+pub mod testkit;
 #[doc(hidden)]
 pub mod wire;
 

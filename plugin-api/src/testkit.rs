@@ -1,0 +1,521 @@
+//! A host made of nothing, for an adapter's own tests: no library, no socket, no desktop.
+//!
+//! Owns: what a test needs to call an adapter as the host does, and to look at what it reported. Must never: be kinder
+//! than the host; what the host would refuse or count against the adapter stands in [`Tenant::complaints`]. The
+//! adapter's futures run on the test's own runtime.
+//!
+//! ```standalone_crate
+//! # mod my_adapter { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/echo/adapter.rs")); }
+//! use jackfield_plugin_api::{Command, Ending, Failure, Link, Outcome, report::Availability, testkit};
+//! use serde_json::json;
+//!
+//! # /*
+//! #[tokio::test]
+//! # */
+//! async fn an_agent_becomes_ready() -> Result<(), Failure> {
+//!     let settings = json!({"extension": "100"});
+//!     let tenant = testkit::Tenant::connect::<my_adapter::Echo>(my_adapter::MANIFEST, settings).await?;
+//!     assert_eq!(tenant.link(), Some(Link::Up));
+//!
+//!     let session = tenant.log_in("7001", "secret").await?;
+//!     session.start().await?;
+//!     assert_eq!(session.command(Command::Ready { channel: "100".into() }).await, Outcome::success());
+//!     session.wait_until("it is ready", |view| view.availability("100") == Some(Availability::Ready)).await;
+//!
+//!     session.log_out(Ending::LogOut).await?;
+//!     assert_eq!(tenant.complaints(), Vec::<String>::new());
+//!     Ok(())
+//! }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+//! #     .block_on(an_agent_becomes_ready()).unwrap();
+//! ```
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::{
+    Adapter, Agent, AgentHost, Code, Command, Ending, Failure, Json, Link, Login, Manifest, Outcome, Platform,
+    PlatformHost, Report, Settings, StartOptions,
+    command::ObjectKind,
+    host::{AgentSink, PlatformSink},
+    report::{
+        Availability, Channel, ChannelStatus, Conversation, ConversationState, Interaction, InteractionState, Key,
+    },
+    wire::MAX_RESUME_STATE,
+};
+
+/// How long [`Session::wait_until`] waits before it gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads a manifest and checks it as a host does.
+///
+/// # Errors
+/// All that is wrong with it, a line each.
+pub fn check_manifest(text: &str) -> Result<Manifest, String> {
+    let manifest: Manifest = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    match manifest.check() {
+        wrong if wrong.is_empty() => Ok(manifest),
+        wrong => Err(wrong.join("\n")),
+    }
+}
+
+/// A metric as the adapter reported it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// Its name.
+    pub name: String,
+    /// Values of its labels.
+    pub labels: Vec<String>,
+    /// What was added, set or observed.
+    pub value: f64,
+}
+
+/// One tenant, connected by the adapter under test.
+pub struct Tenant<P> {
+    platform: P,
+    seen: Arc<Seen>,
+}
+
+/// What an adapter told about a tenant.
+struct Seen {
+    manifest: Manifest,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    links: Vec<Link>,
+    metrics: Vec<Observation>,
+    complaints: Vec<String>,
+    sessions: usize,
+}
+
+impl Seen {
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn complain(&self, about: impl Into<String>) {
+        self.lock().complaints.push(about.into());
+    }
+}
+
+impl PlatformSink for Seen {
+    fn link(&self, link: Link) {
+        let mut told = self.lock();
+        if told.links.last() != Some(&link) {
+            told.links.push(link);
+        }
+    }
+
+    fn metric(&self, name: &str, labels: &[&str], value: f64) {
+        if let Err(wrong) = self.manifest.check_metric(name, labels.len(), value) {
+            return self.complain(wrong);
+        }
+        let labels = labels.iter().map(ToString::to_string).collect();
+        self.lock().metrics.push(Observation { name: name.to_owned(), labels, value });
+    }
+}
+
+impl<P: Platform> Tenant<P> {
+    /// Loads the adapter and connects a tenant named `test`.
+    ///
+    /// # Errors
+    /// The manifest is not what a host takes, or the adapter failed.
+    pub async fn connect<A: Adapter<Platform = P>>(manifest: &str, settings: impl Serialize) -> Result<Self, Failure> {
+        let wrong = |text: String| Failure::new(Code::Rejected, text);
+        let manifest = check_manifest(manifest).map_err(wrong)?;
+        let settings = Json::of(&settings).map_err(|error| wrong(error.to_string()))?;
+        let seen = Arc::new(Seen { manifest, told: Mutex::default() });
+        let tenant = crate::Tenant::new("test", Settings::new(settings));
+        let host = PlatformHost::new(Arc::clone(&seen) as Arc<dyn PlatformSink>);
+        Ok(Self { platform: A::load()?.connect(tenant, host).await?, seen })
+    }
+
+    /// The adapter's own object.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// The link as it was told last.
+    #[must_use]
+    pub fn link(&self) -> Option<Link> {
+        self.seen.lock().links.last().cloned()
+    }
+
+    /// Everything told about the link, each change once.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        self.seen.lock().links.clone()
+    }
+
+    /// The metrics that were reported.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Observation> {
+        self.seen.lock().metrics.clone()
+    }
+
+    /// What a host would count against the adapter. A good test ends by asserting that there is none.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        self.seen.lock().complaints.clone()
+    }
+
+    /// Logs an agent in.
+    ///
+    /// # Errors
+    /// What the adapter says.
+    pub async fn log_in(&self, agent: &str, password: &str) -> Result<Session<P::Agent>, Failure> {
+        let session = {
+            let mut told = self.seen.lock();
+            told.sessions += 1;
+            format!("session-{}", told.sessions)
+        };
+        self.log_in_with(Login::new(agent, password, session)).await
+    }
+
+    /// Logs an agent in, for example [`again`](Login::again) after a crash.
+    ///
+    /// # Errors
+    /// What the adapter says.
+    pub async fn log_in_with(&self, login: Login) -> Result<Session<P::Agent>, Failure> {
+        let line = Arc::new(Line { seen: Arc::clone(&self.seen), said: Mutex::default(), news: Notify::new() });
+        let host = AgentHost::new(Arc::clone(&line) as Arc<dyn AgentSink>);
+        Ok(Session { agent: self.platform.log_in(login, host).await?, line })
+    }
+
+    /// Disconnects, as at the end of a host.
+    pub async fn disconnect(self) {
+        self.platform.disconnect().await;
+    }
+}
+
+/// One agent of the adapter under test.
+pub struct Session<G> {
+    agent: G,
+    line: Arc<Line>,
+}
+
+/// What an adapter told about a session.
+struct Line {
+    seen: Arc<Seen>,
+    said: Mutex<Said>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct Said {
+    reports: Vec<Report>,
+    links: Vec<Link>,
+    view: View,
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AgentSink for Line {
+    fn report(&self, mut report: Report) {
+        let declared = &self.seen.manifest.extension_events;
+        report.events.retain(|event| {
+            let known = declared.iter().any(|kind| kind.name == event.name);
+            if !known {
+                self.seen.complain(format!("the event {:?} is not declared", event.name));
+            }
+            known
+        });
+        if report.is_empty() {
+            return;
+        }
+        let mut said = self.lock();
+        said.view.apply(&report);
+        said.reports.push(report);
+        drop(said);
+        self.news.notify_waiters();
+    }
+
+    fn link(&self, link: Link) {
+        let mut said = self.lock();
+        if said.links.last() != Some(&link) {
+            said.links.push(link);
+        }
+        drop(said);
+        self.news.notify_waiters();
+    }
+}
+
+impl<G: Agent> Session<G> {
+    /// The adapter's own object.
+    pub fn agent(&self) -> &G {
+        &self.agent
+    }
+
+    /// Begins the session.
+    ///
+    /// # Errors
+    /// What the adapter says.
+    pub async fn start(&self) -> Result<(), Failure> {
+        self.start_with(StartOptions::default()).await
+    }
+
+    /// Begins the session as a desktop that says more.
+    ///
+    /// # Errors
+    /// What the adapter says.
+    pub async fn start_with(&self, options: StartOptions) -> Result<(), Failure> {
+        let before = self.snapshots();
+        let result = self.agent.start(options).await;
+        self.expect_snapshot("start", before, &result);
+        result
+    }
+
+    /// Carries a command out.
+    pub async fn command(&self, command: Command) -> Outcome {
+        let outcome = self.agent.command(command).await;
+        self.resume_state();
+        outcome
+    }
+
+    /// Asks for a snapshot.
+    ///
+    /// # Errors
+    /// What the adapter says.
+    pub async fn snapshot(&self) -> Result<(), Failure> {
+        let before = self.snapshots();
+        let result = self.agent.snapshot().await;
+        self.expect_snapshot("snapshot", before, &result);
+        result
+    }
+
+    /// Ends the session. What is reported later stands in the complaints.
+    ///
+    /// # Errors
+    /// What the adapter says.
+    pub async fn log_out(&self, ending: Ending) -> Result<(), Failure> {
+        self.agent.log_out(ending).await
+    }
+
+    /// What the host would keep for a log-in after a crash.
+    pub fn resume_state(&self) -> Vec<u8> {
+        let state = self.agent.resume_state();
+        if state.len() > MAX_RESUME_STATE {
+            self.line.seen.complain(format!("a resume state of {} bytes; at most {MAX_RESUME_STATE}", state.len()));
+        }
+        state
+    }
+
+    /// Everything that was reported, in order.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        self.line.lock().reports.clone()
+    }
+
+    /// What was reported since this was asked last, in order.
+    #[must_use]
+    pub fn take_reports(&self) -> Vec<Report> {
+        std::mem::take(&mut self.line.lock().reports)
+    }
+
+    /// What was told of this agent's own link.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        self.line.lock().links.clone()
+    }
+
+    /// How things are by all that was reported.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.line.lock().view.clone()
+    }
+
+    /// Waits until the reports say something.
+    ///
+    /// # Panics
+    /// They do not within ten seconds; the message shows what they say.
+    pub async fn wait_until(&self, what: &str, holds: impl Fn(&View) -> bool) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let news = self.line.news.notified();
+                let mut news = std::pin::pin!(news);
+                // Listening before looking, so that nothing is missed in between.
+                news.as_mut().enable();
+                if holds(&self.line.lock().view) {
+                    return;
+                }
+                news.await;
+            }
+        });
+        assert!(waited.await.is_ok(), "not within {PATIENCE:?}: {what}; the view is {:#?}", self.view());
+    }
+
+    fn snapshots(&self) -> usize {
+        self.line.lock().reports.iter().filter(|report| report.snapshot).count()
+    }
+
+    fn expect_snapshot(&self, method: &str, before: usize, result: &Result<(), Failure>) {
+        if result.is_ok() && self.snapshots() <= before {
+            self.line.seen.complain(format!("{method} returned without having reported a snapshot"));
+        }
+        self.resume_state();
+    }
+}
+
+/// How things are by the reports so far, under the platform's keys. A simple picture: the host's own rules (what cannot
+/// be and is left out) are not applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// The channel groups that there are.
+    pub groups: BTreeSet<Key>,
+    /// The channels that there are, each with its interactions and their living conversations.
+    pub channels: Vec<Channel>,
+}
+
+impl View {
+    /// A channel.
+    #[must_use]
+    pub fn channel(&self, key: &str) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.key == key)
+    }
+
+    /// The availability on an active channel.
+    #[must_use]
+    pub fn availability(&self, channel: &str) -> Option<Availability> {
+        match self.channel(channel)?.status.as_ref()? {
+            ChannelStatus::Active(info) => Some(info.availability.unwrap_or(Availability::NotReady)),
+            _ => None,
+        }
+    }
+
+    /// An interaction, on whatever channel.
+    #[must_use]
+    pub fn interaction(&self, key: &str) -> Option<&Interaction> {
+        self.interactions().find(|interaction| interaction.key == key)
+    }
+
+    /// All interactions.
+    pub fn interactions(&self) -> impl Iterator<Item = &Interaction> {
+        self.channels.iter().flat_map(|channel| &channel.interactions)
+    }
+
+    /// A living conversation, in whatever interaction.
+    #[must_use]
+    pub fn conversation(&self, key: &str) -> Option<&Conversation> {
+        self.interactions().flat_map(|it| it.conversations.iter().flatten()).find(|it| it.key == key)
+    }
+
+    /// How many objects of a kind there are.
+    #[must_use]
+    pub fn count(&self, kind: ObjectKind) -> usize {
+        match kind {
+            ObjectKind::Session => 1,
+            ObjectKind::ChannelGroup => self.groups.len(),
+            ObjectKind::Channel => self.channels.len(),
+            ObjectKind::Interaction => self.interactions().count(),
+            ObjectKind::Conversation => self.interactions().flat_map(|it| it.conversations.iter().flatten()).count(),
+        }
+    }
+
+    /// Takes a report in.
+    pub fn apply(&mut self, report: &Report) {
+        if report.snapshot {
+            *self = Self::default();
+        }
+        for group in &report.groups {
+            if group.gone {
+                self.groups.remove(&group.key);
+                self.channels.retain(|channel| channel.group.as_ref() != Some(&group.key));
+            } else {
+                self.groups.insert(group.key.clone());
+            }
+        }
+        for said in &report.channels {
+            apply_to(&mut self.channels, said, &said.key, said.was.as_deref(), said.gone, |it| &it.key, apply_channel);
+        }
+    }
+}
+
+/// Takes a statement about one object into a list of objects.
+fn apply_to<T: Default>(
+    list: &mut Vec<T>,
+    said: &T,
+    key: &str,
+    was: Option<&str>,
+    gone: bool,
+    key_of: impl Fn(&T) -> &Key,
+    apply: impl Fn(&mut T, &T),
+) {
+    let is_it = |it: &T| key_of(it) == key || was == Some(key_of(it).as_str());
+    let at = list.iter().position(is_it);
+    match (at, gone) {
+        (Some(at), true) => drop(list.remove(at)),
+        (Some(at), false) => apply(&mut list[at], said),
+        (None, true) => {}
+        (None, false) => {
+            let mut new = T::default();
+            apply(&mut new, said);
+            list.push(new);
+        }
+    }
+}
+
+fn set<T: Clone>(to: &mut Option<T>, said: &Option<T>) {
+    if said.is_some() {
+        to.clone_from(said);
+    }
+}
+
+fn apply_channel(channel: &mut Channel, said: &Channel) {
+    channel.key.clone_from(&said.key);
+    set(&mut channel.group, &said.group);
+    set(&mut channel.kind, &said.kind);
+    set(&mut channel.endpoint, &said.endpoint);
+    set(&mut channel.name, &said.name);
+    set(&mut channel.status, &said.status);
+    for it in &said.interactions {
+        let gone = it.gone || it.state == Some(InteractionState::Completed);
+        let interactions = &mut channel.interactions;
+        apply_to(interactions, it, &it.key, it.was.as_deref(), gone, |it| &it.key, apply_interaction);
+    }
+}
+
+fn apply_interaction(interaction: &mut Interaction, said: &Interaction) {
+    interaction.key.clone_from(&said.key);
+    set(&mut interaction.direction, &said.direction);
+    set(&mut interaction.state, &said.state);
+    set(&mut interaction.reason, &said.reason);
+    set(&mut interaction.cause, &said.cause);
+    set(&mut interaction.recording, &said.recording);
+    set(&mut interaction.url, &said.url);
+    for (key, value) in &said.data {
+        match value {
+            Some(_) => drop(interaction.data.insert(key.clone(), value.clone())),
+            None => drop(interaction.data.remove(key)),
+        }
+    }
+    if let Some(list) = &said.conversations {
+        let before = interaction.conversations.take().unwrap_or_default();
+        let living = list.iter().filter(|it| it.state != Some(ConversationState::Ended));
+        interaction.conversations = Some(living.map(|said| apply_conversation(&before, said)).collect());
+    }
+}
+
+fn apply_conversation(before: &[Conversation], said: &Conversation) -> Conversation {
+    let known = before.iter().find(|it| it.key == said.key || said.was.as_ref() == Some(&it.key));
+    let mut conversation = known.cloned().unwrap_or_default();
+    conversation.key.clone_from(&said.key);
+    set(&mut conversation.role, &said.role);
+    set(&mut conversation.state, &said.state);
+    set(&mut conversation.reason, &said.reason);
+    set(&mut conversation.cause, &said.cause);
+    set(&mut conversation.muted, &said.muted);
+    set(&mut conversation.members, &said.members);
+    conversation
+}
