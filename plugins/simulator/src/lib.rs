@@ -10,6 +10,8 @@
 //! switch/       the switch: a pure model, requests and time in, effects out
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod adapter;
 mod exchange;
 pub mod settings;

@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 
 use jackfield_plugin_api::{
     Code, Failure, Json, Outcome,
-    report::{
-        Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Role,
-    },
+    report::{Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Role},
 };
 
 use super::{
@@ -346,13 +344,7 @@ impl Switch {
     // ---- the end ------------------------------------------------------------------------------------------------
 
     /// An agent leaves the call; the others go on if they can.
-    pub(super) fn leave(
-        &mut self,
-        interaction: InteractionNo,
-        call: CallNo,
-        reason: Reason,
-        cause: Option<Cause>,
-    ) {
+    pub(super) fn leave(&mut self, interaction: InteractionNo, call: CallNo, reason: Reason, cause: Option<Cause>) {
         self.remove_agent_party(call, interaction);
         self.end_leg(interaction, call, reason, cause);
         self.members_changed(call);
@@ -377,7 +369,8 @@ impl Switch {
     pub(super) fn thin_out(&mut self, call: CallNo, cause: Option<Cause>) {
         let Some(record) = self.calls.get(call) else { return };
         let connected = record.parties.iter().filter(|party| party.ringing.is_none()).count();
-        let awaited = record.parties.iter().any(|party| matches!(party.ringing, Some(Ringing::Called | Ringing::Offered)));
+        let awaited =
+            record.parties.iter().any(|party| matches!(party.ringing, Some(Ringing::Called | Ringing::Offered)));
         let known = record.parties.iter().any(|party| party.agent.is_some());
         let goes_on = connected >= 2 || connected == 1 && awaited;
         if !goes_on || !known {

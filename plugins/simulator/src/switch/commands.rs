@@ -75,9 +75,7 @@ impl Switch {
             Command::ConsultConference { interaction } => {
                 self.consult_conference(self.interaction_at(agent, &interaction)?)
             }
-            Command::Record { interaction, action } => {
-                self.record(self.interaction_at(agent, &interaction)?, action)
-            }
+            Command::Record { interaction, action } => self.record(self.interaction_at(agent, &interaction)?, action),
             other => self.call_command(agent, ticket, other),
         }
     }
@@ -122,11 +120,7 @@ impl Switch {
         if self.interactions[interaction].state != InteractionState::Alerting {
             return Err(wrong_state("the contact is not offered any more"));
         }
-        self.not_taken(
-            interaction,
-            Reason::Rejected,
-            Cause::Busy,
-        );
+        self.not_taken(interaction, Reason::Rejected, Cause::Busy);
         Ok(Some(Outcome::success()))
     }
 

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use jackfield_plugin_api::{
     Failure, Json, Outcome,
-    report::{
-        Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Recording, Role,
-    },
+    report::{Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Recording, Role},
 };
 
 use super::{
@@ -254,9 +252,9 @@ impl Switch {
     }
 
     fn only_a_customer_waits(&self, call: CallNo) -> bool {
-        self.calls.get(call).is_some_and(|call| {
-            matches!(call.parties.as_slice(), [party] if party.agent.is_none() && party.ringing.is_none())
-        })
+        self.calls.get(call).is_some_and(
+            |call| matches!(call.parties.as_slice(), [party] if party.agent.is_none() && party.ringing.is_none()),
+        )
     }
 
     // ---- the life of an interaction -----------------------------------------------------------------------------

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 
 use jackfield_plugin_api::{
     Code, Failure, Json, Outcome,
-    report::{
-        Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Role, Target,
-    },
+    report::{Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Role, Target},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -130,11 +128,7 @@ impl Switch {
     }
 
     fn set_link(&mut self, link: &SetLink) -> Done {
-        let timer = if link.up {
-            Timer::LinkBack
-        } else {
-            Timer::LinkLost(link.ms.unwrap_or(self.settings.link_ms))
-        };
+        let timer = if link.up { Timer::LinkBack } else { Timer::LinkLost(link.ms.unwrap_or(self.settings.link_ms)) };
         self.timers.set(self.now + LINK_LINGERS_MS, timer);
         Ok(Some(Outcome::data(json!({}))))
     }

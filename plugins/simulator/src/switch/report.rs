@@ -103,8 +103,7 @@ impl Switch {
         let record = &mut self.channels[channel];
         let new = whole || !record.told;
         let mut statement = if new {
-            let mut statement =
-                ChannelStatement::create(&record.endpoint, record.kind, &record.endpoint, &record.name);
+            let mut statement = ChannelStatement::create(&record.endpoint, record.kind, &record.endpoint, &record.name);
             statement.group = record.group.clone();
             statement
         } else {
@@ -138,7 +137,8 @@ impl Switch {
         if new || whole {
             statement.direction = Some(record.direction);
             record.patch.clear();
-            statement.data = record.contact.data.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+            statement.data =
+                record.contact.data.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
         } else {
             statement.data = mem::take(&mut record.patch);
         }
