@@ -89,6 +89,7 @@ pub struct Setup {
     tenants: Vec<Tenant>,
     files: Vec<(String, String)>,
     main: String,
+    listener: String,
 }
 
 impl Setup {
@@ -118,6 +119,13 @@ impl Setup {
         self
     }
 
+    /// Adds lines to the table `listener` of `jackfield.toml`.
+    #[must_use]
+    pub fn listener(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.listener, "{lines}");
+        self
+    }
+
     /// Starts the host and waits until it is ready, its tenants' links up or not.
     pub async fn start(self) -> Host {
         let folder = Arc::new(TempFolder::new());
@@ -135,9 +143,9 @@ impl Setup {
         for _ in 0..5 {
             let (port, operations) = two_free_ports();
             let main = format!(
-                "{}\n[listener]\naddress = \"127.0.0.1:{port}\"\n[operations]\naddress = \"127.0.0.1:{operations}\"\n\
+                "{}\n[listener]\naddress = \"127.0.0.1:{port}\"\n{}\n[operations]\naddress = \"127.0.0.1:{operations}\"\n\
                  [plugins]\nstore = \"store\"\n",
-                self.main
+                self.main, self.listener
             );
             fs::write(folder.0.join("jackfield.toml"), main).expect("a file is written");
             let log = File::create(folder.0.join("log")).expect("a file is written");

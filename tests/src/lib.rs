@@ -17,6 +17,7 @@ pub mod agent;
 pub mod artifacts;
 pub mod host;
 pub mod http;
+pub mod load;
 pub mod puppet;
 pub mod words;
 

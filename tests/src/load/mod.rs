@@ -1,0 +1,17 @@
+//! The load generator: a working day of many agents, against the host and against a bare server in the same run.
+//!
+//! The bare server is the least that a WebSocket server on the same library can be: it answers each command with the
+//! very frames that the host gave when the script was recorded, and does nothing else. What the host costs beyond that
+//! is what the ratios show.
+//!
+//! ```text
+//! script.rs   the working day, and its recording against a real host
+//! client.rs   sessions that play the script and measure
+//! bare.rs     the bare server
+//! process.rs  processor time and memory of a process
+//! ```
+
+pub mod bare;
+pub mod client;
+pub mod process;
+pub mod script;

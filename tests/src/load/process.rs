@@ -1,0 +1,51 @@
+//! What the kernel knows of a process: processor time and resident memory.
+
+use std::{fs, process::Command, time::Duration};
+
+/// User and system time that a process has used so far.
+pub fn cpu_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    // The second field, a name in brackets, may hold blanks; user and system time are the 14th and the 15th.
+    let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
+    Duration::from_secs_f64(ticks as f64 / ticks_per_second())
+}
+
+fn ticks_per_second() -> f64 {
+    use std::sync::OnceLock;
+    static TICKS: OnceLock<f64> = OnceLock::new();
+    *TICKS.get_or_init(|| {
+        let said = Command::new("getconf").arg("CLK_TCK").output().ok();
+        said.and_then(|said| String::from_utf8_lossy(&said.stdout).trim().parse().ok()).unwrap_or(100.0)
+    })
+}
+
+/// Resident memory of a process, in KiB.
+pub fn resident_kib(pid: u32) -> u64 {
+    status_number(pid, "VmRSS:")
+}
+
+/// Threads of a process.
+pub fn threads(pid: u32) -> u64 {
+    status_number(pid, "Threads:")
+}
+
+fn status_number(pid: u32, key: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel tells it");
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// Open files of a process.
+pub fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
+}
+
+/// How many files this process may open.
+pub fn file_limit() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").expect("the kernel tells it");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the kernel tells it");
+    let soft = line.split_whitespace().next().expect("a soft limit");
+    soft.parse().unwrap_or(u64::MAX)
+}
