@@ -9,6 +9,8 @@
 //! …
 //! ```
 
+pub mod tree;
+
 // To be built here (signatures fixed; internals free):
 //
 //   /// All sessions of one tenant.

@@ -1,0 +1,557 @@
+//! What a report makes of the groups and channels.
+//!
+//! Owns the order of one report: what is gone, what stays, what is new, each oldest first; the channel pair last where
+//! an interaction ended and none began, else first. Interactions are `plan.rs`'s and `order.rs`'s. Must never fail:
+//! what cannot be is left out and noted.
+
+use std::borrow::Cow;
+
+use jackfield_plugin_api::report::{
+    self, Availability, ChannelInfo, ChannelStatus, InteractionState, Pending, Report, Target,
+};
+
+use super::{
+    Channel, Event, Group, Interaction, NoteKind, Notes, Object, Tree, bounds, order, plan, push, rules::Actions,
+    say::Pen,
+};
+
+/// What is needed while a report is applied.
+pub(super) struct Work<'a> {
+    pub(super) pen: Pen,
+    pub(super) notes: &'a mut Notes,
+    next_id: u64,
+    /// How many interactions the session may still have.
+    room: usize,
+    /// How many bytes of call data the session may still have.
+    pub(super) room_for_data: usize,
+}
+
+impl Work<'_> {
+    pub(super) fn new_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// A text for keeping.
+    pub(super) fn text(&mut self, text: Option<&str>) -> Option<Box<str>> {
+        text.map(|text| {
+            let kept = bounds::cut(text);
+            if kept.len() < text.len() {
+                self.notes.add(NoteKind::TooLong, || format!("text {kept}…"));
+            }
+            kept.into()
+        })
+    }
+}
+
+/// The statements of a report that have not been used yet.
+struct Open<'r, T> {
+    stated: Vec<Option<&'r T>>,
+}
+
+impl<'r, T: plan::Stated> Open<'r, T> {
+    fn find(&self, key: &str) -> Option<&'r T> {
+        self.stated.iter().flatten().find(|stated| stated.key() == key).copied()
+    }
+
+    fn take(&mut self, key: &str) -> Option<&'r T> {
+        self.stated.iter_mut().find(|slot| slot.is_some_and(|stated| stated.key() == key))?.take()
+    }
+
+    /// Those that are left and fit, in their order.
+    fn take_all(&mut self, fits: impl Fn(&T) -> bool) -> Vec<&'r T> {
+        self.stated.iter_mut().filter_map(|slot| slot.take_if(|stated| fits(stated))).collect()
+    }
+}
+
+/// A new channel and what was said of its interactions, which are told when all channels have been.
+type Fresh<'r> = (u64, Vec<&'r report::Interaction>);
+
+/// A group or a channel without one.
+enum Top {
+    Group(u64),
+    Channel(u64),
+}
+
+impl Tree {
+    /// Makes the tree what the report says, and says what changed. Nothing is said before the first snapshot, which is
+    /// answered with the whole tree.
+    pub fn apply(&mut self, report: &Report, notes: &mut Notes) -> Vec<Event> {
+        let interactions = self.channels.iter().flat_map(|channel| &channel.interactions);
+        let data = |i: &Interaction| i.data.iter().map(|(key, value)| key.len() + value.get().len()).sum::<usize>();
+        let (count, bytes) = interactions.fold((0, 0), |(count, bytes), i| (count + 1, bytes + data(i)));
+        let mut work = Work {
+            pen: Pen::at(&self.session),
+            notes,
+            next_id: self.next_id,
+            room: bounds::INTERACTIONS_IN_SESSION.saturating_sub(count),
+            room_for_data: bounds::DATA_IN_SESSION.saturating_sub(bytes),
+        };
+        self.apply_objects(&mut work, report);
+        self.next_id = work.next_id;
+        if self.started {
+            if self.actions {
+                self.say_new_actions(&mut work.pen);
+                self.add_actions(&mut work.pen.said);
+            }
+            self.say_extensions(&mut work, report);
+            return work.pen.said;
+        }
+        work.pen.said.clear();
+        self.say_extensions(&mut work, report);
+        self.early.append(&mut work.pen.said);
+        if !report.snapshot {
+            self.early.truncate(bounds::LIST);
+            return Vec::new();
+        }
+        self.started = true;
+        if self.actions {
+            self.remember_actions();
+        }
+        let mut said = self.replay();
+        said.append(&mut std::mem::take(&mut self.early));
+        said
+    }
+
+    fn apply_objects<'r>(&mut self, work: &mut Work<'_>, report: &'r Report) {
+        let stated = plan::firsts(&report.groups, bounds::LIST, work.notes);
+        let mut groups = Open { stated: stated.into_iter().map(Some).collect() };
+        let stated = plan::firsts(&report.channels, bounds::LIST, work.notes);
+        plan::rekey(&mut self.channels, &stated);
+        let mut channels = Open { stated: stated.into_iter().map(Some).collect() };
+
+        for top in self.tops() {
+            self.apply_gone(work, &top, report.snapshot, &mut groups, &mut channels);
+        }
+        groups.take_all(|group| group.gone);
+        channels.take_all(|channel| channel.gone);
+        let mut fresh: Vec<Fresh<'r>> = Vec::new();
+        for top in self.tops() {
+            match top {
+                Top::Channel(id) => self.apply_channel(work, id, report.snapshot, &mut channels),
+                Top::Group(id) => {
+                    self.apply_group(work, id, report.snapshot, &mut groups, &mut channels, &mut fresh);
+                }
+            }
+        }
+        for group in groups.take_all(|_| true) {
+            self.open_group(work, group, &mut channels, &mut fresh);
+        }
+        for channel in channels.take_all(|_| true) {
+            if let Some(group) = &channel.group {
+                work.notes.add(NoteKind::Unknown, || format!("group {group} of channel {}", channel.key));
+            } else if channel.kind.is_none() {
+                work.notes.add(NoteKind::Unknown, || format!("channel {}", channel.key));
+            } else {
+                self.open_channel(work, channel, None, &mut fresh);
+            }
+        }
+        for (id, interactions) in fresh {
+            self.open_interactions(work, id, interactions);
+        }
+    }
+
+    /// Groups and channels without one, oldest first.
+    fn tops(&self) -> Vec<Top> {
+        let mut tops = Vec::with_capacity(self.groups.len() + self.channels.len());
+        let mut groups = self.groups.iter().map(|group| group.id).peekable();
+        for channel in self.channels.iter().filter(|channel| channel.group.is_none()) {
+            while let Some(group) = groups.next_if(|&group| group < channel.id) {
+                tops.push(Top::Group(group));
+            }
+            tops.push(Top::Channel(channel.id));
+        }
+        tops.extend(groups.map(Top::Group));
+        tops
+    }
+
+    fn place_of(&self, channel: u64) -> Option<usize> {
+        self.channels.iter().position(|one| one.id == channel)
+    }
+
+    fn ids_of_group(&self, group: u64) -> Vec<u64> {
+        self.channels_of(group).map(|channel| channel.id).collect()
+    }
+
+    // ---- what is gone ----
+
+    fn apply_gone(
+        &mut self,
+        work: &mut Work<'_>,
+        top: &Top,
+        whole: bool,
+        groups: &mut Open<'_, report::Group>,
+        channels: &mut Open<'_, report::Channel>,
+    ) {
+        let id = match *top {
+            Top::Channel(id) => return self.apply_gone_channel(work, id, whole, channels),
+            Top::Group(id) => id,
+        };
+        let Some(at) = self.groups.iter().position(|group| group.id == id) else { return };
+        if !groups.find(&self.groups[at].key).map_or(whole, |stated| stated.gone) {
+            for channel in self.ids_of_group(id) {
+                self.apply_gone_channel(work, channel, whole, channels);
+            }
+            return;
+        }
+        for channel in self.ids_of_group(id) {
+            // what is said of it is said of another one by now
+            let stated = self.place_of(channel).and_then(|at| channels.find(&self.channels[at].key));
+            self.dispose_channel(work, channel, stated.filter(|stated| stated.gone));
+        }
+        let group = self.groups.remove(at);
+        groups.take(&group.key);
+        let back = work.pen.enter('g', id);
+        work.pen.say_that("channelgroup.disposed");
+        work.pen.leave(back);
+    }
+
+    fn apply_gone_channel(
+        &mut self,
+        work: &mut Work<'_>,
+        id: u64,
+        whole: bool,
+        channels: &mut Open<'_, report::Channel>,
+    ) {
+        let Some(at) = self.place_of(id) else { return };
+        let channel = &self.channels[at];
+        let stated = channels.find(&channel.key).filter(|_| !channel.vanished);
+        if stated.map_or(whole || channel.vanished, |stated| stated.gone) {
+            self.dispose_channel(work, id, stated);
+        } else if let Some(what) = stated.and_then(|stated| self.difference(channel, stated)) {
+            if whole {
+                self.dispose_channel(work, id, None);
+            } else {
+                work.notes.add(NoteKind::CannotChange, || format!("{what} of channel {}", channel.key));
+            }
+        }
+    }
+
+    /// What the statement says of a channel that never changes: a snapshot means another one under the same key.
+    fn difference(&self, channel: &Channel, stated: &report::Channel) -> Option<&'static str> {
+        let group = channel.group.and_then(|id| self.groups.iter().find(|group| group.id == id));
+        let other_group = |stated: &String| group.is_none_or(|group| *group.key != **stated);
+        let other_endpoint = |stated: &String| channel.endpoint.as_deref() != Some(bounds::cut(stated));
+        if stated.kind.is_some_and(|kind| kind != channel.kind) {
+            Some("type")
+        } else if stated.endpoint.as_ref().is_some_and(other_endpoint) {
+            Some("endpoint")
+        } else if stated.group.as_ref().is_some_and(other_group) {
+            Some("group")
+        } else {
+            None
+        }
+    }
+
+    fn dispose_channel(&mut self, work: &mut Work<'_>, id: u64, stated: Option<&report::Channel>) {
+        let Some(at) = self.place_of(id) else { return };
+        let mut channel = self.channels.remove(at);
+        let back = work.pen.enter_channel(&channel);
+        for mut interaction in std::mem::take(&mut channel.interactions) {
+            let why = |stated: &&report::Interaction| *stated.key == *interaction.key;
+            let why = stated.and_then(|stated| stated.interactions.iter().find(why));
+            let plan = plan::of(channel.kind, &mut interaction, why, true, work.notes);
+            order::carry_out(work, channel.kind, &mut interaction, plan);
+            work.room += 1;
+        }
+        if channel.is_active() || channel.occupied {
+            channel.occupied = false;
+            if channel.is_active() {
+                channel.status = ChannelStatus::Inactive;
+            }
+            work.pen.channel_pair(&channel);
+        }
+        work.pen.say_that("channel.disposed");
+        work.pen.leave(back);
+    }
+
+    // ---- what stays ----
+
+    fn apply_group<'r>(
+        &mut self,
+        work: &mut Work<'_>,
+        id: u64,
+        whole: bool,
+        groups: &mut Open<'r, report::Group>,
+        channels: &mut Open<'r, report::Channel>,
+        fresh: &mut Vec<Fresh<'r>>,
+    ) {
+        let Some(at) = self.groups.iter().position(|group| group.id == id) else { return };
+        let key = self.groups[at].key.clone();
+        groups.take(&key);
+        let new = self.new_channels_of(&key, channels);
+        let olds = self.ids_of_group(id);
+        let populated = !olds.is_empty() || !new.is_empty() && self.channels.len() < bounds::CHANNELS;
+        let group = &mut self.groups[at];
+        let back = work.pen.enter('g', id);
+        if group.populated != populated {
+            group.populated = populated;
+            work.pen.group_state(group);
+        }
+        work.pen.leave(back);
+        for channel in olds {
+            self.apply_channel(work, channel, whole, channels);
+        }
+        let back = work.pen.enter('g', id);
+        for channel in new {
+            self.open_channel(work, channel, Some(id), fresh);
+        }
+        work.pen.leave(back);
+    }
+
+    fn apply_channel(&mut self, work: &mut Work<'_>, id: u64, whole: bool, channels: &mut Open<'_, report::Channel>) {
+        let Some(channel) = self.channels.iter_mut().find(|channel| channel.id == id) else { return };
+        let Some(stated) = channels.take(&channel.key) else { return };
+        let back = work.pen.enter_channel(channel);
+        change_channel(work, channel, stated, whole);
+        work.pen.leave(back);
+    }
+
+    // ---- what is new ----
+
+    /// Statements that would create channels in this group.
+    fn new_channels_of<'r>(&self, group: &str, channels: &mut Open<'r, report::Channel>) -> Vec<&'r report::Channel> {
+        channels.take_all(|stated| {
+            stated.group.as_deref() == Some(group)
+                && stated.kind.is_some()
+                && !self.channels.iter().any(|channel| *channel.key == stated.key)
+        })
+    }
+
+    fn open_group<'r>(
+        &mut self,
+        work: &mut Work<'_>,
+        stated: &'r report::Group,
+        channels: &mut Open<'r, report::Channel>,
+        fresh: &mut Vec<Fresh<'r>>,
+    ) {
+        if self.groups.len() >= bounds::GROUPS {
+            return work.notes.add(NoteKind::TooMany, || format!("group {}", stated.key));
+        }
+        let new = self.new_channels_of(&stated.key, channels);
+        let group = Group {
+            id: work.new_id(),
+            key: stated.key.as_str().into(),
+            name: work.text(stated.name.as_deref()),
+            populated: !new.is_empty() && self.channels.len() < bounds::CHANNELS,
+        };
+        let id = group.id;
+        work.pen.group_created(&group);
+        let back = work.pen.enter('g', id);
+        work.pen.group_state(&group);
+        push(&mut self.groups, group);
+        for channel in new {
+            self.open_channel(work, channel, Some(id), fresh);
+        }
+        work.pen.say_that("channelgroup.initialized");
+        work.pen.leave(back);
+    }
+
+    /// Creates a channel. The pen is at its parent.
+    fn open_channel<'r>(
+        &mut self,
+        work: &mut Work<'_>,
+        stated: &'r report::Channel,
+        group: Option<u64>,
+        fresh: &mut Vec<Fresh<'r>>,
+    ) {
+        let Some(kind) = stated.kind else { return };
+        if self.channels.len() >= bounds::CHANNELS {
+            return work.notes.add(NoteKind::TooMany, || format!("channel {}", stated.key));
+        }
+        let mut interactions = plan::firsts(&stated.interactions, bounds::LIST, work.notes);
+        interactions.retain(|stated| {
+            let creates = plan::state_if_new(kind, stated).is_some();
+            let fits = work.room > 0;
+            match (creates, fits) {
+                (true, true) => work.room -= 1,
+                (true, false) => work.notes.add(NoteKind::TooMany, || format!("interaction {}", stated.key)),
+                _ => {}
+            }
+            fits || !creates
+        });
+        let channel = Channel {
+            id: work.new_id(),
+            group,
+            key: stated.key.as_str().into(),
+            kind,
+            endpoint: work.text(stated.endpoint.as_deref()),
+            name: work.text(stated.name.as_deref()),
+            status: stated.status.as_ref().map_or(ChannelStatus::Inactive, |stated| status(stated).into_owned()),
+            occupied: interactions.iter().any(|stated| plan::is_busy_if_new(kind, stated)),
+            interactions: Vec::new(),
+            told: Actions::default(),
+            vanished: false,
+        };
+        work.pen.channel_created(&channel);
+        fresh.push((channel.id, interactions));
+        let at = self.channels.partition_point(|other| other.place() < channel.place());
+        self.channels.reserve_exact(1);
+        self.channels.insert(at, channel);
+    }
+
+    fn open_interactions(&mut self, work: &mut Work<'_>, channel: u64, stated: Vec<&report::Interaction>) {
+        let Some(channel) = self.channels.iter_mut().find(|one| one.id == channel) else { return };
+        let back = work.pen.enter_channel(channel);
+        for stated in stated {
+            if let Some(interaction) = order::open(work, channel.kind, stated) {
+                push(&mut channel.interactions, interaction);
+            }
+        }
+        work.pen.leave(back);
+    }
+
+    // ---- extension events ----
+
+    /// They ride behind the state that they belong to.
+    fn say_extensions(&self, work: &mut Work<'_>, report: &Report) {
+        for event in report.events.iter().take(bounds::LIST) {
+            let name = event.name.as_str();
+            let path = self.path_of(&event.on);
+            let complaint = if !self.capabilities.events.iter().any(|declared| declared == name) {
+                "is not declared"
+            } else if event.data.get().len() > bounds::EVENT {
+                "has too much data"
+            } else if !event.data.get().starts_with('{') {
+                "has data that is no object"
+            } else {
+                match path {
+                    None => "is about an object that is not there",
+                    Some((kind, _)) if name.split('.').next() != Some(kind) => "is about another kind of object",
+                    Some((_, path)) => {
+                        work.pen.say_extension(path, name, &event.data);
+                        continue;
+                    }
+                }
+            };
+            let shown = bounds::cut(name);
+            work.notes.add(NoteKind::ExtensionEvent, || format!("event {shown} {complaint}"));
+        }
+        if report.events.len() > bounds::LIST {
+            work.notes.add(NoteKind::TooMany, || format!("{} extension events", report.events.len()));
+        }
+    }
+
+    /// The kind and path of an object that the adapter names by its keys.
+    fn path_of(&self, on: &Target) -> Option<(&'static str, String)> {
+        let channel = match on {
+            Target::Session => return Some(("session", self.session.to_string())),
+            Target::Group(key) => {
+                let group = self.groups.iter().find(|group| *group.key == **key)?;
+                return Some(("channelgroup", format!("{}.g{}", self.session, group.id)));
+            }
+            Target::Channel(key) => key,
+            Target::Interaction(at) => &at.channel,
+            Target::Conversation(at) => &at.channel,
+        };
+        let channel = self.channels.iter().find(|one| *one.key == **channel)?;
+        let (interaction, conversation) = match on {
+            Target::Interaction(at) => (&at.interaction, None),
+            Target::Conversation(at) => (&at.interaction, Some(&at.conversation)),
+            _ => return Some((Object::Channel(channel).kind().as_str(), self.path(channel))),
+        };
+        let interaction = channel.interactions.iter().find(|one| *one.key == **interaction)?;
+        let path = format!("{}.i{}", self.path(channel), interaction.id);
+        let Some(conversation) = conversation else { return Some(("interaction", path)) };
+        let conversation = interaction.conversations.iter().find(|one| *one.key == **conversation)?;
+        Some(("conversation", format!("{path}.v{}", conversation.id)))
+    }
+}
+
+/// Says what changed in a channel that stays. The pen is at the channel.
+fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::Channel, whole: bool) {
+    let said_before = work.pen.said.len();
+    let mut changed = false;
+    if let Some(stated) = stated.status.as_ref().map(status).filter(|stated| **stated != channel.status) {
+        channel.status = stated.into_owned();
+        changed = true;
+    }
+    let mut interactions = Open {
+        stated: {
+            let stated = plan::firsts(&stated.interactions, bounds::LIST, work.notes);
+            plan::rekey(&mut channel.interactions, &stated);
+            stated.into_iter().map(Some).collect()
+        },
+    };
+    let mut another = Vec::new();
+    let mut ended = false;
+    let mut at = 0;
+    while let Some(interaction) = channel.interactions.get_mut(at) {
+        at += 1;
+        let mut stated = interactions.take(&interaction.key).filter(|_| !interaction.vanished);
+        if stated.is_none() && !whole && !interaction.vanished {
+            continue;
+        }
+        if let Some(other) = stated.filter(|stated| is_another(channel.kind, interaction, stated, whole)) {
+            another.push(other);
+            stated = None;
+        }
+        if stated.is_some_and(|stated| stated.direction.is_some_and(|direction| direction != interaction.direction)) {
+            work.notes.add(NoteKind::CannotChange, || format!("direction of interaction {}", interaction.key));
+        }
+        let was_busy = interaction.is_busy();
+        let plan = plan::of(channel.kind, interaction, stated, false, work.notes);
+        let gone = order::carry_out(work, channel.kind, interaction, plan);
+        ended |= was_busy && (gone || !interaction.is_busy());
+        if gone {
+            at -= 1;
+            channel.interactions.remove(at);
+            work.room += 1;
+        }
+    }
+    let known = channel.interactions.len();
+    for stated in another.into_iter().chain(interactions.take_all(|_| true)) {
+        let full = work.room == 0 || channel.interactions.len() >= bounds::INTERACTIONS;
+        if full && plan::state_if_new(channel.kind, stated).is_some() {
+            work.notes.add(NoteKind::TooMany, || format!("interaction {}", stated.key));
+        } else if let Some(interaction) = order::open(work, channel.kind, stated) {
+            push(&mut channel.interactions, interaction);
+            work.room -= 1;
+        }
+    }
+    let begun = channel.interactions[known..].iter().any(Interaction::is_busy);
+    let occupied = channel.interactions.iter().any(Interaction::is_busy);
+    changed |= occupied != channel.occupied;
+    channel.occupied = occupied;
+    if changed {
+        let others = if begun || !ended { work.pen.said.split_off(said_before) } else { Vec::new() };
+        work.pen.channel_pair(channel);
+        work.pen.said.extend(others);
+    }
+}
+
+/// Whether an interaction is shown further back than it is known, by a snapshot or when it had ended: then another one
+/// has its key (a recalled call, a new offer).
+fn is_another(kind: report::ChannelType, interaction: &Interaction, stated: &report::Interaction, whole: bool) -> bool {
+    (whole || interaction.state == InteractionState::Ended)
+        && plan::state_if_new(kind, stated).is_some_and(|state| state < interaction.state)
+}
+
+/// A status as it is kept: an active channel has an availability, a ready one no reason, no text is too long.
+fn status(stated: &ChannelStatus) -> Cow<'_, ChannelStatus> {
+    let ChannelStatus::Active(info) = stated else { return Cow::Borrowed(stated) };
+    let ready = info.availability == Some(Availability::Ready);
+    let pending = info.pending.as_ref().map_or([&None, &None], |pending| [&pending.reason_code, &pending.reason_desc]);
+    let long = [&info.reason_code, &info.reason_desc, &info.queue]
+        .into_iter()
+        .chain(pending)
+        .any(|text| text.as_ref().is_some_and(|text| text.len() > bounds::TEXT));
+    let reason = info.reason_code.is_some() || info.reason_desc.is_some();
+    if info.availability.is_some() && !(ready && reason) && !long {
+        return Cow::Borrowed(stated);
+    }
+    let cut = |text: &Option<String>| text.as_deref().map(|text| bounds::cut(text).to_owned());
+    let mut kept = ChannelInfo::default();
+    kept.availability = info.availability.or(Some(Availability::NotReady));
+    if !ready {
+        kept.reason_code = cut(&info.reason_code);
+        kept.reason_desc = cut(&info.reason_desc);
+    }
+    kept.queue = cut(&info.queue);
+    kept.pending = info
+        .pending
+        .as_ref()
+        .map(|pending| Pending::new(pending.availability, cut(&pending.reason_code), cut(&pending.reason_desc)));
+    Cow::Owned(ChannelStatus::Active(kept))
+}

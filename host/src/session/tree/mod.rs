@@ -1,0 +1,460 @@
+//! The objects of one session: what the host knows, and what every event is a difference of.
+//!
+//! Owns channels, interactions and conversations with their ids and their platform's keys. A [report](jackfield_plugin_api::Report) comes in from
+//! the adapter, the [`Event`]s that say what changed go out to the journal. Must never: fail on a report, wait, know a
+//! socket, a clock or a platform.
+//!
+//! ```text
+//! mod.rs      the objects, and finding them by a desktop's target
+//! apply.rs    what a report makes of the groups and channels
+//! plan.rs     what a report makes of one interaction
+//! order.rs    in which order the difference is said
+//! say.rs      what the events tell of each object
+//! replay.rs   the snapshot for a client that comes back
+//! rules.rs    which commands an object is in a state for
+//! event.rs    an event and its JSON
+//! notes.rs    what a report said that cannot be
+//! bounds.rs   how much a session may hold
+//! ```
+
+mod apply;
+pub mod bounds;
+mod event;
+mod notes;
+mod order;
+mod plan;
+mod replay;
+pub mod rules;
+mod say;
+
+use std::sync::Arc;
+
+use jackfield_plugin_api::{
+    Json, Link, Manifest,
+    command::ObjectKind,
+    report::{
+        Availability, ChannelStatus, ChannelType, ConversationAt, ConversationState, Direction, InteractionAt,
+        InteractionState, MemberRole, Recording, Role, Target,
+    },
+};
+
+pub use self::{
+    event::Event,
+    notes::{Note, NoteKind, Notes},
+};
+use self::{event::Members, rules::Actions};
+
+/// What the sessions of one adapter can do: from its manifest, shared by all of them.
+#[derive(Debug)]
+pub struct Capabilities {
+    /// The data of `session.initialized`.
+    text: Box<str>,
+    /// The standard commands.
+    standard: Actions,
+    /// The names of the extension events that are declared.
+    events: Vec<String>,
+}
+
+impl Capabilities {
+    /// What a manifest declares.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        let standard = manifest.commands.iter().map(String::as_str);
+        let extensions = manifest.extension_commands.iter().map(|command| command.name.as_str());
+        let mut text = String::new();
+        Members::write(&mut text, |data| {
+            data.object("capabilities", |data| {
+                data.texts("commands", standard.clone().chain(["session.request.logout"]).chain(extensions));
+                data.texts("channelTypes", manifest.channel_types.iter().map(|kind| kind.as_str()));
+            });
+        });
+        Self {
+            text: text.into(),
+            standard: Actions::of(standard),
+            events: manifest.extension_events.iter().map(|event| event.name.clone()).collect(),
+        }
+    }
+}
+
+/// All that one session knows of its agent's work.
+#[derive(Debug)]
+pub struct Tree {
+    session: Box<str>,
+    capabilities: Arc<Capabilities>,
+    /// Whether the desktop asked for `actions`.
+    actions: bool,
+    /// The first snapshot was applied.
+    started: bool,
+    /// Ids are never used again.
+    next_id: u64,
+    /// Why the link is down, if it is.
+    down: Option<Box<str>>,
+    /// In order of creation.
+    groups: Vec<Group>,
+    /// In order of creation, those of a group at the group's place.
+    channels: Vec<Channel>,
+    /// Extension events that came before the first snapshot: told behind it.
+    early: Vec<Event>,
+}
+
+/// A channel group.
+#[derive(Debug)]
+pub struct Group {
+    /// Its number; the id is `g` and this.
+    pub id: u64,
+    /// The platform's key.
+    pub key: Box<str>,
+    /// What the desktop shows.
+    pub name: Option<Box<str>>,
+    /// Whether it has channels, as it was last told.
+    pub populated: bool,
+}
+
+/// A channel.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its number; the id is `c` and this.
+    pub id: u64,
+    /// The number of its group.
+    pub group: Option<u64>,
+    /// The platform's key.
+    pub key: Box<str>,
+    /// Its type.
+    pub kind: ChannelType,
+    /// The extension, address or station.
+    pub endpoint: Option<Box<str>>,
+    /// What the desktop shows.
+    pub name: Option<Box<str>>,
+    /// Its state with all that goes with it; an active one always has an availability.
+    pub status: ChannelStatus,
+    /// An interaction is alerting, dialing or started.
+    pub occupied: bool,
+    /// In order of creation.
+    pub interactions: Vec<Interaction>,
+    told: Actions,
+    /// Its new key was known already: this one is gone.
+    vanished: bool,
+}
+
+/// An interaction.
+#[derive(Debug)]
+pub struct Interaction {
+    /// Its number; the id is `i` and this.
+    pub id: u64,
+    /// The platform's key.
+    pub key: Box<str>,
+    /// Who began it.
+    pub direction: Direction,
+    /// Its state.
+    pub state: InteractionState,
+    /// Whether it is recorded.
+    pub recording: Recording,
+    /// The address that the desktop should open.
+    pub url: Option<Box<str>>,
+    /// The call data, in the order in which it came.
+    pub data: Vec<(Box<str>, Json)>,
+    /// One or two: the primary first.
+    pub conversations: Vec<Conversation>,
+    /// The number of the conversation that has the focus.
+    pub focus: Option<u64>,
+    told: Actions,
+    vanished: bool,
+}
+
+/// A conversation.
+#[derive(Debug)]
+pub struct Conversation {
+    /// Its number; the id is `v` and this.
+    pub id: u64,
+    /// The platform's key.
+    pub key: Box<str>,
+    /// What it is for.
+    pub role: Role,
+    /// Its state, never `Ended`.
+    pub state: ConversationState,
+    /// Whether the agent is muted in it.
+    pub muted: bool,
+    /// The other parties.
+    pub members: Vec<Member>,
+    told: Actions,
+    vanished: bool,
+}
+
+/// A party of a conversation.
+#[derive(Debug)]
+pub struct Member {
+    /// Its number; the id is `m` and this.
+    pub id: u64,
+    /// The platform's key.
+    pub key: Box<str>,
+    /// The number or address.
+    pub address: Option<Box<str>>,
+    /// The name.
+    pub name: Option<Box<str>>,
+    /// Who it is.
+    pub role: MemberRole,
+}
+
+impl Channel {
+    /// Where it stands among the channels: a group's channels stand at the group's place.
+    fn place(&self) -> (u64, u64) {
+        (self.group.unwrap_or(self.id), self.id)
+    }
+
+    /// Whether the agent is logged in on it.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        matches!(self.status, ChannelStatus::Active(_))
+    }
+
+    /// Whether the agent takes contacts on it; `None` when it is not active.
+    #[must_use]
+    pub fn availability(&self) -> Option<Availability> {
+        match &self.status {
+            ChannelStatus::Active(info) => info.availability,
+            _ => None,
+        }
+    }
+}
+
+impl Interaction {
+    /// Whether it keeps its channel occupied.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        is_busy(self.state)
+    }
+
+    /// The customer's call.
+    #[must_use]
+    pub fn primary(&self) -> Option<&Conversation> {
+        self.conversations.iter().find(|conversation| conversation.role == Role::Primary)
+    }
+
+    /// The call for advice.
+    #[must_use]
+    pub fn consult(&self) -> Option<&Conversation> {
+        self.conversations.iter().find(|conversation| conversation.role == Role::Consult)
+    }
+}
+
+impl Conversation {
+    /// Whether it is talking or held.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        is_live(self.state)
+    }
+}
+
+fn is_busy(state: InteractionState) -> bool {
+    state < InteractionState::Ended
+}
+
+fn is_live(state: ConversationState) -> bool {
+    matches!(state, ConversationState::Talking | ConversationState::Held)
+}
+
+/// One object of the tree, with its parents.
+#[derive(Debug, Clone, Copy)]
+pub enum Object<'a> {
+    /// The session.
+    Session,
+    /// A group.
+    Group(&'a Group),
+    /// A channel.
+    Channel(&'a Channel),
+    /// An interaction and its channel.
+    Interaction(&'a Channel, &'a Interaction),
+    /// A conversation, its interaction and its channel.
+    Conversation(&'a Channel, &'a Interaction, &'a Conversation),
+}
+
+impl<'a> Object<'a> {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Self::Session => ObjectKind::Session,
+            Self::Group(_) => ObjectKind::ChannelGroup,
+            Self::Channel(_) => ObjectKind::Channel,
+            Self::Interaction(..) => ObjectKind::Interaction,
+            Self::Conversation(..) => ObjectKind::Conversation,
+        }
+    }
+
+    /// Its protocol id; the session's is the tree's.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Session => String::new(),
+            Self::Group(group) => format!("g{}", group.id),
+            Self::Channel(channel) => format!("c{}", channel.id),
+            Self::Interaction(_, interaction) => format!("i{}", interaction.id),
+            Self::Conversation(_, _, conversation) => format!("v{}", conversation.id),
+        }
+    }
+
+    /// The channel that it is or belongs to.
+    #[must_use]
+    pub fn channel(&self) -> Option<&'a Channel> {
+        match *self {
+            Self::Session | Self::Group(_) => None,
+            Self::Channel(channel) | Self::Interaction(channel, _) | Self::Conversation(channel, ..) => Some(channel),
+        }
+    }
+
+    /// The object by the platform's keys, as the adapter knows it.
+    #[must_use]
+    pub fn keys(&self) -> Target {
+        match self {
+            Self::Session => Target::Session,
+            Self::Group(group) => Target::Group(group.key.to_string()),
+            Self::Channel(channel) => Target::Channel(channel.key.to_string()),
+            Self::Interaction(channel, interaction) => Target::Interaction(InteractionAt {
+                channel: channel.key.to_string(),
+                interaction: interaction.key.to_string(),
+            }),
+            Self::Conversation(channel, interaction, conversation) => Target::Conversation(ConversationAt {
+                channel: channel.key.to_string(),
+                interaction: interaction.key.to_string(),
+                conversation: conversation.key.to_string(),
+            }),
+        }
+    }
+}
+
+impl Tree {
+    /// An empty tree. `actions`: the desktop wants to be told which commands an object is in a state for.
+    #[must_use]
+    pub fn new(session: &str, capabilities: Arc<Capabilities>, actions: bool) -> Self {
+        Self {
+            session: session.into(),
+            capabilities,
+            actions,
+            started: false,
+            next_id: 1,
+            down: None,
+            groups: Vec::new(),
+            channels: Vec::new(),
+            early: Vec::new(),
+        }
+    }
+
+    /// Whether the first snapshot was applied: from then on the desktop is told everything.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// The groups, in order of creation.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The channels, in order of creation; those of a group stand at the group's place.
+    #[must_use]
+    pub fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// The channels of a group, in order of creation.
+    pub fn channels_of(&self, group: u64) -> impl Iterator<Item = &Channel> {
+        self.channels.iter().filter(move |channel| channel.group == Some(group))
+    }
+
+    /// Whether a conversation lives in this session.
+    #[must_use]
+    pub fn has_live_calls(&self) -> bool {
+        self.channels.iter().flat_map(|channel| &channel.interactions).any(|i| !i.conversations.is_empty())
+    }
+
+    /// All objects with their paths, parents first.
+    #[must_use]
+    pub fn objects(&self) -> Vec<(String, Object<'_>)> {
+        let mut all = vec![(self.session.to_string(), Object::Session)];
+        all.extend(self.groups.iter().map(|group| (format!("{}.g{}", self.session, group.id), Object::Group(group))));
+        for channel in &self.channels {
+            let path = self.path(channel);
+            all.push((path.clone(), Object::Channel(channel)));
+            for interaction in &channel.interactions {
+                let path = format!("{path}.i{}", interaction.id);
+                all.push((path.clone(), Object::Interaction(channel, interaction)));
+                for conversation in &interaction.conversations {
+                    let path = format!("{path}.v{}", conversation.id);
+                    all.push((path, Object::Conversation(channel, interaction, conversation)));
+                }
+            }
+        }
+        all
+    }
+
+    /// The path of a channel: `S.c1` or `S.g1.c2`.
+    #[must_use]
+    pub fn path(&self, channel: &Channel) -> String {
+        match channel.group {
+            None => format!("{}.c{}", self.session, channel.id),
+            Some(group) => format!("{}.g{group}.c{}", self.session, channel.id),
+        }
+    }
+
+    /// The object that a desktop's target names, if it is there now.
+    #[must_use]
+    pub fn find(&self, target: &str) -> Option<Object<'_>> {
+        let mut ids = target.strip_prefix(&*self.session)?.split('.');
+        if !ids.next()?.is_empty() {
+            return None;
+        }
+        let Some(mut first) = ids.next() else { return Some(Object::Session) };
+        let mut group = None;
+        if let Some(id) = number('g', first) {
+            let found = self.groups.iter().find(|group| group.id == id)?;
+            group = Some(id);
+            match ids.next() {
+                None => return Some(Object::Group(found)),
+                Some(next) => first = next,
+            }
+        }
+        let id = number('c', first)?;
+        let channel = self.channels.iter().find(|channel| channel.id == id && channel.group == group)?;
+        let Some(next) = ids.next() else { return Some(Object::Channel(channel)) };
+        let id = number('i', next)?;
+        let interaction = channel.interactions.iter().find(|interaction| interaction.id == id)?;
+        let Some(next) = ids.next() else { return Some(Object::Interaction(channel, interaction)) };
+        let id = number('v', next)?;
+        let conversation = interaction.conversations.iter().find(|conversation| conversation.id == id)?;
+        ids.next().is_none().then_some(Object::Conversation(channel, interaction, conversation))
+    }
+
+    /// Takes down that the link is lost or back, and says so if that is news. Whoever calls it for a link that is back
+    /// has applied a snapshot before. Before the session has started nothing is said: the first snapshot tells it.
+    pub fn set_link(&mut self, link: &Link) -> Option<Event> {
+        match link {
+            Link::Up => self.down.take().map(drop)?,
+            Link::Down { .. } if self.down.is_some() => return None,
+            Link::Down { reason } => self.down = Some(bounds::cut(reason).into()),
+        }
+        self.started.then(|| self.link_event())
+    }
+
+    fn link_event(&self) -> Event {
+        let mut data = String::new();
+        Members::write(&mut data, |data| {
+            data.text("link", if self.down.is_some() { "down" } else { "up" });
+            data.text_if("reason", self.down.as_deref());
+        });
+        Event { target: self.session.clone(), name: "session.linkchanged".into(), data: data.into() }
+    }
+}
+
+/// The number of an id, `c12` with the letter `c`; only in the one way in which the host writes it.
+fn number(letter: char, id: &str) -> Option<u64> {
+    let digits = id.strip_prefix(letter)?;
+    let canonical = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    if canonical { digits.parse().ok() } else { None }
+}
+
+/// Appends without spare room: most lists of a session have one or two items, and there are ten thousand sessions.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    list.reserve_exact(1);
+    list.push(item);
+}

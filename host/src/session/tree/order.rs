@@ -1,0 +1,387 @@
+//! In which order the difference is said, for one interaction.
+//!
+//! Owns the order of `protocol.md` section 4 from the finished [`Plan`]: its own state first when a conversation opens;
+//! each conversation in order (primary, consult) with its end or its change, the focus right after a disposal when the
+//! focused one ends and another stays; new conversations; focus; data; screen pop; ended; its state; disposal. It
+//! changes the interaction while it speaks, so that every event tells what holds at that moment. Must never decide what
+//! a report means: `plan.rs` has.
+
+use jackfield_plugin_api::{
+    Json,
+    report::{self, Cause, ChannelType, ConversationState, InteractionState, Reason, Recording, Role},
+};
+
+use super::{
+    Conversation, Interaction, Member, NoteKind,
+    apply::Work,
+    bounds,
+    plan::{self, Change, Fate, Opening, Plan},
+    push,
+    rules::Actions,
+    say::Calls,
+};
+
+/// Creates the interaction of a statement that says enough, and says all of it. The pen is at the channel.
+pub(super) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Interaction) -> Option<Interaction> {
+    let (Some(state), Some(direction)) = (plan::state_if_new(kind, stated), stated.direction) else {
+        if !plan::is_gone(stated) {
+            work.notes.add(NoteKind::Unknown, || format!("interaction {}", stated.key));
+        }
+        return None;
+    };
+    let mut interaction = Interaction {
+        id: work.new_id(),
+        key: stated.key.as_str().into(),
+        direction,
+        state,
+        recording: stated.recording.filter(|_| state != InteractionState::Ended).unwrap_or(Recording::Off),
+        url: url(work, stated).map(Into::into),
+        data: Vec::new(),
+        conversations: Vec::new(),
+        focus: None,
+        told: Actions::default(),
+        vanished: false,
+    };
+    set_data(work, &mut interaction, stated);
+    let mut openings = Vec::new();
+    if kind == ChannelType::Telephony && state != InteractionState::Ended {
+        openings = plan::openings_if_new(stated, work.notes);
+    } else if let Some(list) = &stated.conversations {
+        plan::note_misplaced(&interaction, list, work.notes);
+    }
+    let calls = Calls::of(openings.iter().map(|opening| opening.members.len()));
+
+    work.pen.interaction_created(kind, &interaction);
+    let back = work.pen.enter('i', interaction.id);
+    work.pen.interaction_state(state, calls, interaction.recording);
+    for opening in openings {
+        open_conversation(work, &mut interaction, opening);
+    }
+    if interaction.conversations.len() == 2 {
+        interaction.focus = interaction
+            .conversations
+            .iter()
+            .rfind(|conversation| conversation.state != ConversationState::Held)
+            .or(interaction.conversations.last())
+            .map(|conversation| conversation.id);
+    }
+    work.pen.interaction_data(&interaction);
+    if state < InteractionState::Started {
+        work.pen.preview(kind, &interaction);
+    }
+    if interaction.consult().is_some() {
+        work.pen.focus(&interaction);
+    }
+    if state == InteractionState::Started {
+        work.pen.screenpop(kind, &interaction);
+    }
+    work.pen.say_that("interaction.initialized");
+    work.pen.leave(back);
+    Some(interaction)
+}
+
+/// Carries a plan out and says it. The answer: the interaction was disposed of. The pen is at the channel.
+pub(super) fn carry_out(
+    work: &mut Work<'_>,
+    kind: ChannelType,
+    interaction: &mut Interaction,
+    mut plan: Plan<'_>,
+) -> bool {
+    let back = work.pen.enter('i', interaction.id);
+    let was = interaction.state;
+    let changed = plan.state != was || plan.calls_before != plan.calls_after || plan.recording != interaction.recording;
+    interaction.recording = plan.recording;
+    let mut told = false;
+    if plan.taken_unseen {
+        interaction.state = InteractionState::Started;
+        work.pen.screenpop(kind, interaction);
+        work.pen.interaction_state(InteractionState::Started, plan.calls_before, plan.recording);
+    } else if !plan.openings.is_empty() && plan.state == was && changed {
+        work.pen.interaction_state(was, plan.calls_after, plan.recording);
+        told = true;
+    }
+    let ends = end_and_change(work, interaction, &mut plan);
+    if !plan.openings.is_empty() && plan.state == InteractionState::Started && was != plan.state {
+        // a consult needs a started call, so that is said before it opens
+        interaction.state = plan.state;
+        work.pen.screenpop(kind, interaction);
+        work.pen.interaction_state(plan.state, plan.calls_after, plan.recording);
+        told = true;
+    }
+    open_and_focus(work, interaction, &mut plan, &ends);
+    if let Some(stated) = plan.stated {
+        change_data(work, interaction, stated);
+    }
+    let new_url =
+        plan.stated.and_then(|stated| url(work, stated)).filter(|&url| interaction.url.as_deref() != Some(url));
+    let late_url = new_url.is_some() && !plan.gone && was == plan.state && was == InteractionState::Started;
+    if let Some(url) = new_url {
+        interaction.url = Some(url.into());
+    }
+    let default_reason = default_reason(interaction.state);
+    interaction.state = plan.state;
+    if plan.state == InteractionState::Started && was != plan.state && !told || late_url {
+        work.pen.screenpop(kind, interaction);
+    }
+    if plan.state == InteractionState::Ended && was != plan.state {
+        let stated = plan.stated.map_or((None, None), |stated| (stated.reason, stated.cause));
+        let (reason, cause) = (stated.0.or(ends.reason), stated.1.or(ends.cause));
+        work.pen.interaction_ended(reason.unwrap_or(default_reason), cause);
+    }
+    if changed && !told {
+        work.pen.interaction_state(plan.state, plan.calls_after, plan.recording);
+    }
+    if plan.gone {
+        dispose(work, interaction, was);
+    }
+    work.pen.leave(back);
+    plan.gone
+}
+
+/// The last of an interaction; one that was never the agent's has nothing to complete.
+fn dispose(work: &mut Work<'_>, interaction: &mut Interaction, was: InteractionState) {
+    if was != InteractionState::Alerting {
+        interaction.state = InteractionState::Completed;
+        work.pen.say_that("interaction.complete");
+        work.pen.interaction_state(interaction.state, Calls::None, interaction.recording);
+    }
+    work.pen.say_that("interaction.disposed");
+}
+
+/// Why an interaction ended where nobody says.
+fn default_reason(state: InteractionState) -> Reason {
+    match state {
+        InteractionState::Alerting => Reason::Abandoned,
+        InteractionState::Dialing => Reason::Failed,
+        _ => Reason::Released,
+    }
+}
+
+/// What the changes of the conversations leave for the rest of the list.
+#[derive(Default)]
+struct Ends {
+    /// One has ended.
+    any: bool,
+    /// Why the last one did, where that was said of it.
+    reason: Option<Reason>,
+    cause: Option<Cause>,
+    /// One that was held talks now.
+    retrieved: Option<u64>,
+}
+
+/// Says what becomes of each conversation that was there.
+fn end_and_change(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut Plan<'_>) -> Ends {
+    let mut ends = Ends::default();
+    let heir = heir(interaction, &plan.fates);
+    let mut away = heir.is_none() && plan.openings.is_empty() && was_transferred(interaction, plan);
+    let mut at = 0;
+    for fate in std::mem::take(&mut plan.fates) {
+        match fate {
+            Fate::Stays => at += 1,
+            Fate::Changes(change) => {
+                let conversation = &mut interaction.conversations[at];
+                if conversation.state == ConversationState::Held && change.state == ConversationState::Talking {
+                    ends.retrieved = Some(conversation.id);
+                }
+                change_conversation(work, conversation, &change);
+                at += 1;
+            }
+            Fate::Ends(stated) => {
+                ends.any = true;
+                if let Some(stated) = stated.filter(|stated| stated.reason.is_some()) {
+                    (ends.reason, ends.cause) = (stated.reason, stated.cause);
+                }
+                let conversation = interaction.conversations.remove(at);
+                end_conversation(work, &conversation);
+                if away {
+                    away = false;
+                    interaction.focus = None;
+                    work.pen.focus(interaction);
+                } else if interaction.focus == Some(conversation.id) {
+                    interaction.focus = heir;
+                    if heir.is_some() {
+                        work.pen.focus(interaction);
+                    }
+                }
+            }
+        }
+    }
+    ends
+}
+
+/// The first conversation that stays.
+fn heir(interaction: &Interaction, fates: &[Fate<'_>]) -> Option<u64> {
+    let stays = |(_, fate): &(&Conversation, &Fate<'_>)| !matches!(fate, Fate::Ends(_));
+    interaction.conversations.iter().zip(fates).find(stays).map(|(conversation, _)| conversation.id)
+}
+
+/// Whether a live call was transferred away (or should have been).
+fn was_transferred(interaction: &Interaction, plan: &Plan<'_>) -> bool {
+    let all = plan.stated.and_then(|stated| stated.reason);
+    interaction.conversations.iter().zip(&plan.fates).any(|(conversation, fate)| match fate {
+        Fate::Ends(stated) => {
+            let reason = stated.and_then(|stated| stated.reason).or(all);
+            conversation.is_live() && matches!(reason, Some(Reason::Transferred | Reason::Failed))
+        }
+        _ => false,
+    })
+}
+
+fn end_conversation(work: &mut Work<'_>, conversation: &Conversation) {
+    let back = work.pen.enter('v', conversation.id);
+    work.pen.conversation_state(ConversationState::Ended, conversation.muted);
+    work.pen.say_that("conversation.disposed");
+    work.pen.leave(back);
+}
+
+fn change_conversation(work: &mut Work<'_>, conversation: &mut Conversation, change: &Change<'_>) {
+    let back = work.pen.enter('v', conversation.id);
+    let muted = change.stated.muted.unwrap_or(conversation.muted);
+    if (change.state, muted) != (conversation.state, conversation.muted) {
+        (conversation.state, conversation.muted) = (change.state, muted);
+        work.pen.conversation_state(conversation.state, conversation.muted);
+    }
+    if let Some(stated) = &change.members {
+        conversation.members.retain(|member| {
+            let stays = stated.iter().any(|stated| stated.key == *member.key && is_same(member, stated));
+            if !stays {
+                work.pen.member_removed(member);
+            }
+            stays
+        });
+        for stated in stated {
+            if !conversation.members.iter().any(|member| *member.key == stated.key) {
+                let member = member(work, stated);
+                work.pen.member_added(&member);
+                push(&mut conversation.members, member);
+            }
+        }
+    }
+    work.pen.leave(back);
+}
+
+fn is_same(member: &Member, stated: &report::Member) -> bool {
+    member.address.as_deref() == stated.address.as_deref().map(bounds::cut)
+        && member.name.as_deref() == stated.name.as_deref().map(bounds::cut)
+        && member.role == stated.role
+}
+
+fn member(work: &mut Work<'_>, stated: &report::Member) -> Member {
+    Member {
+        id: work.new_id(),
+        key: stated.key.as_str().into(),
+        address: work.text(stated.address.as_deref()),
+        name: work.text(stated.name.as_deref()),
+        role: stated.role,
+    }
+}
+
+fn open_conversation(work: &mut Work<'_>, interaction: &mut Interaction, opening: Opening<'_>) -> u64 {
+    let id = work.new_id();
+    let mut members = Vec::with_capacity(opening.members.len());
+    for stated in opening.members {
+        members.push(member(work, stated));
+    }
+    let conversation = Conversation {
+        id,
+        key: opening.stated.key.as_str().into(),
+        role: opening.role,
+        state: opening.state,
+        muted: opening.stated.muted.unwrap_or(false),
+        members,
+        told: Actions::default(),
+        vanished: false,
+    };
+    work.pen.conversation_created(&conversation);
+    push(&mut interaction.conversations, conversation);
+    interaction.conversations.sort_by_key(|conversation| conversation.role != Role::Primary);
+    interaction.focus.get_or_insert(id);
+    id
+}
+
+/// Says the new conversations, and the focus where it moves.
+fn open_and_focus(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut Plan<'_>, ends: &Ends) {
+    let mut told = interaction.focus;
+    let had_none = interaction.focus.is_none() && !ends.any;
+    let mut consult = None;
+    for opening in std::mem::take(&mut plan.openings) {
+        let role = opening.role;
+        let id = open_conversation(work, interaction, opening);
+        if role == Role::Consult {
+            consult = Some(id);
+        }
+    }
+    if had_none {
+        told = interaction.focus; // the first one has it without a word
+    }
+    // a retrieved one that ended in the same report cannot be: what ends does not change
+    if let Some(id) = consult.or(ends.retrieved) {
+        interaction.focus = Some(id);
+    }
+    if interaction.focus != told && interaction.focus.is_some() {
+        work.pen.focus(interaction);
+    }
+}
+
+// ---- call data and address ----
+
+/// The entries of the patch that change something, if the result is within bounds; else none of them, and a note.
+fn patch<'r>(
+    work: &mut Work<'_>,
+    interaction: &Interaction,
+    stated: &'r report::Interaction,
+) -> Vec<(&'r str, Option<&'r Json>)> {
+    let of = |key: &str| interaction.data.iter().find(|(known, _)| **known == *key).map(|(_, value)| value);
+    let size = |key: &str, value: Option<&Json>| value.map_or(0, |value| key.len() + value.get().len());
+    let mut bytes = interaction.data.iter().map(|(key, value)| size(key, Some(value))).sum::<usize>();
+    let mut grows = 0_usize;
+    let mut patch = Vec::new();
+    for (key, value) in &stated.data {
+        let (before, after) = (of(key), value.as_ref());
+        if before != after {
+            bytes = bytes + size(key, after) - size(key, before);
+            grows += size(key, after);
+            patch.push((key.as_str(), after));
+        }
+    }
+    if bytes > bounds::DATA || grows > work.room_for_data {
+        work.notes.add(NoteKind::TooLong, || format!("data of interaction {}", interaction.key));
+        return Vec::new();
+    }
+    work.room_for_data -= grows;
+    patch
+}
+
+fn set(interaction: &mut Interaction, patch: &[(&str, Option<&Json>)]) {
+    for &(key, value) in patch {
+        let at = interaction.data.iter().position(|(known, _)| **known == *key);
+        match (at, value) {
+            (Some(at), Some(value)) => interaction.data[at].1 = value.clone(),
+            (Some(at), None) => drop(interaction.data.remove(at)),
+            (None, Some(value)) => push(&mut interaction.data, (key.into(), value.clone())),
+            (None, None) => {}
+        }
+    }
+}
+
+fn set_data(work: &mut Work<'_>, interaction: &mut Interaction, stated: &report::Interaction) {
+    let patch = patch(work, interaction, stated);
+    set(interaction, &patch);
+}
+
+fn change_data(work: &mut Work<'_>, interaction: &mut Interaction, stated: &report::Interaction) {
+    let patch = patch(work, interaction, stated);
+    if !patch.is_empty() {
+        set(interaction, &patch);
+        work.pen.data_changed(&patch);
+    }
+}
+
+fn url<'r>(work: &mut Work<'_>, stated: &'r report::Interaction) -> Option<&'r str> {
+    let url = stated.url.as_deref().filter(|url| !url.is_empty())?;
+    if url.len() > bounds::URL {
+        work.notes.add(NoteKind::TooLong, || format!("url of interaction {}", stated.key));
+        return None;
+    }
+    Some(url)
+}

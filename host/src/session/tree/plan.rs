@@ -1,0 +1,425 @@
+//! What a report makes of one interaction.
+//!
+//! Owns the rules by which statements about an interaction become a [`Plan`]: which conversations end, change or open,
+//! and what state follows. Contradictions are settled here (the first statement stands) and noted. Must never say
+//! anything: `order.rs` does, from the finished plan.
+
+use jackfield_plugin_api::report::{self, ChannelType, ConversationState, InteractionState, Reason, Recording, Role};
+
+use super::{Conversation, Interaction, NoteKind, Notes, bounds, is_busy, is_live, say::Calls};
+
+/// What will be of one interaction.
+pub(super) struct Plan<'r> {
+    /// The statement about it; none when it is gone by its absence.
+    pub(super) stated: Option<&'r report::Interaction>,
+    /// Nothing is left of it.
+    pub(super) gone: bool,
+    /// It was taken and is over, and nobody has seen it taken.
+    pub(super) taken_unseen: bool,
+    /// The state that it will have (before it is completed, where it is gone).
+    pub(super) state: InteractionState,
+    pub(super) recording: Recording,
+    pub(super) calls_before: Calls,
+    pub(super) calls_after: Calls,
+    /// What will be of each of its conversations, in their order.
+    pub(super) fates: Vec<Fate<'r>>,
+    /// New conversations, the primary first.
+    pub(super) openings: Vec<Opening<'r>>,
+}
+
+/// What will be of a conversation.
+pub(super) enum Fate<'r> {
+    /// Nothing was said of it.
+    Stays,
+    /// Something was said of it.
+    Changes(Change<'r>),
+    /// It ends, with the statement that says why.
+    Ends(Option<&'r report::Conversation>),
+}
+
+/// A statement about a conversation that stays.
+pub(super) struct Change<'r> {
+    pub(super) stated: &'r report::Conversation,
+    pub(super) state: ConversationState,
+    pub(super) members: Option<Vec<&'r report::Member>>,
+    /// Where it stands in the report: of two that contradict each other the first stands.
+    place: usize,
+}
+
+/// A conversation that will be there.
+pub(super) struct Opening<'r> {
+    pub(super) stated: &'r report::Conversation,
+    pub(super) role: Role,
+    pub(super) state: ConversationState,
+    pub(super) members: Vec<&'r report::Member>,
+    place: usize,
+}
+
+/// Works out what becomes of an interaction. `gone`: it is, whatever is stated.
+pub(super) fn of<'r>(
+    kind: ChannelType,
+    interaction: &mut Interaction,
+    stated: Option<&'r report::Interaction>,
+    gone: bool,
+    notes: &mut Notes,
+) -> Plan<'r> {
+    let was = interaction.state;
+    let mut gone = gone || stated.is_none_or(is_gone);
+    let mut said = stated.and_then(|stated| stated.state).filter(|_| !gone);
+    if said.is_some_and(|said| said < was) {
+        notes.add(NoteKind::WentBack, || format!("interaction {} from {was:?} to {said:?}", interaction.key));
+        said = None;
+    }
+    let over = gone || said == Some(InteractionState::Ended);
+    let (fates, openings) = conversations(kind, interaction, stated, over, notes);
+
+    let mut state = said.unwrap_or(was);
+    if kind == ChannelType::Telephony && was != InteractionState::Ended {
+        let live = remaining(interaction, &fates).map(|(conversation, state, _)| (conversation.role, state));
+        state = derive(live.chain(openings.iter().map(|opening| (opening.role, opening.state))), Some(was), said);
+        // no call is left of one that was offered and not said to be over: nobody took it, there is no after-call work
+        gone |= state == InteractionState::Ended && was == InteractionState::Alerting && said != Some(state);
+    }
+    if gone && (was < InteractionState::Started || was == InteractionState::Started && went_elsewhere(stated)) {
+        state = InteractionState::Ended;
+    }
+    let recording = match (state, stated.and_then(|stated| stated.recording)) {
+        (InteractionState::Ended, _) => Recording::Off,
+        (_, Some(recording)) if !gone => recording,
+        _ => interaction.recording,
+    };
+    let members = remaining(interaction, &fates).map(|(_, _, members)| members);
+    Plan {
+        stated,
+        gone,
+        taken_unseen: was == InteractionState::Alerting && said == Some(InteractionState::Ended),
+        state,
+        recording,
+        calls_before: Calls::now(interaction),
+        calls_after: Calls::of(members.chain(openings.iter().map(|opening| opening.members.len()))),
+        fates,
+        openings,
+    }
+}
+
+/// Whether the statement says that nothing is left of it.
+pub(super) fn is_gone(stated: &report::Interaction) -> bool {
+    stated.gone || stated.state == Some(InteractionState::Completed)
+}
+
+/// Whether an accepted contact ended otherwise than by the agent's completing it.
+fn went_elsewhere(stated: Option<&report::Interaction>) -> bool {
+    stated.and_then(|stated| stated.reason).is_some_and(|reason| reason != Reason::Released)
+}
+
+/// The conversations that will still be there, each with its state and number of members.
+fn remaining<'a>(
+    interaction: &'a Interaction,
+    fates: &'a [Fate<'_>],
+) -> impl Iterator<Item = (&'a Conversation, ConversationState, usize)> {
+    interaction.conversations.iter().zip(fates).filter_map(|(conversation, fate)| match fate {
+        Fate::Stays => Some((conversation, conversation.state, conversation.members.len())),
+        Fate::Changes(change) => {
+            let members = change.members.as_ref().map_or(conversation.members.len(), Vec::len);
+            Some((conversation, change.state, members))
+        }
+        Fate::Ends(_) => None,
+    })
+}
+
+/// A telephony interaction's state from its conversations; it never goes back.
+fn derive(
+    live: impl Iterator<Item = (Role, ConversationState)>,
+    was: Option<InteractionState>,
+    said: Option<InteractionState>,
+) -> InteractionState {
+    let most = live
+        .map(|(role, state)| match state {
+            _ if role == Role::Consult || is_live(state) => InteractionState::Started,
+            ConversationState::Dialing => InteractionState::Dialing,
+            _ => InteractionState::Alerting,
+        })
+        .max();
+    match most {
+        Some(state) if said != Some(InteractionState::Ended) => {
+            state.max(was.unwrap_or(state)).max(said.unwrap_or(state))
+        }
+        _ => InteractionState::Ended,
+    }
+}
+
+/// The state in which this statement would create an interaction; `None`: it does not say enough.
+pub(super) fn state_if_new(kind: ChannelType, stated: &report::Interaction) -> Option<InteractionState> {
+    stated.direction?;
+    if is_gone(stated) {
+        return None;
+    }
+    if kind != ChannelType::Telephony {
+        return Some(stated.state.unwrap_or(InteractionState::Alerting));
+    }
+    if stated.state == Some(InteractionState::Ended) {
+        return stated.state;
+    }
+    let openings = openings_if_new(stated, &mut Notes::new());
+    let live = openings.iter().map(|opening| (opening.role, opening.state));
+    (!openings.is_empty()).then(|| derive(live, None, stated.state))
+}
+
+/// The conversations with which this statement would create an interaction.
+pub(super) fn openings_if_new<'r>(stated: &'r report::Interaction, notes: &mut Notes) -> Vec<Opening<'r>> {
+    let all = firsts(stated.conversations.as_deref().unwrap_or_default(), bounds::LIST, notes);
+    let mut openings = openings(all.into_iter().enumerate(), notes);
+    one_talks(&mut [], &mut openings, notes);
+    openings
+}
+
+/// What becomes of the conversations.
+fn conversations<'r>(
+    kind: ChannelType,
+    interaction: &mut Interaction,
+    stated: Option<&'r report::Interaction>,
+    over: bool,
+    notes: &mut Notes,
+) -> (Vec<Fate<'r>>, Vec<Opening<'r>>) {
+    let list = stated.and_then(|stated| stated.conversations.as_deref());
+    if over {
+        let why = |conversation: &Conversation| {
+            let is_it = |stated: &&report::Conversation| {
+                *stated.key == *conversation.key || stated.was.as_deref() == Some(&*conversation.key)
+            };
+            list.unwrap_or_default().iter().find(is_it)
+        };
+        return (interaction.conversations.iter().map(|conversation| Fate::Ends(why(conversation))).collect(), vec![]);
+    }
+    let Some(list) = list else {
+        return (interaction.conversations.iter().map(|_| Fate::Stays).collect(), vec![]);
+    };
+    if kind != ChannelType::Telephony || interaction.state == InteractionState::Ended {
+        note_misplaced(interaction, list, notes);
+        return (vec![], vec![]);
+    }
+    let stated = firsts(list, bounds::LIST, notes);
+    rekey(&mut interaction.conversations, &stated);
+    let mut used = vec![false; stated.len()];
+    let mut fates: Vec<Fate<'r>> = interaction
+        .conversations
+        .iter()
+        .map(|conversation| match stated.iter().position(|stated| *stated.key == *conversation.key) {
+            Some(place) if !is_another(conversation, stated[place]) => {
+                used[place] = true;
+                fate(conversation, stated[place], place, notes)
+            }
+            _ => Fate::Ends(None),
+        })
+        .collect();
+    let new = stated.into_iter().enumerate().filter(|&(place, _)| !used[place]);
+    let mut openings = openings(new, notes);
+    one_of_a_role(&interaction.conversations, &mut fates, &mut openings, notes);
+    one_talks(&mut fates, &mut openings, notes);
+    (fates, openings)
+}
+
+pub(super) fn note_misplaced(interaction: &Interaction, list: &[report::Conversation], notes: &mut Notes) {
+    if list.iter().any(|stated| stated.state != Some(ConversationState::Ended)) {
+        notes.add(NoteKind::Misplaced, || format!("conversations in interaction {}", interaction.key));
+    }
+}
+
+/// Whether a live call is shown under the key in another role.
+fn is_another(conversation: &Conversation, stated: &report::Conversation) -> bool {
+    conversation.vanished
+        || stated.role.is_some_and(|role| role != conversation.role)
+            && stated.state.is_some_and(|state| state != ConversationState::Ended)
+}
+
+fn fate<'r>(
+    conversation: &Conversation,
+    stated: &'r report::Conversation,
+    place: usize,
+    notes: &mut Notes,
+) -> Fate<'r> {
+    if stated.role.is_some_and(|role| role != conversation.role) {
+        notes.add(NoteKind::CannotChange, || format!("role of conversation {}", conversation.key));
+    }
+    let mut state = stated.state.unwrap_or(conversation.state);
+    if state == ConversationState::Ended {
+        return Fate::Ends(Some(stated));
+    }
+    if rank(state) < rank(conversation.state) {
+        notes.add(NoteKind::WentBack, || {
+            format!("conversation {} from {:?} to {state:?}", conversation.key, conversation.state)
+        });
+        state = conversation.state;
+    }
+    Fate::Changes(Change { stated, state, members: members(stated, notes), place })
+}
+
+fn rank(state: ConversationState) -> u8 {
+    match state {
+        ConversationState::Alerting => 0,
+        ConversationState::Dialing => 1,
+        ConversationState::Talking | ConversationState::Held => 2,
+        ConversationState::Ended => 3,
+    }
+}
+
+fn members<'r>(stated: &'r report::Conversation, notes: &mut Notes) -> Option<Vec<&'r report::Member>> {
+    stated.members.as_deref().map(|members| firsts(members, bounds::MEMBERS, notes))
+}
+
+/// New conversations of a report; one of a role.
+fn openings<'r>(
+    stated: impl Iterator<Item = (usize, &'r report::Conversation)>,
+    notes: &mut Notes,
+) -> Vec<Opening<'r>> {
+    let mut openings: Vec<Opening<'r>> = Vec::new();
+    for (place, stated) in stated {
+        let (role, state) = match (stated.role, stated.state) {
+            (_, Some(ConversationState::Ended)) => continue,
+            (Some(role), Some(state)) => (role, state),
+            _ => {
+                notes.add(NoteKind::Unknown, || format!("conversation {}", stated.key));
+                continue;
+            }
+        };
+        if openings.iter().any(|opening| opening.role == role) {
+            note_role(role, notes);
+            continue;
+        }
+        let members = members(stated, notes).unwrap_or_default();
+        openings.push(Opening { stated, role, state, members, place });
+    }
+    openings.sort_by_key(|opening| opening.role != Role::Primary);
+    openings
+}
+
+fn note_role(role: Role, notes: &mut Notes) {
+    notes.add(NoteKind::Contradiction, || format!("two conversations in the role {role:?}"));
+}
+
+/// Of a conversation that stays and a new one in its role the first in the report stands.
+fn one_of_a_role<'r>(
+    conversations: &[Conversation],
+    fates: &mut [Fate<'r>],
+    openings: &mut Vec<Opening<'r>>,
+    notes: &mut Notes,
+) {
+    for (conversation, fate) in conversations.iter().zip(fates) {
+        let Fate::Changes(change) = fate else { continue };
+        let Some(n) = openings.iter().position(|opening| opening.role == conversation.role) else { continue };
+        if change.place < openings[n].place {
+            note_role(conversation.role, notes);
+            openings.remove(n);
+        } else {
+            *fate = Fate::Ends(None);
+        }
+    }
+}
+
+/// One conversation talks: the first in the report. The other is held.
+fn one_talks(fates: &mut [Fate<'_>], openings: &mut [Opening<'_>], notes: &mut Notes) {
+    let changes = fates.iter_mut().filter_map(|fate| match fate {
+        Fate::Changes(change) => Some((change.place, &mut change.state)),
+        _ => None,
+    });
+    let all = changes.chain(openings.iter_mut().map(|opening| (opening.place, &mut opening.state)));
+    let mut talking: Vec<_> = all.filter(|(_, state)| **state == ConversationState::Talking).collect();
+    talking.sort_by_key(|&(place, _)| place);
+    for (_, state) in talking.into_iter().skip(1) {
+        notes.add(NoteKind::Contradiction, || "two conversations talk".to_owned());
+        *state = ConversationState::Held;
+    }
+}
+
+// ---- statements and keys, the same for every kind of object ----
+
+/// A statement about an object.
+pub(super) trait Stated {
+    fn key(&self) -> &str;
+    fn was(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// An object of the tree.
+pub(super) trait Known {
+    fn key(&self) -> &str;
+    fn take_key(&mut self, key: &str);
+    /// Its new key is another object's: it is gone.
+    fn vanish(&mut self);
+}
+
+macro_rules! stated {
+    ($($kind:ident $(, $was:ident)?;)*) => {$(
+        impl Stated for report::$kind {
+            fn key(&self) -> &str {
+                &self.key
+            }
+            $(fn was(&self) -> Option<&str> {
+                self.$was.as_deref()
+            })?
+        }
+    )*};
+}
+stated! { Group; Channel, was; Interaction, was; Conversation, was; Member; }
+
+macro_rules! known {
+    ($($kind:ty),*) => {$(
+        impl Known for $kind {
+            fn key(&self) -> &str {
+                &self.key
+            }
+            fn take_key(&mut self, key: &str) {
+                self.key = key.into();
+            }
+            fn vanish(&mut self) {
+                self.vanished = true;
+            }
+        }
+    )*};
+}
+known!(super::Channel, Interaction, Conversation);
+
+/// The first statement of each key; at most so many.
+pub(super) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, notes: &mut Notes) -> Vec<&'r S> {
+    let mut firsts: Vec<&S> = Vec::with_capacity(list.len().min(most));
+    for stated in list.iter().take(bounds::LIST) {
+        if stated.key().len() > bounds::KEY {
+            notes.add(NoteKind::TooLong, || format!("key {}…", bounds::cut(stated.key())));
+        } else if firsts.iter().any(|first| first.key() == stated.key()) {
+            notes.add(NoteKind::NamedTwice, || format!("key {}", stated.key()));
+        } else if firsts.len() == most {
+            notes.add(NoteKind::TooMany, || format!("key {}", stated.key()));
+        } else {
+            firsts.push(stated);
+        }
+    }
+    if list.len() > bounds::LIST {
+        notes.add(NoteKind::TooMany, || format!("{} items in one list", list.len()));
+    }
+    firsts
+}
+
+/// Gives objects the new keys that statements with a former key give them. A former key that is not known, or that is
+/// still in use in this report, says nothing: it is a repetition. If the new key is known too, the old object is gone.
+pub(super) fn rekey<K: Known, S: Stated>(known: &mut [K], stated: &[&S]) {
+    let mut claimed: Vec<usize> = Vec::new();
+    for one in stated {
+        let Some(was) = one.was().filter(|&was| was != one.key()) else { continue };
+        if stated.iter().any(|other| other.key() == was) {
+            continue;
+        }
+        let Some(at) = (0..known.len()).find(|at| known[*at].key() == was && !claimed.contains(at)) else { continue };
+        if known.iter().any(|other| other.key() == one.key()) {
+            claimed.push(at);
+            known[at].vanish();
+        } else {
+            known[at].take_key(one.key());
+        }
+    }
+}
+
+/// Whether a statement would make an interaction that keeps its channel occupied.
+pub(super) fn is_busy_if_new(kind: ChannelType, stated: &report::Interaction) -> bool {
+    state_if_new(kind, stated).is_some_and(is_busy)
+}

@@ -1,0 +1,451 @@
+//! What the events tell of each object.
+//!
+//! Owns the data of every standard event of `protocol.md` section 5, for the difference and for the replay alike. Must
+//! never decide whether or when something is said. Data comes from the objects of the tree and goes into a list of
+//! [`Event`]s.
+
+use std::fmt::Write as _;
+
+use jackfield_plugin_api::{
+    Json,
+    report::{
+        Availability, Cause, ChannelStatus, ChannelType, ConversationState, Direction, InteractionState, MemberRole,
+        Reason, Recording, Role,
+    },
+};
+
+use super::{
+    Channel, Conversation, Event, Group, Interaction, Member, Tree,
+    event::Members,
+    rules::{self, Actions},
+};
+
+/// How many calls an interaction has, told as `calls`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Calls {
+    None,
+    Single,
+    Consult,
+    Conference,
+}
+
+impl Calls {
+    /// From the number of members of each conversation.
+    pub(super) fn of(mut members: impl Iterator<Item = usize>) -> Self {
+        match (members.next(), members.next()) {
+            (None, _) => Self::None,
+            (Some(_), Some(_)) => Self::Consult,
+            (Some(members), None) if members > 1 => Self::Conference,
+            _ => Self::Single,
+        }
+    }
+
+    pub(super) fn now(interaction: &Interaction) -> Self {
+        Self::of(interaction.conversations.iter().map(|conversation| conversation.members.len()))
+    }
+
+    fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Single => Some("SINGLE"),
+            Self::Consult => Some("CONSULT"),
+            Self::Conference => Some("CONFERENCE"),
+        }
+    }
+}
+
+/// Writes events, each about the object that it is at.
+pub(super) struct Pen {
+    path: String,
+    /// Room for data that is being written, used again and again.
+    data: String,
+    pub(super) said: Vec<Event>,
+}
+
+impl Pen {
+    /// At the session.
+    pub(super) fn at(session: &str) -> Self {
+        let mut path = String::with_capacity(session.len() + 32);
+        path.push_str(session);
+        Self { path, data: String::with_capacity(256), said: Vec::new() }
+    }
+
+    /// Goes to a child; the answer is the way back.
+    pub(super) fn enter(&mut self, letter: char, id: u64) -> usize {
+        let back = self.path.len();
+        write!(self.path, ".{letter}{id}").expect("a string takes everything");
+        back
+    }
+
+    /// Goes to a channel from the session.
+    pub(super) fn enter_channel(&mut self, channel: &Channel) -> usize {
+        let back = self.path.len();
+        if let Some(group) = channel.group {
+            self.enter('g', group);
+        }
+        self.enter('c', channel.id);
+        back
+    }
+
+    /// Goes back.
+    pub(super) fn leave(&mut self, back: usize) {
+        self.path.truncate(back);
+    }
+
+    pub(super) fn say(&mut self, name: &'static str, fill: impl FnOnce(&mut Members<'_>)) {
+        self.data.clear();
+        Members::write(&mut self.data, fill);
+        self.said.push(Event { target: self.path.as_str().into(), name: name.into(), data: self.data.as_str().into() });
+    }
+
+    /// An event of the adapter's own.
+    pub(super) fn say_extension(&mut self, path: String, name: &str, data: &Json) {
+        self.said.push(Event { target: path.into(), name: name.to_owned().into(), data: data.get().into() });
+    }
+
+    /// An event without data.
+    pub(super) fn say_that(&mut self, name: &'static str) {
+        self.say(name, |_| {});
+    }
+
+    // ---- groups ----
+
+    pub(super) fn group_created(&mut self, group: &Group) {
+        self.say("channelgroup.created", |data| {
+            data.object("channelgroup", |data| {
+                data.id("id", 'g', group.id);
+                data.text_if("name", group.name.as_deref());
+            });
+        });
+    }
+
+    pub(super) fn group_state(&mut self, group: &Group) {
+        self.say("state.updated", |data| data.text("state", if group.populated { "POPULATED" } else { "EMPTY" }));
+    }
+
+    // ---- channels ----
+
+    /// The whole bundle, from the parent.
+    pub(super) fn channel_created(&mut self, channel: &Channel) {
+        self.say("channel.created", |data| {
+            data.object("channel", |data| {
+                data.id("id", 'c', channel.id);
+                data.text("type", channel.kind.as_str());
+                data.text_if("endpoint", channel.endpoint.as_deref());
+                data.text_if("name", channel.name.as_deref());
+            });
+        });
+        let back = self.enter('c', channel.id);
+        if channel.is_active() || channel.occupied {
+            self.channel_info(channel);
+        }
+        self.channel_state(channel);
+        self.say_that("channel.initialized");
+        self.leave(back);
+    }
+
+    /// `channel.infochanged` and `state.updated`, which always come together.
+    pub(super) fn channel_pair(&mut self, channel: &Channel) {
+        self.channel_info(channel);
+        self.channel_state(channel);
+    }
+
+    fn channel_info(&mut self, channel: &Channel) {
+        self.say("channel.infochanged", |data| {
+            data.object("channel", |data| {
+                if let ChannelStatus::Active(info) = &channel.status {
+                    data.text_if("availability", info.availability.map(availability));
+                    data.text_if("reasoncode", info.reason_code.as_deref());
+                    data.text_if("reasondesc", info.reason_desc.as_deref());
+                    data.text_if("queue", info.queue.as_deref());
+                    if let Some(pending) = &info.pending {
+                        data.object("pending", |data| {
+                            data.text("availability", availability(pending.availability));
+                            data.text_if("reasoncode", pending.reason_code.as_deref());
+                            data.text_if("reasondesc", pending.reason_desc.as_deref());
+                        });
+                    }
+                }
+                data.flag("occupied", channel.occupied);
+            });
+        });
+    }
+
+    pub(super) fn channel_state(&mut self, channel: &Channel) {
+        self.say("state.updated", |data| {
+            data.text(
+                "state",
+                match channel.status {
+                    ChannelStatus::Inactive => "INACTIVE",
+                    ChannelStatus::Active(_) => "ACTIVE",
+                    ChannelStatus::Unavailable => "UNAVAILABLE",
+                },
+            );
+            data.text_if("availability", channel.availability().map(availability));
+        });
+    }
+
+    // ---- interactions ----
+
+    /// From the channel.
+    pub(super) fn interaction_created(&mut self, kind: ChannelType, interaction: &Interaction) {
+        self.say("interaction.created", |data| {
+            data.object("interaction", |data| card(data, kind, interaction));
+        });
+    }
+
+    pub(super) fn interaction_state(&mut self, state: InteractionState, calls: Calls, recording: Recording) {
+        self.say("state.updated", |data| {
+            data.text("state", interaction_state(state));
+            data.text_if("calls", calls.as_str());
+            data.text(
+                "recording",
+                match recording {
+                    Recording::Off => "OFF",
+                    Recording::On => "ON",
+                    Recording::Paused => "PAUSED",
+                },
+            );
+        });
+    }
+
+    /// All call data.
+    pub(super) fn interaction_data(&mut self, interaction: &Interaction) {
+        self.say("interaction.datachanged", |data| data.object("data", |data| call_data(data, interaction)));
+    }
+
+    /// The entries that were set (`None`: removed).
+    pub(super) fn data_changed(&mut self, patch: &[(&str, Option<&Json>)]) {
+        self.say("interaction.datachanged", |data| {
+            data.object("data", |data| {
+                for (key, value) in patch {
+                    data.json(key, value.map_or("null", |value| value.get()));
+                }
+            });
+        });
+    }
+
+    pub(super) fn preview(&mut self, kind: ChannelType, interaction: &Interaction) {
+        self.say("interaction.preview", |data| shown(data, kind, interaction));
+    }
+
+    pub(super) fn screenpop(&mut self, kind: ChannelType, interaction: &Interaction) {
+        self.say("interaction.screenpop", |data| shown(data, kind, interaction));
+    }
+
+    pub(super) fn focus(&mut self, interaction: &Interaction) {
+        self.say("interaction.focuschanged", |data| match interaction.focus {
+            Some(id) => data.object("conversation", |data| data.id("id", 'v', id)),
+            None => data.json("conversation", "null"),
+        });
+    }
+
+    pub(super) fn interaction_ended(&mut self, reason: Reason, cause: Option<Cause>) {
+        self.say("interaction.ended", |data| {
+            data.text(
+                "reason",
+                match reason {
+                    Reason::Released => "released",
+                    Reason::Rejected => "rejected",
+                    Reason::Transferred => "transferred",
+                    Reason::Abandoned => "abandoned",
+                    Reason::Failed => "failed",
+                },
+            );
+            let cause = cause.filter(|_| reason == Reason::Failed);
+            data.text_if(
+                "cause",
+                cause.map(|cause| match cause {
+                    Cause::Busy => "busy",
+                    Cause::NoAnswer => "noanswer",
+                    Cause::Unreachable => "unreachable",
+                    Cause::Cancelled => "cancelled",
+                }),
+            );
+        });
+    }
+
+    // ---- conversations ----
+
+    /// The whole bundle, from the interaction.
+    pub(super) fn conversation_created(&mut self, conversation: &Conversation) {
+        self.say("conversation.created", |data| {
+            data.object("conversation", |data| {
+                data.id("id", 'v', conversation.id);
+                data.text(
+                    "role",
+                    match conversation.role {
+                        Role::Primary => "primary",
+                        Role::Consult => "consult",
+                    },
+                );
+            });
+        });
+        let back = self.enter('v', conversation.id);
+        self.conversation_state(conversation.state, conversation.muted);
+        for member in &conversation.members {
+            self.member_added(member);
+        }
+        self.say_that("conversation.initialized");
+        self.leave(back);
+    }
+
+    pub(super) fn conversation_state(&mut self, state: ConversationState, muted: bool) {
+        self.say("state.updated", |data| {
+            data.text(
+                "state",
+                match state {
+                    ConversationState::Alerting => "ALERTING",
+                    ConversationState::Dialing => "DIALING",
+                    ConversationState::Talking => "TALKING",
+                    ConversationState::Held => "HELD",
+                    ConversationState::Ended => "ENDED",
+                },
+            );
+            data.flag("muted", muted);
+        });
+    }
+
+    pub(super) fn member_added(&mut self, member: &Member) {
+        self.say("conversation.member.added", |data| member_data(data, member));
+    }
+
+    pub(super) fn member_removed(&mut self, member: &Member) {
+        self.say("conversation.member.removed", |data| member_data(data, member));
+    }
+}
+
+impl Tree {
+    /// Puts the actions into every `state.updated`: those that hold when all of it has been said. An object that is
+    /// gone by then has none.
+    pub(super) fn add_actions(&self, said: &mut [Event]) {
+        for event in said.iter_mut().filter(|event| event.name == "state.updated") {
+            let actions = self.find(&event.target).map(|object| rules::actions(object, &self.capabilities));
+            let mut data = String::with_capacity(event.data.len() + 256);
+            data.push_str(event.data.strip_suffix('}').expect("the data is an object"));
+            data.push_str(",\"actions\":[");
+            for (n, name) in actions.unwrap_or_default().names().enumerate() {
+                data.push_str(if n > 0 { ",\"" } else { "\"" });
+                data.push_str(name);
+                data.push('"');
+            }
+            data.push_str("]}");
+            event.data = data.into();
+        }
+    }
+
+    /// Says the state once more of each object of which nothing changed but what can be done with it now.
+    pub(super) fn say_new_actions(&mut self, pen: &mut Pen) {
+        let told: Vec<Box<str>> =
+            pen.said.iter().filter(|event| event.name == "state.updated").map(|event| event.target.clone()).collect();
+        let mut again = Vec::new();
+        for (path, object) in self.objects() {
+            let (before, now) = (told_before(object), rules::actions(object, &self.capabilities));
+            if before != Some(now) && before.is_some() && !told.iter().any(|target| **target == path) {
+                again.push(path);
+            }
+        }
+        for path in again {
+            let session = std::mem::replace(&mut pen.path, path);
+            match self.find(&pen.path) {
+                Some(super::Object::Channel(channel)) => pen.channel_state(channel),
+                Some(super::Object::Interaction(_, i)) => pen.interaction_state(i.state, Calls::now(i), i.recording),
+                Some(super::Object::Conversation(_, _, conversation)) => {
+                    pen.conversation_state(conversation.state, conversation.muted)
+                }
+                _ => {}
+            }
+            pen.path = session;
+        }
+        self.remember_actions();
+    }
+
+    /// Takes down what the desktop has been told.
+    pub(super) fn remember_actions(&mut self) {
+        let all: Vec<Actions> =
+            self.objects().into_iter().map(|(_, object)| rules::actions(object, &self.capabilities)).collect();
+        let mut all = all.into_iter().skip(1 + self.groups.len());
+        for channel in &mut self.channels {
+            channel.told = all.next().unwrap_or_default();
+            for interaction in &mut channel.interactions {
+                interaction.told = all.next().unwrap_or_default();
+                for conversation in &mut interaction.conversations {
+                    conversation.told = all.next().unwrap_or_default();
+                }
+            }
+        }
+    }
+}
+
+/// What the desktop was told of it; `None` for objects whose actions never change.
+fn told_before(object: super::Object<'_>) -> Option<Actions> {
+    match object {
+        super::Object::Session | super::Object::Group(_) => None,
+        super::Object::Channel(channel) => Some(channel.told),
+        super::Object::Interaction(_, interaction) => Some(interaction.told),
+        super::Object::Conversation(_, _, conversation) => Some(conversation.told),
+    }
+}
+
+fn card(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
+    data.id("id", 'i', interaction.id);
+    data.text("type", kind.as_str());
+    data.text(
+        "direction",
+        match interaction.direction {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+            Direction::Internal => "internal",
+        },
+    );
+}
+
+/// The data of preview and screenpop.
+fn shown(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
+    data.object("interaction", |data| {
+        card(data, kind, interaction);
+        data.text("state", interaction_state(interaction.state));
+        data.object("data", |data| call_data(data, interaction));
+    });
+    data.text_if("url", interaction.url.as_deref());
+}
+
+fn call_data(data: &mut Members<'_>, interaction: &Interaction) {
+    for (key, value) in &interaction.data {
+        data.json(key, value.get());
+    }
+}
+
+fn member_data(data: &mut Members<'_>, member: &Member) {
+    data.object("member", |data| {
+        data.id("id", 'm', member.id);
+        data.text_if("address", member.address.as_deref());
+        data.text_if("name", member.name.as_deref());
+        data.text(
+            "role",
+            match member.role {
+                MemberRole::Customer => "customer",
+                MemberRole::Agent => "agent",
+                MemberRole::External => "external",
+            },
+        );
+    });
+}
+
+fn availability(availability: Availability) -> &'static str {
+    match availability {
+        Availability::Ready => "READY",
+        Availability::NotReady => "NOTREADY",
+        Availability::Acw => "ACW",
+    }
+}
+
+fn interaction_state(state: InteractionState) -> &'static str {
+    match state {
+        InteractionState::Alerting => "ALERTING",
+        InteractionState::Dialing => "DIALING",
+        InteractionState::Started => "STARTED",
+        InteractionState::Ended => "ENDED",
+        InteractionState::Completed => "COMPLETED",
+    }
+}
