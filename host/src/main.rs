@@ -1,2 +1,11 @@
-//! The `jackfield` command.
-fn main() {}
+//! The `jackfield` command: arguments to the library, and the exit status back.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything that starts a thread: a worker confines itself first, and that holds for one thread only.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == jackfield::adapter::worker::COMMAND) {
+        return jackfield::adapter::worker::process::run();
+    }
+    ExitCode::SUCCESS
+}

@@ -19,7 +19,13 @@ use jackfield_plugin_api::{
 };
 use tokio::sync::OnceCell;
 
-use super::{Platform, PlatformSink, load, manifest, peer::Peer, routes::Routes, store};
+use super::{
+    Platform, PlatformSink, load, manifest,
+    peer::Peer,
+    routes::Routes,
+    store,
+    worker::{self, Worker},
+};
 use crate::metrics::Metrics;
 
 /// How long an adapter may take to be made.
@@ -48,45 +54,132 @@ impl Libraries {
         Self { inner: Arc::new(shelf) }
     }
 
+    /// Reads a plugin's file, judges it and copies it into the store. Nothing of it runs.
+    ///
+    /// # Errors
+    /// It is no plugin, or its manifest is wrong.
+    pub async fn find(&self, path: &Path) -> Result<PluginFile, LoadError> {
+        let (from, store) = (path.to_owned(), self.inner.store.clone());
+        let judged = blocking(move || {
+            let file = store::read(&from)?;
+            let (section, text) = manifest::read(&file)?;
+            let digest = store::digest(&file);
+            let copy = store::keep(&store, &digest, &file)?;
+            Ok((section, text.to_owned(), digest, copy))
+        });
+        let (section, text, digest, copy) =
+            judged.await.map_err(|reason| LoadError { path: path.to_owned(), reason })?;
+        let inner = File { shelf: Arc::clone(&self.inner), path: path.to_owned(), copy, digest, section, text };
+        Ok(PluginFile { inner: Arc::new(inner) })
+    }
+
     /// Loads a plugin's file into this process, or finds it loaded.
     ///
     /// # Errors
     /// It is no plugin, was built for another version of the contract, or its adapter cannot work here.
     pub async fn load(&self, path: &Path) -> Result<Library, LoadError> {
-        let wrong = |reason: String| LoadError { path: path.to_owned(), reason };
-        let file = {
-            let path = path.to_owned();
-            blocking(move || store::read(&path)).await.map_err(wrong)?
-        };
-        let digest = store::digest(&file);
-        let cell = {
-            let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(loaded.entry(digest.clone()).or_default())
-        };
-        cell.get_or_try_init(|| self.open(digest, file)).await.cloned().map_err(wrong)
+        self.find(path).await?.run_here().await
+    }
+}
+
+/// A plugin's file: read, judged and copied into the store, ready to run. Cheap to clone.
+#[derive(Clone)]
+pub struct PluginFile {
+    inner: Arc<File>,
+}
+
+struct File {
+    shelf: Arc<Shelf>,
+    path: PathBuf,
+    copy: PathBuf,
+    digest: String,
+    section: Section,
+    text: String,
+}
+
+impl PluginFile {
+    /// What the adapter says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.inner.section.manifest
     }
 
-    async fn open(&self, digest: String, file: Vec<u8>) -> Result<Library, String> {
-        let (section, text) = manifest::read(&file)?;
+    /// The version of the plugin API that it says it was built with.
+    #[must_use]
+    pub fn api_version(&self) -> &str {
+        &self.inner.section.api
+    }
+
+    /// The SHA-256 of the file, in hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.inner.digest
+    }
+
+    /// Loads it into this process, or finds it loaded.
+    ///
+    /// # Errors
+    /// It was built for another version of the contract, or its adapter cannot work here.
+    pub async fn run_here(&self) -> Result<Library, LoadError> {
+        let cell = {
+            let mut loaded = self.inner.shelf.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(loaded.entry(self.inner.digest.clone()).or_default())
+        };
+        let library = cell.get_or_try_init(|| self.open()).await;
+        library.cloned().map_err(|reason| self.wrong(reason))
+    }
+
+    async fn open(&self) -> Result<Library, String> {
+        let File { copy, section, text, shelf, .. } = &*self.inner;
         if section.panic != "unwind" {
             return Err(format!("built with panic={}: a panic in it would end the host", section.panic));
         }
-        let Section { api, manifest, .. } = section;
-        let (store, said) = (self.inner.store.clone(), api.clone());
-        let checked = blocking(move || {
-            let copy = store::keep(&store, &digest, &file)?;
-            load::open(&copy, &said)
-        })
-        .await?;
+        let (copy, said) = (copy.clone(), section.api.clone());
+        let checked = blocking(move || load::open(&copy, &said)).await?;
         if checked.manifest() != text {
             return Err("its manifest section is not the manifest that it has when it is loaded".to_owned());
         }
-        let hello = serde_json::to_string(&Hello { log: self.inner.log }).map_err(|error| error.to_string())?;
-        let library = Library::make(manifest, api, &self.inner.metrics, |host| {
-            let instance = checked.create(host, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
-            Ok(Box::new(instance))
-        });
-        library.await
+        let hello = self.hello()?;
+        Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, async |routes| {
+            let instance = checked.create(routes, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
+            Ok(Box::new(instance) as Box<dyn Outlet>)
+        })
+        .await
+    }
+
+    /// Runs it in a process of its own, which ends with the last handle of what is returned.
+    ///
+    /// # Errors
+    /// The process cannot be started, or the file cannot be loaded in it.
+    pub async fn run_in_worker(&self, options: &worker::Options) -> Result<Library, LoadError> {
+        let File { copy, section, shelf, .. } = &*self.inner;
+        let run = async |routes: Arc<Routes>| {
+            let dying = Arc::downgrade(&routes);
+            let on_death = move |death| {
+                if let Some(routes) = dying.upgrade() {
+                    routes.lost(&death);
+                }
+            };
+            let hello = self.hello()?;
+            let worker = Worker::start(copy, &section.api, &hello, options, routes, Box::new(on_death)).await?;
+            Ok(Box::new(worker) as Box<dyn Outlet>)
+        };
+        let made = Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, run);
+        made.await.map_err(|reason| self.wrong(reason))
+    }
+
+    fn hello(&self) -> Result<String, String> {
+        serde_json::to_string(&Hello { log: self.inner.shelf.log }).map_err(|error| error.to_string())
+    }
+
+    fn wrong(&self, reason: String) -> LoadError {
+        LoadError { path: self.inner.path.clone(), reason }
+    }
+}
+
+impl fmt::Debug for PluginFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PluginFile({} {} {:.12})", self.manifest().id, self.manifest().version, self.digest())
     }
 }
 
@@ -141,9 +234,9 @@ impl Library {
             return Err(format!("the manifest: {wrong}"));
         }
         let inside = manifest.clone();
-        Self::make(manifest, abi::API_VERSION.to_owned(), metrics, |host| {
-            let plugin = Plugin::<A>::start(inside, threads, host).map_err(|error| error.to_string())?;
-            Ok(Box::new(plugin))
+        Self::make(manifest, abi::API_VERSION.to_owned(), metrics, async |routes| {
+            let plugin = Plugin::<A>::start(inside, threads, routes).map_err(|error| error.to_string())?;
+            Ok(Box::new(plugin) as Box<dyn Outlet>)
         })
         .await
     }
@@ -152,13 +245,13 @@ impl Library {
         manifest: Manifest,
         api: String,
         metrics: &Metrics,
-        start: impl FnOnce(Arc<dyn Outlet>) -> Result<Box<dyn Outlet>, String>,
+        start: impl AsyncFnOnce(Arc<Routes>) -> Result<Box<dyn Outlet>, String>,
     ) -> Result<Self, String> {
         let metrics = metrics.adapter(&manifest.id);
         let routes = Arc::new(Routes::new(Arc::new(manifest), metrics));
         let peer = Arc::new(Peer::new(Arc::clone(&routes)));
         let loaded = routes.await_done(Kind::LOAD, 0).map_err(|failure| failure.to_string())?;
-        peer.set_backend(start(Arc::clone(&routes) as Arc<dyn Outlet>)?);
+        peer.set_backend(start(Arc::clone(&routes)).await?);
         if let Err(failure) = loaded.within(LOAD_DEADLINE).await {
             routes.failed("load", &failure.to_string());
             return Err(failure.to_string());

@@ -14,6 +14,7 @@
 //! agent.rs      one session's agent
 //! peer.rs       one running plugin, wherever it runs: what is sent to it and awaited from it
 //! routes.rs     what comes from it, checked and handed to whom it is for
+//! worker/       a plugin in a process of its own
 //! ```
 
 mod agent;
@@ -24,12 +25,13 @@ mod peer;
 mod platform;
 mod routes;
 mod store;
+pub mod worker;
 
 use jackfield_plugin_api::{Link, Outcome, Report};
 
 pub use self::{
     agent::Agent,
-    library::{Libraries, Library, LoadError},
+    library::{Libraries, Library, LoadError, PluginFile},
     platform::Platform,
 };
 
@@ -73,11 +75,8 @@ pub enum FromPlatform {
         /// What is added, set or observed.
         value: f64,
     },
-    /// The other side is gone.
-    Lost {
-        /// One sentence for the log.
-        reason: String,
-    },
+    /// The worker is gone, and all agents with it.
+    Lost(worker::Death),
 }
 
 /// Whether something from the adapter was taken.

@@ -22,7 +22,7 @@ use jackfield_plugin_api::{
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::{AgentSink, Delivery, FromAgent, FromPlatform, PlatformSink, RequestId};
+use super::{AgentSink, Delivery, FromAgent, FromPlatform, PlatformSink, RequestId, worker::Death};
 use crate::metrics::AdapterMetrics;
 
 /// How many requests of one agent may be unanswered. A session allows itself fewer; this is for what it gave up on.
@@ -144,6 +144,22 @@ impl Routes {
         }
         done.insert((of, id), sender);
         Ok(AwaitedDone { routes: Arc::clone(self), of, id, receiver })
+    }
+
+    /// The plugin is gone: everybody is told, and nobody waits for it any more.
+    pub(super) fn lost(&self, death: &Death) {
+        let routes = std::mem::take(&mut *self.table.write().unwrap_or_else(PoisonError::into_inner));
+        self.in_flight.store(0, Relaxed);
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for route in routes.into_values() {
+            match route {
+                Route::Platform(platform) => platform.sink.deliver(FromPlatform::Lost(death.clone())),
+                Route::Agent(agent) => {
+                    agent.lock().clear();
+                    tell_lost(agent, death.to_string());
+                }
+            }
+        }
     }
 
     pub(super) fn failed(&self, kind: &'static str, what: &str) {
@@ -338,6 +354,17 @@ fn deliver(agent: &AgentRoute, message: FromAgent) -> Status {
         Ok(()) | Err((Delivery::Accepted, _)) => Status::ACCEPTED,
         Err((Delivery::Full, _)) => Status::FULL,
         Err((Delivery::Closed, _)) => Status::CLOSED,
+    }
+}
+
+/// Tells a session that its agent is gone; one that cannot take it now is told as soon as it can.
+fn tell_lost(agent: Arc<AgentRoute>, reason: String) {
+    if deliver(&agent, FromAgent::Lost { reason: reason.clone() }) == Status::FULL {
+        tokio::spawn(async move {
+            while deliver(&agent, FromAgent::Lost { reason: reason.clone() }) == Status::FULL {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
     }
 }
 

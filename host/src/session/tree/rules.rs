@@ -188,6 +188,6 @@ pub fn actions(object: Object<'_>, capabilities: &Capabilities) -> Actions {
 /// Where the commands of a kind of object stand in the list of all.
 fn range(kind: ObjectKind) -> std::ops::Range<usize> {
     let is_its = |name: &&str| name.split_once('.').is_some_and(|(word, _)| word == kind.as_str());
-    let start = STANDARD_COMMANDS.iter().position(|name| is_its(name)).unwrap_or(0);
+    let start = STANDARD_COMMANDS.iter().position(is_its).unwrap_or(0);
     start..start + STANDARD_COMMANDS[start..].iter().take_while(|name| is_its(name)).count()
 }

@@ -145,6 +145,24 @@ impl OddAgent {
                     *resume = vec![7; length];
                 }
             }
+            // What ends or blocks the whole process: for adapters in workers only.
+            "segfault" => crash(),
+            "abort" => std::process::abort(),
+            "exit" => std::process::exit(3),
+            #[allow(clippy::empty_loop)] // that is the point
+            "spin" => loop {},
+            "deadlock" => {
+                let lock = Mutex::new(());
+                let _first = lock.lock();
+                let _second = lock.lock();
+            }
+            "leak" => leak().await,
+            "storm" => loop {
+                self.set_ready(true);
+                let happened = ExtensionEvent::new(Target::Session, "session.odd.happened", json!({}));
+                self.host.report(Report::new().event(happened));
+                tokio::task::yield_now().await;
+            },
             "print" => println!("an adapter that prints"),
             "link" => self.host.link(Link::Down { reason: "odd".to_owned() }),
             "background" => {
@@ -158,6 +176,21 @@ impl OddAgent {
             _ => return Outcome::failure(Code::BadRequest, "odd does not do that"),
         }
         Outcome::data(json!({}))
+    }
+}
+
+/// Reads where nothing may be read.
+fn crash() {
+    let nowhere: *const u8 = std::hint::black_box(std::ptr::without_provenance(8));
+    // SAFETY: none; the process must die of this.
+    let _ = std::hint::black_box(unsafe { nowhere.read_volatile() });
+}
+
+/// Takes memory until something ends the process.
+async fn leak() {
+    loop {
+        std::hint::black_box(vec![1u8; 1 << 20]).leak();
+        tokio::time::sleep(Duration::from_micros(200)).await;
     }
 }
 

@@ -1,0 +1,336 @@
+//! A plugin in a process of its own, as the host sees it.
+//!
+//! Owns: starting the process, the socket to it, and noticing that it is gone, hangs, floods or grows. Must never: load
+//! the plugin into the host, read the worker's standard output, or let one worker's end reach another. Messages go out
+//! through [`Worker`], an [`Outlet`] like a plugin inside the host; they come back to the same routes. What follows a
+//! death is decided elsewhere ([`budget`]); here it is only told apart and reported once.
+//!
+//! ```text
+//! frame.rs     the bytes on the socket
+//! process.rs   the inside of the worker process
+//! sandbox.rs   what it may use
+//! watch.rs     whether it is alive, and why it died
+//! recorder.rs  what was said last
+//! budget.rs    how often it may die
+//! ```
+
+pub mod budget;
+pub mod frame;
+pub mod process;
+pub mod recorder;
+pub mod sandbox;
+mod watch;
+
+use std::{
+    os::unix::net::UnixStream as StdUnixStream,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use jackfield_plugin_api::wire::{Kind, MAX_PAYLOAD, Outlet, Status};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    process::{Child, Command},
+    sync::Notify,
+};
+
+pub use self::watch::{Death, DeathKind};
+use self::{
+    frame::{Decoder, READY, Ready, SETUP, Setup},
+    recorder::Recorder,
+    sandbox::Confinement,
+    watch::{Pulse, Watch},
+};
+
+/// The argument that makes the host's binary a worker.
+pub const COMMAND: &str = "worker";
+
+/// How many bytes may wait for a worker; then its callers are told [`Status::FULL`].
+const MAX_UNSENT: usize = 4 << 20;
+/// How much is read at once.
+const READ: usize = 64 << 10;
+/// How long a worker may take to load its library.
+const READY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How a worker is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// For whom it works, in logs and in the list of processes: `tenant:adapter`.
+    pub name: String,
+    /// The program to run with [`COMMAND`]; the host's own.
+    pub program: PathBuf,
+    /// What it may use.
+    pub confinement: Confinement,
+    /// How long it may be silent before it is taken for hung.
+    pub patience: Duration,
+    /// How many messages a second it may send that nobody asked for.
+    pub unsolicited_per_second: u64,
+    /// Where the flight recorder's files go; `None`: none are written.
+    pub recordings: Option<PathBuf>,
+}
+
+/// Whoever wants to know that a worker has died. Called once.
+pub type OnDeath = Box<dyn FnOnce(Death) + Send>;
+
+/// A running worker; dropping it lets go of it: its socket is closed, and it ends.
+pub struct Worker {
+    shared: Arc<Shared>,
+    pid: u32,
+}
+
+/// What the tasks of one worker share.
+struct Shared {
+    unsent: Mutex<Vec<u8>>,
+    something: Notify,
+    closed: AtomicBool,
+    /// The host wants the worker to end.
+    let_go: AtomicBool,
+    recorder: Recorder,
+    pulse: Pulse,
+}
+
+impl Worker {
+    /// Starts a worker and waits until it has loaded the library.
+    ///
+    /// Must be called on a thread that lives as long as the host, because the kernel ends a worker with the *thread*
+    /// that started it: a thread of the runtime does, one of its blocking pool does not.
+    ///
+    /// # Errors
+    /// One line: the process cannot be started, or the library cannot be loaded in it.
+    pub async fn start(
+        library: &Path,
+        api: &str,
+        hello: &str,
+        options: &Options,
+        host: Arc<dyn Outlet>,
+        on_death: OnDeath,
+    ) -> Result<Self, String> {
+        let (mut child, socket) = spawn(options).map_err(|error| format!("a worker cannot be started: {error}"))?;
+        let pid = child.id().ok_or("the worker ended at once")?;
+        let stderr = watch::follow_stderr(&mut child, &options.name);
+        let (mut read, mut write) = socket.into_split();
+        let mut decoder = Decoder::default();
+        let setup = Setup {
+            frames: frame::VERSION,
+            library: library.to_owned(),
+            api: api.to_owned(),
+            hello: hello.to_owned(),
+            confinement: options.confinement.clone(),
+        };
+        let set_up = set_up(&setup, &mut read, &mut write, &mut decoder);
+        let ready = match tokio::time::timeout(READY_DEADLINE, set_up).await {
+            Ok(Ok(ready)) => ready,
+            Ok(Err(error)) => return Err(watch::why_not_ready(child, &stderr, &error).await),
+            Err(_) => return Err("the worker did not load the library in time".to_owned()),
+        };
+        if let Some(failure) = ready.failure {
+            return Err(failure);
+        }
+        if !ready.unconfined.is_empty() {
+            tracing::warn!(worker = options.name, "not confined: {}", ready.unconfined.join("; "));
+        }
+        let shared = Arc::new(Shared {
+            unsent: Mutex::default(),
+            something: Notify::new(),
+            closed: AtomicBool::new(false),
+            let_go: AtomicBool::new(false),
+            recorder: Recorder::default(),
+            pulse: Pulse::default(),
+        });
+        tokio::spawn(send(Arc::clone(&shared), write));
+        let reading = tokio::spawn(receive(Arc::clone(&shared), read, decoder, host));
+        let watch = Watch { shared: Arc::clone(&shared), child, reading, stderr, options: options.clone() };
+        tokio::spawn(watch.until_the_end(on_death));
+        Ok(Self { shared, pid })
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+impl Outlet for Worker {
+    fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
+        self.shared.put(kind, id, payload)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.let_go.store(true, Relaxed);
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn put(&self, kind: Kind, id: u64, payload: &str) -> Status {
+        if payload.len() > MAX_PAYLOAD {
+            return Status::REFUSED;
+        }
+        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Relaxed) {
+            return Status::CLOSED;
+        }
+        if unsent.len() >= MAX_UNSENT {
+            return Status::FULL;
+        }
+        let was_empty = unsent.is_empty();
+        frame::put(&mut unsent, kind, id, payload);
+        drop(unsent);
+        self.recorder.note(true, kind, id, payload);
+        if was_empty {
+            self.something.notify_one();
+        }
+        Status::ACCEPTED
+    }
+
+    /// What is unsent is still sent; nothing more is taken.
+    fn close(&self) {
+        let _unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Relaxed);
+        self.something.notify_one();
+    }
+}
+
+/// Starts the process. Its standard input is the socket, its standard output leads nowhere.
+fn spawn(options: &Options) -> std::io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let mut command = Command::new(&options.program);
+    command
+        .arg0(format!("jackfield:{}", options.name))
+        .arg(COMMAND)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    // A backtrace of a panic is worth having; nothing else of the host's environment is the plugin's business.
+    if let Some(value) = std::env::var_os("RUST_BACKTRACE") {
+        command.env("RUST_BACKTRACE", value);
+    }
+    let child = command.spawn()?;
+    Ok((child, UnixStream::from_std(ours)?))
+}
+
+async fn set_up(
+    setup: &Setup,
+    read: &mut OwnedReadHalf,
+    write: &mut OwnedWriteHalf,
+    decoder: &mut Decoder,
+) -> Result<Ready, String> {
+    let mut bytes = Vec::new();
+    let text = serde_json::to_string(setup).map_err(|error| error.to_string())?;
+    frame::put(&mut bytes, SETUP, 0, &text);
+    write.write_all(&bytes).await.map_err(|error| error.to_string())?;
+    loop {
+        match decoder.frame().map_err(|bad| bad.0.to_owned())? {
+            Some((READY, _, payload)) => {
+                let ready: Ready = serde_json::from_str(payload).map_err(|error| error.to_string())?;
+                if ready.frames != frame::VERSION {
+                    return Err(format!("it speaks frames {}, this host {}", ready.frames, frame::VERSION));
+                }
+                return Ok(ready);
+            }
+            Some((kind, ..)) => return Err(format!("{kind:?} before it was ready")),
+            None => {}
+        }
+        if fill(read, decoder).await? == 0 {
+            return Err("it closed the socket".to_owned());
+        }
+    }
+}
+
+async fn fill(read: &mut OwnedReadHalf, decoder: &mut Decoder) -> Result<usize, String> {
+    // Waited for first, so that an idle worker has no buffer.
+    read.readable().await.map_err(|error| error.to_string())?;
+    let room = decoder.room(READ);
+    let count = read.read(room).await;
+    let count = count.or_else(|error| match error.kind() {
+        std::io::ErrorKind::ConnectionReset => Ok(0),
+        _ => Err(error.to_string()),
+    });
+    decoder.filled(READ, *count.as_ref().unwrap_or(&0));
+    count
+}
+
+/// Writes to the worker until it is gone or let go of.
+async fn send(shared: Arc<Shared>, mut socket: OwnedWriteHalf) {
+    let mut sending = Vec::new();
+    loop {
+        shared.something.notified().await;
+        loop {
+            std::mem::swap(&mut sending, &mut *shared.unsent.lock().unwrap_or_else(PoisonError::into_inner));
+            if sending.is_empty() {
+                break;
+            }
+            if socket.write_all(&sending).await.is_err() {
+                // The reading side sees the end as well, and tells it.
+                return shared.close();
+            }
+            sending.clear();
+            sending.shrink_to(256 << 10);
+        }
+        if shared.closed.load(Relaxed) {
+            return;
+        }
+    }
+}
+
+/// Why reading from a worker has ended.
+#[derive(Debug, PartialEq, Eq)]
+enum ReadEnd {
+    Closed,
+    Nonsense(String),
+}
+
+/// Hands the worker's messages to the host until the socket ends.
+async fn receive(
+    shared: Arc<Shared>,
+    mut socket: OwnedReadHalf,
+    mut decoder: Decoder,
+    host: Arc<dyn Outlet>,
+) -> ReadEnd {
+    loop {
+        loop {
+            let (kind, id, payload) = match decoder.frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(bad) => return ReadEnd::Nonsense(bad.0.to_owned()),
+            };
+            if shared.pulse.beat(kind, id) {
+                continue;
+            }
+            shared.recorder.note(false, kind, id, payload);
+            deliver(&shared, &*host, kind, id, payload).await;
+        }
+        match fill(&mut socket, &mut decoder).await {
+            Ok(0) | Err(_) => return ReadEnd::Closed,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Hands one message on. While a session cannot take it, the worker is not read from: its plugin then merges its
+/// reports inside, as it does in the host's own process.
+async fn deliver(shared: &Shared, host: &dyn Outlet, kind: Kind, id: u64, payload: &str) {
+    let mut pause = Duration::from_micros(100);
+    while host.emit(kind, id, payload) == Status::FULL {
+        shared.pulse.set_waiting(true);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    shared.pulse.set_waiting(false);
+}

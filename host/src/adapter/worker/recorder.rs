@@ -1,0 +1,244 @@
+//! The flight recorder of one worker: what was said to its plugin and by it, shortly before it died.
+//!
+//! Owns: a bounded ring of the last messages, and the file that is made of it. Must never: keep a log-in (there are
+//! passwords in it), or write down call data, numbers or addresses: whoever reads the file debugs a plugin and has no
+//! business with a customer. Kept as raw text while the worker lives, because most never die; cleaned when written.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use jackfield_plugin_api::wire::Kind;
+use serde_json::Value;
+
+/// How many bytes of messages are kept.
+const MAX_BYTES: usize = 128 << 10;
+/// A longer message is noted by its length alone.
+const MAX_MESSAGE: usize = 4 << 10;
+
+/// Members whose values are about customers, or may be secret.
+const PRIVATE: &[&str] = &[
+    "address",
+    "data",
+    "destination",
+    "digits",
+    "disposition",
+    "extensions",
+    "key_value",
+    "message",
+    "context",
+    "name",
+    "options",
+    "settings",
+    "url",
+    "value",
+];
+
+/// What one worker and its host said last.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    ring: Mutex<Ring>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: SystemTime,
+    to_plugin: bool,
+    kind: Kind,
+    id: u64,
+    length: usize,
+    payload: Option<Box<str>>,
+}
+
+impl Recorder {
+    /// Notes one message.
+    pub fn note(&self, to_plugin: bool, kind: Kind, id: u64, payload: &str) {
+        let kept = match kind {
+            Kind::COMMAND | Kind::ANSWER | Kind::REPORT => payload.len() <= MAX_MESSAGE,
+            Kind::LOG | Kind::METRIC | Kind::PING => return,
+            _ => false,
+        };
+        let entry = Entry {
+            at: SystemTime::now(),
+            to_plugin,
+            kind,
+            id,
+            length: payload.len(),
+            payload: kept.then(|| payload.into()),
+        };
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.bytes += entry.size();
+        ring.entries.push_back(entry);
+        while ring.bytes > MAX_BYTES {
+            let Some(oldest) = ring.entries.pop_front() else { break };
+            ring.bytes -= oldest.size();
+        }
+    }
+
+    /// The names of the commands that had no answer.
+    #[must_use]
+    pub fn in_flight(&self) -> BTreeSet<String> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open: Vec<(u64, u64, String)> = Vec::new();
+        for entry in &ring.entries {
+            let Some(value) = entry.parsed() else { continue };
+            let Some(request) = value.get("request").and_then(Value::as_u64) else { continue };
+            match entry.kind {
+                Kind::COMMAND => open.push((entry.id, request, command_name(&value))),
+                Kind::ANSWER => open.retain(|(id, asked, _)| (*id, *asked) != (entry.id, request)),
+                _ => {}
+            }
+        }
+        open.into_iter().map(|(.., name)| name).collect()
+    }
+
+    /// Writes the recording into a folder. Returns the file.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn write(&self, folder: &Path, name: &str, why: &str) -> std::io::Result<PathBuf> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let path = folder.join(format!("{name}-{}.{:03}.log", now.as_secs(), now.subsec_millis()));
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(&path, self.text(why))?;
+        Ok(path)
+    }
+
+    fn text(&self, why: &str) -> String {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = format!("# {why}\n# seconds since 1970, direction, message, platform or agent, payload\n");
+        for entry in &ring.entries {
+            let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let arrow = if entry.to_plugin { "->" } else { "<-" };
+            let payload = match entry.parsed() {
+                Some(mut value) => {
+                    hide(&mut value);
+                    value.to_string()
+                }
+                None => format!("({} bytes)", entry.length),
+            };
+            let _ = writeln!(
+                text,
+                "{}.{:06} {arrow} {:?} {} {payload}",
+                at.as_secs(),
+                at.subsec_micros(),
+                entry.kind,
+                entry.id
+            );
+        }
+        text
+    }
+}
+
+impl Entry {
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.payload.as_ref().map_or(0, |payload| payload.len())
+    }
+
+    fn parsed(&self) -> Option<Value> {
+        serde_json::from_str(self.payload.as_deref()?).ok()
+    }
+}
+
+/// The variant's name: `dial` of `{"command":{"dial":{…}}}`, or the declared name of an extension command.
+fn command_name(value: &Value) -> String {
+    let command = value.get("command");
+    let (variant, inside) = match command {
+        Some(Value::Object(object)) => match object.iter().next() {
+            Some((variant, inside)) => (variant.as_str(), Some(inside)),
+            None => ("", None),
+        },
+        _ => ("", None),
+    };
+    let extension = inside.and_then(|inside| inside.get("name")).and_then(Value::as_str);
+    if variant == "extension" { extension.unwrap_or(variant).to_owned() } else { variant.to_owned() }
+}
+
+fn hide(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (key, inside) in object {
+                // The name of an extension command is not a person's.
+                let is_command = key == "name" && inside.as_str().is_some_and(|name| name.contains(".request."));
+                if PRIVATE.contains(&key.as_str()) && !is_command {
+                    *inside = Value::from("…");
+                } else {
+                    hide(inside);
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const DIAL: &str = r#"{"request":7,"command":{"dial":{"channel":"c","destination":"5551234","extensions":{}}}}"#;
+
+    #[test]
+    fn a_command_without_an_answer_is_in_flight() {
+        let recorder = Recorder::default();
+        recorder.note(true, Kind::COMMAND, 3, DIAL);
+        recorder.note(true, Kind::COMMAND, 3, r#"{"request":8,"command":{"ready":{"channel":"c"}}}"#);
+        recorder.note(false, Kind::ANSWER, 3, r#"{"request":8,"outcome":{"success":null}}"#);
+        // Another agent's answer to a request of the same number.
+        recorder.note(false, Kind::ANSWER, 4, r#"{"request":7,"outcome":{"success":null}}"#);
+        assert_eq!(recorder.in_flight().into_iter().collect::<Vec<_>>(), ["dial"]);
+    }
+
+    #[test]
+    fn an_extension_command_is_named_as_it_was_declared() {
+        let recorder = Recorder::default();
+        let name = "session.request.acme.boom";
+        recorder.note(
+            true,
+            Kind::COMMAND,
+            3,
+            &format!(r#"{{"request":1,"command":{{"extension":{{"name":"{name}","target":"session","data":{{}}}}}}}}"#),
+        );
+        assert_eq!(recorder.in_flight().into_iter().collect::<Vec<_>>(), [name]);
+        assert!(recorder.text("x").contains(name));
+    }
+
+    #[test]
+    fn numbers_passwords_and_call_data_are_not_written_down() {
+        let recorder = Recorder::default();
+        recorder.note(true, Kind::LOG_IN, 3, r#"{"platform":1,"login":{"agent":"a","password":"hunter2"}}"#);
+        recorder.note(true, Kind::COMMAND, 3, DIAL);
+        recorder.note(
+            false,
+            Kind::REPORT,
+            3,
+            r#"{"channels":[{"key":"c","interactions":[{"key":"i","data":{"card":"4111"},"conversations":
+               [{"key":"v","members":[{"key":"m","address":"5559876","name":"Ada","role":"customer"}]}]}]}]}"#,
+        );
+        let text = recorder.text("a test");
+        for private in ["hunter2", "5551234", "4111", "5559876", "Ada"] {
+            assert!(!text.contains(private), "{private} in {text}");
+        }
+        assert!(text.contains("\"dial\""));
+    }
+
+    #[test]
+    fn it_never_grows_beyond_its_bound() {
+        let recorder = Recorder::default();
+        for _ in 0..10_000 {
+            recorder.note(true, Kind::COMMAND, 3, DIAL);
+        }
+        assert!(recorder.ring.lock().unwrap().bytes <= MAX_BYTES);
+    }
+}

@@ -1,0 +1,112 @@
+//! What a worker may use of the machine.
+//!
+//! Owns: limits and rights that a worker takes upon itself before it loads the plugin, and that nothing in the process
+//! can take back. Must never: be called in the host. What the kernel does not offer is named, not passed over in
+//! silence: the host logs it.
+
+use std::path::PathBuf;
+
+use landlock::{ABI, Access, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
+use rustix::process::{Resource, Rlimit, Signal, setpriority_process, setrlimit};
+use serde::{Deserialize, Serialize};
+
+/// What one worker may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// Memory in bytes; the host ends a worker that uses more, and the kernel refuses a worker twice as much.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// Open files.
+    #[serde(default)]
+    pub files: Option<u64>,
+    /// How much the worker yields to others when the processor is short: 0 to 19.
+    #[serde(default)]
+    pub nice: Option<i32>,
+    /// Files and folders that it may read, beyond what every program needs.
+    #[serde(default)]
+    pub read: Vec<PathBuf>,
+    /// Files and folders that it may read and write.
+    #[serde(default)]
+    pub write: Vec<PathBuf>,
+}
+
+/// What any program needs to run, to find hosts and to check certificates.
+const READABLE: &[&str] = &[
+    "/bin",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/nix/store",
+    "/opt",
+    "/proc/self",
+    "/run/resolvconf",
+    "/run/systemd/resolve",
+    "/sys/fs/cgroup",
+    "/usr",
+];
+const WRITABLE: &[&str] = &["/dev/null", "/dev/urandom", "/dev/random", "/dev/zero"];
+
+/// Confines this process for the rest of its life. Returns what this machine does not offer.
+#[must_use]
+pub fn enter(confinement: &Confinement, library: &std::path::Path) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut tried = |what: &str, result: Result<(), String>| {
+        if let Err(error) = result {
+            missing.push(format!("{what}: {error}"));
+        }
+    };
+    // The host may end in a way that leaves it no time to end its workers; the socket's end is the second sign.
+    tried("end with the host", text(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))));
+    tried("no_new_privs", text(rustix::thread::set_no_new_privs(true)));
+    if let Some(nice) = confinement.nice {
+        tried("nice", text(setpriority_process(None, nice)));
+    }
+    if let Some(files) = confinement.files {
+        tried("limit of open files", limit(Resource::Nofile, files));
+    }
+    if let Some(memory) = confinement.memory {
+        // Twice, because the host ends a worker at the limit itself and can then say why; this is for one that grows
+        // faster than the host looks.
+        tried("limit of memory", limit(Resource::Data, memory.saturating_mul(2)));
+    }
+    tried("core dumps", limit(Resource::Core, 0));
+    tried("landlock", landlock(confinement, library));
+    missing
+}
+
+fn text(result: rustix::io::Result<()>) -> Result<(), String> {
+    result.map_err(|error| error.to_string())
+}
+
+fn limit(resource: Resource, value: u64) -> Result<(), String> {
+    text(setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }))
+}
+
+fn landlock(confinement: &Confinement, library: &std::path::Path) -> Result<(), String> {
+    let abi = ABI::V3;
+    let write = AccessFs::from_all(abi);
+    let read = AccessFs::from_read(abi);
+    let rules = |paths: Vec<PathBuf>, access| {
+        // A path that is not there cannot be allowed, and need not be.
+        paths.into_iter().filter_map(move |path| {
+            let access = if path.is_dir() { access } else { access & AccessFs::from_file(abi) };
+            PathFd::new(path).ok().map(|fd| Ok::<_, landlock::RulesetError>(PathBeneath::new(fd, access)))
+        })
+    };
+    let readable = READABLE.iter().map(PathBuf::from).chain([library.to_owned()]).chain(confinement.read.clone());
+    let writable = WRITABLE.iter().map(PathBuf::from).chain(confinement.write.clone());
+    let restrict = || -> Result<RulesetStatus, landlock::RulesetError> {
+        Ok(Ruleset::default()
+            .handle_access(write)?
+            .create()?
+            .add_rules(rules(readable.collect(), read))?
+            .add_rules(rules(writable.collect(), write))?
+            .restrict_self()?
+            .ruleset)
+    };
+    match restrict() {
+        Ok(RulesetStatus::NotEnforced) => Err("the kernel does not offer it".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,330 @@
+//! Whether a worker is alive, and why it died.
+//!
+//! Owns: heartbeats, the bounds that a worker is ended for, and telling the ways to die apart. Must never: restart
+//! anything.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::ExitStatus,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use jackfield_plugin_api::wire::Kind;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::Child,
+    task::JoinHandle,
+};
+
+use super::{OnDeath, Options, ReadEnd, Shared};
+
+/// How often a worker is asked whether it is alive, and looked at.
+const BEAT: Duration = Duration::from_millis(500);
+/// How long a worker that is let go of may take to end.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Ids from here on are those of heartbeats; no platform or agent gets so far.
+const PING: u64 = 1 << 63;
+
+/// How a worker died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeathKind {
+    /// It was let go of and ended.
+    Released,
+    /// It ended by itself.
+    Exit,
+    /// A signal ended it: a crash, or someone from outside.
+    Signal,
+    /// It was silent for too long.
+    Hang,
+    /// It sent too much that nobody had asked for.
+    Flood,
+    /// It used more memory than it may.
+    Memory,
+    /// It sent what is no frame.
+    Protocol,
+}
+
+impl DeathKind {
+    /// A word for a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Exit => "exit",
+            Self::Signal => "signal",
+            Self::Hang => "hang",
+            Self::Flood => "flood",
+            Self::Memory => "memory",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+/// The end of a worker.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// How.
+    pub kind: DeathKind,
+    /// One sentence.
+    pub detail: String,
+    /// The commands that had no answer.
+    pub in_flight: BTreeSet<String>,
+    /// The flight recorder's file.
+    pub recording: Option<PathBuf>,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.as_str(), self.detail)
+    }
+}
+
+/// What the reading task notes of a worker's life.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    beats: AtomicU64,
+    unsolicited: AtomicU64,
+    waiting: AtomicBool,
+}
+
+impl Pulse {
+    /// Notes a message; `true`: it was the answer to a heartbeat, and is for nobody else.
+    pub(super) fn beat(&self, kind: Kind, id: u64) -> bool {
+        if kind == Kind::DONE && id >= PING {
+            self.beats.fetch_add(1, Relaxed);
+            return true;
+        }
+        if kind != Kind::ANSWER && kind != Kind::DONE {
+            self.unsolicited.fetch_add(1, Relaxed);
+        } else {
+            // Each answer pays for the report that goes with it.
+            let _ = self.unsolicited.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+        }
+        false
+    }
+
+    /// The worker is not being read from, so its silence says nothing.
+    pub(super) fn set_waiting(&self, waiting: bool) {
+        self.waiting.store(waiting, Relaxed);
+    }
+}
+
+/// The last lines of a worker's standard error.
+pub(super) type Tail = Arc<Mutex<VecDeque<String>>>;
+
+/// Writes a worker's standard error into the host's log, under its name.
+pub(super) fn follow_stderr(child: &mut Child, name: &str) -> Tail {
+    const LINES_PER_SECOND: u32 = 100;
+    const LONGEST: u64 = 2048;
+    let tail = Tail::default();
+    let Some(stderr) = child.stderr.take() else { return tail };
+    let (name, kept) = (name.to_owned(), Arc::clone(&tail));
+    tokio::spawn(async move {
+        let mut stderr = BufReader::new(stderr);
+        let (mut since, mut lines) = (Instant::now(), 0);
+        loop {
+            let mut line = Vec::new();
+            match (&mut stderr).take(LONGEST).read_until(b'\n', &mut line).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if since.elapsed() >= Duration::from_secs(1) {
+                (since, lines) = (Instant::now(), 0);
+            }
+            lines += 1;
+            if lines <= LINES_PER_SECOND {
+                tracing::warn!(target: "jackfield::worker", worker = name, "{line}");
+            }
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push_back(line);
+            if kept.len() > 10 {
+                kept.pop_front();
+            }
+        }
+    });
+    tail
+}
+
+/// What to say of a worker that ended before it was ready.
+pub(super) async fn why_not_ready(mut child: Child, stderr: &Tail, error: &str) -> String {
+    let status = tokio::time::timeout(FAREWELL, child.wait()).await;
+    let how = match status {
+        Ok(Ok(status)) => format!("the worker ended while it loaded the library ({})", describe(status)),
+        _ => format!("the worker did not start: {error}"),
+    };
+    match last_line(stderr) {
+        Some(line) => format!("{how}: {line}"),
+        None => how,
+    }
+}
+
+/// Looks after one worker.
+pub(super) struct Watch {
+    pub(super) shared: Arc<Shared>,
+    pub(super) child: Child,
+    pub(super) reading: JoinHandle<ReadEnd>,
+    pub(super) stderr: Tail,
+    pub(super) options: Options,
+}
+
+impl Watch {
+    /// Waits for the worker's end, brings it about where it must be, and tells of it.
+    pub(super) async fn until_the_end(mut self, on_death: OnDeath) {
+        let verdict = self.live().await;
+        // From here on nothing is handed over any more, and what waits is answered by whoever is told of the death.
+        self.shared.close();
+        let status = self.end(verdict.is_some()).await;
+        let (kind, detail) = verdict.unwrap_or_else(|| self.judge(status));
+        let in_flight = self.shared.recorder.in_flight();
+        let recording = if kind == DeathKind::Released { None } else { self.record(kind, &detail, &in_flight).await };
+        on_death(Death { kind, detail, in_flight, recording });
+    }
+
+    /// Until the worker ends (`None`) or must be ended.
+    async fn live(&mut self) -> Option<(DeathKind, String)> {
+        let mut ticks = tokio::time::interval(BEAT);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut heart = Heart::new();
+        loop {
+            tokio::select! {
+                _ = self.child.wait() => return None,
+                end = &mut self.reading, if !self.reading.is_finished() => {
+                    if let Ok(ReadEnd::Nonsense(what)) = end {
+                        return Some((DeathKind::Protocol, what));
+                    }
+                    return None;
+                }
+                _ = ticks.tick() => {
+                    if self.shared.closed.load(Relaxed) {
+                        return None;
+                    }
+                    if let Some(verdict) = heart.look(&self.shared, &self.options, self.child.id()) {
+                        return Some(verdict);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the process, at once or by leaving it time for its own end.
+    async fn end(&mut self, at_once: bool) -> Option<ExitStatus> {
+        if !at_once && let Ok(status) = tokio::time::timeout(FAREWELL, self.child.wait()).await {
+            return status.ok();
+        }
+        // It may have ended in this very moment; then there is nothing to kill.
+        let _ = self.child.start_kill();
+        self.child.wait().await.ok()
+    }
+
+    /// What the exit status says.
+    fn judge(&self, status: Option<ExitStatus>) -> (DeathKind, String) {
+        if self.shared.let_go.load(Relaxed) {
+            return (DeathKind::Released, "the host let go of it".to_owned());
+        }
+        let Some(status) = status else { return (DeathKind::Exit, "its end could not be seen".to_owned()) };
+        let last = last_line(&self.stderr);
+        if last.as_deref().is_some_and(|line| line.contains("memory allocation of")) {
+            return (DeathKind::Memory, "the kernel gave it no more memory".to_owned());
+        }
+        let kind = if status.signal().is_some() { DeathKind::Signal } else { DeathKind::Exit };
+        let how = describe(status);
+        (kind, last.map_or_else(|| how.clone(), |line| format!("{how}: {line}")))
+    }
+
+    async fn record(&self, kind: DeathKind, detail: &str, in_flight: &BTreeSet<String>) -> Option<PathBuf> {
+        let folder = self.options.recordings.clone()?;
+        let in_flight: Vec<_> = in_flight.iter().map(String::as_str).collect();
+        let why = format!("{}; {}: {detail}; in flight: {}", self.options.name, kind.as_str(), in_flight.join(", "));
+        let (shared, name) = (Arc::clone(&self.shared), self.options.name.replace([':', '/'], "-"));
+        let written = tokio::task::spawn_blocking(move || shared.recorder.write(&folder, &name, &why)).await;
+        match written {
+            Ok(Ok(path)) => Some(path),
+            Ok(Err(error)) => {
+                tracing::warn!(worker = self.options.name, "the flight recording could not be written: {error}");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// What is known of a worker's heart.
+struct Heart {
+    pings: u64,
+    seen: u64,
+    last: Instant,
+    unsolicited: u64,
+    looked: Instant,
+}
+
+impl Heart {
+    fn new() -> Self {
+        Self { pings: 0, seen: 0, last: Instant::now(), unsolicited: 0, looked: Instant::now() }
+    }
+
+    /// Looks at the worker once; says why it must be ended, if it must.
+    fn look(&mut self, shared: &Shared, options: &Options, pid: Option<u32>) -> Option<(DeathKind, String)> {
+        let now = Instant::now();
+        let beats = shared.pulse.beats.load(Relaxed);
+        if beats != self.seen || self.pings == beats || shared.pulse.waiting.load(Relaxed) {
+            (self.seen, self.last) = (beats, now);
+        }
+        if now - self.last > options.patience {
+            let seconds = (now - self.last).as_secs_f64();
+            return Some((DeathKind::Hang, format!("it has not answered for {seconds:.1} s")));
+        }
+        if self.pings == beats {
+            self.pings += 1;
+            shared.put(Kind::PING, PING + self.pings, "null");
+        }
+        let sent = shared.pulse.unsolicited.load(Relaxed);
+        let allowed = options.unsolicited_per_second as f64 * (now - self.looked).as_secs_f64().max(0.1);
+        if sent.saturating_sub(self.unsolicited) as f64 > allowed {
+            return Some((
+                DeathKind::Flood,
+                format!("more than {} messages a second that nobody asked for", options.unsolicited_per_second),
+            ));
+        }
+        (self.unsolicited, self.looked) = (sent, now);
+        let (used, limit) = (pid.and_then(resident)?, options.confinement.memory?);
+        (used > limit).then(|| (DeathKind::Memory, format!("it uses {used} bytes of memory; {limit} are allowed")))
+    }
+}
+
+/// The resident memory of a process, in bytes.
+pub(crate) fn resident(pid: u32) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+fn last_line(stderr: &Tail) -> Option<String> {
+    stderr.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().find(|line| !line.is_empty()).cloned()
+}
+
+fn describe(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("signal {signal}{}", signal_name(signal)),
+        None => format!("exit status {}", status.code().unwrap_or(-1)),
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        15 => " (SIGTERM)",
+        _ => "",
+    }
+}
