@@ -1,0 +1,235 @@
+//! What Asterisk sends: answers and events, read from JSON.
+//!
+//! Owns: the reading. Must never: fail on what it does not know (Asterisk adds events with every version, and a build
+//! with its test framework sends events of its own); such a message is [`Event::Other`].
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A message on the socket.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Message {
+    Response(Response),
+    Event(Event),
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Response {
+    pub(crate) id: u64,
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Response {
+    pub(crate) fn is_ok(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Asterisk's own words, for an error's context.
+    pub(crate) fn words(&self) -> String {
+        let words = self.body.get("message").or_else(|| self.body.get("error")).and_then(Value::as_str);
+        format!("Asterisk answered {} {}", self.status, words.unwrap_or_default()).trim_end().to_owned()
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    /// A channel is ours.
+    Start { channel: Channel, args: Vec<String>, replaces: Option<String> },
+    /// A channel is ours no longer.
+    End { channel: String },
+    /// A channel changed its state.
+    State { channel: Channel },
+    /// A channel is to be hung up, for this cause.
+    HangupRequest { channel: String, cause: Option<u16> },
+    /// A channel is no more.
+    Destroyed { channel: String, cause: u16 },
+    /// The phone's own hold key.
+    Hold { channel: String },
+    /// The phone's own hold key, again.
+    Unhold { channel: String },
+    /// A channel variable was set.
+    Varset { channel: String, variable: String, value: String },
+    /// The phone asks for a transfer (REFER), and leaves it to us.
+    Transfer { channel: String, to: Option<String>, attended: bool },
+    /// A recording is over or could not be made.
+    RecordingEnded { name: String, failed: Option<String> },
+    /// Another client has taken the application over.
+    Replaced,
+    /// What does not matter here.
+    Other,
+}
+
+/// A channel, as Asterisk describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Channel {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) caller: Caller,
+    pub(crate) dialplan: Dialplan,
+}
+
+impl Channel {
+    pub(crate) fn is_up(&self) -> bool {
+        self.state == "Up"
+    }
+}
+
+/// Who is at the other end of a channel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Caller {
+    pub(crate) name: String,
+    pub(crate) number: String,
+}
+
+/// Where a channel is in the dialplan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Dialplan {
+    pub(crate) exten: String,
+    pub(crate) app_name: String,
+    pub(crate) app_data: String,
+}
+
+/// A bridge, as Asterisk describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Bridge {
+    pub(crate) id: String,
+    pub(crate) channels: Vec<String>,
+}
+
+/// The channels of a list; those that cannot be read are left out.
+pub(crate) fn channels(list: &Value) -> Vec<Channel> {
+    each(list)
+}
+
+/// The bridges of a list.
+pub(crate) fn bridges(list: &Value) -> Vec<Bridge> {
+    each(list)
+}
+
+fn each<T: for<'a> Deserialize<'a>>(list: &Value) -> Vec<T> {
+    list.as_array().into_iter().flatten().filter_map(|item| T::deserialize(item).ok()).collect()
+}
+
+impl Message {
+    /// Reads a frame. `None`: not a message of ARI.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let kind = value.get("type")?.as_str()?;
+        if kind != "RESTResponse" {
+            return Some(Self::Event(event(kind, &value)));
+        }
+        let id = value.get("request_id")?.as_str()?.parse().ok()?;
+        let status = u16::try_from(value.get("status_code")?.as_u64()?).ok()?;
+        let body = value.get("message_body").and_then(Value::as_str).and_then(|body| serde_json::from_str(body).ok());
+        Some(Self::Response(Response { id, status, body: body.unwrap_or(Value::Null) }))
+    }
+}
+
+fn text(value: &Value, name: &str) -> Option<String> {
+    value.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn channel_id(value: &Value) -> String {
+    value.pointer("/channel/id").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn cause(value: &Value) -> Option<u16> {
+    value.get("cause").and_then(Value::as_u64).and_then(|cause| u16::try_from(cause).ok())
+}
+
+fn event(kind: &str, value: &Value) -> Event {
+    let channel = || value.get("channel").and_then(|channel| Channel::deserialize(channel).ok()).unwrap_or_default();
+    match kind {
+        "StasisStart" => Event::Start {
+            channel: channel(),
+            args: value.get("args").and_then(|args| Vec::deserialize(args).ok()).unwrap_or_default(),
+            replaces: value.pointer("/replace_channel/id").and_then(Value::as_str).map(str::to_owned),
+        },
+        "StasisEnd" => Event::End { channel: channel_id(value) },
+        "ChannelStateChange" => Event::State { channel: channel() },
+        "ChannelHangupRequest" => Event::HangupRequest { channel: channel_id(value), cause: cause(value) },
+        "ChannelDestroyed" => Event::Destroyed { channel: channel_id(value), cause: cause(value).unwrap_or_default() },
+        "ChannelHold" => Event::Hold { channel: channel_id(value) },
+        "ChannelUnhold" => Event::Unhold { channel: channel_id(value) },
+        "ChannelVarset" => Event::Varset {
+            channel: channel_id(value),
+            variable: text(value, "variable").unwrap_or_default(),
+            value: text(value, "value").unwrap_or_default(),
+        },
+        "ChannelTransfer" => transfer(value),
+        "RecordingFinished" | "RecordingFailed" => Event::RecordingEnded {
+            name: value.pointer("/recording/name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            failed: (kind == "RecordingFailed").then(|| {
+                let cause = value.pointer("/recording/cause").and_then(Value::as_str);
+                cause.unwrap_or("no reason given").to_owned()
+            }),
+        },
+        "ApplicationReplaced" => Event::Replaced,
+        _ => Event::Other,
+    }
+}
+
+/// Who asks is `referred_by.source_channel`; where to is `refer_to.requested_destination`, which names another call of
+/// the phone when the transfer is attended.
+fn transfer(value: &Value) -> Event {
+    let wanted = value.pointer("/refer_to/requested_destination");
+    Event::Transfer {
+        channel: value.pointer("/referred_by/source_channel/id").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        to: wanted.and_then(|wanted| text(wanted, "destination")).filter(|to| !to.is_empty()),
+        attended: wanted.is_some_and(|wanted| wanted.get("protocol_id").is_some_and(|id| !id.is_null()))
+            || value.pointer("/refer_to/connected_channel/id").is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_answer_is_matched_by_its_request_and_its_body_is_read() {
+        let text = r#"{"type":"RESTResponse","transaction_id":"3","request_id":"3","status_code":404,
+            "reason_phrase":"Not Found","uri":"channels/x","content_type":"application/json",
+            "message_body":"{\"message\":\"Channel not found\"}","application":"a"}"#;
+        let Some(Message::Response(response)) = Message::read(text) else { panic!("a response") };
+        assert_eq!((response.id, response.status, response.is_ok()), (3, 404, false));
+        assert_eq!(response.words(), "Asterisk answered 404 Channel not found");
+    }
+
+    #[test]
+    fn an_answer_without_a_body_is_read_too() {
+        let text = r#"{"type":"RESTResponse","request_id":"4","status_code":204,"reason_phrase":"No Content"}"#;
+        let Some(Message::Response(response)) = Message::read(text) else { panic!("a response") };
+        assert!(response.is_ok());
+    }
+
+    #[test]
+    fn events_that_nobody_needs_and_texts_that_are_none_do_no_harm() {
+        assert_eq!(Message::read(r#"{"type":"TestEvent"}"#), Some(Message::Event(Event::Other)));
+        assert_eq!(Message::read("[]"), None);
+        assert_eq!(Message::read("no json"), None);
+        assert_eq!(
+            Message::read(r#"{"type":"ChannelDestroyed"}"#),
+            Some(Message::Event(Event::Destroyed { channel: String::new(), cause: 0 }))
+        );
+    }
+
+    #[test]
+    fn a_channel_that_enters_brings_its_arguments() {
+        let text = r#"{"type":"StasisStart","args":["queue","sales"],"channel":{"id":"1.2","name":"PJSIP/t-1",
+            "state":"Ring","caller":{"name":"","number":"555"},"connected":{"name":"","number":""},
+            "dialplan":{"context":"c","exten":"700","priority":1,"app_name":"Stasis","app_data":"a,queue,sales"}}}"#;
+        let Some(Message::Event(Event::Start { channel, args, replaces })) = Message::read(text) else { panic!() };
+        assert_eq!((channel.id.as_str(), channel.caller.number.as_str(), channel.is_up()), ("1.2", "555", false));
+        assert_eq!(args, ["queue", "sales"]);
+        assert_eq!(replaces, None);
+    }
+}

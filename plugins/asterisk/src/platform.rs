@@ -1,0 +1,331 @@
+//! One tenant: its task, which keeps the connection to Asterisk and carries everything to and from the switch.
+//!
+//! Owns: the connection, the clock and the hosts' handles. Must never: decide anything about calls. One task for a
+//! tenant; all that reaches it comes through one bounded mailbox or from Asterisk, and nothing in it waits for anything
+//! but the next of those.
+
+use std::{
+    collections::HashMap,
+    future::pending,
+    time::{Duration, Instant},
+};
+
+use jackfield_plugin_api::{
+    AgentHost, Code, Command, Failure, Link, Login, Outcome, Platform, PlatformHost, Secret, StartOptions, Tenant,
+    tracing,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, sleep_until, timeout},
+};
+
+use crate::{
+    agent::AsteriskAgent,
+    ari::{
+        Request,
+        connection::{Connection, Refused},
+    },
+    settings::{KnownAgent, Settings},
+    switch::{CommandId, Effect, Input, Switch},
+};
+
+/// How many requests of a tenant's agents may wait.
+const MAILBOX: usize = 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A connection on which nothing arrived for this long is asked for a sign of life …
+const ASK_AFTER: Duration = Duration::from_secs(5);
+/// … and is given up after this long.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(12);
+/// How long the end may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(8);
+
+/// What a session, or the host, asks of a tenant's task.
+pub(crate) enum Ask {
+    Start { agent: String, session: String, options: StartOptions, host: AgentHost, done: oneshot::Sender<Outcome> },
+    Command { agent: String, command: Command, done: oneshot::Sender<Outcome> },
+    Snapshot { agent: String, done: oneshot::Sender<Outcome> },
+    LogOut { agent: String, session: String, done: oneshot::Sender<Outcome> },
+    Leave { agent: String, session: String, done: oneshot::Sender<Outcome> },
+    Close { done: oneshot::Sender<()> },
+}
+
+/// A tenant on an Asterisk.
+pub struct AsteriskPlatform {
+    agents: std::collections::BTreeMap<String, KnownAgent>,
+    tenant: mpsc::Sender<Ask>,
+}
+
+impl AsteriskPlatform {
+    /// Checks the settings, tries the first connection and starts the tenant's task. Asterisk need not be there yet,
+    /// but if it is and refuses the credentials, that is an error of the settings.
+    pub(crate) async fn connect(tenant: &Tenant, host: PlatformHost) -> Result<Self, Failure> {
+        let settings = Settings::read(tenant)?;
+        let mut nonce = [0; 4];
+        getrandom::fill(&mut nonce).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+        let connection = match Connection::open(&settings.address).await {
+            Ok(connection) => Some(connection),
+            Err(Refused::Settings(reason)) => return Err(Failure::new(Code::Rejected, reason)),
+            Err(Refused::Unreachable(reason)) => {
+                tracing::warn!("no connection to Asterisk: {reason}");
+                host.link(Link::Down { reason: "Asterisk cannot be reached".to_owned() });
+                None
+            }
+        };
+        let agents = settings.agents.clone();
+        let (sender, mailbox) = mpsc::channel(MAILBOX);
+        let now = Instant::now();
+        let task = Task {
+            switch: Switch::new(settings.clone(), format!("{:08x}", u32::from_be_bytes(nonce)), now),
+            settings,
+            host,
+            mailbox,
+            connection: None,
+            heard: now,
+            asked: false,
+            pause: FIRST_PAUSE,
+            fenced: false,
+            sessions: HashMap::new(),
+            waiting: HashMap::new(),
+            last_id: 0,
+        };
+        tokio::spawn(task.run(connection));
+        Ok(Self { agents, tenant: sender })
+    }
+
+    fn is_known(&self, login: &Login) -> bool {
+        if self.agents.is_empty() || login.resume.is_some() {
+            return true;
+        }
+        let Some(agent) = self.agents.get(&login.agent) else { return false };
+        match (&agent.password, &login.password) {
+            (None, _) => true,
+            (Some(wanted), Some(given)) => same(wanted, given),
+            (Some(_), None) => false,
+        }
+    }
+}
+
+/// Compares without telling by its duration how much was right.
+fn same(a: &Secret, b: &Secret) -> bool {
+    let (a, b) = (a.reveal().as_bytes(), b.reveal().as_bytes());
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+impl Platform for AsteriskPlatform {
+    type Agent = AsteriskAgent;
+
+    async fn log_in(&self, login: Login, host: AgentHost) -> Result<AsteriskAgent, Failure> {
+        if !self.is_known(&login) {
+            return Err(Failure::new(Code::Unauthorized, "unknown agent or wrong password"));
+        }
+        Ok(AsteriskAgent::new(login.agent, login.session, host, self.tenant.clone()))
+    }
+
+    async fn disconnect(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.tenant.send(Ask::Close { done }).await.is_ok() {
+            let _ = timeout(CLOSE_WITHIN, closed).await;
+        }
+    }
+}
+
+struct Task {
+    switch: Switch,
+    settings: Settings,
+    host: PlatformHost,
+    mailbox: mpsc::Receiver<Ask>,
+    connection: Option<Connection>,
+    heard: Instant,
+    asked: bool,
+    pause: Duration,
+    fenced: bool,
+    sessions: HashMap<String, AgentHost>,
+    waiting: HashMap<CommandId, oneshot::Sender<Outcome>>,
+    last_id: CommandId,
+}
+
+impl Task {
+    async fn run(mut self, first: Option<Connection>) {
+        if let Some(connection) = first {
+            self.connected(connection);
+        }
+        loop {
+            let deadline = self.deadline();
+            let connecting = connect(&self.settings, self.connection.is_none() && !self.fenced, self.pause);
+            // `connecting` starts over when something else happens first; with at most MAILBOX waiting and nobody able
+            // to do anything while the link is down, that is rare and only delays.
+            tokio::select! {
+                ask = self.mailbox.recv() => match ask {
+                    Some(Ask::Close { done }) => return self.close(done).await,
+                    Some(ask) => self.asked(ask),
+                    // Every handle is gone: the host dropped the tenant without saying so.
+                    None => return self.close(oneshot::channel().0).await,
+                },
+                message = next(&mut self.connection) => {
+                    self.heard = Instant::now();
+                    self.asked = false;
+                    match message {
+                        Ok(message) => self.step(Input::Ari(message)),
+                        Err(reason) => self.lost(&reason),
+                    }
+                }
+                outcome = connecting => match outcome {
+                    Ok(connection) => self.connected(connection),
+                    Err(Refused::Settings(reason) | Refused::Unreachable(reason)) => {
+                        tracing::debug!("no connection to Asterisk: {reason}");
+                        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                    }
+                },
+                () = sleep_until(deadline.into()) => self.time_passed(),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let alive = match (&self.connection, self.asked) {
+            (None, _) => self.heard + Duration::from_secs(3600),
+            (Some(_), false) => self.heard + ASK_AFTER,
+            (Some(_), true) => self.heard + GIVE_UP_AFTER,
+        };
+        self.switch.next_deadline().map_or(alive, |deadline| deadline.min(alive))
+    }
+
+    fn time_passed(&mut self) {
+        let silent = self.heard.elapsed();
+        if let Some(connection) = &self.connection {
+            if self.asked && silent >= GIVE_UP_AFTER {
+                self.lost("Asterisk does not answer");
+            } else if !self.asked && silent >= ASK_AFTER {
+                // No number of the switch's: the answer only shows that somebody is there.
+                self.asked = true;
+                connection.send(Request::get("asterisk/ping").frame(0));
+            }
+        } else {
+            self.heard = Instant::now();
+        }
+        self.step(Input::Tick);
+    }
+
+    fn connected(&mut self, connection: Connection) {
+        tracing::info!("connected to Asterisk as application {}", self.settings.address.application);
+        self.connection = Some(connection);
+        self.heard = Instant::now();
+        self.asked = false;
+        self.pause = FIRST_PAUSE;
+        self.step(Input::Connected);
+    }
+
+    fn lost(&mut self, reason: &str) {
+        tracing::warn!("the connection to Asterisk is lost: {reason}");
+        self.connection = None;
+        self.host.metric("connections_lost_total", &[], 1.0);
+        self.host.link(Link::Down { reason: format!("the connection to Asterisk is lost: {reason}") });
+        self.step(Input::Disconnected);
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        self.last_id += 1;
+        let id = self.last_id;
+        match ask {
+            Ask::Start { agent, session, options, host, done } => {
+                self.sessions.insert(session.clone(), host);
+                self.waiting.insert(id, done);
+                self.step(Input::Start { id, agent, session, options });
+            }
+            Ask::Command { agent, command, done } => {
+                self.waiting.insert(id, done);
+                self.step(Input::Command { id, agent, command });
+            }
+            Ask::Snapshot { agent, done } => {
+                self.step(Input::Snapshot { agent });
+                let _ = done.send(Outcome::success());
+            }
+            Ask::LogOut { agent, session, done } => {
+                self.sessions.remove(&session);
+                self.waiting.insert(id, done);
+                self.step(Input::LogOut { id, agent });
+            }
+            Ask::Leave { agent, session, done } => {
+                self.sessions.remove(&session);
+                self.step(Input::Leave { agent, session });
+                let _ = done.send(Outcome::success());
+            }
+            Ask::Close { .. } => {}
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let effects = self.switch.handle(Instant::now(), input);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { id, request } => {
+                let sent = self.connection.as_ref().is_some_and(|connection| connection.send(request.frame(id)));
+                if !sent && self.connection.is_some() {
+                    // Noticed at the next turn, so that this input's effects stay in order.
+                    self.asked = true;
+                    self.heard = Instant::now().checked_sub(GIVE_UP_AFTER).unwrap_or(self.heard);
+                }
+            }
+            Effect::Report { session, report } => {
+                if let Some(host) = self.sessions.get(&session) {
+                    host.report(report);
+                }
+            }
+            Effect::Reply { id, outcome } => {
+                if let Some(done) = self.waiting.remove(&id) {
+                    let _ = done.send(outcome);
+                }
+            }
+            Effect::Ready => self.host.link(Link::Up),
+            Effect::Fenced => {
+                self.fenced = true;
+                self.connection = None;
+                let application = &self.settings.address.application;
+                let reason = format!("another client has taken over the application {application}");
+                tracing::error!("{reason}; nothing is done any more until the tenant is restarted");
+                self.host.link(Link::Down { reason });
+            }
+            Effect::Waiting { queue, count } => {
+                self.host.metric("waiting_calls", &[&queue], u32::try_from(count).unwrap_or(u32::MAX).into());
+            }
+            Effect::Count { metric, label } => self.host.metric(metric, &[label], 1.0),
+            Effect::Warn(text) => tracing::warn!("{text}"),
+        }
+    }
+
+    /// Hangs everything up and waits until Asterisk has confirmed it.
+    async fn close(mut self, done: oneshot::Sender<()>) {
+        self.step(Input::Close);
+        let _ = timeout(CLOSE_WITHIN, async {
+            while !self.switch.is_quiet() && self.connection.is_some() {
+                match next(&mut self.connection).await {
+                    Ok(message) => self.step(Input::Ari(message)),
+                    Err(_) => self.connection = None,
+                }
+            }
+        })
+        .await;
+        let _ = done.send(());
+    }
+}
+
+async fn next(connection: &mut Option<Connection>) -> Result<crate::ari::Message, String> {
+    match connection {
+        Some(connection) => connection.next().await,
+        None => pending().await,
+    }
+}
+
+async fn connect(settings: &Settings, wanted: bool, pause: Duration) -> Result<Connection, Refused> {
+    if !wanted {
+        return pending().await;
+    }
+    sleep(pause).await;
+    Connection::open(&settings.address).await
+}

@@ -1,0 +1,330 @@
+//! A tenant's settings: as they are written, and as they are used.
+//!
+//! Owns: the reading and every default. What a JSON Schema cannot say is checked here; everything behind this file
+//! relies on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jackfield_plugin_api::{Code, Failure, Secret, Tenant};
+use serde::Deserialize;
+
+use crate::ari::connection::Address;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    url: String,
+    user: String,
+    password: Secret,
+    application: Option<String>,
+    phone: Option<String>,
+    dial: Option<String>,
+    #[serde(default)]
+    leg: LegMode,
+    #[serde(default = "yes")]
+    auto_answer: bool,
+    phone_timeout_seconds: Option<u64>,
+    dial_timeout_seconds: Option<u64>,
+    offer_timeout_seconds: Option<u64>,
+    offer_again_seconds: Option<u64>,
+    #[serde(default)]
+    after_no_answer: AfterNoAnswer,
+    no_answer_reason: Option<String>,
+    wrap_up_seconds: Option<u64>,
+    #[serde(default)]
+    reasons: BTreeMap<String, String>,
+    #[serde(default)]
+    variables: BTreeSet<String>,
+    recording_format: Option<String>,
+    #[serde(default)]
+    queues: BTreeMap<String, RawQueue>,
+    #[serde(default)]
+    agents: BTreeMap<String, RawAgent>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawQueue {
+    caller_id: Option<String>,
+    overflow_seconds: Option<u64>,
+    overflow: Option<String>,
+    wrap_up_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawAgent {
+    password: Option<Secret>,
+    extension: Option<String>,
+    queues: Vec<String>,
+}
+
+/// Whether the agent's phone stays connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LegMode {
+    /// Called when the channel is activated, and kept: full control of any phone.
+    #[default]
+    Stay,
+    /// Called for each call.
+    PerCall,
+}
+
+/// What becomes of an agent who did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AfterNoAnswer {
+    /// Takes no more contacts.
+    #[default]
+    NotReady,
+    /// Is offered the next one.
+    Ready,
+}
+
+/// What becomes of a caller for whom nobody had time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    /// Waits in another queue.
+    Queue(String),
+    /// Goes on in the dialplan.
+    Dialplan { context: String, extension: String, priority: u32 },
+    /// Is hung up.
+    HangUp,
+}
+
+/// A queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Queue {
+    pub(crate) caller_id: Option<String>,
+    pub(crate) overflow: Option<(Duration, Overflow)>,
+    pub(crate) wrap_up: Duration,
+}
+
+/// An agent whom the settings name.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownAgent {
+    pub(crate) password: Option<Secret>,
+    pub(crate) extension: Option<String>,
+    pub(crate) queues: Vec<String>,
+}
+
+/// The settings, checked.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) address: Address,
+    pub(crate) phone: String,
+    pub(crate) dial: Option<String>,
+    pub(crate) leg: LegMode,
+    pub(crate) auto_answer: bool,
+    pub(crate) phone_timeout: Duration,
+    pub(crate) dial_timeout: Duration,
+    pub(crate) offer_timeout: Duration,
+    pub(crate) offer_again: Duration,
+    pub(crate) after_no_answer: AfterNoAnswer,
+    pub(crate) no_answer_reason: String,
+    pub(crate) wrap_up: Duration,
+    pub(crate) reasons: BTreeMap<String, String>,
+    pub(crate) variables: BTreeSet<String>,
+    pub(crate) recording_format: String,
+    pub(crate) queues: BTreeMap<String, Queue>,
+    pub(crate) agents: BTreeMap<String, KnownAgent>,
+}
+
+fn wrong(what: impl Into<String>) -> Failure {
+    Failure::new(Code::Rejected, what)
+}
+
+fn seconds(value: Option<u64>, default: u64) -> Duration {
+    Duration::from_secs(value.unwrap_or(default))
+}
+
+impl Settings {
+    /// Reads and checks a tenant's settings.
+    pub(crate) fn read(tenant: &Tenant) -> Result<Self, Failure> {
+        let raw: Raw = tenant.settings.parse()?;
+        let application = raw.application.clone().unwrap_or_else(|| format!("jackfield-{}", tenant.id));
+        if !is_word(&application) {
+            return Err(wrong("settings: application: only letters, digits, '-', '_' and '.'"));
+        }
+        let wrap_up = seconds(raw.wrap_up_seconds, 0);
+        let queues = raw
+            .queues
+            .iter()
+            .map(|(name, queue)| Ok((name.clone(), checked_queue(name, queue, wrap_up)?)))
+            .collect::<Result<BTreeMap<_, _>, Failure>>()?;
+        for (name, queue) in &queues {
+            if let Some((_, Overflow::Queue(other))) = &queue.overflow
+                && (other == name || !queues.contains_key(other))
+            {
+                return Err(wrong(format!("settings: queues.{name}.overflow: no other queue {other:?}")));
+            }
+        }
+        let agents = raw.agents.into_iter().map(|(name, agent)| (name, known_agent(agent))).collect::<BTreeMap<_, _>>();
+        for (name, agent) in &agents {
+            if let Some(queue) = agent.queues.iter().find(|queue| !queues.contains_key(*queue)) {
+                return Err(wrong(format!("settings: agents.{name}.queues: no queue {queue:?}")));
+            }
+        }
+        if let Some(variable) = raw.variables.iter().find(|name| !is_variable(name)) {
+            return Err(wrong(format!("settings: variables: {variable:?} is not the name of a channel variable")));
+        }
+        let phone = raw.phone.unwrap_or_else(|| "PJSIP/{extension}".to_owned());
+        if !phone.contains("{extension}") || !phone.contains('/') {
+            return Err(wrong("settings: phone: must be like \"PJSIP/{extension}\""));
+        }
+        if raw.dial.as_ref().is_some_and(|dial| !dial.contains("{number}") || !dial.contains('/')) {
+            return Err(wrong("settings: dial: must be like \"PJSIP/{number}@trunk\""));
+        }
+        Ok(Self {
+            address: address(&raw.url, raw.user, &raw.password, application)?,
+            phone,
+            dial: raw.dial,
+            leg: raw.leg,
+            auto_answer: raw.auto_answer,
+            phone_timeout: seconds(raw.phone_timeout_seconds, 25),
+            dial_timeout: seconds(raw.dial_timeout_seconds, 60),
+            offer_timeout: seconds(raw.offer_timeout_seconds, 20),
+            offer_again: seconds(raw.offer_again_seconds, 10),
+            after_no_answer: raw.after_no_answer,
+            no_answer_reason: raw.no_answer_reason.unwrap_or_else(|| "noanswer".to_owned()),
+            wrap_up,
+            reasons: raw.reasons,
+            variables: raw.variables,
+            recording_format: raw.recording_format.unwrap_or_else(|| "wav".to_owned()),
+            queues,
+            agents,
+        })
+    }
+}
+
+fn address(url: &str, user: String, password: &Secret, application: String) -> Result<Address, Failure> {
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or_else(|| wrong("settings: url: must be like \"http://127.0.0.1:8088\" (TLS is not supported)"))?;
+    let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if authority.is_empty() || authority.contains(['@', '?', '#', ' ']) || prefix.contains(['?', '#', ' ']) {
+        return Err(wrong("settings: url: must be like \"http://127.0.0.1:8088\""));
+    }
+    let authority = if authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        authority.to_owned()
+    } else {
+        format!("{authority}:8088")
+    };
+    let prefix = prefix.trim_end_matches('/');
+    let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+    Ok(Address { authority, prefix, user, password: password.reveal().to_owned(), application })
+}
+
+fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue, Failure> {
+    if !is_word(name) {
+        return Err(wrong(format!("settings: queues: {name:?}: only letters, digits, '-', '_' and '.'")));
+    }
+    let overflow = match (raw.overflow_seconds, &raw.overflow) {
+        (None, None) => None,
+        (None, Some(_)) => return Err(wrong(format!("settings: queues.{name}: overflow needs overflow_seconds"))),
+        (Some(after), to) => {
+            let to = match to.as_deref() {
+                None | Some("hangup") => Overflow::HangUp,
+                Some(to) => overflow(to).ok_or_else(|| {
+                    wrong(format!(
+                        "settings: queues.{name}.overflow: \"queue:NAME\", \"dialplan:CONTEXT,EXTENSION,PRIORITY\" or \
+                         \"hangup\""
+                    ))
+                })?,
+            };
+            Some((Duration::from_secs(after), to))
+        }
+    };
+    Ok(Queue {
+        caller_id: raw.caller_id.clone(),
+        overflow,
+        wrap_up: raw.wrap_up_seconds.map_or(wrap_up, Duration::from_secs),
+    })
+}
+
+fn overflow(text: &str) -> Option<Overflow> {
+    if let Some(queue) = text.strip_prefix("queue:") {
+        return Some(Overflow::Queue(queue.to_owned()));
+    }
+    let mut parts = text.strip_prefix("dialplan:")?.split(',');
+    let (context, extension, priority) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
+    parts.next().is_none().then(|| Overflow::Dialplan {
+        context: context.to_owned(),
+        extension: extension.to_owned(),
+        priority,
+    })
+}
+
+fn known_agent(raw: RawAgent) -> KnownAgent {
+    KnownAgent { password: raw.password, extension: raw.extension, queues: raw.queues }
+}
+
+/// Safe in a path, in a query and in an argument of `Stasis()`.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// Whether a text can be the name of a channel variable. Functions (`CDR(userfield)`) cannot: they do things.
+pub(crate) fn is_variable(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 79 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Whether a text can be dialled. Anything that means something in a dial string cannot.
+pub(crate) fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+*#-_.".contains(&b))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Settings for tests: what matters to a test is written over it.
+    pub(crate) fn settings(json: serde_json::Value) -> Result<Settings, Failure> {
+        let mut all = serde_json::json!({"url": "http://127.0.0.1:8088", "user": "u", "password": "p",
+            "dial": "PJSIP/{number}@trunk", "queues": {"sales": {"caller_id": "Sales <5550100>"}, "web": {}}});
+        all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
+        let json: jackfield_plugin_api::Json = all.into();
+        Settings::read(&Tenant::new("acme", jackfield_plugin_api::Settings::new(json)))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_readme() {
+        let settings = settings(serde_json::json!({})).unwrap();
+        assert_eq!(settings.address.application, "jackfield-acme");
+        assert_eq!(settings.address.authority, "127.0.0.1:8088");
+        assert_eq!(settings.leg, LegMode::Stay);
+        assert_eq!(settings.offer_timeout, Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_cannot_work_is_named() {
+        for (json, named) in [
+            (serde_json::json!({"url": "ftp://x"}), "url"),
+            (serde_json::json!({"dial": "PJSIP/1"}), "dial"),
+            (serde_json::json!({"phone": "1001"}), "phone"),
+            (serde_json::json!({"variables": ["CDR(x)"]}), "variables"),
+            (serde_json::json!({"queues": {"a": {"overflow": "queue:b"}}}), "queues.a"),
+            (serde_json::json!({"queues": {"a": {"overflow_seconds": 1, "overflow": "queue:b"}}}), "queues.a.overflow"),
+            (serde_json::json!({"agents": {"x": {"queues": ["none"]}}}), "agents.x.queues"),
+            (serde_json::json!({"nonsense": 1}), "nonsense"),
+        ] {
+            let failure = settings(json).err().expect("refused");
+            assert!(failure.message.contains(named), "{failure} does not name {named}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_and_a_missing_port_are_understood() {
+        let settings = settings(serde_json::json!({"url": "http://pbx.example/asterisk/"})).unwrap();
+        assert_eq!(settings.address.authority, "pbx.example:8088");
+        assert_eq!(settings.address.prefix, "/asterisk");
+    }
+}

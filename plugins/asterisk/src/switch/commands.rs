@@ -1,0 +1,390 @@
+//! The agent's commands.
+//!
+//! Owns: what each command does to the model. The host has checked form and state; between its check and this the model
+//! may have moved on, so everything is looked up again and what is gone is refused.
+
+use std::collections::BTreeSet;
+
+use jackfield_plugin_api::{
+    Code, Command, Json, Outcome,
+    command::RecordAction,
+    report::{ChannelType, ConversationAt, ConversationState, InteractionAt, Reason, Role},
+};
+use serde::Deserialize;
+
+use super::{
+    CommandId, Switch, What,
+    converge::bridge_uri,
+    dialing::Purpose,
+    events::variable_text,
+    model::{Availability, Interaction, LegWaiter, PartyState, Phone, Recording, RoomId, Seat, Work, WrapUp},
+    rooms::{Left, segment},
+};
+use crate::{
+    ari::{Request, Response},
+    settings::{LegMode, is_variable},
+};
+
+/// `data.extensions` of a dial.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DialExtensions {
+    queue: Option<String>,
+}
+
+impl Switch {
+    pub(super) fn command(&mut self, id: CommandId, agent: &str, command: Command) {
+        if !self.up || self.closing {
+            return self.handle_late(id);
+        }
+        match command {
+            Command::AddChannel { endpoint, kind: ChannelType::Telephony } => self.add_channel(id, agent, &endpoint),
+            Command::AddChannel { .. } => self.refuse(id, Code::Unsupported, "Asterisk has telephony channels only"),
+            Command::RemoveChannel { channel } => self.with_phone(id, agent, &channel, |switch, key| {
+                switch.remove_channel(id, agent, key);
+            }),
+            Command::Activate { channel, queue, .. } => self.with_phone(id, agent, &channel, |switch, key| {
+                switch.activate(id, key, queue.as_deref());
+            }),
+            Command::Deactivate { channel, .. } => self.with_phone(id, agent, &channel, |switch, key| {
+                switch.clear_phone(key);
+                switch.reply(id, Outcome::success());
+            }),
+            Command::Ready { channel } => self.with_phone(id, agent, &channel, |switch, key| {
+                switch.ready_outcome(id, key, Availability::Ready);
+            }),
+            Command::NotReady { channel, reason_code, reason_desc } => {
+                self.with_phone(id, agent, &channel, |switch, key| switch.not_ready(id, key, reason_code, reason_desc));
+            }
+            Command::Dial { channel, destination, extensions } => {
+                self.with_phone(id, agent, &channel, |switch, key| switch.dial_for(id, key, &destination, &extensions));
+            }
+            Command::Reject { interaction } => {
+                self.with_interaction(id, agent, &interaction, |switch, key| match switch.alerting_seat(key) {
+                    Some(seat) => {
+                        switch.refuse_offer(&seat);
+                        switch.reply(id, Outcome::success());
+                    }
+                    None => switch.refuse(id, Code::InvalidState, "the call does not ring any more"),
+                })
+            }
+            Command::SetInteractionData { interaction, key, value } => {
+                self.with_interaction(id, agent, &interaction, |switch, phone| switch.set_data(id, phone, &key, value));
+            }
+            Command::Complete { interaction } => self.complete(id, agent, &interaction),
+            Command::Consult { interaction, destination } => {
+                self.with_interaction(id, agent, &interaction, |switch, phone| {
+                    let purpose = Purpose::Consult { interaction: interaction.interaction.clone() };
+                    switch.call(id, phone, &destination, purpose);
+                });
+            }
+            Command::Alternate { interaction, hold, retrieve } => {
+                self.with_interaction(id, agent, &interaction, |switch, phone| {
+                    switch.alternate(id, phone, hold.as_deref(), &retrieve);
+                });
+            }
+            Command::ConsultTransfer { interaction } => {
+                self.with_interaction(id, agent, &interaction, |switch, phone| switch.consult_transfer(id, phone));
+            }
+            Command::ConsultConference { interaction } => {
+                self.with_interaction(id, agent, &interaction, |switch, phone| switch.consult_conference(id, phone));
+            }
+            Command::Record { interaction, action } => {
+                self.with_interaction(id, agent, &interaction, |switch, phone| switch.record(id, phone, action));
+            }
+            other => self.conversation_command(id, agent, other),
+        }
+    }
+
+    fn conversation_command(&mut self, id: CommandId, agent: &str, command: Command) {
+        match command {
+            Command::Answer { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
+                switch.answer(id, seat);
+            }),
+            Command::Release { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
+                let state = switch.conversation(seat).map_or(ConversationState::Ended, |it| it.state);
+                switch.release(seat, state);
+                switch.reply(id, Outcome::success());
+            }),
+            Command::Hold { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
+                switch.set_state(seat, ConversationState::Held);
+                switch.reply(id, Outcome::success());
+            }),
+            Command::Retrieve { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
+                switch.set_state(seat, ConversationState::Talking);
+                switch.reply(id, Outcome::success());
+            }),
+            Command::Mute { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
+                switch.set_muted(id, &seat.phone, true);
+            }),
+            Command::Unmute { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
+                switch.set_muted(id, &seat.phone, false);
+            }),
+            Command::SendDtmf { conversation, digits } => self.with_seat(id, agent, &conversation, |switch, seat| {
+                switch.send_dtmf(id, seat, &digits);
+            }),
+            Command::BlindTransfer { conversation, destination } => {
+                self.with_seat(id, agent, &conversation, |switch, seat| {
+                    let purpose = Purpose::BlindTransfer { conversation: seat.conversation.clone() };
+                    switch.call(id, &seat.phone, &destination, purpose);
+                });
+            }
+            Command::BlindConference { conversation, destination } => {
+                self.with_seat(id, agent, &conversation, |switch, seat| {
+                    let purpose = Purpose::BlindConference { conversation: seat.conversation.clone() };
+                    switch.call(id, &seat.phone, &destination, purpose);
+                });
+            }
+            _ => self.reply(id, Outcome::unsupported()),
+        }
+    }
+
+    // Finding what a command is about.
+
+    fn with_phone(&mut self, id: CommandId, agent: &str, key: &str, act: impl FnOnce(&mut Self, &str)) {
+        if self.phones.get(key).is_some_and(|phone| phone.agent == agent) {
+            act(self, key);
+        } else {
+            self.refuse(id, Code::NotFound, "no such channel");
+        }
+    }
+
+    /// The interaction must still be going on.
+    fn with_interaction(&mut self, id: CommandId, agent: &str, at: &InteractionAt, act: impl FnOnce(&mut Self, &str)) {
+        self.with_phone(id, agent, &at.channel, |switch, key| {
+            let live = switch.phones.get(key).and_then(Phone::live).is_some_and(|live| live.key == at.interaction);
+            if live {
+                act(switch, key);
+            } else {
+                switch.refuse(id, Code::InvalidState, "the call has ended");
+            }
+        });
+    }
+
+    fn with_seat(&mut self, id: CommandId, agent: &str, at: &ConversationAt, act: impl FnOnce(&mut Self, &Seat)) {
+        self.with_phone(id, agent, &at.channel, |switch, key| match switch.seat_of(key, &at.conversation) {
+            Some(seat) => act(switch, &seat),
+            None => switch.refuse(id, Code::InvalidState, "the call has ended"),
+        });
+    }
+
+    fn room_of(&self, phone: &str, role: Role) -> Option<(Seat, RoomId)> {
+        let conversation = self.phones.get(phone)?.live()?.with_role(role)?;
+        Some((self.seat_of(phone, &conversation.key)?, conversation.room))
+    }
+
+    // The channel.
+
+    fn activate(&mut self, id: CommandId, key: &str, queue: Option<&str>) {
+        let Some(phone) = self.phones.get(key) else { return };
+        if phone.work != Work::Inactive || phone.waiting.is_some() {
+            return self.refuse(id, Code::Conflict, "the phone is being activated already");
+        }
+        let queues: BTreeSet<String> = match queue {
+            Some(queues) => {
+                queues.split(',').map(|queue| queue.trim().to_owned()).filter(|it| !it.is_empty()).collect()
+            }
+            None => match self.settings.agents.get(&phone.agent).filter(|agent| !agent.queues.is_empty()) {
+                Some(agent) => agent.queues.iter().cloned().collect(),
+                None => self.settings.queues.keys().cloned().collect(),
+            },
+        };
+        if let Some(unknown) = queues.iter().find(|queue| !self.settings.queues.contains_key(*queue)) {
+            return self.refuse(id, Code::Rejected, format!("no queue {unknown:?}"));
+        }
+        let (now, mode, timeout) = (self.now, self.settings.leg, self.settings.phone_timeout);
+        if let Some(phone) = self.phones.get_mut(key) {
+            phone.queues = queues;
+            phone.availability = Availability::NOT_READY;
+            phone.ready_since = now;
+            if mode == LegMode::PerCall {
+                phone.work = Work::Active;
+            }
+        }
+        match mode {
+            LegMode::Stay => self.call_leg(key, Some(LegWaiter::Activate(id)), timeout),
+            LegMode::PerCall => {
+                self.touch_phone(key);
+                self.reply(id, Outcome::success());
+            }
+        }
+    }
+
+    fn not_ready(&mut self, id: CommandId, key: &str, code: String, desc: Option<String>) {
+        if code == "acw" {
+            if let Some(phone) = self.phones.get_mut(key) {
+                phone.wrap_up = Some(WrapUp { until: None });
+            }
+            self.queues_touched = true;
+            self.touch_phone(key);
+            return self.reply(id, Outcome::success());
+        }
+        if !self.settings.reasons.is_empty() && !self.settings.reasons.contains_key(&code) {
+            return self.refuse(id, Code::Rejected, format!("no reason {code:?}"));
+        }
+        let desc = desc.or_else(|| self.settings.reasons.get(&code).cloned());
+        self.ready_outcome(id, key, Availability::NotReady { code: Some(code), desc });
+    }
+
+    fn dial_for(&mut self, id: CommandId, key: &str, destination: &str, extensions: &Json) {
+        let extensions: DialExtensions = extensions.parse().unwrap_or_default();
+        if let Some(queue) = extensions.queue.as_ref().filter(|queue| !self.settings.queues.contains_key(*queue)) {
+            return self.refuse(id, Code::Rejected, format!("no queue {queue:?}"));
+        }
+        self.dial(id, key, destination, extensions.queue);
+    }
+
+    // The interaction.
+
+    fn set_data(&mut self, id: CommandId, phone: &str, key: &str, value: Json) {
+        if !is_variable(key) {
+            let message = "a key must be the name of a channel variable: letters, digits and '_'";
+            return self.refuse(id, Code::Rejected, message);
+        }
+        let roles = [Role::Primary, Role::Consult];
+        let Some((_, room)) = roles.into_iter().find_map(|role| self.room_of(phone, role)) else { return };
+        let customers: Vec<_> = self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default();
+        for channel in customers {
+            if let Some(party) = self.parties.get_mut(&channel) {
+                party.data.insert(key.to_owned(), value.clone());
+            }
+            let request = Request::post(format!("channels/{}/variable", segment(&channel)))
+                .with("variable", key)
+                .with("value", variable_text(&value));
+            self.send(request, What::Plain);
+        }
+        self.data_changed(room, key, &value);
+        self.reply(id, Outcome::success());
+    }
+
+    /// Gone for good; after-call work ends with it.
+    fn complete(&mut self, id: CommandId, agent: &str, at: &InteractionAt) {
+        self.with_phone(id, agent, &at.channel, |switch, key| {
+            let Some(phone) = switch.phones.get_mut(key) else { return };
+            let over = |it: &Interaction| it.key == at.interaction && it.ended.is_some();
+            let Some(index) = phone.interactions.iter().position(over) else {
+                return switch.refuse(id, Code::InvalidState, "the call goes on");
+            };
+            let done = phone.interactions.remove(index);
+            phone.gone.push(done);
+            switch.touch_phone(key);
+            switch.end_wrap_up(key);
+            switch.reply(id, Outcome::success());
+        });
+    }
+
+    fn alternate(&mut self, id: CommandId, phone: &str, hold: Option<&str>, retrieve: &str) {
+        let Some(retrieve) = self.seat_of(phone, retrieve) else {
+            return self.refuse(id, Code::InvalidState, "the call has ended");
+        };
+        if let Some(hold) = hold.and_then(|hold| self.seat_of(phone, hold)) {
+            self.set_state(&hold, ConversationState::Held);
+        }
+        self.set_state(&retrieve, ConversationState::Talking);
+        self.reply(id, Outcome::success());
+    }
+
+    fn consult_transfer(&mut self, id: CommandId, phone: &str) {
+        let (Some((original, into)), Some((consult, from))) =
+            (self.room_of(phone, Role::Primary), self.room_of(phone, Role::Consult))
+        else {
+            return self.refuse(id, Code::InvalidState, "the call has ended");
+        };
+        self.leave_room(&original, Reason::Transferred, None);
+        self.leave_room(&consult, Reason::Transferred, None);
+        self.merge_rooms(from, into);
+        self.settle(into, Left::hung_up());
+        self.reply(id, Outcome::success());
+    }
+
+    fn consult_conference(&mut self, id: CommandId, phone: &str) {
+        let (Some((original, into)), Some((consult, from))) =
+            (self.room_of(phone, Role::Primary), self.room_of(phone, Role::Consult))
+        else {
+            return self.refuse(id, Code::InvalidState, "the call has ended");
+        };
+        self.leave_room(&consult, Reason::Released, None);
+        self.merge_rooms(from, into);
+        self.set_state(&original, ConversationState::Talking);
+        self.reply(id, Outcome::success());
+    }
+
+    fn record(&mut self, id: CommandId, phone: &str, action: RecordAction) {
+        let roles = [Role::Primary, Role::Consult];
+        let Some((_, room)) = roles.into_iter().find_map(|role| self.room_of(phone, role)) else { return };
+        let key = self.new_key();
+        let name = format!("{}-{key}", self.settings.address.application);
+        let Some(state) = self.rooms.get(&room) else { return };
+        let (request, then) = match (action, &state.recording) {
+            (RecordAction::Start, None) if state.told_bridge => {
+                let request = Request::post(format!("{}/record", bridge_uri(&state.bridge)))
+                    .with("name", name.clone())
+                    .with("format", self.settings.recording_format.clone())
+                    .with("ifExists", "fail");
+                (request, Some(Recording { name, paused: false }))
+            }
+            (RecordAction::Stop, Some(recording)) => (Request::post(format!("{}/stop", live(&recording.name))), None),
+            (RecordAction::Pause, Some(recording)) => {
+                let then = Recording { paused: true, ..recording.clone() };
+                (Request::post(format!("{}/pause", live(&recording.name))), Some(then))
+            }
+            (RecordAction::Resume, Some(recording)) => {
+                let then = Recording { paused: false, ..recording.clone() };
+                (Request::delete(format!("{}/pause", live(&recording.name))), Some(then))
+            }
+            _ => return self.refuse(id, Code::InvalidState, "the recording is not in that state"),
+        };
+        self.send(request, What::Record { command: id, room, then });
+    }
+
+    pub(super) fn recorded(&mut self, id: CommandId, room: RoomId, then: Option<Recording>, response: &Response) {
+        if !response.is_ok() {
+            let failure = jackfield_plugin_api::Failure::new(Code::Rejected, "Asterisk does not record this");
+            return self.reply(id, failure.context(response.words()));
+        }
+        if let Some(state) = self.rooms.get_mut(&room) {
+            state.recording = then;
+        }
+        self.touch_room(room);
+        self.reply(id, Outcome::success());
+    }
+
+    // The conversation.
+
+    fn answer(&mut self, id: CommandId, seat: &Seat) {
+        if self.settings.leg == LegMode::PerCall {
+            return self.refuse(id, Code::Unsupported, "the call is answered on the phone");
+        }
+        if self.phones.get(&seat.phone).is_none_or(|phone| phone.leg.up().is_none()) {
+            return self.refuse(id, Code::Unreachable, "the phone is not connected");
+        }
+        self.connect(seat);
+        self.reply(id, Outcome::success());
+    }
+
+    fn set_muted(&mut self, id: CommandId, phone: &str, muted: bool) {
+        if let Some(state) = self.phones.get_mut(phone) {
+            state.muted = muted;
+        }
+        self.touch_phone(phone);
+        self.reply(id, Outcome::success());
+    }
+
+    fn send_dtmf(&mut self, id: CommandId, seat: &Seat, digits: &str) {
+        let Some(room) = self.conversation(seat).and_then(|it| self.rooms.get(&it.room)) else { return };
+        let parties = room.parties.iter().filter(|it| self.parties.get(*it).is_some_and(|p| p.state == PartyState::Up));
+        let colleagues = room.seats.iter().filter(|other| other.phone != seat.phone);
+        let colleagues = colleagues.filter_map(|other| self.phones.get(&other.phone)?.leg.up());
+        let to: Vec<_> = parties.chain(colleagues).cloned().collect();
+        for channel in to {
+            let request = Request::post(format!("channels/{}/dtmf", segment(&channel))).with("dtmf", digits);
+            self.send(request, What::Plain);
+        }
+        self.reply(id, Outcome::success());
+    }
+}
+
+/// The path of a recording that runs.
+fn live(name: &str) -> String {
+    format!("recordings/live/{}", segment(name))
+}

@@ -1,0 +1,215 @@
+//! What Asterisk tells, and what it means for the model.
+//!
+//! Owns: the reading of events. Must never: rely on an order that Asterisk does not promise. A channel's end is told
+//! up to three times (hang-up request, end of Stasis, destroyed); the first that says it is over counts, the others
+//! find nothing.
+
+use jackfield_plugin_api::{Code, Outcome, report::ConversationState};
+
+use super::{
+    Effect, Switch, What,
+    dialing::{Purpose, cause_of},
+    model::{Owner, PartyState, Phone},
+    rooms::{Left, segment},
+};
+use crate::ari::{Channel, Event, Request};
+
+/// Commands of the phone itself are nobody's: their answers go nowhere.
+const NOBODY: super::CommandId = 0;
+
+impl Switch {
+    pub(super) fn event(&mut self, event: Event) {
+        match event {
+            Event::Start { channel, args, replaces } => self.channel_enters(&channel, &args, replaces.as_deref()),
+            Event::End { channel } => self.channel_over(&channel, None),
+            Event::Destroyed { channel, cause } => self.channel_over(&channel, Some(cause)),
+            Event::HangupRequest { channel, cause } => {
+                if let Some(party) = self.parties.get_mut(&channel) {
+                    party.cause = cause.or(party.cause);
+                }
+                // Told again by `End`; the cause is only here.
+                if let (Some(Owner::Leg(phone)), Some(cause)) = (self.owners.get(&channel).cloned(), cause) {
+                    self.leg_ended(&phone, &channel, Some(cause), None);
+                }
+            }
+            Event::State { channel } => self.state_changed(&channel),
+            Event::Hold { channel } => self.phone_hold(&channel, true),
+            Event::Unhold { channel } => self.phone_hold(&channel, false),
+            Event::Varset { channel, variable, value } => self.variable_set(&channel, &variable, value),
+            Event::Transfer { channel, to, attended } => self.phone_transfers(&channel, to, attended),
+            Event::RecordingEnded { name, failed } => self.recording_ended(&name, failed),
+            Event::Replaced => {
+                self.disconnected();
+                self.fenced = true;
+                self.effects.push(Effect::Fenced);
+            }
+            Event::Other => {}
+        }
+    }
+
+    fn channel_enters(&mut self, channel: &Channel, args: &[String], replaces: Option<&str>) {
+        if let Some(old) = replaces.filter(|old| self.parties.contains_key(*old)) {
+            return self.party_replaced(old, channel);
+        }
+        match self.owners.get(&channel.id).cloned() {
+            Some(Owner::Leg(phone)) => self.leg_up(&phone, &channel.id),
+            Some(Owner::Party) => self.party_answers(&channel.id),
+            None => self.stranger_enters(channel, args),
+        }
+    }
+
+    pub(super) fn stranger_enters(&mut self, channel: &Channel, args: &[String]) {
+        if channel.id.starts_with(&self.own_prefix()) {
+            // Answered after we gave it up.
+            return self.hang_up_channel(&channel.id, "normal");
+        }
+        match args {
+            [kind, queue, rest @ ..] if kind == "queue" => self.customer_enters(channel, queue, rest),
+            [kind, extension, ..] if kind == "agent" => self.caller_for_agent(channel, extension),
+            _ => {
+                self.warn("a call entered with arguments that are neither queue nor agent; it goes on in the dialplan");
+                self.send_back(&channel.id);
+            }
+        }
+    }
+
+    /// Asterisk itself has put another channel into a party's place.
+    fn party_replaced(&mut self, old: &str, channel: &Channel) {
+        let Some((room, mut party)) = self.remove_party(old) else { return };
+        party.number.clone_from(&channel.caller.number);
+        party.name.clone_from(&channel.caller.name);
+        party.state = PartyState::Up;
+        self.add_party(room, channel.id.clone(), party);
+    }
+
+    pub(super) fn party_answers(&mut self, channel: &str) {
+        let Some(party) = self.parties.get_mut(channel) else {
+            // Called, but Asterisk has not said so yet: cannot be, its answer comes first. Given up meanwhile.
+            return self.hang_up_channel(channel, "normal");
+        };
+        if party.state == PartyState::Up {
+            return;
+        }
+        party.state = PartyState::Up;
+        let (room, waiter) = (party.room, party.waiter.take());
+        if let Some(command) = waiter {
+            self.reply(command, Outcome::success());
+        }
+        self.someone_answered(room);
+    }
+
+    /// The dialplan answered a caller who waits here, or an operator did.
+    fn state_changed(&mut self, channel: &Channel) {
+        let waiting = self.parties.get_mut(&channel.id).filter(|party| party.state == PartyState::Waiting);
+        if let Some(party) = waiting.filter(|_| channel.is_up()) {
+            party.state = PartyState::Up;
+            let room = party.room;
+            self.touch_room(room);
+        }
+    }
+
+    pub(super) fn channel_over(&mut self, channel: &str, cause: Option<u16>) {
+        match self.owners.get(channel).cloned() {
+            Some(Owner::Leg(phone)) => self.leg_ended(&phone, channel, cause, None),
+            Some(Owner::Party) => {
+                let Some((room, party)) = self.remove_party(channel) else {
+                    self.owners.remove(channel);
+                    return;
+                };
+                let left = match party.state {
+                    PartyState::Dialing => Left::by_accident(cause_of(cause.or(party.cause))),
+                    _ => Left::hung_up(),
+                };
+                self.answer_waiter(party.waiter, left.cause);
+                self.settle(room, left);
+            }
+            None => {}
+        }
+    }
+
+    /// The phone's own hold key does what the desktop's button does.
+    fn phone_hold(&mut self, channel: &str, hold: bool) {
+        let Some(Owner::Leg(key)) = self.owners.get(channel).cloned() else { return };
+        let Some(live) = self.phones.get(&key).and_then(Phone::live) else { return };
+        let in_state = |state| live.conversations.iter().filter(move |it| it.state == state);
+        let (from, to) = if hold {
+            (ConversationState::Talking, ConversationState::Held)
+        } else if in_state(ConversationState::Talking).next().is_none() {
+            (ConversationState::Held, ConversationState::Talking)
+        } else {
+            return;
+        };
+        // With two calls on hold the phone means the newer one.
+        let Some(conversation) = in_state(from).next_back().map(|it| it.key.clone()) else { return };
+        if let Some(seat) = self.seat_of(&key, &conversation) {
+            self.set_state(&seat, to);
+        }
+    }
+
+    fn variable_set(&mut self, channel: &str, variable: &str, value: String) {
+        let Some(party) = self.parties.get_mut(channel) else { return };
+        let known = party.data.get(variable);
+        if (known.is_none() && !self.settings.variables.contains(variable))
+            || known.is_some_and(|known| variable_text(known) == value)
+        {
+            return;
+        }
+        let value: jackfield_plugin_api::Json = value.into();
+        party.data.insert(variable.to_owned(), value.clone());
+        let room = party.room;
+        self.data_changed(room, variable, &value);
+    }
+
+    /// Every agent in a room sees a new entry of the call data.
+    pub(super) fn data_changed(&mut self, room: super::RoomId, key: &str, value: &jackfield_plugin_api::Json) {
+        let seats = self.rooms.get(&room).map(|room| room.seats.clone()).unwrap_or_default();
+        for seat in seats {
+            if let Some(it) = self.phones.get_mut(&seat.phone).and_then(|it| it.interaction_mut(&seat.interaction)) {
+                it.data.insert(key.to_owned(), value.clone());
+            }
+        }
+        self.touch_room(room);
+    }
+
+    /// REFER: a blind transfer by the phone.
+    fn phone_transfers(&mut self, channel: &str, to: Option<String>, attended: bool) {
+        let Some(Owner::Leg(key)) = self.owners.get(channel).cloned() else { return };
+        let talking = self.phones.get(&key).and_then(Phone::live).and_then(|live| {
+            live.conversations.iter().find(|it| it.state == ConversationState::Talking).map(|it| it.key.clone())
+        });
+        let progress = |states: &str| {
+            Request::post(format!("channels/{}/transfer_progress", segment(channel))).with("states", states)
+        };
+        match (talking, to) {
+            (Some(conversation), Some(to)) if !attended => {
+                self.send(progress("channel_answered"), What::Lenient);
+                self.call(NOBODY, &key, &to, Purpose::BlindTransfer { conversation });
+            }
+            // An attended transfer between two calls of the phone's own: one of them is not ours.
+            _ => self.send(progress("channel_declined"), What::Lenient),
+        }
+    }
+
+    fn recording_ended(&mut self, name: &str, failed: Option<String>) {
+        let room = self
+            .rooms
+            .iter_mut()
+            .find(|(_, room)| room.recording.as_ref().is_some_and(|recording| recording.name == name));
+        let Some((id, room)) = room else { return };
+        let id = *id;
+        room.recording = None;
+        self.touch_room(id);
+        if let Some(cause) = failed {
+            self.warn(format!("a recording failed: {cause}"));
+        }
+    }
+
+    pub(super) fn handle_late(&mut self, id: super::CommandId) {
+        self.refuse(id, Code::LinkDown, "there is no connection to Asterisk");
+    }
+}
+
+/// A value as the text of a channel variable: a string as it is, anything else as JSON.
+pub(super) fn variable_text(value: &jackfield_plugin_api::Json) -> String {
+    value.parse::<String>().unwrap_or_else(|_| value.get().to_owned())
+}

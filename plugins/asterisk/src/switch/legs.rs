@@ -1,0 +1,218 @@
+//! The agents' legs: calling a phone, keeping it connected, losing it and calling it again.
+//!
+//! Owns: [`Leg`], [`Work`] and who waits for a leg. Must never: decide what becomes of the call on it (see
+//! [`rooms`](super::rooms)).
+
+use std::time::Duration;
+
+use jackfield_plugin_api::{
+    Code, Failure, Outcome,
+    report::{Cause, ConversationState, Reason},
+};
+use serde_json::json;
+
+use super::{
+    Switch, What,
+    dialing::cause_of,
+    model::{ChannelId, Leg, LegWaiter, Owner, Phone, Seat, Work},
+    rooms::Left,
+};
+use crate::{ari::Request, settings::LegMode};
+
+/// The longest pause between two attempts to reach a lost phone.
+const LONGEST_RECALL: Duration = Duration::from_secs(30);
+
+impl Switch {
+    /// Calls an agent's phone.
+    pub(super) fn call_leg(&mut self, key: &str, waiter: Option<LegWaiter>, timeout: Duration) {
+        let channel = self.new_channel_id();
+        let Some(phone) = self.phones.get_mut(key) else { return };
+        phone.leg = Leg::Calling(channel.clone());
+        phone.waiting = waiter;
+        phone.recall_at = None;
+        // A REFER from the phone comes to us instead of being carried out behind our back (Asterisk 22.3 and later).
+        let mut variables = json!({"PJSIP_TRANSFER_HANDLING()": "ari-only"});
+        if self.settings.auto_answer && self.settings.leg == LegMode::Stay {
+            variables["PJSIP_HEADER(add,Call-Info)"] = "<sip:localhost>;answer-after=0".into();
+            variables["PJSIP_HEADER(add,Alert-Info)"] = "<http://localhost>;info=alert-autoanswer".into();
+        }
+        let request = Request::post("channels")
+            .with("endpoint", phone.endpoint.clone())
+            .with("app", self.settings.address.application.clone())
+            .with("appArgs", "leg")
+            .with("channelId", channel.clone())
+            .with("callerId", caller_id(phone))
+            .with("timeout", timeout.as_secs().max(1).to_string())
+            .body(json!({"variables": variables}));
+        self.owners.insert(channel.clone(), Owner::Leg(key.to_owned()));
+        self.send(request, What::LegCalled(key.to_owned(), channel));
+    }
+
+    /// The phone was picked up.
+    pub(super) fn leg_up(&mut self, key: &str, channel: &str) {
+        let now = self.now;
+        let Some(phone) = self.phones.get_mut(key) else { return };
+        if phone.leg.channel().is_none_or(|known| known != channel) {
+            return self.hang_up_channel(channel, "normal");
+        }
+        phone.leg = Leg::Up(channel.to_owned());
+        phone.recalls = 0;
+        phone.told_ringing = false;
+        phone.told_muted = false;
+        let lost = phone.work == Work::Lost;
+        let waiter = phone.waiting.take();
+        if lost || matches!(waiter, Some(LegWaiter::Activate(_))) {
+            phone.work = Work::Active;
+            phone.ready_since = now;
+        }
+        self.queues_touched = true;
+        self.touch_phone(key);
+        match waiter {
+            Some(LegWaiter::Activate(command)) => self.reply(command, Outcome::success()),
+            Some(LegWaiter::Dial { command, destination, queue }) => self.dial(command, key, &destination, queue),
+            Some(LegWaiter::Offer) => self.answer_offer(key),
+            None => {}
+        }
+    }
+
+    fn answer_offer(&mut self, key: &str) {
+        let offered = self.phones.get(key).and_then(Phone::live).and_then(|live| {
+            live.conversations.iter().find(|it| it.state == ConversationState::Alerting).map(|it| it.key.clone())
+        });
+        if let Some(seat) = offered.and_then(|conversation| self.seat_of(key, &conversation)) {
+            self.connect(&seat);
+        }
+    }
+
+    /// A leg is no more, or never came about.
+    pub(super) fn leg_ended(&mut self, key: &str, channel: &str, cause: Option<u16>, words: Option<String>) {
+        self.owners.remove(channel);
+        for room in self.rooms.values_mut() {
+            room.placed.remove(channel);
+        }
+        let Some(phone) = self.phones.get_mut(key) else { return };
+        if phone.leg.channel().is_none_or(|known| known != channel) {
+            return;
+        }
+        let was_up = phone.leg.up().is_some();
+        phone.leg = Leg::None;
+        phone.told_ringing = false;
+        phone.told_muted = false;
+        let waiter = phone.waiting.take();
+        self.touch_phone(key);
+        match waiter {
+            Some(LegWaiter::Activate(command) | LegWaiter::Dial { command, .. }) => {
+                self.reply(command, no_leg(cause, words));
+                return;
+            }
+            Some(LegWaiter::Offer) => return self.offer_refused_on_phone(key, cause),
+            None => {}
+        }
+        if was_up {
+            self.end_calls_of(key, cause);
+        }
+        self.schedule_recall(key);
+    }
+
+    fn offer_refused_on_phone(&mut self, key: &str, cause: Option<u16>) {
+        let Some(seat) = self.alerting_seat(key) else { return };
+        if cause_of(cause) == Cause::NoAnswer {
+            self.offer_timed_out(&seat);
+        } else {
+            self.refuse_offer(&seat);
+        }
+    }
+
+    pub(super) fn alerting_seat(&self, key: &str) -> Option<Seat> {
+        let live = self.phones.get(key)?.live()?;
+        let conversation = live.conversations.iter().find(|it| it.state == ConversationState::Alerting)?;
+        self.seat_of(key, &conversation.key)
+    }
+
+    /// The agent hung up the phone, or it was lost: the calls on it end. A customer from a queue who was cut off by
+    /// accident goes back to the head of it.
+    fn end_calls_of(&mut self, key: &str, cause: Option<u16>) {
+        let Some(live) = self.phones.get(key).and_then(Phone::live) else { return };
+        let conversations: Vec<_> = live.conversations.iter().map(|it| (it.key.clone(), it.state)).collect();
+        let left = match cause {
+            Some(16) => Left::hung_up(),
+            _ => Left::by_accident(Cause::Unreachable),
+        };
+        for (conversation, state) in conversations {
+            let Some(seat) = self.seat_of(key, &conversation) else { continue };
+            let (reason, cause) = match state {
+                ConversationState::Alerting => (Reason::Abandoned, None),
+                ConversationState::Dialing => (Reason::Failed, Some(Cause::Cancelled)),
+                _ => (Reason::Released, None),
+            };
+            if let Some(room) = self.leave_room(&seat, reason, cause) {
+                self.settle(room, left);
+            }
+        }
+    }
+
+    fn schedule_recall(&mut self, key: &str) {
+        let now = self.now;
+        let Some(phone) = self.phones.get_mut(key) else { return };
+        if phone.work == Work::Inactive || self.settings.leg == LegMode::PerCall {
+            return;
+        }
+        phone.work = Work::Lost;
+        let pause = Duration::from_secs(2 << phone.recalls.min(4)).min(LONGEST_RECALL);
+        phone.recalls += 1;
+        phone.recall_at = Some(now + pause);
+    }
+
+    /// The agent goes: the leg goes.
+    pub(super) fn drop_leg(&mut self, key: &str) {
+        let Some(phone) = self.phones.get_mut(key) else { return };
+        phone.recall_at = None;
+        phone.recalls = 0;
+        phone.told_ringing = false;
+        phone.told_muted = false;
+        let waiter = phone.waiting.take();
+        let leg = std::mem::replace(&mut phone.leg, Leg::None);
+        if let Some(LegWaiter::Activate(command) | LegWaiter::Dial { command, .. }) = waiter {
+            self.refuse(command, Code::Rejected, "the phone was deactivated");
+        }
+        if let Some(channel) = leg.channel() {
+            let channel: ChannelId = channel.clone();
+            self.hang_up_channel(&channel, "normal");
+        }
+    }
+
+    pub(super) fn recall_legs(&mut self) {
+        let due: Vec<_> = self
+            .phones
+            .values()
+            .filter(|phone| phone.recall_at.is_some_and(|at| at <= self.now))
+            .map(|phone| phone.key.clone())
+            .collect();
+        for key in due {
+            if self.up {
+                self.call_leg(&key, None, self.settings.phone_timeout);
+            } else if let Some(phone) = self.phones.get_mut(&key) {
+                // Tried when the link is back.
+                phone.recall_at = None;
+            }
+        }
+    }
+}
+
+/// What the phone shows of us when it rings.
+fn caller_id(phone: &Phone) -> String {
+    format!("\"Jackfield\" <{}>", phone.key)
+}
+
+fn no_leg(cause: Option<u16>, words: Option<String>) -> Failure {
+    let failure = match cause.map(|cause| cause_of(Some(cause))) {
+        Some(Cause::Busy) => Failure::new(Code::Busy, "the phone is busy"),
+        Some(Cause::NoAnswer) => Failure::new(Code::Unreachable, "the phone was not answered"),
+        _ => Failure::new(Code::Unreachable, "the phone cannot be reached"),
+    };
+    match (words, cause) {
+        (Some(words), _) => failure.context(words),
+        (None, Some(cause)) => failure.context(format!("hang-up cause {cause}")),
+        (None, None) => failure,
+    }
+}

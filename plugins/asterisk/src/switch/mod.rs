@@ -1,0 +1,405 @@
+//! The switch: who talks to whom, and what Asterisk must be told so that it is so.
+//!
+//! Owns: the model of one tenant's agents, queues and calls. Must never: do I/O, read a clock, wait or spawn. What
+//! happens comes in as an [`Input`]; what follows goes out as [`Effect`]s: requests for Asterisk, reports and answers
+//! for the host. The [`platform`](crate::platform) carries both.
+//!
+//! The model is *logical*, and always at rest: an input changes it in one step from one consistent state to the next,
+//! and [`converge`](converge) then tells Asterisk the difference between what it was told before and what should be.
+//! So one transition is one report by construction, and after a lost link the same function repairs whatever was lost.
+//! What a command changes is reported when Asterisk has confirmed it, and then the command is answered.
+
+mod commands;
+mod converge;
+mod dialing;
+mod events;
+mod legs;
+mod model;
+mod queue;
+mod report;
+mod resync;
+mod rooms;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Instant,
+};
+
+use jackfield_plugin_api::{Code, Command, Failure, Outcome, Report, StartOptions};
+
+use crate::{
+    ari::{Message, Request, Response},
+    settings::Settings,
+};
+use dialing::Calling;
+pub(crate) use model::CommandId;
+use model::{ChannelId, Desk, Owner, Party, Phone, PhoneKey, Room, RoomId};
+
+/// What happens.
+pub(crate) enum Input {
+    /// A session begins.
+    Start { id: CommandId, agent: String, session: String, options: StartOptions },
+    /// A session asks for something.
+    Command { id: CommandId, agent: String, command: Command },
+    /// A session wants to hear everything.
+    Snapshot { agent: String },
+    /// A session ends; the agent's calls end too.
+    LogOut { id: CommandId, agent: String },
+    /// A session ends; the agent's calls stay for a while.
+    Leave { agent: String, session: String },
+    /// Asterisk says something.
+    Ari(Message),
+    /// There is a connection again.
+    Connected,
+    /// There is none any more.
+    Disconnected,
+    /// Everything must go: calls, legs, bridges.
+    Close,
+    /// Time has passed.
+    Tick,
+}
+
+/// What follows.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// For Asterisk.
+    Send { id: u64, request: Request },
+    /// For a session.
+    Report { session: String, report: Report },
+    /// The answer to a command.
+    Reply { id: CommandId, outcome: Outcome },
+    /// The model is complete and Asterisk agrees with it.
+    Ready,
+    /// Another client has the application now.
+    Fenced,
+    /// For a metric: contacts that wait in a queue.
+    Waiting { queue: String, count: usize },
+    /// For a metric: an event that is counted.
+    Count { metric: &'static str, label: &'static str },
+    /// For the log.
+    Warn(String),
+}
+
+/// What a request was for.
+#[derive(Debug)]
+enum What {
+    /// It must work.
+    Plain,
+    /// It matters little whether it worked: the channel may be gone.
+    Lenient,
+    Called(Box<Calling>),
+    LegCalled(PhoneKey, ChannelId),
+    Variable {
+        channel: ChannelId,
+        name: String,
+    },
+    Endpoint {
+        command: CommandId,
+        agent: String,
+        extension: String,
+    },
+    Record {
+        command: CommandId,
+        room: RoomId,
+        then: Option<model::Recording>,
+    },
+    Channels,
+    Bridges,
+}
+
+struct Pending {
+    what: What,
+    batch: u64,
+}
+
+/// The requests that one input led to, and what waits for their answers.
+#[derive(Default)]
+struct Batch {
+    left: usize,
+    replies: Vec<(CommandId, Outcome)>,
+    holds: BTreeSet<PhoneKey>,
+    problem: Option<Failure>,
+}
+
+/// One tenant's switch.
+pub(crate) struct Switch {
+    settings: Settings,
+    /// Part of every key and channel id, so that those of an earlier life are not taken for ours.
+    nonce: String,
+    counter: u64,
+    now: Instant,
+    up: bool,
+    fenced: bool,
+    closing: bool,
+
+    desks: BTreeMap<String, Desk>,
+    phones: BTreeMap<PhoneKey, Phone>,
+    rooms: BTreeMap<RoomId, Room>,
+    parties: HashMap<ChannelId, Party>,
+    owners: HashMap<ChannelId, Owner>,
+    /// Bridges of rooms that are no more.
+    dead_bridges: Vec<String>,
+    resync: Option<resync::Listing>,
+
+    requests: HashMap<u64, Pending>,
+    batches: HashMap<u64, Batch>,
+    batch: u64,
+    replies: Vec<(CommandId, Outcome)>,
+    touched_rooms: BTreeSet<RoomId>,
+    touched_phones: BTreeSet<PhoneKey>,
+    unreported: BTreeSet<PhoneKey>,
+    queues_touched: bool,
+    told_waiting: BTreeMap<String, usize>,
+    effects: Vec<Effect>,
+}
+
+impl Switch {
+    pub(crate) fn new(settings: Settings, nonce: String, now: Instant) -> Self {
+        Self {
+            settings,
+            nonce,
+            counter: 0,
+            now,
+            up: false,
+            fenced: false,
+            closing: false,
+            desks: BTreeMap::new(),
+            phones: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            parties: HashMap::new(),
+            owners: HashMap::new(),
+            dead_bridges: Vec::new(),
+            resync: None,
+            requests: HashMap::new(),
+            batches: HashMap::new(),
+            batch: 0,
+            replies: Vec::new(),
+            touched_rooms: BTreeSet::new(),
+            touched_phones: BTreeSet::new(),
+            unreported: BTreeSet::new(),
+            queues_touched: false,
+            told_waiting: BTreeMap::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes one thing that happened and says all that follows from it.
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        self.now = now;
+        self.batch = self.number();
+        match input {
+            Input::Start { id, agent, session, options } => self.start(id, agent, session, &options),
+            Input::Command { id, agent, command } => self.command(id, &agent, command),
+            Input::Snapshot { agent } => self.report_snapshot(&agent),
+            Input::LogOut { id, agent } => self.log_out(id, &agent),
+            Input::Leave { agent, session } => self.leave(&agent, &session),
+            Input::Ari(Message::Event(event)) => self.event(event),
+            Input::Ari(Message::Response(response)) => self.response(response),
+            Input::Connected => self.connected(),
+            Input::Disconnected => self.disconnected(),
+            Input::Close => self.close(),
+            Input::Tick => {}
+        }
+        if !self.fenced {
+            self.timers();
+            self.dispatch();
+            self.converge();
+        }
+        self.close_batch();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether nothing is left that Asterisk must still be told or answer.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    fn number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// A key that no other object of this tenant has, in this life or an earlier one.
+    fn new_key(&mut self) -> String {
+        let number = self.number();
+        format!("{}-{number}", self.nonce)
+    }
+
+    /// What ids of channels and bridges that we make begin with.
+    fn own_prefix(&self) -> String {
+        format!("jackfield:{}:", self.settings.address.application)
+    }
+
+    fn new_channel_id(&mut self) -> ChannelId {
+        let key = self.new_key();
+        format!("{}{key}", self.own_prefix())
+    }
+
+    /// The moment at which [`Input::Tick`] is due.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.fenced {
+            return None;
+        }
+        let phones = self.phones.values().flat_map(|phone| {
+            [phone.recall_at, phone.wrap_up.as_ref().and_then(|wrap_up| wrap_up.until)].into_iter().flatten()
+        });
+        let rooms = self.rooms.values().flat_map(|room| {
+            let seats = room.seats.iter().filter_map(|seat| seat.until);
+            let ticket = room.ticket.iter().filter(|ticket| ticket.waiting);
+            let ticket =
+                ticket.flat_map(|ticket| ticket.overflow_at.into_iter().chain(ticket.refused.values().copied()));
+            seats.chain(ticket)
+        });
+        let desks = self.desks.values().filter_map(|desk| desk.keep_until);
+        phones.chain(rooms).chain(desks).min()
+    }
+
+    // What goes to Asterisk.
+
+    fn send(&mut self, request: Request, what: What) {
+        if !self.up {
+            return;
+        }
+        let id = self.number();
+        self.requests.insert(id, Pending { what, batch: self.batch });
+        self.batches.entry(self.batch).or_default().left += 1;
+        self.effects.push(Effect::Send { id, request });
+    }
+
+    /// Answers a command when all that this input sends to Asterisk is confirmed, and holds the phone's reports until
+    /// then.
+    fn reply(&mut self, id: CommandId, outcome: impl Into<Outcome>) {
+        self.replies.push((id, outcome.into()));
+    }
+
+    /// Answers a command at once.
+    fn refuse(&mut self, id: CommandId, code: Code, message: impl Into<String>) {
+        self.reply(id, Failure::new(code, message));
+    }
+
+    fn close_batch(&mut self) {
+        let replies = std::mem::take(&mut self.replies);
+        let waits = self.batches.contains_key(&self.batch);
+        if waits && !replies.is_empty() {
+            let holds = self.unreported.clone();
+            for phone in &holds {
+                if let Some(phone) = self.phones.get_mut(phone) {
+                    phone.holds += 1;
+                }
+            }
+            if let Some(batch) = self.batches.get_mut(&self.batch) {
+                batch.replies = replies;
+                batch.holds = holds;
+            }
+            self.report_changes();
+        } else {
+            self.report_changes();
+            self.effects.extend(replies.into_iter().map(|(id, outcome)| Effect::Reply { id, outcome }));
+        }
+    }
+
+    /// One of a batch's requests is answered.
+    fn batch_answered(&mut self, id: u64, problem: Option<Failure>) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        batch.left -= 1;
+        batch.problem = batch.problem.take().or(problem);
+        if batch.left > 0 {
+            return;
+        }
+        let Some(batch) = self.batches.remove(&id) else { return };
+        for phone in &batch.holds {
+            if let Some(phone) = self.phones.get_mut(phone) {
+                phone.holds = phone.holds.saturating_sub(1);
+            }
+        }
+        self.report_changes();
+        for (id, outcome) in batch.replies {
+            let outcome = match (&outcome, &batch.problem) {
+                (Outcome::Success(_), Some(problem)) => problem.clone().into(),
+                _ => outcome,
+            };
+            self.effects.push(Effect::Reply { id, outcome });
+        }
+    }
+
+    fn response(&mut self, response: Response) {
+        let Some(pending) = self.requests.remove(&response.id) else { return };
+        let label = if response.is_ok() { "ok" } else { "refused" };
+        self.effects.push(Effect::Count { metric: "requests_total", label });
+        let mut problem = None;
+        match pending.what {
+            What::Lenient => {}
+            What::Plain if response.is_ok() => {}
+            What::Plain => {
+                // A channel that is just ending answers 404 or 409; its end is on the way and puts the model right.
+                problem = Some(Failure::new(Code::Rejected, "Asterisk refused").context(response.words()));
+                if !matches!(response.status, 404 | 409 | 422) {
+                    self.effects.push(Effect::Warn(response.words()));
+                }
+            }
+            What::Called(calling) if response.is_ok() => self.called(*calling),
+            What::Called(calling) => self.not_called(*calling, refused_call(&response)),
+            What::LegCalled(phone, channel) => {
+                if !response.is_ok() {
+                    self.leg_ended(&phone, &channel, None, Some(response.words()));
+                }
+            }
+            What::Variable { channel, name } => self.variable_read(&channel, &name, &response),
+            What::Endpoint { command, agent, extension } => {
+                self.endpoint_checked(command, &agent, &extension, &response);
+            }
+            What::Record { command, room, then } => self.recorded(command, room, then, &response),
+            What::Channels => self.channels_listed(&response),
+            What::Bridges => self.bridges_listed(&response),
+        }
+        self.batch_answered(pending.batch, problem);
+    }
+
+    /// The connection is lost: nothing that was sent will be answered.
+    fn drop_requests(&mut self) {
+        let mut pending: Vec<_> = self.requests.drain().collect();
+        pending.sort_by_key(|(id, _)| *id);
+        for (_, pending) in pending {
+            match pending.what {
+                What::Called(calling) => self.not_called(*calling, link_lost()),
+                What::Endpoint { command, .. } | What::Record { command, .. } => self.reply(command, link_lost()),
+                What::Variable { channel, name } => {
+                    self.variable_read(&channel, &name, &Response { id: 0, status: 0, body: serde_json::Value::Null });
+                }
+                _ => {}
+            }
+            self.batch_answered(pending.batch, Some(link_lost()));
+        }
+    }
+
+    fn touch_phone(&mut self, phone: &str) {
+        self.touched_phones.insert(phone.to_owned());
+        self.unreported.insert(phone.to_owned());
+    }
+
+    /// A room changed: so did what its agents see of it.
+    fn touch_room(&mut self, room: RoomId) {
+        self.touched_rooms.insert(room);
+        if let Some(room) = self.rooms.get(&room) {
+            let phones: Vec<_> = room.seats.iter().map(|seat| seat.phone.clone()).collect();
+            self.touched_phones.extend(phones.iter().cloned());
+            self.unreported.extend(phones);
+        }
+    }
+}
+
+fn link_lost() -> Failure {
+    Failure::new(Code::LinkDown, "the connection to Asterisk was lost")
+}
+
+/// Asterisk answers 500 to an originate for an unknown technology and for an endpoint without a contact.
+fn refused_call(response: &Response) -> Failure {
+    let code = match response.status {
+        400 | 403 => Code::Rejected,
+        _ => Code::Unreachable,
+    };
+    Failure::new(code, "the destination cannot be called").context(response.words())
+}

@@ -1,0 +1,283 @@
+//! What the switch knows: agents' desks and phones, the calls on them, the rooms where parties meet.
+//!
+//! Owns: the shapes, and what can be read from one of them alone. Must never: send anything. The model is logical: it
+//! says who talks to whom; [`converge`](super::converge) makes Asterisk agree.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use jackfield_plugin_api::{
+    Json,
+    report::{Cause, ConversationState, Direction, MemberRole, Reason, Role},
+};
+
+pub(crate) type ChannelId = String;
+/// The extension, as the desktop names it; also the key of the channel in reports.
+pub(crate) type PhoneKey = String;
+pub(crate) type RoomId = u64;
+pub(crate) type CommandId = u64;
+
+/// An agent who is logged in, or was a moment ago.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    /// `None`: nobody watches; the agent's calls stay until `keep_until`.
+    pub(crate) session: Option<String>,
+    /// Oldest first.
+    pub(crate) phones: Vec<PhoneKey>,
+    pub(crate) keep_until: Option<Instant>,
+}
+
+/// Whether the agent works on a phone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Inactive,
+    Active,
+    /// The agent is logged in, but the phone cannot be reached; it is called again.
+    Lost,
+}
+
+/// The connection to the agent's phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Leg {
+    None,
+    Calling(ChannelId),
+    Up(ChannelId),
+}
+
+impl Leg {
+    pub(crate) fn channel(&self) -> Option<&ChannelId> {
+        match self {
+            Self::None => None,
+            Self::Calling(channel) | Self::Up(channel) => Some(channel),
+        }
+    }
+
+    pub(crate) fn up(&self) -> Option<&ChannelId> {
+        match self {
+            Self::Up(channel) => Some(channel),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the agent takes contacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Availability {
+    Ready,
+    NotReady { code: Option<String>, desc: Option<String> },
+}
+
+impl Availability {
+    pub(crate) const NOT_READY: Self = Self::NotReady { code: None, desc: None };
+}
+
+/// After-call work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrapUp {
+    /// `None`: until the agent says so.
+    pub(crate) until: Option<Instant>,
+}
+
+/// An agent's phone: a channel of the protocol.
+#[derive(Debug)]
+pub(crate) struct Phone {
+    pub(crate) key: PhoneKey,
+    pub(crate) agent: String,
+    /// What Asterisk dials.
+    pub(crate) endpoint: String,
+    pub(crate) work: Work,
+    pub(crate) leg: Leg,
+    /// The activation, or the call, that waits for the leg.
+    pub(crate) waiting: Option<LegWaiter>,
+    pub(crate) recall_at: Option<Instant>,
+    pub(crate) recalls: u32,
+    pub(crate) queues: BTreeSet<String>,
+    pub(crate) availability: Availability,
+    pub(crate) pending: Option<Availability>,
+    pub(crate) wrap_up: Option<WrapUp>,
+    pub(crate) ready_since: Instant,
+    pub(crate) muted: bool,
+    /// Oldest first; at most one that is not over.
+    pub(crate) interactions: Vec<Interaction>,
+    /// Over and nothing left, not reported yet.
+    pub(crate) gone: Vec<Interaction>,
+    /// Commands under way whose end must be reported as one with what they change.
+    pub(crate) holds: u32,
+    /// What Asterisk was told.
+    pub(crate) told_ringing: bool,
+    pub(crate) told_muted: bool,
+}
+
+/// Who waits for an agent's leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LegWaiter {
+    Activate(CommandId),
+    /// With `leg = "per-call"`: the leg first, then the call.
+    Dial {
+        command: CommandId,
+        destination: String,
+        queue: Option<String>,
+    },
+    /// With `leg = "per-call"`: the phone rings for an offer.
+    Offer,
+}
+
+impl Phone {
+    pub(crate) fn live(&self) -> Option<&Interaction> {
+        self.interactions.iter().find(|interaction| interaction.ended.is_none())
+    }
+
+    pub(crate) fn live_mut(&mut self) -> Option<&mut Interaction> {
+        self.interactions.iter_mut().find(|interaction| interaction.ended.is_none())
+    }
+
+    pub(crate) fn interaction_mut(&mut self, key: &str) -> Option<&mut Interaction> {
+        self.interactions.iter_mut().find(|interaction| interaction.key == key)
+    }
+
+    /// The room in which the leg belongs.
+    pub(crate) fn engaged(&self) -> Option<RoomId> {
+        self.engaged_conversation().map(|conversation| conversation.room)
+    }
+
+    fn engaged_conversation(&self) -> Option<&Conversation> {
+        let conversations = || self.live().into_iter().flat_map(|interaction| &interaction.conversations);
+        let in_state = |state| conversations().find(|conversation| conversation.state == state);
+        in_state(ConversationState::Talking).or_else(|| in_state(ConversationState::Dialing))
+    }
+
+    pub(crate) fn is_offered(&self) -> bool {
+        self.live().is_some_and(|interaction| {
+            interaction.conversations.iter().any(|conversation| conversation.state == ConversationState::Alerting)
+        })
+    }
+}
+
+/// A customer contact of one agent.
+#[derive(Debug)]
+pub(crate) struct Interaction {
+    pub(crate) key: String,
+    pub(crate) direction: Direction,
+    /// The agent took it or began it.
+    pub(crate) taken: bool,
+    /// The queue it came from or was dialled for.
+    pub(crate) queue: Option<String>,
+    pub(crate) data: BTreeMap<String, Json>,
+    pub(crate) conversations: Vec<Conversation>,
+    /// Over, not reported yet.
+    pub(crate) closed: Vec<Closed>,
+    pub(crate) ended: Option<(Reason, Option<Cause>)>,
+}
+
+impl Interaction {
+    pub(crate) fn conversation(&self, key: &str) -> Option<&Conversation> {
+        self.conversations.iter().find(|conversation| conversation.key == key)
+    }
+
+    pub(crate) fn conversation_mut(&mut self, key: &str) -> Option<&mut Conversation> {
+        self.conversations.iter_mut().find(|conversation| conversation.key == key)
+    }
+
+    pub(crate) fn with_role(&self, role: Role) -> Option<&Conversation> {
+        self.conversations.iter().find(|conversation| conversation.role == role)
+    }
+}
+
+/// A conversation that is over.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) key: String,
+    pub(crate) reason: Reason,
+    pub(crate) cause: Option<Cause>,
+}
+
+/// An agent's share in a room.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) key: String,
+    pub(crate) role: Role,
+    pub(crate) state: ConversationState,
+    pub(crate) room: RoomId,
+}
+
+/// Where parties and agents meet: a bridge in Asterisk once two can hear each other or one must be entertained.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) parties: Vec<ChannelId>,
+    pub(crate) seats: Vec<Seat>,
+    /// The queue that the customer came from.
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) recording: Option<Recording>,
+    /// What Asterisk was told.
+    pub(crate) bridge: String,
+    pub(crate) told_bridge: bool,
+    pub(crate) told_music: bool,
+    pub(crate) placed: BTreeSet<ChannelId>,
+}
+
+/// An agent in a room.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat {
+    pub(crate) phone: PhoneKey,
+    pub(crate) interaction: String,
+    pub(crate) conversation: String,
+    /// While it rings.
+    pub(crate) until: Option<Instant>,
+    /// The conference that waits for this agent's answer.
+    pub(crate) waiter: Option<CommandId>,
+}
+
+/// A recording of a room.
+#[derive(Debug, Clone)]
+pub(crate) struct Recording {
+    pub(crate) name: String,
+    pub(crate) paused: bool,
+}
+
+/// A place in a queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    pub(crate) queue: String,
+    pub(crate) since: Instant,
+    /// Still, or again, waiting for an agent.
+    pub(crate) waiting: bool,
+    pub(crate) overflow_at: Option<Instant>,
+    /// Call data still to be read from Asterisk.
+    pub(crate) unread: usize,
+    /// Who is not to be offered it for a while.
+    pub(crate) refused: BTreeMap<PhoneKey, Instant>,
+}
+
+/// How far a party's call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PartyState {
+    /// Called us and is not answered.
+    Waiting,
+    /// We call it.
+    Dialing,
+    Up,
+}
+
+/// Someone at the other end: a customer or an outside number.
+#[derive(Debug)]
+pub(crate) struct Party {
+    pub(crate) number: String,
+    pub(crate) name: String,
+    pub(crate) role: MemberRole,
+    pub(crate) state: PartyState,
+    pub(crate) room: RoomId,
+    pub(crate) data: BTreeMap<String, Json>,
+    /// The conference that waits for this party's answer.
+    pub(crate) waiter: Option<CommandId>,
+    /// The cause that Asterisk named before the channel's end.
+    pub(crate) cause: Option<u16>,
+}
+
+/// Whose a channel is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Leg(PhoneKey),
+    Party,
+}

@@ -1,0 +1,344 @@
+//! The queues: who waits, who has been ready longest, who is offered what and for how long.
+//!
+//! Owns: tickets and offers. A contact waits in order of arrival; it is offered to the agent of its queue who has been
+//! ready longest; who does not answer goes not ready (unless configured otherwise) and it is offered to the next.
+
+use std::collections::BTreeMap;
+
+use jackfield_plugin_api::{
+    Outcome,
+    report::{Cause, ConversationState, Direction, MemberRole, Reason},
+};
+
+use super::{
+    Effect, Switch, What,
+    model::{Availability, LegWaiter, Party, PartyState, Phone, PhoneKey, RoomId, Seat, Ticket, Work},
+    rooms::{Left, segment},
+};
+use crate::{
+    ari::{Channel, Request, Response},
+    settings::{AfterNoAnswer, LegMode, Overflow, is_variable},
+};
+
+impl Switch {
+    /// A customer enters from the dialplan: `Stasis(application,queue,NAME,KEY=VALUE,…)`.
+    pub(super) fn customer_enters(&mut self, channel: &Channel, queue: &str, rest: &[String]) {
+        if !self.settings.queues.contains_key(queue) {
+            self.warn(format!("a call for queue {queue:?}, which the settings do not name, goes on in the dialplan"));
+            return self.send_back(&channel.id);
+        }
+        let mut data: BTreeMap<String, jackfield_plugin_api::Json> = BTreeMap::new();
+        for (name, value) in rest.iter().filter_map(|arg| arg.split_once('=')) {
+            if is_variable(name) {
+                data.insert(name.to_owned(), value.into());
+            }
+        }
+        let ticket = Ticket {
+            queue: queue.to_owned(),
+            since: self.now,
+            waiting: true,
+            overflow_at: None,
+            unread: self.settings.variables.len(),
+            refused: BTreeMap::new(),
+        };
+        let state = if channel.is_up() { PartyState::Up } else { PartyState::Waiting };
+        let room = self.new_room(Some(ticket));
+        self.add_party(
+            room,
+            channel.id.clone(),
+            Party {
+                number: channel.caller.number.clone(),
+                name: channel.caller.name.clone(),
+                role: MemberRole::Customer,
+                state,
+                room,
+                data,
+                waiter: None,
+                cause: None,
+            },
+        );
+        self.enter_queue(room, queue);
+        if state == PartyState::Waiting {
+            self.send(Request::post(format!("channels/{}/ring", segment(&channel.id))), What::Lenient);
+        }
+        for name in self.settings.variables.clone() {
+            let uri = format!("channels/{}/variable", segment(&channel.id));
+            let what = What::Variable { channel: channel.id.clone(), name: name.clone() };
+            self.send(Request::get(uri).with("variable", name), what);
+        }
+        self.effects.push(Effect::Count { metric: "calls_total", label: "inbound" });
+    }
+
+    fn enter_queue(&mut self, room: RoomId, queue: &str) {
+        let overflow_at = self
+            .settings
+            .queues
+            .get(queue)
+            .and_then(|queue| queue.overflow.as_ref())
+            .map(|(after, _)| self.now + *after);
+        if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
+            queue.clone_into(&mut ticket.queue);
+            ticket.waiting = true;
+            ticket.overflow_at = overflow_at;
+            ticket.refused.clear();
+        }
+        self.queues_touched = true;
+        self.touch_room(room);
+    }
+
+    /// A customer who was cut off waits again, at the head: the ticket keeps its age.
+    pub(super) fn wait_again(&mut self, room: RoomId) {
+        let queue = self.rooms.get(&room).and_then(|room| room.ticket.as_ref()).map(|ticket| ticket.queue.clone());
+        if let Some(queue) = queue {
+            self.enter_queue(room, &queue);
+        }
+    }
+
+    /// Lets a channel go on in the dialplan behind the `Stasis()` that brought it here.
+    pub(super) fn send_back(&mut self, channel: &str) {
+        self.owners.remove(channel);
+        self.send(Request::post(format!("channels/{}/continue", segment(channel))), What::Lenient);
+    }
+
+    /// A channel variable was read; after the last one the contact can be offered.
+    pub(super) fn variable_read(&mut self, channel: &str, name: &str, response: &Response) {
+        let value = response.is_ok().then(|| response.body.get("value").and_then(serde_json::Value::as_str)).flatten();
+        let Some(party) = self.parties.get_mut(channel) else { return };
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            party.data.insert(name.to_owned(), value.into());
+        }
+        let room = party.room;
+        if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
+            ticket.unread = ticket.unread.saturating_sub(1);
+        }
+        self.queues_touched = true;
+    }
+
+    /// Gives waiting contacts to ready agents.
+    pub(super) fn dispatch(&mut self) {
+        if !std::mem::take(&mut self.queues_touched) {
+            return;
+        }
+        if self.up && self.resync.is_none() && !self.closing {
+            for room in self.waiting_rooms() {
+                if let Some(phone) = self.longest_ready(room) {
+                    let queue = self.rooms.get(&room).and_then(|it| it.ticket.as_ref()).map(|it| it.queue.clone());
+                    self.offer_to(&phone, room, Direction::Inbound, queue);
+                }
+            }
+        }
+        self.tell_waiting();
+    }
+
+    /// Rooms that wait for an agent and are offered to none, the oldest first.
+    fn waiting_rooms(&self) -> Vec<RoomId> {
+        let mut waiting: Vec<_> = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| room.seats.is_empty())
+            .filter_map(|(id, room)| room.ticket.as_ref().map(|ticket| (id, ticket)))
+            .filter(|(_, ticket)| ticket.waiting && ticket.unread == 0)
+            .map(|(id, ticket)| (ticket.since, *id))
+            .collect();
+        waiting.sort_unstable();
+        waiting.into_iter().map(|(_, id)| id).collect()
+    }
+
+    fn longest_ready(&self, room: RoomId) -> Option<PhoneKey> {
+        let ticket = self.rooms.get(&room)?.ticket.as_ref()?;
+        self.phones
+            .values()
+            .filter(|phone| self.takes_contacts(phone) && phone.queues.contains(&ticket.queue))
+            .filter(|phone| !ticket.refused.contains_key(&phone.key))
+            .min_by_key(|phone| phone.ready_since)
+            .map(|phone| phone.key.clone())
+    }
+
+    fn takes_contacts(&self, phone: &Phone) -> bool {
+        phone.work == Work::Active
+            && (phone.leg.up().is_some() || self.settings.leg == LegMode::PerCall)
+            && phone.waiting.is_none()
+            && phone.availability == Availability::Ready
+            && phone.wrap_up.is_none()
+            && phone.live().is_none()
+            && self.desks.get(&phone.agent).is_some_and(|desk| desk.session.is_some())
+    }
+
+    /// Offers what is in a room to an agent.
+    pub(super) fn offer_to(&mut self, phone: &str, room: RoomId, direction: Direction, queue: Option<String>) {
+        self.open_interaction(phone, room, direction, ConversationState::Alerting, queue);
+        if self.settings.leg == LegMode::PerCall && self.phones.get(phone).is_some_and(|it| it.leg.up().is_none()) {
+            self.call_leg(phone, Some(LegWaiter::Offer), self.settings.offer_timeout);
+        }
+    }
+
+    /// The agent does not want it.
+    pub(super) fn refuse_offer(&mut self, seat: &Seat) {
+        let again = self.now + self.settings.offer_again;
+        self.take_offer_back(seat, Reason::Rejected, Cause::Busy, again);
+    }
+
+    /// The agent does not answer.
+    pub(super) fn offer_timed_out(&mut self, seat: &Seat) {
+        let now = self.now;
+        if self.settings.after_no_answer == AfterNoAnswer::NotReady
+            && let Some(phone) = self.phones.get_mut(&seat.phone)
+        {
+            let code = self.settings.no_answer_reason.clone();
+            let desc = self.settings.reasons.get(&code).cloned();
+            phone.availability = Availability::NotReady { code: Some(code), desc };
+            phone.pending = None;
+        }
+        // Ready again behind all others.
+        if let Some(phone) = self.phones.get_mut(&seat.phone) {
+            phone.ready_since = now;
+        }
+        self.take_offer_back(seat, Reason::Abandoned, Cause::NoAnswer, now + self.settings.offer_again);
+    }
+
+    fn take_offer_back(&mut self, seat: &Seat, reason: Reason, cause: Cause, again: std::time::Instant) {
+        let Some(room) = self.leave_room(seat, reason, Some(cause)) else { return };
+        if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
+            ticket.refused.insert(seat.phone.clone(), again);
+        }
+        self.queues_touched = true;
+        self.settle(room, Left::by_accident(cause));
+    }
+
+    /// All that is due.
+    pub(super) fn timers(&mut self) {
+        let now = self.now;
+        let due = |at: &Option<std::time::Instant>| at.is_some_and(|at| at <= now);
+        let unanswered: Vec<Seat> =
+            self.rooms.values().flat_map(|room| &room.seats).filter(|seat| due(&seat.until)).cloned().collect();
+        for seat in &unanswered {
+            self.offer_timed_out(seat);
+        }
+        for room in self.rooms.values_mut() {
+            if let Some(ticket) = room.ticket.as_mut().filter(|ticket| ticket.waiting) {
+                let before = ticket.refused.len();
+                ticket.refused.retain(|_, until| *until > now);
+                self.queues_touched |= ticket.refused.len() != before;
+            }
+        }
+        let over: Vec<RoomId> = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| room.ticket.as_ref().is_some_and(|it| it.waiting && due(&it.overflow_at)))
+            .map(|(id, _)| *id)
+            .collect();
+        for room in over {
+            self.overflow(room);
+        }
+        let rested: Vec<PhoneKey> = self
+            .phones
+            .values()
+            .filter(|phone| phone.wrap_up.as_ref().is_some_and(|it| due(&it.until)))
+            .map(|phone| phone.key.clone())
+            .collect();
+        for phone in rested {
+            self.end_wrap_up(&phone);
+        }
+        self.recall_legs();
+        self.expire_desks();
+    }
+
+    /// Nobody had time.
+    fn overflow(&mut self, room: RoomId) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        let Some(ticket) = &mut state.ticket else { return };
+        ticket.overflow_at = None;
+        // Ringing at an agent already: that attempt is not cut short; the next is not made.
+        if !state.seats.is_empty() {
+            ticket.overflow_at = Some(self.now + std::time::Duration::from_secs(1));
+            return;
+        }
+        let queue = ticket.queue.clone();
+        let to = self.settings.queues.get(&queue).and_then(|queue| queue.overflow.clone()).map(|(_, to)| to);
+        let channels = state.parties.clone();
+        match to {
+            Some(Overflow::Queue(other)) => self.enter_queue(room, &other),
+            Some(Overflow::Dialplan { context, extension, priority }) => {
+                for channel in channels {
+                    self.remove_party(&channel);
+                    let request = Request::post(format!("channels/{}/continue", segment(&channel)))
+                        .with("context", context.clone())
+                        .with("extension", extension.clone())
+                        .with("priority", priority.to_string());
+                    self.send(request, What::Lenient);
+                }
+                self.settle(room, Left::hung_up());
+            }
+            Some(Overflow::HangUp) | None => {
+                for channel in channels {
+                    self.remove_party(&channel);
+                    self.hang_up_channel(&channel, "congestion");
+                }
+                self.settle(room, Left::hung_up());
+            }
+        }
+        self.effects.push(Effect::Count { metric: "calls_total", label: "overflowed" });
+    }
+
+    fn tell_waiting(&mut self) {
+        let mut waiting: BTreeMap<String, usize> = self.settings.queues.keys().map(|name| (name.clone(), 0)).collect();
+        for ticket in self.rooms.values().filter_map(|room| room.ticket.as_ref()).filter(|ticket| ticket.waiting) {
+            *waiting.entry(ticket.queue.clone()).or_default() += 1;
+        }
+        for (queue, count) in &waiting {
+            if self.told_waiting.get(queue) != Some(count) {
+                self.effects.push(Effect::Waiting { queue: queue.clone(), count: *count });
+            }
+        }
+        self.told_waiting = waiting;
+    }
+
+    /// Somebody calls an agent's extension: `Stasis(application,agent,EXTENSION)`.
+    pub(super) fn caller_for_agent(&mut self, channel: &Channel, extension: &str) {
+        let free = self
+            .phones
+            .get(extension)
+            .is_some_and(|phone| phone.work == Work::Active && phone.live().is_none() && phone.waiting.is_none());
+        if !free {
+            // The dialplan knows what else to do: voice mail, another extension, busy.
+            return self.send_back(&channel.id);
+        }
+        let state = if channel.is_up() { PartyState::Up } else { PartyState::Waiting };
+        let room = self.new_room(None);
+        let party = Party {
+            number: channel.caller.number.clone(),
+            name: channel.caller.name.clone(),
+            role: MemberRole::Customer,
+            state,
+            room,
+            data: BTreeMap::new(),
+            waiter: None,
+            cause: None,
+        };
+        self.add_party(room, channel.id.clone(), party);
+        if state == PartyState::Waiting {
+            self.send(Request::post(format!("channels/{}/ring", segment(&channel.id))), What::Lenient);
+        }
+        self.offer_to(extension, room, Direction::Inbound, None);
+        self.effects.push(Effect::Count { metric: "calls_total", label: "inbound" });
+    }
+
+    pub(super) fn ready_outcome(&mut self, id: super::CommandId, phone: &str, availability: Availability) {
+        let now = self.now;
+        let Some(state) = self.phones.get_mut(phone) else { return };
+        let in_call = state.live().is_some_and(|live| live.taken);
+        if in_call {
+            state.pending = (state.availability != availability).then_some(availability);
+        } else {
+            state.wrap_up = None;
+            state.pending = None;
+            if availability == Availability::Ready && state.availability != Availability::Ready {
+                state.ready_since = now;
+            }
+            state.availability = availability;
+        }
+        self.queues_touched = true;
+        self.touch_phone(phone);
+        self.reply(id, Outcome::success());
+    }
+}

@@ -1,0 +1,236 @@
+//! Sessions: an agent sits down, comes back to calls that went on, and goes home.
+//!
+//! Owns: [`Desk`]s and what stands on them. An agent's phones and calls belong to the agent, not to the session, so that
+//! a session that takes over finds them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jackfield_plugin_api::{
+    Code, Outcome, StartOptions,
+    report::{Cause, ConversationState, Reason},
+};
+
+use super::{
+    CommandId, Switch, What,
+    model::{Availability, Desk, Leg, Phone, PhoneKey, Work},
+    rooms::{Left, segment},
+};
+use crate::{
+    ari::{Request, Response},
+    settings::is_number,
+};
+
+/// How long an agent's calls stay when the session went without logging out.
+const KEEP: Duration = Duration::from_secs(60);
+
+impl Switch {
+    pub(super) fn start(&mut self, id: CommandId, agent: String, session: String, options: &StartOptions) {
+        if !self.up {
+            return self.handle_late(id);
+        }
+        let desk =
+            self.desks.entry(agent.clone()).or_insert(Desk { session: None, phones: Vec::new(), keep_until: None });
+        desk.session = Some(session);
+        desk.keep_until = None;
+        let configured = self.settings.agents.get(&agent).and_then(|known| known.extension.clone());
+        for extension in [configured, options.extension.clone()].into_iter().flatten() {
+            if let Some(owner) = self.phones.get(&extension).map(|phone| phone.agent.clone()) {
+                if owner != agent {
+                    return self.refuse(id, Code::Conflict, "another agent uses this extension");
+                }
+            } else if is_number(&extension) {
+                self.add_phone(&agent, &extension);
+            } else {
+                return self.refuse(id, Code::Rejected, "this is not an extension");
+            }
+        }
+        self.queues_touched = true;
+        self.report_snapshot(&agent);
+        self.reply(id, Outcome::success());
+    }
+
+    fn add_phone(&mut self, agent: &str, extension: &str) {
+        self.phones.insert(
+            extension.to_owned(),
+            Phone {
+                key: extension.to_owned(),
+                agent: agent.to_owned(),
+                endpoint: self.settings.phone.replace("{extension}", extension),
+                work: Work::Inactive,
+                leg: Leg::None,
+                waiting: None,
+                recall_at: None,
+                recalls: 0,
+                queues: BTreeSet::new(),
+                availability: Availability::NOT_READY,
+                pending: None,
+                wrap_up: None,
+                ready_since: self.now,
+                muted: false,
+                interactions: Vec::new(),
+                gone: Vec::new(),
+                holds: 0,
+                told_ringing: false,
+                told_muted: false,
+            },
+        );
+        if let Some(desk) = self.desks.get_mut(agent) {
+            desk.phones.push(extension.to_owned());
+        }
+        self.touch_phone(extension);
+    }
+
+    /// `session.request.addchannel`: Asterisk is asked whether it has such an endpoint.
+    pub(super) fn add_channel(&mut self, id: CommandId, agent: &str, extension: &str) {
+        if !is_number(extension) {
+            return self.refuse(id, Code::Rejected, "this is not an extension");
+        }
+        if self.phones.contains_key(extension) {
+            return self.refuse(id, Code::Conflict, "the extension is in use");
+        }
+        let endpoint = self.settings.phone.replace("{extension}", extension);
+        let (technology, resource) = endpoint.split_once('/').unwrap_or(("PJSIP", &endpoint));
+        let uri = format!("endpoints/{}/{}", segment(technology), segment(resource));
+        let what = What::Endpoint { command: id, agent: agent.to_owned(), extension: extension.to_owned() };
+        self.send(Request::get(uri), what);
+    }
+
+    pub(super) fn endpoint_checked(&mut self, id: CommandId, agent: &str, extension: &str, response: &Response) {
+        if !response.is_ok() {
+            let failure = jackfield_plugin_api::Failure::new(Code::Rejected, "Asterisk does not know this extension");
+            return self.reply(id, failure.context(response.words()));
+        }
+        if self.phones.contains_key(extension) {
+            return self.refuse(id, Code::Conflict, "the extension is in use");
+        }
+        if !self.desks.contains_key(agent) {
+            return self.refuse(id, Code::InvalidState, "the session has ended");
+        }
+        self.add_phone(agent, extension);
+        self.reply(id, Outcome::success());
+    }
+
+    pub(super) fn remove_channel(&mut self, id: CommandId, agent: &str, key: &str) {
+        self.clear_phone(key);
+        self.forget_phone(agent, key);
+        self.removed_channel(agent, key);
+        self.reply(id, Outcome::success());
+    }
+
+    fn forget_phone(&mut self, agent: &str, key: &str) {
+        self.phones.remove(key);
+        self.unreported.remove(key);
+        if let Some(desk) = self.desks.get_mut(agent) {
+            desk.phones.retain(|phone| phone != key);
+        }
+    }
+
+    /// Ends what is on a phone: offers go back, calls are released, the leg is hung up.
+    pub(super) fn clear_phone(&mut self, key: &str) {
+        let conversations: Vec<_> = self
+            .phones
+            .get(key)
+            .and_then(Phone::live)
+            .map(|live| live.conversations.iter().map(|it| (it.key.clone(), it.state)).collect())
+            .unwrap_or_default();
+        for (conversation, state) in conversations {
+            let Some(seat) = self.seat_of(key, &conversation) else { continue };
+            match state {
+                ConversationState::Alerting => self.refuse_offer(&seat),
+                _ => self.release(&seat, state),
+            }
+        }
+        self.drop_leg(key);
+        if let Some(phone) = self.phones.get_mut(key) {
+            phone.work = Work::Inactive;
+            phone.availability = Availability::NOT_READY;
+            phone.pending = None;
+            phone.wrap_up = None;
+            phone.queues.clear();
+        }
+        self.touch_phone(key);
+    }
+
+    /// The agent is done with a conversation.
+    pub(super) fn release(&mut self, seat: &super::model::Seat, state: ConversationState) {
+        let (reason, cause) = match state {
+            ConversationState::Dialing => (Reason::Failed, Some(Cause::Cancelled)),
+            _ => (Reason::Released, None),
+        };
+        if let Some(room) = self.leave_room(seat, reason, cause) {
+            self.settle(room, Left::because(Cause::Cancelled));
+        }
+    }
+
+    pub(super) fn log_out(&mut self, id: CommandId, agent: &str) {
+        self.remove_desk(agent);
+        self.reply(id, Outcome::success());
+    }
+
+    fn remove_desk(&mut self, agent: &str) {
+        let phones: Vec<PhoneKey> = self.phones_of(agent);
+        if let Some(desk) = self.desks.get_mut(agent) {
+            desk.session = None;
+        }
+        for phone in phones {
+            self.clear_phone(&phone);
+            self.forget_phone(agent, &phone);
+        }
+        self.desks.remove(agent);
+        self.queues_touched = true;
+    }
+
+    /// The session goes, the calls stay: another session may take them over.
+    pub(super) fn leave(&mut self, agent: &str, session: &str) {
+        let keep_until = self.now + KEEP;
+        let Some(desk) = self.desks.get_mut(agent) else { return };
+        if desk.session.as_deref() != Some(session) {
+            return;
+        }
+        desk.session = None;
+        desk.keep_until = Some(keep_until);
+        for phone in self.phones_of(agent) {
+            if let Some(seat) = self.alerting_seat(&phone) {
+                self.refuse_offer(&seat);
+            }
+        }
+    }
+
+    pub(super) fn expire_desks(&mut self) {
+        let expired: Vec<String> = self
+            .desks
+            .iter()
+            .filter(|(_, desk)| desk.keep_until.is_some_and(|until| until <= self.now))
+            .map(|(agent, _)| agent.clone())
+            .collect();
+        for agent in expired {
+            self.remove_desk(&agent);
+        }
+    }
+
+    /// The tenant is removed or the host ends: nothing is left in Asterisk. Customers who wait go on in the dialplan.
+    pub(super) fn close(&mut self) {
+        let agents: Vec<String> = self.desks.keys().cloned().collect();
+        for agent in agents {
+            self.remove_desk(&agent);
+        }
+        let rooms: Vec<_> = self.rooms.keys().copied().collect();
+        for room in rooms {
+            let waiting = self.rooms.get(&room).and_then(|it| it.ticket.as_ref()).is_some_and(|it| it.waiting);
+            let parties = self.rooms.get(&room).map(|it| it.parties.clone()).unwrap_or_default();
+            for channel in parties {
+                self.remove_party(&channel);
+                if waiting {
+                    self.send_back(&channel);
+                } else {
+                    self.hang_up_channel(&channel, "normal");
+                }
+            }
+            self.settle(room, Left::hung_up());
+        }
+        for bridge in std::mem::take(&mut self.dead_bridges) {
+            self.send(Request::delete(super::converge::bridge_uri(&bridge)), What::Lenient);
+        }
+        self.closing = true;
+    }
+}

@@ -1,0 +1,469 @@
+//! The switch without Asterisk: every request is confirmed, unless a test says otherwise.
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use jackfield_plugin_api::{
+    Code, Command, Json, Outcome, Report, StartOptions,
+    report::{
+        Cause, ChannelStatus, ChannelType, ConversationAt, ConversationState, Interaction, InteractionAt,
+        InteractionState, Reason, Role,
+    },
+};
+use serde_json::{Value, json};
+
+use super::{Effect, Input, Switch};
+use crate::{
+    ari::{Caller, Channel, Event, Message, Method, Request, Response},
+    settings::tests::settings,
+};
+
+/// A switch with an Asterisk that says yes to everything.
+struct Bench {
+    switch: Switch,
+    now: Instant,
+    last: u64,
+    sent: Vec<Request>,
+    refuse: Option<(&'static str, u16)>,
+    reports: Vec<(String, Report)>,
+    replies: Vec<(u64, Outcome)>,
+    ready: bool,
+    fenced: bool,
+    listed_channels: Value,
+    listed_bridges: Value,
+}
+
+impl Bench {
+    fn new(more: Value) -> Self {
+        let now = Instant::now();
+        let mut bench = Self {
+            switch: Switch::new(settings(more).unwrap(), "n".into(), now),
+            now,
+            last: 0,
+            sent: Vec::new(),
+            refuse: None,
+            reports: Vec::new(),
+            replies: Vec::new(),
+            ready: false,
+            fenced: false,
+            listed_channels: json!([]),
+            listed_bridges: json!([]),
+        };
+        bench.input(Input::Connected);
+        assert!(bench.ready);
+        bench
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while !inputs.is_empty() {
+            for effect in self.switch.handle(self.now, inputs.remove(0)) {
+                match effect {
+                    Effect::Send { id, request } => {
+                        inputs.push(Input::Ari(Message::Response(self.response(id, &request))));
+                        self.sent.push(request);
+                    }
+                    Effect::Report { session, report } => self.reports.push((session, report)),
+                    Effect::Reply { id, outcome } => self.replies.push((id, outcome)),
+                    Effect::Ready => self.ready = true,
+                    Effect::Fenced => self.fenced = true,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn response(&self, id: u64, request: &Request) -> Response {
+        if let Some((uri, status)) = self.refuse
+            && request.uri.contains(uri)
+            && request.method == Method::Post
+        {
+            return Response { id, status, body: json!({"message": "no"}) };
+        }
+        let body = match (request.method, request.uri.as_str()) {
+            (Method::Get, "channels") => self.listed_channels.clone(),
+            (Method::Get, "bridges") => self.listed_bridges.clone(),
+            _ => json!({}),
+        };
+        Response { id, status: 200, body }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.input(Input::Ari(Message::Event(event)));
+    }
+
+    fn tick(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.input(Input::Tick);
+    }
+
+    fn command(&mut self, agent: &str, command: Command) -> Outcome {
+        self.last += 1;
+        self.input(Input::Command { id: self.last, agent: agent.into(), command });
+        self.outcome(self.last).expect("answered")
+    }
+
+    fn outcome(&self, id: u64) -> Option<Outcome> {
+        self.replies.iter().find(|(other, _)| *other == id).map(|(_, outcome)| outcome.clone())
+    }
+
+    /// An agent at work, ready.
+    fn agent(&mut self, agent: &str, extension: &str) {
+        self.last += 1;
+        let options = StartOptions::new(Some(extension.into()));
+        self.input(Input::Start { id: self.last, agent: agent.into(), session: format!("s-{agent}"), options });
+        self.last += 1;
+        let activate = Command::Activate { channel: extension.into(), queue: None, options: Json::empty_object() };
+        self.input(Input::Command { id: self.last, agent: agent.into(), command: activate });
+        let leg = self.originated();
+        self.enters(&leg, &["leg"], "");
+        assert_eq!(self.outcome(self.last), Some(Outcome::success()));
+        assert_eq!(self.command(agent, Command::Ready { channel: extension.into() }), Outcome::success());
+    }
+
+    /// The channel of the newest originate.
+    fn originated(&self) -> String {
+        let request = self.sent.iter().rev().find(|request| request.uri == "channels").expect("originated");
+        request.query.iter().find(|(name, _)| *name == "channelId").unwrap().1.clone()
+    }
+
+    fn enters(&mut self, channel: &str, args: &[&str], number: &str) {
+        let state = if number.is_empty() { "Up" } else { "Ring" };
+        let caller = Caller { name: String::new(), number: number.into() };
+        let channel = Channel { id: channel.into(), state: state.into(), caller, ..Channel::default() };
+        let args = args.iter().map(ToString::to_string).collect();
+        self.event(Event::Start { channel, args, replaces: None });
+    }
+
+    fn over(&mut self, channel: &str, cause: u16) {
+        self.event(Event::HangupRequest { channel: channel.into(), cause: Some(cause) });
+        self.event(Event::End { channel: channel.into() });
+        self.event(Event::Destroyed { channel: channel.into(), cause });
+    }
+
+    /// The newest statement about an agent's newest interaction.
+    fn interaction(&self, agent: &str) -> Interaction {
+        let session = format!("s-{agent}");
+        let report = self.reports.iter().rev().find(|(to, _)| *to == session).expect("reported");
+        report.1.channels.last().unwrap().interactions.last().expect("an interaction").clone()
+    }
+
+    fn status(&self, agent: &str) -> ChannelStatus {
+        let session = format!("s-{agent}");
+        let report = self.reports.iter().rev().find(|(to, _)| *to == session).expect("reported");
+        report.1.channels.last().unwrap().status.clone().unwrap()
+    }
+
+    fn conversation(&self, agent: &str, extension: &str, role: Role) -> ConversationAt {
+        let interaction = self.interaction(agent);
+        let conversations = interaction.conversations.unwrap();
+        ConversationAt {
+            channel: extension.into(),
+            interaction: interaction.key.clone(),
+            conversation: conversations.iter().find(|it| it.role == Some(role)).unwrap().key.clone(),
+        }
+    }
+
+    fn states(&self, agent: &str) -> Vec<ConversationState> {
+        self.interaction(agent).conversations.unwrap_or_default().iter().filter_map(|it| it.state).collect()
+    }
+
+    fn at(&self, agent: &str, extension: &str) -> InteractionAt {
+        InteractionAt { channel: extension.into(), interaction: self.interaction(agent).key }
+    }
+
+    fn posted(&self, uri_end: &str) -> usize {
+        self.sent.iter().filter(|it| it.method == Method::Post && it.uri.ends_with(uri_end)).count()
+    }
+
+    /// An agent in a call with a customer.
+    fn in_call() -> Self {
+        let mut bench = Self::new(json!({}));
+        bench.agent("anna", "1001");
+        bench.enters("c1", &["queue", "sales", "ORDER=77"], "555");
+        let conversation = bench.conversation("anna", "1001", Role::Primary);
+        assert_eq!(bench.command("anna", Command::Answer { conversation }), Outcome::success());
+        bench
+    }
+
+    /// … and a consulted number that has answered.
+    fn consulting() -> (Self, String) {
+        let mut bench = Self::in_call();
+        let interaction = bench.at("anna", "1001");
+        let consult = Command::Consult { interaction, destination: "700".into() };
+        assert_eq!(bench.command("anna", consult), Outcome::success());
+        let party = bench.originated();
+        bench.enters(&party, &["called"], "");
+        assert_eq!(bench.states("anna"), [ConversationState::Held, ConversationState::Talking]);
+        (bench, party)
+    }
+}
+
+#[test]
+fn a_customer_is_offered_answered_and_hung_up_in_one_report_each() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let before = bench.reports.len();
+    bench.enters("c1", &["queue", "sales", "ORDER=77"], "555");
+    assert_eq!(bench.reports.len(), before + 1);
+    let offered = bench.interaction("anna");
+    assert_eq!(offered.data["ORDER"], Some("77".into()));
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    assert_eq!(bench.command("anna", Command::Answer { conversation }), Outcome::success());
+    assert_eq!(bench.states("anna"), [ConversationState::Talking]);
+    assert_eq!((bench.posted("c1/answer"), bench.posted("/addChannel")), (1, 2));
+
+    let before = bench.reports.len();
+    bench.over("c1", 16);
+    assert_eq!(bench.reports.len(), before + 1);
+    let ended = bench.interaction("anna");
+    assert_eq!((ended.state, ended.reason), (Some(InteractionState::Ended), Some(Reason::Released)));
+    assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri.starts_with("bridges/")));
+}
+
+#[test]
+fn an_answered_command_is_reported_before_it_is_answered_and_only_when_asterisk_confirmed() {
+    let mut bench = Bench::in_call();
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    let now = bench.now;
+    let hold = Command::Hold { conversation };
+    let effects = bench.switch.handle(now, Input::Command { id: 99, agent: "anna".into(), command: hold });
+    let ids: Vec<u64> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Send { id, .. } => *id,
+            other => panic!("nothing else before Asterisk has confirmed: {other:?}"),
+        })
+        .collect();
+    let mut last = Vec::new();
+    for id in ids {
+        let response = Response { id, status: 204, body: Value::Null };
+        last = bench.switch.handle(now, Input::Ari(Message::Response(response)));
+    }
+    last.retain(|effect| !matches!(effect, Effect::Count { .. }));
+    assert!(matches!(last.as_slice(), [Effect::Report { .. }, Effect::Reply { id: 99, .. }]), "{last:?}");
+}
+
+#[test]
+fn the_caller_who_gives_up_is_gone_from_the_desktop() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    bench.enters("c1", &["queue", "sales"], "555");
+    bench.over("c1", 16);
+    let gone = bench.interaction("anna");
+    assert!(gone.gone);
+    assert_eq!(gone.reason, Some(Reason::Abandoned));
+}
+
+#[test]
+fn who_does_not_answer_goes_not_ready_and_the_next_is_offered_it() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    bench.now += Duration::from_secs(1);
+    bench.agent("bert", "1002");
+    bench.enters("c1", &["queue", "sales"], "555");
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+    bench.tick(20);
+    assert!(bench.interaction("anna").gone);
+    let ChannelStatus::Active(info) = bench.status("anna") else { panic!("active") };
+    assert_eq!(info.reason_code.as_deref(), Some("noanswer"));
+    assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
+}
+
+#[test]
+fn a_queue_overflows_into_the_dialplan() {
+    let queues = json!({"queues": {"sales": {"overflow_seconds": 30, "overflow": "dialplan:mail,s,1"}}});
+    let mut bench = Bench::new(queues);
+    bench.enters("c1", &["queue", "sales"], "555");
+    bench.tick(29);
+    assert_eq!(bench.posted("c1/continue"), 0);
+    bench.tick(1);
+    assert_eq!(bench.posted("c1/continue"), 1);
+    assert!(bench.switch.rooms.is_empty() && bench.switch.parties.is_empty());
+}
+
+#[test]
+fn each_cause_of_a_failed_call_is_told_apart() {
+    for (cause, told) in [(17, Cause::Busy), (19, Cause::NoAnswer), (1, Cause::Unreachable), (34, Cause::Unreachable)] {
+        let mut bench = Bench::new(json!({}));
+        bench.agent("anna", "1001");
+        let extensions = Json::empty_object();
+        let dial = Command::Dial { channel: "1001".into(), destination: "700".into(), extensions };
+        assert_eq!(bench.command("anna", dial), Outcome::success());
+        assert_eq!(bench.states("anna"), [ConversationState::Dialing]);
+        let party = bench.originated();
+        bench.event(Event::Destroyed { channel: party, cause });
+        let ended = bench.interaction("anna");
+        assert_eq!((ended.reason, ended.cause), (Some(Reason::Failed), Some(told)));
+    }
+}
+
+#[test]
+fn a_call_that_cannot_be_placed_leaves_no_trace() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let before = bench.reports.len();
+    bench.refuse = Some(("channels", 500));
+    let extensions = Json::empty_object();
+    let dial = Command::Dial { channel: "1001".into(), destination: "700".into(), extensions };
+    let Outcome::Failure(failure) = bench.command("anna", dial) else { panic!("refused") };
+    assert_eq!(failure.code, Code::Unreachable);
+    assert_eq!(bench.reports.len(), before);
+    assert!(bench.switch.rooms.is_empty());
+}
+
+#[test]
+fn a_consult_transfer_is_one_report_and_connects_the_other_two() {
+    let (mut bench, party) = Bench::consulting();
+    let before = bench.reports.len();
+    let interaction = bench.at("anna", "1001");
+    assert_eq!(bench.command("anna", Command::ConsultTransfer { interaction }), Outcome::success());
+    assert_eq!(bench.reports.len(), before + 1);
+    let ended = bench.interaction("anna");
+    assert_eq!(ended.reason, Some(Reason::Transferred));
+    assert!(ended.conversations.unwrap().iter().all(|it| it.reason == Some(Reason::Transferred)));
+    // The two go on without the agent, and when one leaves the other is not left alone.
+    assert_eq!(bench.switch.rooms.len(), 1);
+    bench.over(&party, 16);
+    assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    assert!(bench.switch.rooms.is_empty());
+}
+
+#[test]
+fn a_consult_conference_is_one_report_with_two_members() {
+    let (mut bench, party) = Bench::consulting();
+    let before = bench.reports.len();
+    let interaction = bench.at("anna", "1001");
+    assert_eq!(bench.command("anna", Command::ConsultConference { interaction }), Outcome::success());
+    assert_eq!(bench.reports.len(), before + 1);
+    let conversations = bench.interaction("anna").conversations.unwrap();
+    let living: Vec<_> = conversations.iter().filter(|it| it.state != Some(ConversationState::Ended)).collect();
+    assert_eq!(living.len(), 1);
+    assert_eq!(living[0].members.as_ref().unwrap().len(), 2);
+    bench.over(&party, 16);
+    assert_eq!(bench.interaction("anna").conversations.unwrap()[0].members.as_ref().unwrap().len(), 1);
+}
+
+#[test]
+fn a_colleague_gets_the_customer_by_consult_transfer() {
+    let mut bench = Bench::in_call();
+    bench.agent("bert", "1002");
+    let interaction = bench.at("anna", "1001");
+    let consult = Command::Consult { interaction, destination: "1002".into() };
+    assert_eq!(bench.command("anna", consult), Outcome::success());
+    assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
+    let conversation = bench.conversation("bert", "1002", Role::Primary);
+    assert_eq!(bench.command("bert", Command::Answer { conversation }), Outcome::success());
+    assert_eq!(bench.states("anna"), [ConversationState::Held, ConversationState::Talking]);
+    let interaction = bench.at("anna", "1001");
+    assert_eq!(bench.command("anna", Command::ConsultTransfer { interaction }), Outcome::success());
+    let interaction = bench.interaction("bert");
+    let members = interaction.conversations.unwrap()[0].members.clone().unwrap();
+    assert_eq!(members.iter().map(|it| it.address.as_deref().unwrap()).collect::<Vec<_>>(), ["555"]);
+    assert_eq!(interaction.data["ORDER"], Some("77".into()));
+}
+
+#[test]
+fn the_phones_hang_up_ends_the_call_and_the_phone_is_called_again() {
+    let mut bench = Bench::in_call();
+    let leg = bench.originated();
+    bench.over(&leg, 16);
+    assert_eq!(bench.status("anna"), ChannelStatus::Unavailable);
+    assert_eq!(bench.interaction("anna").reason, Some(Reason::Released));
+    assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    bench.tick(2);
+    let again = bench.originated();
+    assert_ne!(again, leg);
+    bench.enters(&again, &["leg"], "");
+    assert!(matches!(bench.status("anna"), ChannelStatus::Active(_)));
+}
+
+#[test]
+fn a_customer_whose_agents_phone_was_lost_waits_again() {
+    let mut bench = Bench::in_call();
+    let leg = bench.originated();
+    bench.over(&leg, 27);
+    assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    bench.agent("bert", "1002");
+    assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
+}
+
+#[test]
+fn after_a_lost_link_what_ended_is_ended_and_what_lives_goes_on() {
+    let mut bench = Bench::in_call();
+    let anna = bench.originated();
+    bench.agent("bert", "1002");
+    let bert = bench.originated();
+    bench.enters("c2", &["queue", "sales"], "556");
+    let conversation = bench.conversation("bert", "1002", Role::Primary);
+    bench.command("bert", Command::Answer { conversation });
+    bench.input(Input::Disconnected);
+    let Outcome::Failure(failure) = bench.command("anna", Command::Ready { channel: "1001".into() }) else { panic!() };
+    assert_eq!(failure.code, Code::LinkDown);
+    let up = |id: &str| json!({"id": id, "state": "Up"});
+    bench.listed_channels = json!([up(&anna), up(&bert), up("c2")]);
+    bench.ready = false;
+    bench.input(Input::Connected);
+    assert!(bench.ready);
+    assert_eq!(bench.interaction("anna").state, Some(InteractionState::Ended));
+    assert_eq!(bench.states("bert"), [ConversationState::Talking]);
+    // The bridge was gone as well: it is made again with both in it.
+    let created = bench.sent.iter().rev().take_while(|it| it.uri != "channels");
+    assert_eq!(created.filter(|it| it.uri.ends_with("/addChannel")).count(), 2);
+}
+
+#[test]
+fn a_fenced_switch_does_nothing_more() {
+    let mut bench = Bench::in_call();
+    bench.event(Event::Replaced);
+    assert!(bench.fenced);
+    let sent = bench.sent.len();
+    bench.over("c1", 16);
+    bench.tick(100);
+    bench.input(Input::Close);
+    assert_eq!(bench.sent.len(), sent);
+}
+
+#[test]
+fn nothing_is_left_when_the_tenant_is_closed() {
+    let (mut bench, party) = Bench::consulting();
+    bench.enters("c9", &["queue", "web"], "559");
+    bench.input(Input::Close);
+    for channel in ["c1", party.as_str()] {
+        assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{channel}")));
+    }
+    // Who waited goes on in the dialplan.
+    assert_eq!(bench.posted("c9/continue"), 1);
+    assert!(bench.switch.rooms.is_empty() && bench.switch.owners.is_empty() && bench.switch.is_quiet());
+}
+
+#[test]
+fn with_a_leg_per_call_the_phone_rings_and_answers() {
+    let mut bench = Bench::new(json!({"leg": "per-call"}));
+    bench.last += 1;
+    let options = StartOptions::new(Some("1001".into()));
+    bench.input(Input::Start { id: bench.last, agent: "anna".into(), session: "s-anna".into(), options });
+    let activate = Command::Activate { channel: "1001".into(), queue: None, options: Json::empty_object() };
+    assert_eq!(bench.command("anna", activate), Outcome::success());
+    assert_eq!(bench.command("anna", Command::Ready { channel: "1001".into() }), Outcome::success());
+    bench.enters("c1", &["queue", "sales"], "555");
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    let Outcome::Failure(failure) = bench.command("anna", Command::Answer { conversation }) else { panic!() };
+    assert_eq!(failure.code, Code::Unsupported);
+    let leg = bench.originated();
+    bench.enters(&leg, &["leg"], "");
+    assert_eq!(bench.states("anna"), [ConversationState::Talking]);
+    bench.over("c1", 16);
+    assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri.ends_with(&leg)));
+}
+
+#[test]
+fn other_types_of_channel_are_refused() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let add = Command::AddChannel { endpoint: "x".into(), kind: ChannelType::Chat };
+    let Outcome::Failure(failure) = bench.command("anna", add) else { panic!("refused") };
+    assert_eq!(failure.code, Code::Unsupported);
+}
