@@ -24,6 +24,7 @@ use super::{
     peer::Peer,
     routes::Routes,
     store,
+    trust::Trust,
     worker::{self, Worker},
 };
 use crate::metrics::Metrics;
@@ -39,6 +40,7 @@ pub struct Libraries {
 
 struct Shelf {
     store: PathBuf,
+    trust: Trust,
     metrics: Metrics,
     log: Level,
     /// By the digest of their content.
@@ -49,9 +51,31 @@ impl Libraries {
     /// Libraries whose copies are kept in a directory, which is made when it is needed.
     #[must_use]
     pub fn new(store: impl Into<PathBuf>, metrics: &Metrics) -> Self {
-        let shelf =
-            Shelf { store: store.into(), metrics: metrics.clone(), log: wanted_level(), loaded: Mutex::default() };
-        Self { inner: Arc::new(shelf) }
+        Self::with_trust(store, Trust::default(), metrics)
+    }
+
+    /// The same, of files that are signed with one of these keys.
+    #[must_use]
+    pub fn with_trust(store: impl Into<PathBuf>, trust: Trust, metrics: &Metrics) -> Self {
+        let (store, metrics) = (store.into(), metrics.clone());
+        Self { inner: Arc::new(Shelf { store, trust, metrics, log: wanted_level(), loaded: Mutex::default() }) }
+    }
+
+    /// The plugins that are in the store, by name and version; what is there and is none is named.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn installed(&self) -> Result<Vec<Result<PluginFile, LoadError>>, String> {
+        let store = self.inner.store.clone();
+        let paths = blocking(move || store::list(&store)).await?;
+        let mut found = Vec::new();
+        for path in paths {
+            found.push(self.find(&path).await);
+        }
+        found.sort_by_key(|file| {
+            file.as_ref().ok().map(|file| (file.manifest().id.clone(), file.manifest().version.clone()))
+        });
+        Ok(found)
     }
 
     /// Reads a plugin's file, judges it and copies it into the store. Nothing of it runs.
@@ -59,18 +83,10 @@ impl Libraries {
     /// # Errors
     /// It is no plugin, or its manifest is wrong.
     pub async fn find(&self, path: &Path) -> Result<PluginFile, LoadError> {
-        let (from, store) = (path.to_owned(), self.inner.store.clone());
-        let judged = blocking(move || {
-            let file = store::read(&from)?;
-            let (section, text) = manifest::read(&file)?;
-            let digest = store::digest(&file);
-            let copy = store::keep(&store, &digest, &file)?;
-            Ok((section, text.to_owned(), digest, copy))
-        });
-        let (section, text, digest, copy) =
-            judged.await.map_err(|reason| LoadError { path: path.to_owned(), reason })?;
-        let inner = File { shelf: Arc::clone(&self.inner), path: path.to_owned(), copy, digest, section, text };
-        Ok(PluginFile { inner: Arc::new(inner) })
+        let (from, shelf) = (path.to_owned(), Arc::clone(&self.inner));
+        let judged = blocking(move || shelf.judge(from));
+        let file = judged.await.map_err(|reason| LoadError { path: path.to_owned(), reason })?;
+        Ok(PluginFile { inner: Arc::new(file) })
     }
 
     /// Loads a plugin's file into this process, or finds it loaded.
@@ -79,6 +95,20 @@ impl Libraries {
     /// It is no plugin, was built for another version of the contract, or its adapter cannot work here.
     pub async fn load(&self, path: &Path) -> Result<Library, LoadError> {
         self.find(path).await?.run_here().await
+    }
+}
+
+impl Shelf {
+    fn judge(self: Arc<Self>, path: PathBuf) -> Result<File, String> {
+        let content = store::read(&path)?;
+        let (section, text) = manifest::read(&content)?;
+        let signer = self.trust.check(&path, &content)?.map(str::to_owned);
+        let digest = store::digest(&content);
+        let copy = store::keep(&self.store, &digest, &content)?;
+        if signer.is_some() {
+            store::keep_signature(&path, &copy)?;
+        }
+        Ok(File { shelf: self, path, copy, digest, signer, section, text })
     }
 }
 
@@ -93,6 +123,7 @@ struct File {
     path: PathBuf,
     copy: PathBuf,
     digest: String,
+    signer: Option<String>,
     section: Section,
     text: String,
 }
@@ -114,6 +145,18 @@ impl PluginFile {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.inner.digest
+    }
+
+    /// The key that it is signed with; `None` where no signature is asked for.
+    #[must_use]
+    pub fn signer(&self) -> Option<&str> {
+        self.inner.signer.as_deref()
+    }
+
+    /// The copy in the store.
+    #[must_use]
+    pub fn copy(&self) -> &Path {
+        &self.inner.copy
     }
 
     /// Loads it into this process, or finds it loaded.

@@ -8,6 +8,7 @@
 //! ```text
 //! manifest.rs   a plugin file's link section, read without loading the file
 //! store.rs      the directory that plugin files are copied to before they are loaded
+//! trust.rs      whose plugins may run: signatures
 //! load.rs       opening a copy and agreeing on the version of the contract
 //! library.rs    one plugin file, ready for tenants: Libraries, Library
 //! platform.rs   one tenant's platform
@@ -25,6 +26,7 @@ mod peer;
 mod platform;
 mod routes;
 mod store;
+mod trust;
 pub mod worker;
 
 use jackfield_plugin_api::{Link, Outcome, Report};
@@ -33,6 +35,7 @@ pub use self::{
     agent::Agent,
     library::{Libraries, Library, LoadError, PluginFile},
     platform::Platform,
+    trust::Trust,
 };
 
 /// Names one request to an agent; the caller chooses it, the answer carries it.

@@ -14,6 +14,8 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
+use super::trust;
+
 /// No plugin's file is larger.
 const MAX_FILE: u64 = 1 << 30;
 
@@ -45,6 +47,37 @@ pub(super) fn keep(store: &Path, digest: &str, content: &[u8]) -> Result<PathBuf
     }
     put(&path, content).map_err(say)?;
     Ok(path)
+}
+
+/// Keeps a signature beside the copy that it is of.
+pub(super) fn keep_signature(original: &Path, copy: &Path) -> Result<(), String> {
+    let (from, to) = (trust::beside(original), trust::beside(copy));
+    if from == to {
+        return Ok(());
+    }
+    let text = fs::read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
+    if fs::read(&to).is_ok_and(|kept| kept == text) {
+        return Ok(());
+    }
+    put(&to, &text).map_err(|error| format!("{} cannot be written: {error}", to.display()))
+}
+
+/// The copies in a store.
+pub(super) fn list(store: &Path) -> Result<Vec<PathBuf>, String> {
+    let say = |error: io::Error| format!("{} cannot be read: {error}", store.display());
+    let entries = match fs::read_dir(store) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(say)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(say)?.path();
+        if path.extension().is_some_and(|extension| extension == "so") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 /// Writes a new file and gives it its name when it is whole.
