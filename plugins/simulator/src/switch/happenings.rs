@@ -128,8 +128,14 @@ impl Switch {
     }
 
     fn set_link(&mut self, link: &SetLink) -> Done {
-        let timer = if link.up { Timer::LinkBack } else { Timer::LinkLost(link.ms.unwrap_or(self.settings.link_ms)) };
-        self.timers.set(self.now + LINK_LINGERS_MS, timer);
+        if link.up {
+            self.timers.cancel(self.link_timer.take());
+            self.regain_link();
+        } else {
+            self.timers.cancel(self.link_timer.take());
+            let lost = Timer::LinkLost(link.ms.unwrap_or(self.settings.link_ms));
+            self.link_timer = Some(self.timers.set(self.now + LINK_LINGERS_MS, lost));
+        }
         Ok(Some(Outcome::data(json!({}))))
     }
 

@@ -45,7 +45,7 @@ use self::{
     model::{
         Agent, AgentNo, Call, CallNo, Channel, ChannelNo, Contact, Interaction, InteractionNo, PartyNo, Session, Table,
     },
-    timers::{Timer, Timers},
+    timers::{Timer, TimerKey, Timers},
 };
 use crate::settings::Settings;
 
@@ -61,6 +61,8 @@ pub struct Switch {
     /// The last number given to anything.
     last_number: u64,
     link: Link,
+    /// When the link will be lost, or be back.
+    link_timer: Option<TimerKey>,
     sessions: Table<SessionNo, Session>,
     agents: Table<AgentNo, Agent>,
     channels: Table<ChannelNo, Channel>,
@@ -121,6 +123,7 @@ impl Switch {
             now: 0,
             last_number: 0,
             link: Link::Down { reason: "not connected yet".to_owned() },
+            link_timer: None,
             sessions: Table::default(),
             agents: Table::default(),
             channels: Table::default(),

@@ -203,7 +203,7 @@ impl Switch {
         for agent in self.agents.keys().copied().collect::<Vec<_>>() {
             self.agents[agent].stale = true;
         }
-        self.timers.set(self.now + ms, Timer::LinkBack);
+        self.link_timer = Some(self.timers.set(self.now + ms, Timer::LinkBack));
     }
 
     pub(super) fn regain_link(&mut self) {
