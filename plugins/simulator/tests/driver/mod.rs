@@ -1,6 +1,8 @@
 //! Drives a bare switch: requests and time in, reports and answers out. No clock, no task, no host.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod stage;
+
 use std::collections::HashMap;
 
 use jackfield_plugin_api::{
@@ -12,6 +14,8 @@ use jackfield_simulator::switch::{
     message::{Effect, Request, SessionNo, Ticket},
 };
 use serde_json::{Value, json};
+
+pub type Session = SessionNo;
 
 /// A switch and what came out of it.
 pub struct Driver {
@@ -59,6 +63,14 @@ impl Driver {
     pub fn command(&mut self, session: SessionNo, command: Command) -> Outcome {
         let ticket = self.ask(session, Request::Command(command));
         self.answers.remove(&ticket).expect("the command is answered at once")
+    }
+
+    /// A command whose answer comes later.
+    #[track_caller]
+    pub fn begins(&mut self, session: SessionNo, command: Command) -> Ticket {
+        let ticket = self.ask(session, Request::Command(command));
+        assert!(!self.answers.contains_key(&ticket), "{:?}", self.answers[&ticket]);
+        ticket
     }
 
     #[track_caller]
