@@ -227,3 +227,6 @@ impl Statement for Conversation {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -246,3 +246,6 @@ impl State {
         self.dropped += before - self.waiting.len() + 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

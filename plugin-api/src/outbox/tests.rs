@@ -1,0 +1,239 @@
+//! A host that takes a message now and then, and an agent that tells a lot: nothing is overtaken, nothing is lost.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    report::{Channel, ChannelInfo, ChannelStatus, ChannelType, ExtensionEvent, Target},
+    testkit::View,
+};
+
+/// Takes as many messages as it has room for.
+#[derive(Default)]
+struct Host {
+    room: Mutex<usize>,
+    taken: Mutex<Vec<(Kind, String)>>,
+}
+
+impl Outlet for Host {
+    fn emit(&self, kind: Kind, _: u64, payload: &str) -> Status {
+        let mut room = self.room.lock().unwrap();
+        if *room == 0 {
+            return Status::FULL;
+        }
+        *room -= 1;
+        self.taken.lock().unwrap().push((kind, payload.to_owned()));
+        Status::ACCEPTED
+    }
+}
+
+impl Host {
+    fn has_room(&self, room: usize) {
+        *self.room.lock().unwrap() = room;
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        self.taken.lock().unwrap().iter().map(|it| it.0).collect()
+    }
+
+    fn reports(&self) -> Vec<Report> {
+        let taken = self.taken.lock().unwrap();
+        let reports = taken.iter().filter(|it| it.0 == Kind::REPORT);
+        reports.map(|it| serde_json::from_str(&it.1).unwrap()).collect()
+    }
+}
+
+/// An outbox whose agent's model is one number.
+struct Bench {
+    host: Arc<Host>,
+    outbox: Outbox,
+}
+
+impl Bench {
+    fn new(room: usize) -> Self {
+        let host = Arc::new(Host::default());
+        host.has_room(room);
+        Self { outbox: Outbox::new(1, Arc::clone(&host) as Arc<dyn Outlet>), host }
+    }
+
+    /// What the runtime does: flush until nothing waits, and get a snapshot where one is wanted.
+    fn settle(&self, number: usize) {
+        loop {
+            match self.outbox.flush() {
+                Waits::No => return,
+                Waits::ForRoom => panic!("there is room"),
+                Waits::ForSnapshot => drop(self.outbox.report(Report { snapshot: true, ..stating(number) })),
+            }
+        }
+    }
+}
+
+fn stating(number: usize) -> Report {
+    let channel = Channel::create("c", ChannelType::Telephony, "1", "phone");
+    Report::new().channel(channel.status(ChannelStatus::Active(ChannelInfo::ready().queue(number.to_string()))))
+}
+
+fn stated(report: &Report) -> Option<usize> {
+    match report.channels.first()?.status.as_ref()? {
+        ChannelStatus::Active(info) => info.queue.as_ref()?.parse().ok(),
+        _ => None,
+    }
+}
+
+fn event(number: usize) -> Report {
+    Report::new().event(ExtensionEvent::new(Target::Session, "session.toy.event", number.to_string()))
+}
+
+#[test]
+fn what_the_host_takes_goes_out_at_once() {
+    let bench = Bench::new(usize::MAX);
+    assert!(!bench.outbox.report(stating(1)));
+    assert!(!bench.outbox.answer(1, Outcome::success()));
+    assert!(!bench.outbox.resume(vec![1]));
+    assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER, Kind::RESUME]);
+}
+
+#[test]
+fn only_the_first_who_finds_the_host_full_must_flush() {
+    let bench = Bench::new(0);
+    assert!(bench.outbox.report(stating(1)));
+    assert!(!bench.outbox.report(stating(2)));
+    assert!(!bench.outbox.answer(1, Outcome::success()));
+    assert_eq!(bench.outbox.flush(), Waits::ForRoom);
+    bench.host.has_room(9);
+    assert_eq!(bench.outbox.flush(), Waits::No);
+    bench.host.has_room(0);
+    assert!(bench.outbox.report(stating(3)));
+}
+
+#[test]
+fn waiting_reports_are_merged_into_one() {
+    let bench = Bench::new(0);
+    for number in 0..1000 {
+        let _ = bench.outbox.report(stating(number));
+    }
+    bench.host.has_room(usize::MAX);
+    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.host.reports().iter().map(stated).collect::<Vec<_>>(), [Some(999)]);
+}
+
+#[test]
+fn a_link_change_is_not_passed_by_later_reports() {
+    let bench = Bench::new(0);
+    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.link(Link::Down { reason: "gone".to_owned() });
+    let _ = bench.outbox.report(stating(2));
+    bench.host.has_room(usize::MAX);
+    let _ = bench.outbox.flush();
+    assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::LINK, Kind::REPORT]);
+}
+
+#[test]
+fn too_many_reports_become_a_snapshot_in_their_place() {
+    let bench = Bench::new(0);
+    let _ = bench.outbox.answer(1, Outcome::success());
+    for number in 0..MAX_WAITING {
+        let _ = bench.outbox.report(event(number));
+        let _ = bench.outbox.report(stating(number));
+    }
+    let _ = bench.outbox.answer(2, Outcome::success());
+    let _ = bench.outbox.report(stating(77));
+    bench.host.has_room(usize::MAX);
+    assert_eq!(bench.outbox.flush(), Waits::ForSnapshot);
+    assert_eq!(bench.host.kinds(), [Kind::ANSWER], "the second answer waits for the snapshot");
+    assert!(bench.outbox.take_dropped() > MAX_WAITING);
+    bench.settle(77);
+    assert_eq!(bench.host.kinds(), [Kind::ANSWER, Kind::REPORT, Kind::ANSWER]);
+    let reports = bench.host.reports();
+    assert!(reports[0].snapshot && stated(&reports[0]) == Some(77));
+}
+
+#[test]
+fn the_newest_resume_state_is_told_once() {
+    let bench = Bench::new(0);
+    for state in [1, 2, 2, 3] {
+        let _ = bench.outbox.resume(vec![state]);
+    }
+    bench.host.has_room(usize::MAX);
+    let _ = bench.outbox.flush();
+    let _ = bench.outbox.resume(vec![3]);
+    let taken = bench.host.taken.lock().unwrap().clone();
+    assert_eq!(taken, [(Kind::RESUME, r#"{"state":"03"}"#.to_owned())]);
+}
+
+#[test]
+fn nothing_is_told_after_the_end() {
+    let bench = Bench::new(0);
+    let _ = bench.outbox.report(stating(1));
+    bench.outbox.close();
+    bench.host.has_room(usize::MAX);
+    let _ = bench.outbox.answer(1, Outcome::success());
+    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.host.kinds(), []);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Report,
+    Event,
+    Answer,
+    Resume,
+    Room(usize),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Whenever an answer arrives, everything that was reported before it has arrived; in the end the host knows how
+    /// things are; and what waits stays within its bound.
+    #[test]
+    fn an_answer_never_overtakes_a_report(acts in proptest::collection::vec(prop_oneof![
+        6 => Just(Act::Report), 3 => Just(Act::Event), 3 => Just(Act::Answer), 1 => Just(Act::Resume),
+        2 => (0..4usize).prop_map(Act::Room),
+    ], 0..300)) {
+        let bench = Bench::new(0);
+        let mut number = 0;
+        for act in acts {
+            match act {
+                Act::Report => {
+                    number += 1;
+                    let _ = bench.outbox.report(stating(number));
+                }
+                Act::Event => drop(bench.outbox.report(event(number))),
+                // The answer's own number is how things were when it was given.
+                Act::Answer => drop(bench.outbox.answer(number as u64, Outcome::success())),
+                Act::Resume => drop(bench.outbox.resume(number.to_be_bytes().to_vec())),
+                Act::Room(room) => {
+                    bench.host.has_room(room);
+                    if bench.outbox.flush() == Waits::ForSnapshot {
+                        let _ = bench.outbox.report(Report { snapshot: true, ..stating(number) });
+                    }
+                }
+            }
+            let state = bench.outbox.lock();
+            let reports = state.waiting.iter().filter(|it| matches!(it, Item::Report(_) | Item::Missing)).count();
+            prop_assert!(reports <= MAX_WAITING + 1);
+        }
+        bench.host.has_room(usize::MAX);
+        bench.settle(number);
+        let mut view = View::default();
+        let (mut known, mut answered) = (0, 0);
+        for (kind, payload) in bench.host.taken.lock().unwrap().iter() {
+            match *kind {
+                Kind::REPORT => {
+                    let report: Report = serde_json::from_str(payload).unwrap();
+                    view.apply(&report);
+                    known = stated(&report).unwrap_or(known);
+                }
+                Kind::ANSWER => {
+                    let answer: wire::Answer = serde_json::from_str(payload).unwrap();
+                    prop_assert!(answer.request >= answered && answer.request <= known as u64);
+                    answered = answer.request;
+                }
+                _ => {}
+            }
+        }
+        prop_assert_eq!(known, number);
+    }
+}
