@@ -4,7 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -161,6 +161,14 @@ impl Sink {
         look(&self.platform.lock().unwrap())
     }
 
+    pub fn resume_state(&self) -> Option<Vec<u8>> {
+        let state = |it: &FromAgent| match it {
+            FromAgent::Resume(state) => Some(state.clone()),
+            _ => None,
+        };
+        self.with(|all| all.iter().rev().find_map(state))
+    }
+
     pub async fn link_is_up(&self) {
         let is_up = |it: &FromPlatform| matches!(it, FromPlatform::Link(Link::Up));
         until("link up", || self.platform.lock().unwrap().iter().any(is_up).then_some(())).await;
@@ -199,8 +207,13 @@ pub struct Desk {
 impl Desk {
     /// Logs in, no more.
     pub async fn sit_down(platform: &Platform) -> Self {
+        Self::sit_down_with(platform, "right").await
+    }
+
+    /// The same with a password.
+    pub async fn sit_down_with(platform: &Platform, password: &str) -> Self {
         let sink = Sink::new();
-        let agent = platform.log_in(login("right"), Arc::clone(&sink) as Arc<dyn AgentSink>, DEADLINE).await.unwrap();
+        let agent = platform.log_in(login(password), Arc::clone(&sink) as Arc<dyn AgentSink>, DEADLINE).await.unwrap();
         Self { agent, sink, next: AtomicU64::new(1_000_000) }
     }
 
@@ -223,10 +236,14 @@ impl Desk {
 
     /// Sends the odd adapter's own command; its number.
     pub fn ask_odd(&self, data: Value) -> u64 {
+        self.ask_odd_within(data, DEADLINE)
+    }
+
+    pub fn ask_odd_within(&self, data: Value, deadline: Duration) -> u64 {
         let request = self.next.fetch_add(1, SeqCst);
         let data = Json::from(data);
         let command = Command::Extension { name: "session.request.odd.do".to_owned(), target: Target::Session, data };
-        self.agent.command(request, &command, DEADLINE).unwrap();
+        self.agent.command(request, &command, deadline).unwrap();
         request
     }
 
@@ -248,6 +265,19 @@ impl Desk {
         until("a report", || self.reports().pop()).await
     }
 
+    pub fn resume_state(&self) -> Option<Vec<u8>> {
+        self.sink.resume_state()
+    }
+
+    pub fn has_answer(&self, wanted: u64) -> bool {
+        self.sink.with(|all| all.iter().any(|it| matches!(it, FromAgent::Answer { request, .. } if *request == wanted)))
+    }
+
+    /// How many answers came.
+    pub fn answers(&self) -> usize {
+        self.sink.with(|all| all.iter().filter(|it| matches!(it, FromAgent::Answer { .. })).count())
+    }
+
     pub fn position_of_answer(&self, wanted: u64) -> usize {
         let is_it = |it: &FromAgent| matches!(it, FromAgent::Answer { request, .. } if *request == wanted);
         self.sink.with(|all| all.iter().position(is_it)).unwrap()
@@ -256,6 +286,43 @@ impl Desk {
     pub fn is_report_at(&self, position: usize) -> bool {
         self.sink.with(|all| matches!(all[position], FromAgent::Report(_)))
     }
+}
+
+/// What this process logs.
+#[derive(Clone)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Waits for a line that contains all of this.
+    pub async fn has(&self, parts: &[&str]) {
+        let is_it = |line: &str| parts.iter().all(|part| line.contains(part));
+        let look = || String::from_utf8_lossy(&self.0.lock().unwrap()).lines().any(is_it).then_some(());
+        until(&format!("a line of log with {parts:?}"), look).await;
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The log of this process, which all tests share.
+pub fn log() -> Log {
+    static LOG: OnceLock<Log> = OnceLock::new();
+    let make = || {
+        let log = Log(Arc::default());
+        let writer = log.clone();
+        let layer = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        layer.with_max_level(tracing::Level::DEBUG).init();
+        log
+    };
+    LOG.get_or_init(make).clone()
 }
 
 /// The bytes of a file.

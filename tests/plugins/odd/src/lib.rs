@@ -124,12 +124,18 @@ impl OddAgent {
             "late" => tokio::time::sleep(Duration::from_millis(number("ms"))).await,
             // Blocks the thread, as an adapter must not.
             "block" => std::thread::sleep(Duration::from_millis(number("ms"))),
-            "flood" => (0..number("reports")).for_each(|at| {
-                self.set_ready(at % 2 == 0);
-                let happened = ExtensionEvent::new(Target::Session, "session.odd.happened", json!({"at": at}));
-                self.host.report(Report::new().event(happened));
-            }),
-            "flap" => (0..number("reports")).for_each(|at| self.set_ready(at % 2 == 0)),
+            "flood" => {
+                for at in 0..number("reports") {
+                    self.set_ready(at % 2 == 0);
+                    let happened = ExtensionEvent::new(Target::Session, "session.odd.happened", json!({"at": at}));
+                    self.host.report(Report::new().event(happened));
+                }
+                self.platform.metric("things_total", &["flooded"], 1.0);
+            }
+            "flap" => {
+                (0..number("reports")).for_each(|at| self.set_ready(at % 2 == 0));
+                self.platform.metric("things_total", &["flapped"], 1.0);
+            }
             "log" => (0..number("lines")).for_each(|at| tracing::warn!(at, "a line of log")),
             "undeclared" => {
                 let event = ExtensionEvent::new(Target::Session, "session.odd.undeclared", json!({}));
