@@ -3,38 +3,135 @@
 //! Owns: the protocol (`protocol.md`) but for its transports: messages, checks, the tree, the order of events, the
 //! journal, resume and takeover, deadlines. Must never: know a platform, a socket or a configuration file.
 //!
+//! In the order in which a message goes through:
+//!
 //! ```text
-//! tree.rs       the objects of one session and what a report makes of them
-//! order.rs      in which order the differences are said
-//! …
+//! desk.rs       one connection: nothing yet, or bound to a session
+//! message.rs    what a desktop sent, read without changing a byte; what it is answered
+//! commands.rs   the table of commands: name, target, data, what becomes of it
+//! registry.rs   all sessions of a tenant: by id and by agent, quotas, who may bind, timers
+//! cell.rs       one session, worked by whoever brings it something: desktop, adapter or clock
+//! actor.rs      what a session does with it: order, checks, deadlines, answers
+//! port.rs       the adapter as a session needs it
+//! tree.rs …     the objects of one session and what a report makes of them
+//! journal.rs    the numbered events that a returning client may still need
+//! outbox.rs     what waits for a connection to be written
+//! ```
+//!
+//! # For the server
+//!
+//! ```text
+//! let board = Switchboard::new("acme", limits, metrics);      // inside a tokio runtime
+//! board.set_platform(Some(platform)); board.set_link(link);   // as the tenant's adapter comes and goes
+//!
+//! // a WebSocket
+//! let (outbox, mut outlet) = Outbox::new(limits.outbox);
+//! let mut desk = board.desk(identity, outbox);
+//! desk.receive(text);                 // each text frame; returns at once
+//! while let Some(out) = outlet.try_next() { … }  // Message: feed; Close: close with its code
+//! outlet.ready().await;               // until there is something (cancel-safe)
+//! drop(desk);                         // the connection is gone: the grace begins
+//!
+//! // HTTP
+//! board.prepare(identity, body).await                 -> Answer
+//! board.command(&identity, session_id, body).await    -> Option<Answer>      (None: 404)
+//! board.stream(&identity, session_id, last_event_id, outbox) -> Result<Stream, StreamRefused>
 //! ```
 
+mod actor;
+mod cell;
+mod commands;
+mod data;
+mod desk;
+mod journal;
+mod link;
+mod message;
+mod outbox;
+mod plan;
+mod port;
+mod prepare;
+mod registry;
+mod timer;
 pub mod tree;
 
-// To be built here (signatures fixed; internals free):
-//
-//   /// All sessions of one tenant.
-//   pub struct Switchboard;             // Arc inside; Clone
-//   impl Switchboard {
-//       pub fn new(tenant: &str, limits: Limits, metrics: SessionMetrics) -> Self;
-//       /// The tenant's platform; None while there is none (commands then fail with link_down).
-//       pub fn set_platform(&self, platform: Option<adapter::Platform>);
-//       pub fn set_link(&self, link: Link);                       // from PlatformSink
-//       /// One desktop connection or one HTTP request.
-//       pub fn desk(&self, identity: Identity, outbox: Outbox) -> Desk;
-//       pub fn sessions(&self) -> Vec<SessionStatus>;              // for /sessions
-//       pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration);
-//   }
-//
-//   /// The state of one connection: nothing, or bound to a session.
-//   impl Desk {
-//       /// Takes one message as it came; answers go to the outbox. Never waits for the platform (prepareSession runs
-//       /// beside).
-//       pub async fn receive(&mut self, text: &str);
-//       pub fn is_bound(&self) -> bool;                            // for close code 4002
-//       pub fn closed(self);                                       // the connection is gone: the grace begins
-//       // for HTTP + SSE: prepare / command / stream with the answer handed back instead of going to an outbox
-//   }
-//
-//   /// Where a connection's messages go: bounded; full means a client that does not read.
-//   pub struct Outbox; // what the server drains: Message(text) | Close(code, reason)
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use desk::{Desk, Stream};
+pub use journal::JournalLimits;
+pub use outbox::{CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
+pub use port::{AgentPort, LoggedIn, PlatformPort};
+pub use registry::{Answer, SessionStatus, StreamRefused, Switchboard};
+
+/// What a tenant's sessions may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions at the same time.
+    pub sessions: usize,
+    /// Commands of a session without an answer; one more is `rate_limited`.
+    pub unanswered: usize,
+    /// How long the platform may take over a command.
+    pub command_deadline: Duration,
+    /// How long it may take over a blind conference, where the party has to answer first.
+    pub slow_deadline: Duration,
+    /// How long a session outlives its connection.
+    pub resume_grace: Duration,
+    /// What a session keeps for a client that returns.
+    pub journal: JournalLimits,
+    /// What waits for a client that reads slowly.
+    pub outbox: OutboxLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 1000,
+            unanswered: 32,
+            command_deadline: Duration::from_secs(30),
+            slow_deadline: Duration::from_secs(60),
+            resume_grace: Duration::from_secs(60),
+            journal: JournalLimits::default(),
+            outbox: OutboxLimits::default(),
+        }
+    }
+}
+
+/// Who a client has proved to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The tenant asks for no proof: whoever knows a session's id may bind it.
+    Anyone,
+    /// The holder of this token, or this subject.
+    Named(std::sync::Arc<str>),
+}
+
+/// Why a session ended without a logout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisposedReason {
+    /// The agent has a new session.
+    Replaced,
+    /// Nobody came back in time.
+    Expired,
+    /// The tenant is served no more.
+    TenantRemoved,
+    /// The host ends.
+    ShuttingDown,
+    /// The adapter cannot go on with it.
+    AdapterFailed,
+}
+
+impl DisposedReason {
+    /// The reason as the protocol writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced",
+            Self::Expired => "expired",
+            Self::TenantRemoved => "tenant_removed",
+            Self::ShuttingDown => "shutting_down",
+            Self::AdapterFailed => "adapter_failed",
+        }
+    }
+}

@@ -1,0 +1,951 @@
+//! What a session does with what it is brought.
+//!
+//! Owns: the tree, the journal, the commands that have no answer yet and their order, the checks when a command's turn
+//! comes, deadlines, the session's start and end. Must never: wait, or call the adapter while the adapter calls
+//! ([`Core::from_agent`] only notes what is to be done; [`Core::advance`] does it). Commands come from desks, reports and
+//! answers from the adapter, ticks from the clock, all through [`Cell`](super::cell::Cell); responses and events go to
+//! outboxes.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use hyper::body::Bytes;
+use jackfield_plugin_api::{Code, Ending, Failure, Json, Link, Outcome, Report, StartOptions};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    DisposedReason, Limits,
+    commands::{Known, LOGOUT, Repertoire, START},
+    data::{self, Args},
+    journal::Journal,
+    link::LinkState,
+    message::{Request, Response},
+    outbox::{CloseCode, Message, Outbox},
+    plan::{self, Each, Plan, Step},
+    port::AgentPort,
+    tree::{Event, Notes, Tree, rules},
+};
+use crate::{
+    adapter::{FromAgent, RequestId},
+    metrics::{CommandLabel, OutcomeLabel, TenantMetrics},
+};
+
+/// How long an agent may take to leave when its session ends without a logout.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where a response goes.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// To the connection that sent the command.
+    Outbox(Outbox),
+    /// To one HTTP request.
+    Once(oneshot::Sender<Bytes>),
+}
+
+impl Reply {
+    /// Sends it, or drops it where nobody waits for it any more.
+    pub(super) fn send(self, text: Bytes) {
+        match self {
+            Self::Outbox(outbox) => drop(outbox.send(Message { seq: None, text })),
+            Self::Once(sender) => drop(sender.send(text)),
+        }
+    }
+}
+
+/// A command without its answer.
+struct Entry {
+    request: Request,
+    command: Known,
+    reply: Reply,
+    since: Instant,
+    state: State,
+}
+
+enum State {
+    /// It waits for its turn.
+    Waits,
+    /// The platform has been asked; what comes next is in `rest`.
+    Asked { request: RequestId, until: Instant, rest: Option<Box<Rest>> },
+    /// The platform has done one step; the next must be asked for.
+    Next { until: Instant, rest: Box<Rest> },
+}
+
+/// The channels of a group that are still to be done.
+struct Rest {
+    each: Each,
+    steps: VecDeque<Step>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// session.start has not succeeded yet.
+    Prepared,
+    /// The adapter has been asked to start.
+    Starting,
+    /// At work.
+    Started,
+    /// Over; what is left is done for the adapter.
+    Ended,
+}
+
+/// How a session ends on its own account, before it is over.
+enum Closing {
+    No,
+    /// The grace is over: the agent is being logged out.
+    Expiring { request: RequestId, until: Instant },
+    /// Over: the agent is leaving. `told` is dropped when it has.
+    Leaving { request: RequestId, until: Instant, _told: Option<oneshot::Sender<()>> },
+}
+
+/// What the owner of a session must do for it, see [`Core::take_chores`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Chores {
+    /// The session is over: it cannot be found any more.
+    pub(super) ended: Option<Option<DisposedReason>>,
+    /// Nothing at all is left to do.
+    pub(super) done: bool,
+    /// The agent must be logged in again.
+    pub(super) log_in_again: bool,
+}
+
+/// The grace of a session without a client: it runs only while none is connected and no conversation lives.
+struct Grace {
+    left: Duration,
+    since: Option<Instant>,
+}
+
+pub(super) struct Core {
+    pub(super) id: Box<str>,
+    limits: Arc<Limits>,
+    metrics: TenantMetrics,
+    repertoire: Arc<Repertoire>,
+    pub(super) phase: Phase,
+    pub(super) tree: Tree,
+    journal: Journal,
+    /// What the first snapshot said, held until session.start is answered.
+    first: Vec<Event>,
+    pub(super) agent: Option<Box<dyn AgentPort>>,
+    /// Which log-in's messages count.
+    pub(super) generation: u32,
+    pub(super) resume: Vec<u8>,
+    pub(super) link: LinkState,
+    commands: Vec<Entry>,
+    next_request: RequestId,
+    pub(super) connection: Option<Outbox>,
+    grace: Grace,
+    /// Events after this number are held back, because a logout was accepted.
+    held: Option<u64>,
+    /// A logout that timed out may still succeed.
+    late_logout: Option<RequestId>,
+    closing: Closing,
+    /// To be dropped where the adapter may be called.
+    discarded: Vec<Box<dyn AgentPort>>,
+    /// The agent must be asked to leave where the adapter may be called.
+    leave: Option<Option<oneshot::Sender<()>>>,
+    chores: Chores,
+}
+
+impl Core {
+    pub(super) fn new(id: &str, limits: Arc<Limits>, metrics: TenantMetrics, repertoire: Arc<Repertoire>) -> Self {
+        Self {
+            id: id.into(),
+            phase: Phase::Prepared,
+            tree: Tree::new(id, Arc::clone(&repertoire.capabilities), false),
+            journal: Journal::new(limits.journal),
+            first: Vec::new(),
+            agent: None,
+            generation: 0,
+            resume: Vec::new(),
+            link: LinkState::default(),
+            commands: Vec::new(),
+            next_request: 1,
+            connection: None,
+            grace: Grace { left: limits.resume_grace, since: None },
+            held: None,
+            late_logout: None,
+            closing: Closing::No,
+            discarded: Vec::new(),
+            leave: None,
+            chores: Chores::default(),
+            limits,
+            metrics,
+            repertoire,
+        }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Whether a client may bind it.
+    pub(super) fn is_bindable(&self) -> bool {
+        !self.is_ended() && matches!(self.closing, Closing::No)
+    }
+
+    /// The last event's number, and how many events are kept.
+    pub(super) fn journal_depth(&self) -> (u64, usize) {
+        (self.journal.last(), self.journal.len())
+    }
+
+    /// How many commands have no answer yet.
+    pub(super) fn unanswered(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(super) fn take_chores(&mut self) -> Chores {
+        std::mem::take(&mut self.chores)
+    }
+
+    pub(super) fn log_in_again(&mut self) {
+        self.chores.log_in_again = true;
+    }
+
+    // ---- commands ----
+
+    /// Takes a command that a desktop sent. `command` was looked up in the adapter's repertoire.
+    pub(super) fn receive(&mut self, request: Request, reply: Reply) {
+        let since = Instant::now();
+        let found = self.repertoire.find(&request.command());
+        let refused = if self.commands.len() >= self.limits.unanswered {
+            let words = format!("more than {} commands have no answer yet", self.limits.unanswered);
+            Failure::new(Code::RateLimited, words)
+        } else {
+            match found {
+                Ok(command) => {
+                    self.commands.push(Entry { request, command, reply, since, state: State::Waits });
+                    return;
+                }
+                Err(none) => none.failure(),
+            }
+        };
+        let label = found.map_or(CommandLabel::UNKNOWN, |command| command.label());
+        self.metrics.adapter().command(label, OutcomeLabel::Failure(refused.code), since.elapsed());
+        reply.send(request.respond(Response::Failure(&refused)));
+    }
+
+    /// Does what has become possible: runs commands whose turn has come, asks the agent for what is due, lets go of
+    /// agents. The only place from where the adapter is called.
+    pub(super) fn advance(&mut self) {
+        let mut at = 0;
+        while at < self.commands.len() {
+            let before = self.commands.len();
+            match self.commands[at].state {
+                State::Waits if !self.must_wait(at) => self.begin(at),
+                State::Next { .. } => self.step(at),
+                _ => {}
+            }
+            // An answered command has left the list; the next one has moved up.
+            if self.commands.len() >= before {
+                at += 1;
+            }
+        }
+        if self.link.wants_snapshot() {
+            self.ask_for_snapshot();
+        }
+        if let Some(told) = self.leave.take() {
+            self.ask_to_leave(told);
+        }
+        self.discarded.clear();
+        if self.commands.is_empty() && self.commands.capacity() > 4 {
+            self.commands = Vec::new();
+        }
+    }
+
+    /// Whether [`Self::advance`] has something to do.
+    pub(super) fn wants_to_advance(&self) -> bool {
+        self.link.wants_snapshot()
+            || self.leave.is_some()
+            || !self.discarded.is_empty()
+            || self.commands.iter().enumerate().any(|(at, entry)| match entry.state {
+                State::Waits => !self.must_wait(at),
+                State::Next { .. } => true,
+                State::Asked { .. } => false,
+            })
+    }
+
+    /// Commands to one object, its parents and its children keep their order.
+    fn must_wait(&self, at: usize) -> bool {
+        let own = &self.commands[at];
+        let mut earlier = self.commands[..at].iter();
+        if own.command.is_urgent() {
+            // The one thing that even they wait for is the same again: a second logout is about the first one's outcome.
+            return own.command.is(LOGOUT) && earlier.any(|it| it.command.is(LOGOUT));
+        }
+        let target = own.request.target().unwrap_or_default();
+        earlier.any(|it| are_related(&it.request.target().unwrap_or_default(), &target))
+    }
+
+    /// A command's turn has come: checks it, and asks the platform or answers.
+    fn begin(&mut self, at: usize) {
+        let entry = &self.commands[at];
+        match self.check(&entry.request, &entry.command) {
+            Ok(Begin::Nothing) => self.answer(at, Response::Success),
+            Ok(Begin::Ask(command)) => self.ask(at, &command, None),
+            Ok(Begin::Each(each, steps)) => {
+                let until = Instant::now() + self.limits.command_deadline;
+                self.commands[at].state = State::Next { until, rest: Box::new(Rest { each, steps: steps.into() }) };
+                self.step(at);
+            }
+            Ok(Begin::Start { options, actions }) => self.begin_start(at, &options, actions),
+            Ok(Begin::Logout) => self.begin_logout(at),
+            Err(failure) => self.answer(at, Response::Failure(&failure)),
+        }
+    }
+
+    /// All that can be known without the platform, in the protocol's order.
+    fn check(&self, request: &Request, command: &Known) -> Result<Begin, Failure> {
+        let target = request.target().unwrap_or_default();
+        let object = self.tree.find(&target).filter(|object| object.kind() == command.kind());
+        let Some(object) = object else {
+            return Err(Failure::new(Code::NotFound, format!("there is no {} {target:?} in this session", command.kind())));
+        };
+        let row = match command {
+            Known::Standard(row) => row,
+            Known::Extension(extension) => {
+                self.must_be_started()?;
+                extension.check(request.data()).map_err(|what| match what {
+                    Some(what) => Failure::new(Code::BadRequest, format!("data: {what}")),
+                    None => Failure::new(Code::AdapterFailed, "the adapter's schema for this command is no schema"),
+                })?;
+                self.link.must_be_up()?;
+                let data = Json::from_text(request.data().to_owned())
+                    .map_err(|error| Failure::new(Code::BadRequest, error.to_string()))?;
+                let name = extension.name.clone();
+                return Ok(Begin::Ask(jackfield_plugin_api::Command::Extension { name, target: object.keys(), data }));
+            }
+        };
+        if row.name == LOGOUT {
+            return Ok(Begin::Logout);
+        }
+        if row.name == START {
+            let data::Start { extension, actions } =
+                data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
+            if self.phase != Phase::Prepared {
+                return Err(Failure::new(Code::InvalidState, "the session has been started already"));
+            }
+            self.link.must_be_up()?;
+            return Ok(Begin::Start { options: StartOptions::new(extension), actions });
+        }
+        self.must_be_started()?;
+        if rules::wrong_channel_type(row.name, object) {
+            return Err(Failure::new(Code::Unsupported, "this type of channel does not have this command"));
+        }
+        let args = data::read(row.name, request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
+        if let Some(words) = rules::refusal(row.name, object) {
+            return Err(Failure::new(Code::InvalidState, words));
+        }
+        let planned = self.plan(row.name, args, object)?;
+        self.link.must_be_up()?;
+        Ok(if rules::changes_nothing(row.name, object) { Begin::Nothing } else { planned })
+    }
+
+    fn plan(&self, name: &str, args: Args, object: super::tree::Object<'_>) -> Result<Begin, Failure> {
+        Ok(match plan::plan(name, args, object, &self.tree, &self.repertoire)? {
+            Plan::Ask(command) => Begin::Ask(command),
+            Plan::Each(each, steps) => Begin::Each(each, steps),
+        })
+    }
+
+    fn must_be_started(&self) -> Result<(), Failure> {
+        if self.phase == Phase::Started {
+            Ok(())
+        } else {
+            Err(Failure::new(Code::InvalidState, "the session has not been started"))
+        }
+    }
+
+    /// Hands a command to the adapter.
+    fn ask(&mut self, at: usize, command: &jackfield_plugin_api::Command, rest: Option<Box<Rest>>) {
+        let slow = matches!(&self.commands[at].command, Known::Standard(row) if row.slow);
+        let deadline = if slow { self.limits.slow_deadline } else { self.limits.command_deadline };
+        let until = match self.commands[at].state {
+            State::Next { until, .. } => until,
+            _ => Instant::now() + deadline,
+        };
+        let deadline = until.saturating_duration_since(Instant::now());
+        self.ask_agent(at, until, rest, |agent, request| agent.command(request, command, deadline));
+    }
+
+    fn ask_agent(
+        &mut self,
+        at: usize,
+        until: Instant,
+        rest: Option<Box<Rest>>,
+        ask: impl FnOnce(&dyn AgentPort, RequestId) -> Result<(), Failure>,
+    ) {
+        let request = self.new_request();
+        let asked = match &self.agent {
+            Some(agent) => ask(&**agent, request),
+            None => Err(Failure::new(Code::AdapterFailed, "the adapter is being started again")),
+        };
+        match asked {
+            Ok(()) => self.commands[at].state = State::Asked { request, until, rest },
+            Err(failure) => self.answer(at, Response::Failure(&failure)),
+        }
+    }
+
+    fn new_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        self.next_request - 1
+    }
+
+    /// Goes on with the next channel of many.
+    fn step(&mut self, at: usize) {
+        if let Err(failure) = self.link.must_be_up() {
+            return self.answer(at, Response::Failure(&failure));
+        }
+        let State::Next { rest, .. } = &mut self.commands[at].state else { return };
+        let mut next = None;
+        while let (None, Some(step)) = (&next, rest.steps.pop_front()) {
+            next = step.command(rest.each, &self.tree);
+        }
+        let Some(command) = next else { return self.answer(at, Response::Success) };
+        let rest = Box::new(Rest { each: rest.each, steps: std::mem::take(&mut rest.steps) });
+        self.ask(at, &command, Some(rest));
+    }
+
+    /// Answers a command, which is then done.
+    fn answer(&mut self, at: usize, response: Response<'_>) {
+        let entry = self.commands.remove(at);
+        let outcome = match &response {
+            Response::Success | Response::SuccessWith(_) | Response::SuccessBare => OutcomeLabel::Success,
+            Response::NeedInfo(_) => OutcomeLabel::NeedInfo,
+            Response::Confirm(_) => OutcomeLabel::Confirm,
+            Response::Failure(failure) => OutcomeLabel::Failure(failure.code),
+        };
+        self.metrics.adapter().command(entry.command.label(), outcome, entry.since.elapsed());
+        entry.reply.send(entry.request.respond(response));
+    }
+
+    // ---- what comes from the adapter ----
+
+    /// Takes what the adapter says. Never calls it.
+    pub(super) fn from_agent(&mut self, generation: u32, message: FromAgent) {
+        if generation != self.generation {
+            return;
+        }
+        match message {
+            FromAgent::Report(report) => self.apply(&report),
+            FromAgent::Answer { request, outcome } => self.answered(request, outcome),
+            FromAgent::Link(link) => {
+                self.link.set_agent(link);
+                self.follow_link();
+            }
+            FromAgent::Resume(state) => self.resume = state,
+            FromAgent::Lost { reason } => self.lose_agent(&reason),
+        }
+    }
+
+    fn apply(&mut self, report: &Report) {
+        // Before session.start nothing is known of the agent's work, and after its end nothing is of interest.
+        if !matches!(self.phase, Phase::Starting | Phase::Started) {
+            return;
+        }
+        let mut notes = Notes::new();
+        let events = self.tree.apply(report, &mut notes);
+        self.metrics.adapter().report(events.len());
+        if !notes.is_empty() {
+            self.note(&notes);
+        }
+        if self.phase == Phase::Starting {
+            self.first.extend(events);
+        } else {
+            self.say(events);
+        }
+    }
+
+    fn note(&self, notes: &Notes) {
+        for (kind, count) in notes.counts() {
+            (0..count.min(1000)).for_each(|_| self.metrics.adapter().report_note(kind.as_str()));
+        }
+        for note in notes.first() {
+            tracing::warn!(
+                adapter = %self.repertoire.manifest.id,
+                session = self.short_id(),
+                kind = note.kind.as_str(),
+                "left out of a report: {}", note.what
+            );
+        }
+    }
+
+    /// Enough of the id to find the session in a log, too little to bind it.
+    pub(super) fn short_id(&self) -> &str {
+        self.id.get(..8).unwrap_or(&self.id)
+    }
+
+    /// Gives events their numbers and sends them.
+    pub(super) fn say(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            let message = self.journal.append(|seq| Bytes::from(event.message(seq)));
+            let sent = self.held.is_some() || self.connection.as_ref().is_none_or(|outbox| outbox.send(message));
+            if !sent {
+                self.connection = None;
+            }
+        }
+    }
+
+    fn answered(&mut self, request: RequestId, outcome: Outcome) {
+        let asked = |entry: &Entry| matches!(entry.state, State::Asked { request: own, .. } if own == request);
+        match self.commands.iter().position(asked) {
+            Some(at) if self.commands[at].command.is(START) => self.start_answered(at, outcome),
+            Some(at) if self.commands[at].command.is(LOGOUT) => self.logout_answered(at, outcome),
+            Some(at) => self.command_answered(at, outcome),
+            None if self.late_logout == Some(request) => {
+                self.late_logout = None;
+                // The client was told that the outcome is unknown; this is how it learns of it.
+                if matches!(outcome, Outcome::Success(_)) {
+                    self.end(Some(DisposedReason::Expired), false, None);
+                }
+            }
+            None => self.chore_answered(request, outcome),
+        }
+    }
+
+    fn command_answered(&mut self, at: usize, outcome: Outcome) {
+        let is_extension = matches!(self.commands[at].command, Known::Extension(_));
+        let broken = || Failure::new(Code::AdapterFailed, "the adapter's answer is no JSON object");
+        match outcome {
+            Outcome::Success(data) => {
+                if let State::Asked { until, rest: Some(rest), .. } = &mut self.commands[at].state {
+                    let rest = Box::new(Rest { each: rest.each, steps: std::mem::take(&mut rest.steps) });
+                    self.commands[at].state = State::Next { until: *until, rest };
+                    return;
+                }
+                match data.filter(|_| is_extension) {
+                    None => self.answer(at, Response::Success),
+                    Some(data) if data.get().starts_with('{') => self.answer(at, Response::SuccessWith(data.get())),
+                    Some(_) => self.answer(at, Response::Failure(&broken())),
+                }
+            }
+            Outcome::NeedInfo(info) if info.get().starts_with('{') => self.answer(at, Response::NeedInfo(info.get())),
+            Outcome::NeedInfo(_) => self.answer(at, Response::Failure(&broken())),
+            Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure)),
+        }
+    }
+
+    // ---- start and end ----
+
+    fn begin_start(&mut self, at: usize, options: &StartOptions, actions: bool) {
+        self.reset_tree(actions);
+        self.phase = Phase::Starting;
+        let until = Instant::now() + self.limits.command_deadline;
+        self.ask_agent(at, until, None, |agent, request| agent.start(request, options));
+        if !self.commands.iter().any(|entry| entry.command.is(START) && matches!(entry.state, State::Asked { .. })) {
+            self.phase = Phase::Prepared;
+        }
+    }
+
+    fn reset_tree(&mut self, actions: bool) {
+        self.first = Vec::new();
+        self.tree = Tree::new(&self.id, Arc::clone(&self.repertoire.capabilities), actions);
+    }
+
+    fn start_answered(&mut self, at: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Success(_) => {
+                self.phase = Phase::Started;
+                self.answer(at, Response::Success);
+                if !self.tree.is_started() {
+                    // The adapter has started without a snapshot: there is nothing yet.
+                    self.first = self.tree.apply(&Report::snapshot(), &mut Notes::new());
+                }
+                self.say_first();
+            }
+            Outcome::NeedInfo(info) => self.answer(at, Response::NeedInfo(info.get())),
+            Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure)),
+        }
+        self.unless_started();
+    }
+
+    /// Sends the first snapshot and what has followed it already.
+    fn say_first(&mut self) {
+        let mut first = std::mem::take(&mut self.first);
+        let end = first.iter().position(|event| event.name == "session.initialized").map_or(0, |at| at + 1);
+        let rest = first.split_off(end);
+        let snapshot = self.write_snapshot(first);
+        if let Some(outbox) = &self.connection {
+            outbox.replay(snapshot);
+        }
+        self.say(rest);
+    }
+
+    fn write_snapshot(&mut self, events: Vec<Event>) -> Vec<Message> {
+        let journal = &mut self.journal;
+        events
+            .into_iter()
+            .map(|event| journal.append_to_snapshot(|seq| Bytes::from(event.message(seq))))
+            .collect()
+    }
+
+    /// A start that has come to nothing leaves nothing behind.
+    fn unless_started(&mut self) {
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Prepared;
+            self.reset_tree(false);
+        }
+    }
+
+    fn begin_logout(&mut self, at: usize) {
+        if self.agent.is_none() {
+            let failure = Failure::new(Code::AdapterFailed, "the adapter is being started again; try again");
+            return self.answer(at, Response::Failure(&failure));
+        }
+        if self.phase == Phase::Prepared {
+            self.answer(at, Response::SuccessBare);
+            return self.end(None, true, None);
+        }
+        self.held.get_or_insert(self.journal.last());
+        let until = Instant::now() + self.limits.command_deadline;
+        self.ask_agent(at, until, None, |agent, request| agent.log_out(request, Ending::LogOut));
+        self.release_held();
+    }
+
+    fn logout_answered(&mut self, at: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Success(_) => {
+                self.answer(at, Response::SuccessBare);
+                return self.end(None, false, None);
+            }
+            Outcome::NeedInfo(info) => self.answer(at, Response::NeedInfo(info.get())),
+            Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure)),
+        }
+        self.release_held();
+    }
+
+    /// Sends the events that a logout has held back, unless one is still in flight.
+    fn release_held(&mut self) {
+        let in_flight = |entry: &Entry| entry.command.is(LOGOUT) && matches!(entry.state, State::Asked { .. });
+        if self.commands.iter().any(in_flight) {
+            return;
+        }
+        let Some(held) = self.held.take() else { return };
+        let Some(outbox) = &self.connection else { return };
+        let complete = match self.journal.after(held) {
+            Some(events) => {
+                outbox.replay(events);
+                true
+            }
+            // More than the journal keeps: the client has to come back for a snapshot.
+            None => false,
+        };
+        if !complete {
+            outbox.close(CloseCode::TOO_SLOW, "events were lost; bind again");
+            self.connection = None;
+        }
+    }
+
+    /// The session is over. `reason`: told to the client, where it is not by its own logout. `leave`: the agent is still
+    /// to leave; `told` is dropped when it has.
+    pub(super) fn end(&mut self, reason: Option<DisposedReason>, leave: bool, told: Option<oneshot::Sender<()>>) {
+        if self.is_ended() {
+            return;
+        }
+        self.fail_all(reason);
+        self.held = None;
+        if let Some(reason) = reason {
+            let event = Event {
+                target: self.id.clone(),
+                name: "session.disposed".into(),
+                data: format!(r#"{{"reason":"{}"}}"#, reason.as_str()).into(),
+            };
+            let message = self.journal.append(|seq| Bytes::from(event.message(seq)));
+            if let Some(outbox) = &self.connection {
+                outbox.send(message);
+                if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {
+                    outbox.close(CloseCode::GOING_AWAY, reason.as_str());
+                }
+            }
+        }
+        self.connection = None;
+        self.phase = Phase::Ended;
+        self.closing = Closing::No;
+        self.link.forget();
+        self.reset_tree(false);
+        self.journal = Journal::new(self.limits.journal);
+        self.resume = Vec::new();
+        self.chores.ended = Some(reason);
+        if leave && self.agent.is_some() {
+            self.leave = Some(told);
+        } else {
+            self.let_go();
+        }
+    }
+
+    /// Answers everything that has no answer, as the session ends.
+    fn fail_all(&mut self, reason: Option<DisposedReason>) {
+        while !self.commands.is_empty() {
+            let tried = !matches!(self.commands[0].state, State::Waits);
+            let failure = match reason {
+                Some(DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) => {
+                    Failure::new(Code::ShuttingDown, "the session has ended")
+                }
+                Some(DisposedReason::AdapterFailed) => Failure::new(Code::AdapterFailed, "the session has ended"),
+                _ if tried => Failure::new(Code::Timeout, "the session ended before the platform answered"),
+                _ => Failure::new(Code::NotFound, "the session has ended"),
+            };
+            self.answer(0, Response::Failure(&failure));
+        }
+    }
+
+    /// Nothing is left to be done with the agent.
+    fn let_go(&mut self) {
+        self.discarded.extend(self.agent.take());
+        // What it still says is not heard.
+        self.generation = self.generation.wrapping_add(1);
+        self.closing = Closing::No;
+        self.chores.done = true;
+    }
+
+    fn ask_to_leave(&mut self, told: Option<oneshot::Sender<()>>) {
+        let request = self.new_request();
+        let asked = self.agent.as_ref().map(|agent| agent.log_out(request, Ending::Leave));
+        if let Some(Ok(())) = asked {
+            self.closing = Closing::Leaving { request, until: Instant::now() + LEAVE_DEADLINE, _told: told };
+        } else {
+            self.let_go();
+        }
+    }
+
+    /// Nobody came back in time: the agent is logged out.
+    fn expire(&mut self) {
+        let request = self.new_request();
+        let started = self.phase == Phase::Started;
+        let asked = self.agent.as_ref().filter(|_| started).map(|agent| agent.log_out(request, Ending::LogOut));
+        match asked {
+            Some(Ok(())) => {
+                self.closing = Closing::Expiring { request, until: Instant::now() + self.limits.command_deadline };
+            }
+            _ => self.end(Some(DisposedReason::Expired), true, None),
+        }
+    }
+
+    /// An answer to what no desktop has asked for.
+    fn chore_answered(&mut self, request: RequestId, outcome: Outcome) {
+        match self.closing {
+            Closing::Expiring { request: own, .. } if own == request => {
+                // Where the platform refuses, the session goes all the same and the calls stay.
+                let refused = !matches!(outcome, Outcome::Success(_));
+                self.end(Some(DisposedReason::Expired), refused, None);
+            }
+            Closing::Leaving { request: own, .. } if own == request => self.let_go(),
+            _ if self.link.snapshot_answered(request, &outcome) => self.follow_link(),
+            _ => {}
+        }
+    }
+
+    // ---- link ----
+
+    /// Tells the client what has become of the link.
+    pub(super) fn follow_link(&mut self) {
+        if self.is_ended() {
+            return;
+        }
+        let started = self.phase == Phase::Started;
+        while let Some(change) = self.link.follow(self.agent.is_some(), started) {
+            let event = self.tree.set_link(&change);
+            if let Link::Down { reason } = &change {
+                let failure = Failure::new(Code::Timeout, "the link to the platform was lost: the outcome is unknown");
+                self.fail_asked(&failure.context(reason.clone()), |command| !command.is(LOGOUT));
+            }
+            self.say(event);
+        }
+    }
+
+    /// Answers what the platform was asked for and will not answer.
+    fn fail_asked(&mut self, failure: &Failure, which: impl Fn(&Known) -> bool) {
+        let mut at = 0;
+        while at < self.commands.len() {
+            if matches!(self.commands[at].state, State::Waits) || !which(&self.commands[at].command) {
+                at += 1;
+            } else {
+                self.answer(at, Response::Failure(failure));
+            }
+        }
+        self.unless_started();
+        self.release_held();
+    }
+
+    fn ask_for_snapshot(&mut self) {
+        let request = self.new_request();
+        let asked = match &self.agent {
+            Some(agent) => agent.snapshot(request),
+            None => return,
+        };
+        self.link.snapshot_asked(request, asked.is_ok(), self.limits.command_deadline);
+    }
+
+    /// The adapter has lost the agent: it has to be logged in again.
+    fn lose_agent(&mut self, reason: &str) {
+        if self.is_ended() {
+            return self.let_go();
+        }
+        self.generation = self.generation.wrapping_add(1);
+        self.discarded.extend(self.agent.take());
+        self.late_logout = None;
+        let failure = Failure::new(Code::AdapterFailed, "the adapter was lost: the outcome is unknown").context(reason);
+        self.fail_asked(&failure, |_| true);
+        if matches!(self.closing, Closing::Expiring { .. }) {
+            return self.end(Some(DisposedReason::Expired), false, None);
+        }
+        self.link.lose_agent(reason);
+        self.follow_link();
+        self.chores.log_in_again = true;
+    }
+
+    /// The agent has been logged in again.
+    pub(super) fn regain_agent(&mut self, agent: Box<dyn AgentPort>) {
+        if self.is_ended() {
+            self.discarded.push(agent);
+            return;
+        }
+        self.agent = Some(agent);
+        self.follow_link();
+    }
+
+    // ---- the client ----
+
+    /// A client binds the session. What it is told first is made by `respond` from the data of bindSession's success;
+    /// then the events follow.
+    pub(super) fn bind(
+        &mut self,
+        outbox: Outbox,
+        after: Option<u64>,
+        respond: impl FnOnce(&str) -> Option<Bytes>,
+    ) -> Result<(), Failure> {
+        if !self.is_bindable() {
+            return Err(Failure::new(Code::NotFound, "there is no such session"));
+        }
+        let last = self.journal.last();
+        if after.is_some_and(|after| after > last) {
+            return Err(Failure::new(Code::BadRequest, "data.after is beyond the last event"));
+        }
+        // Before its start a session has no events, so there is nothing that a snapshot could be made of.
+        let started = self.phase == Phase::Started;
+        let after = if started { after } else { Some(after.unwrap_or(last)) };
+        let end = self.held.unwrap_or(last);
+        let missed: Option<Vec<Message>> = after.and_then(|after| {
+            let events = self.journal.after(after)?;
+            Some(events.filter(|event| event.seq.is_none_or(|seq| seq <= end)).collect())
+        });
+        let (replay, seq) = if missed.is_some() { ("events", after.unwrap_or(last)) } else { ("snapshot", last) };
+        let response = respond(&format!(r#"{{"replay":"{replay}","seq":{seq}}}"#));
+        let events = missed.unwrap_or_else(|| {
+            let events = self.tree.replay();
+            self.write_snapshot(events)
+        });
+        if self.held.is_some() && replay == "snapshot" {
+            self.held = Some(self.journal.last());
+        }
+        outbox.replay(response.map(|text| Message { seq: None, text }).into_iter().chain(events));
+        self.connect(outbox);
+        Ok(())
+    }
+
+    /// A connection takes the session over.
+    pub(super) fn connect(&mut self, outbox: Outbox) {
+        if let Some(old) = self.connection.replace(outbox) {
+            old.close(CloseCode::TAKEN_OVER, "another connection has bound the session");
+        }
+        self.restart_grace();
+    }
+
+    /// A connection is gone.
+    pub(super) fn disconnect(&mut self, outbox: &Outbox) {
+        if self.connection.as_ref() == Some(outbox) {
+            self.connection = None;
+        }
+    }
+
+    /// The client has shown that it is there.
+    pub(super) fn restart_grace(&mut self) {
+        self.grace = Grace { left: self.limits.resume_grace, since: None };
+    }
+
+    // ---- the clock ----
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, now: Instant) {
+        let mut at = 0;
+        while at < self.commands.len() {
+            let due = match self.commands[at].state {
+                State::Asked { until, .. } | State::Next { until, .. } => until <= now,
+                State::Waits => false,
+            };
+            if due { self.time_out(at) } else { at += 1 }
+        }
+        match self.closing {
+            Closing::Expiring { until, .. } if until <= now => self.end(Some(DisposedReason::Expired), true, None),
+            Closing::Leaving { until, .. } if until <= now => self.let_go(),
+            _ => {}
+        }
+        self.link.tick(now);
+        self.settle_grace(now);
+        if self.grace.since.is_some_and(|since| since + self.grace.left <= now) {
+            self.grace.since = None;
+            self.expire();
+        }
+    }
+
+    fn time_out(&mut self, at: usize) {
+        let State::Asked { request, .. } = self.commands[at].state else { return };
+        if self.commands[at].command.is(LOGOUT) {
+            self.late_logout = Some(request);
+        }
+        let failure = Failure::new(Code::Timeout, "the platform did not answer in time: the outcome is unknown");
+        self.answer(at, Response::Failure(&failure));
+        self.unless_started_now();
+        self.release_held();
+    }
+
+    /// As [`Self::unless_started`], where a start may still be in flight.
+    fn unless_started_now(&mut self) {
+        if !self.commands.iter().any(|entry| entry.command.is(START) && matches!(entry.state, State::Asked { .. })) {
+            self.unless_started();
+        }
+    }
+
+    /// Lets the grace run, or not.
+    pub(super) fn settle_grace(&mut self, now: Instant) {
+        let runs = self.connection.is_none()
+            && !self.is_ended()
+            && matches!(self.closing, Closing::No)
+            && self.held.is_none()
+            && !self.tree.has_live_calls();
+        match (runs, self.grace.since) {
+            (true, None) => self.grace.since = Some(now),
+            (false, Some(since)) => {
+                self.grace.left = self.grace.left.saturating_sub(now.saturating_duration_since(since));
+                self.grace.since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`Self::tick`] has something to do next.
+    pub(super) fn next_tick(&self) -> Option<Instant> {
+        let commands = self.commands.iter().filter_map(|entry| match entry.state {
+            State::Asked { until, .. } | State::Next { until, .. } => Some(until),
+            State::Waits => None,
+        });
+        let closing = match self.closing {
+            Closing::No => None,
+            Closing::Expiring { until, .. } | Closing::Leaving { until, .. } => Some(until),
+        };
+        let grace = self.grace.since.map(|since| since + self.grace.left);
+        commands.chain(closing).chain(grace).chain(self.link.next_tick()).min()
+    }
+}
+
+/// What a checked command comes down to.
+enum Begin {
+    Nothing,
+    Ask(jackfield_plugin_api::Command),
+    Each(Each, Vec<Step>),
+    Start { options: StartOptions, actions: bool },
+    Logout,
+}
+
+/// Whether one of two targets is the other, or a parent of it.
+fn are_related(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}

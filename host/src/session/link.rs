@@ -1,0 +1,204 @@
+//! Whether one session's commands can be carried out, and how it gets from down to up.
+//!
+//! Owns: the tenant's link and the agent's own as this session knows them, and the snapshot between a link that is back
+//! and the client's being told so. Must never: tell the client anything itself. A snapshot that cannot be had is asked
+//! for again, at growing intervals, as long as the link stays up.
+
+use std::time::Duration;
+
+use jackfield_plugin_api::{Code, Failure, Link, Outcome};
+use tokio::time::Instant;
+
+use crate::adapter::RequestId;
+
+/// The first wait before a snapshot is asked for again, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// The link of one session.
+#[derive(Debug)]
+pub(super) struct LinkState {
+    tenant: Link,
+    /// Counts how often the tenant's link was lost, so that a short loss is not overlooked.
+    losses: u64,
+    agent: Link,
+    lost: Option<String>,
+    /// What the session goes by: up only when a snapshot has been applied.
+    up: bool,
+    /// Something was lost since the last snapshot.
+    stale: bool,
+    /// Why it is down.
+    reason: String,
+    recovery: Recovery,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Recovery {
+    No,
+    /// A snapshot must be asked for now; so many attempts have failed.
+    Due { failed: u32 },
+    Asked { request: RequestId, until: Instant, failed: u32 },
+    Waits { until: Instant, failed: u32 },
+    /// The snapshot has been applied.
+    Done,
+}
+
+impl Default for LinkState {
+    fn default() -> Self {
+        Self {
+            tenant: Link::Up,
+            losses: 0,
+            agent: Link::Up,
+            lost: None,
+            up: true,
+            stale: false,
+            reason: String::new(),
+            recovery: Recovery::No,
+        }
+    }
+}
+
+impl LinkState {
+    /// The tenant's link is this now, and was lost so many times.
+    pub(super) fn set_tenant(&mut self, link: Link, losses: u64) {
+        self.stale |= self.losses != losses;
+        self.losses = losses;
+        self.tenant = link;
+    }
+
+    /// As [`Self::set_tenant`] for a session that begins: what was lost before is nothing to it.
+    pub(super) fn begin(&mut self, link: Link, losses: u64) {
+        self.losses = losses;
+        self.tenant = link;
+    }
+
+    pub(super) fn set_agent(&mut self, link: Link) {
+        self.stale |= link != Link::Up;
+        self.agent = link;
+    }
+
+    pub(super) fn lose_agent(&mut self, reason: &str) {
+        self.agent = Link::Up;
+        self.stale = true;
+        self.lost = Some(reason.to_owned());
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.recovery = Recovery::No;
+    }
+
+    /// Whether the session's commands can be carried out.
+    pub(super) fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// # Errors
+    /// `link_down`.
+    pub(super) fn must_be_up(&self) -> Result<(), Failure> {
+        if self.up {
+            return Ok(());
+        }
+        Err(Failure::new(Code::LinkDown, "the link to the platform is down").context(self.reason.clone()))
+    }
+
+    /// Works out what holds now, and returns what is news to the client. Called until it returns nothing.
+    pub(super) fn follow(&mut self, has_agent: bool, started: bool) -> Option<Link> {
+        if has_agent {
+            self.lost = None;
+        }
+        let down = match (&self.lost, &self.tenant, &self.agent) {
+            (Some(reason), ..) | (None, Link::Down { reason }, _) | (None, _, Link::Down { reason }) => {
+                Some(reason.clone())
+            }
+            (None, Link::Up, Link::Up) => None,
+        };
+        if self.up && (down.is_some() || self.stale) {
+            self.up = false;
+            self.stale = false;
+            self.reason = down.unwrap_or_else(|| "the link was interrupted".to_owned());
+            // Not yet: the client is told of the loss before anything is done about it.
+            self.recovery = if self.raw_up() { Recovery::Due { failed: 0 } } else { Recovery::No };
+            return Some(Link::Down { reason: self.reason.clone() });
+        }
+        if self.up {
+            return None;
+        }
+        if let Some(reason) = down {
+            self.reason = reason;
+            self.stale = false;
+            self.recovery = Recovery::No;
+            return None;
+        }
+        if !started {
+            self.stale = false;
+            self.recovery = Recovery::No;
+            self.up = true;
+            return Some(Link::Up);
+        }
+        if self.recovery == Recovery::No || self.stale {
+            self.stale = false;
+            self.recovery = Recovery::Due { failed: 0 };
+        }
+        if self.recovery == Recovery::Done {
+            self.recovery = Recovery::No;
+            self.up = true;
+            return Some(Link::Up);
+        }
+        None
+    }
+
+    fn raw_up(&self) -> bool {
+        self.lost.is_none() && self.tenant == Link::Up && self.agent == Link::Up
+    }
+
+    /// Whether the agent must be asked for a snapshot now.
+    pub(super) fn wants_snapshot(&self) -> bool {
+        matches!(self.recovery, Recovery::Due { .. })
+    }
+
+    /// The agent was asked for a snapshot, or could not be.
+    pub(super) fn snapshot_asked(&mut self, request: RequestId, asked: bool, deadline: Duration) {
+        let Recovery::Due { failed } = self.recovery else { return };
+        let now = Instant::now();
+        self.recovery = if asked {
+            Recovery::Asked { request, until: now + deadline, failed }
+        } else {
+            Recovery::Waits { until: now + wait(failed), failed: failed + 1 }
+        };
+    }
+
+    /// Takes an answer, if it is to the snapshot: then [`Self::follow`] tells what has become of the link.
+    pub(super) fn snapshot_answered(&mut self, answered: RequestId, outcome: &Outcome) -> bool {
+        let Recovery::Asked { request, failed, .. } = self.recovery else { return false };
+        if request != answered {
+            return false;
+        }
+        match outcome {
+            Outcome::Success(_) => self.recovery = Recovery::Done,
+            Outcome::NeedInfo(_) | Outcome::Failure(_) => {
+                self.recovery = Recovery::Waits { until: Instant::now() + wait(failed), failed: failed + 1 };
+            }
+        }
+        true
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        match self.recovery {
+            Recovery::Asked { until, failed, .. } if until <= now => {
+                self.recovery = Recovery::Waits { until: now + wait(failed), failed: failed + 1 };
+            }
+            Recovery::Waits { until, failed } if until <= now => self.recovery = Recovery::Due { failed },
+            _ => {}
+        }
+    }
+
+    pub(super) fn next_tick(&self) -> Option<Instant> {
+        match self.recovery {
+            Recovery::Asked { until, .. } | Recovery::Waits { until, .. } => Some(until),
+            Recovery::No | Recovery::Due { .. } | Recovery::Done => None,
+        }
+    }
+}
+
+fn wait(failed: u32) -> Duration {
+    RETRY.0.saturating_mul(1 << failed.min(10)).min(RETRY.1)
+}

@@ -1,0 +1,385 @@
+//! What waits for one connection to be written.
+//!
+//! Owns: the queue between a session and the one who writes to its client, its bounds, and the wake-up. Must never: make
+//! the session wait, or grow with a client that does not read. Messages come from desks and sessions; the server drains
+//! them through the [`Outlet`]. When the queue is full everything in it is dropped and the connection is closed with
+//! [`CloseCode::TOO_SLOW`]: a client that comes back finds the events in its session's journal.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
+
+use hyper::body::Bytes;
+
+/// One message to a client: UTF-8 JSON, with its number if it is an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The event's number; `None` for a response.
+    pub seq: Option<u64>,
+    /// The text. Cloning it copies nothing.
+    pub text: Bytes,
+}
+
+impl Message {
+    /// The text as such.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+}
+
+/// A close code of WebSocket, as section 6 of the protocol uses them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseCode(pub u16);
+
+impl CloseCode {
+    /// The host is shutting down, or the tenant is removed.
+    pub const GOING_AWAY: Self = Self(1001);
+    /// Another connection has bound the session.
+    pub const TAKEN_OVER: Self = Self(4001);
+    /// The client did not read.
+    pub const TOO_SLOW: Self = Self(4008);
+}
+
+/// What the server writes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Out {
+    /// A message.
+    Message(Message),
+    /// Nothing follows: close the connection with this code and reason.
+    Close(CloseCode, &'static str),
+}
+
+/// How much may wait for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of all of them.
+    pub bytes: usize,
+}
+
+impl Default for OutboxLimits {
+    fn default() -> Self {
+        Self { messages: 1024, bytes: 1024 * 1024 }
+    }
+}
+
+/// Where a connection's messages go. Cheap to clone; equal is what leads to the same connection.
+#[derive(Clone)]
+pub struct Outbox(Arc<Shared>);
+
+/// The server's end. Dropping it says that the connection is gone.
+pub struct Outlet(Arc<Shared>);
+
+struct Shared {
+    limits: OutboxLimits,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Message>,
+    bytes: usize,
+    /// What a replay has put in beyond the bounds; it goes down as the client reads.
+    allowance: (usize, usize),
+    taken: u64,
+    close: Option<(CloseCode, &'static str)>,
+    gone: bool,
+    waker: Option<Waker>,
+}
+
+/// The queue is left whole by every step, so a panic elsewhere does not spoil it.
+fn locked(shared: &Shared) -> MutexGuard<'_, Queue> {
+    shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Outbox {
+    /// Both ends of a connection's queue.
+    #[must_use]
+    pub fn new(limits: OutboxLimits) -> (Self, Outlet) {
+        let shared = Arc::new(Shared { limits, queue: Mutex::default() });
+        (Self(Arc::clone(&shared)), Outlet(shared))
+    }
+
+    /// Puts a message in. False: it is not taken, because the connection is closing, or closes now as it is full.
+    pub fn send(&self, message: Message) -> bool {
+        let mut queue = locked(&self.0);
+        if queue.is_closing() {
+            return false;
+        }
+        let limits = self.0.limits;
+        let size = message.text.len();
+        // A message that is larger than the bound must still reach a client that reads.
+        let fits = queue.waiting.is_empty()
+            || (queue.waiting.len() < limits.messages + queue.allowance.0
+                && queue.bytes + size <= limits.bytes + queue.allowance.1);
+        if fits {
+            queue.push(message);
+        } else {
+            queue.close(CloseCode::TOO_SLOW, "the client does not read", true);
+        }
+        let waker = queue.waker.take();
+        drop(queue);
+        wake(waker);
+        fits
+    }
+
+    /// Puts in what a client asked for by binding: it is bounded by the journal and the tree, not by how fast the
+    /// client reads, so it always fits.
+    pub fn replay(&self, messages: impl IntoIterator<Item = Message>) {
+        let mut queue = locked(&self.0);
+        if queue.is_closing() {
+            return;
+        }
+        for message in messages {
+            queue.allowance.0 += 1;
+            queue.allowance.1 += message.text.len();
+            queue.push(message);
+        }
+        let waker = queue.waker.take();
+        drop(queue);
+        wake(waker);
+    }
+
+    /// Closes the connection after what is waiting.
+    pub fn close(&self, code: CloseCode, reason: &'static str) {
+        let mut queue = locked(&self.0);
+        queue.close(code, reason, false);
+        let waker = queue.waker.take();
+        drop(queue);
+        wake(waker);
+    }
+
+    /// Whether nothing more is taken.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        locked(&self.0).is_closing()
+    }
+
+    /// How many messages wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        locked(&self.0).waiting.len()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many messages have been put in so far; see [`Self::delivered`].
+    pub(super) fn sent(&self) -> u64 {
+        let queue = locked(&self.0);
+        queue.taken + queue.waiting.len() as u64
+    }
+
+    /// Whether the server has taken the first `count` messages.
+    pub(super) fn delivered(&self, count: u64) -> bool {
+        locked(&self.0).taken >= count
+    }
+}
+
+impl PartialEq for Outbox {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outbox")
+    }
+}
+
+impl Outlet {
+    /// What to write next, if there is something. After [`Out::Close`] there is nothing.
+    pub fn try_next(&mut self) -> Option<Out> {
+        let mut queue = locked(&self.0);
+        if let Some(message) = queue.pop() {
+            return Some(Out::Message(message));
+        }
+        let (code, reason) = queue.close.filter(|_| !queue.gone)?;
+        queue.gone = true;
+        Some(Out::Close(code, reason))
+    }
+
+    /// Waits until [`Self::try_next`] has something. May be dropped and called again at any time.
+    pub async fn ready(&mut self) {
+        poll_fn(|context| {
+            let mut queue = locked(&self.0);
+            if !queue.waiting.is_empty() || (queue.close.is_some() && !queue.gone) {
+                return Poll::Ready(());
+            }
+            match &mut queue.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Whether so much waits that incoming messages should be left unread until some of it is written. A server that
+    /// reads many messages at once asks this between them, so that a client that does read is never taken for one
+    /// that does not.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let queue = locked(&self.0);
+        queue.waiting.len() * 4 >= self.0.limits.messages || queue.bytes * 4 >= self.0.limits.bytes
+    }
+
+    /// How many messages wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        locked(&self.0).waiting.len()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outlet")
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        let mut queue = locked(&self.0);
+        queue.gone = true;
+        // What was not taken stays counted as not taken.
+        queue.waiting = VecDeque::new();
+        queue.bytes = 0;
+        queue.waker = None;
+    }
+}
+
+impl Queue {
+    fn is_closing(&self) -> bool {
+        self.gone || self.close.is_some()
+    }
+
+    fn push(&mut self, message: Message) {
+        self.bytes += message.text.len();
+        self.waiting.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.waiting.pop_front()?;
+        self.taken += 1;
+        self.bytes -= message.text.len();
+        self.allowance.0 = self.allowance.0.saturating_sub(1);
+        self.allowance.1 = self.allowance.1.saturating_sub(message.text.len());
+        if self.waiting.is_empty() {
+            self.allowance = (0, 0);
+            // An idle connection keeps no buffer that a burst has made.
+            if self.waiting.capacity() > 8 {
+                self.waiting = VecDeque::new();
+            }
+        }
+        Some(message)
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &'static str, drop_waiting: bool) {
+        if self.is_closing() {
+            return;
+        }
+        if drop_waiting {
+            self.waiting = VecDeque::new();
+            self.bytes = 0;
+        }
+        self.close = Some((code, reason));
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Message {
+        Message { seq: None, text: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    fn bounded(messages: usize) -> (Outbox, Outlet) {
+        Outbox::new(OutboxLimits { messages, bytes: 1000 })
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_closed_with_4008() {
+        let (outbox, mut outlet) = bounded(2);
+        assert!(outbox.send(text("a")) && outbox.send(text("b")));
+        assert!(!outbox.send(text("c")));
+        assert!(outbox.is_closed());
+        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TOO_SLOW, "the client does not read")));
+        assert_eq!(outlet.try_next(), None);
+    }
+
+    #[test]
+    fn a_replay_larger_than_the_bounds_fits_and_leaves_room_for_what_follows() {
+        let (outbox, mut outlet) = bounded(2);
+        outbox.replay((0..5).map(|n| text(&n.to_string())));
+        assert!(outbox.send(text("x")) && outbox.send(text("y")));
+        for expected in ["0", "1", "2", "3", "4", "x", "y"] {
+            assert_eq!(outlet.try_next(), Some(Out::Message(text(expected))));
+        }
+    }
+
+    #[test]
+    fn the_allowance_of_a_replay_goes_as_it_is_read() {
+        let (outbox, mut outlet) = bounded(2);
+        outbox.replay((0..3).map(|n| text(&n.to_string())));
+        outlet.try_next();
+        outlet.try_next();
+        assert!(outbox.send(text("a")) && outbox.send(text("b")));
+        assert!(!outbox.send(text("c")));
+    }
+
+    #[test]
+    fn closing_comes_after_what_is_waiting_and_nothing_after_it() {
+        let (outbox, mut outlet) = bounded(4);
+        outbox.send(text("a"));
+        outbox.close(CloseCode::TAKEN_OVER, "taken over");
+        assert!(!outbox.send(text("b")));
+        assert_eq!(outlet.try_next(), Some(Out::Message(text("a"))));
+        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TAKEN_OVER, "taken over")));
+        assert_eq!(outlet.try_next(), None);
+    }
+
+    #[tokio::test]
+    async fn the_server_is_woken_by_a_message() {
+        let (outbox, mut outlet) = bounded(4);
+        let reader = tokio::spawn(async move {
+            outlet.ready().await;
+            outlet.try_next()
+        });
+        tokio::task::yield_now().await;
+        outbox.send(text("a"));
+        assert_eq!(reader.await.unwrap(), Some(Out::Message(text("a"))));
+    }
+
+    #[test]
+    fn what_the_server_has_not_taken_when_it_goes_was_not_delivered() {
+        let (outbox, mut outlet) = bounded(4);
+        outbox.send(text("a"));
+        outlet.try_next();
+        outbox.send(text("b"));
+        drop(outlet);
+        assert!(outbox.delivered(1) && !outbox.delivered(2));
+        assert!(!outbox.send(text("c")));
+    }
+}
