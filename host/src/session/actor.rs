@@ -91,9 +91,16 @@ pub(super) enum Phase {
 enum Closing {
     No,
     /// The grace is over: the agent is being logged out.
-    Expiring { request: RequestId, until: Instant },
+    Expiring {
+        request: RequestId,
+        until: Instant,
+    },
     /// Over: the agent is leaving. `told` is dropped when it has.
-    Leaving { request: RequestId, until: Instant, _told: Option<oneshot::Sender<()>> },
+    Leaving {
+        request: RequestId,
+        until: Instant,
+        _told: Option<oneshot::Sender<()>>,
+    },
 }
 
 /// What the owner of a session must do for it, see [`Core::take_chores`].
@@ -142,6 +149,19 @@ pub(super) struct Core {
     /// The agent must be asked to leave where the adapter may be called.
     leave: Option<Option<oneshot::Sender<()>>>,
     chores: Chores,
+    /// When the clock will look at it.
+    pub(super) armed: Option<Instant>,
+}
+
+impl Phase {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepared => "prepared",
+            Self::Starting => "starting",
+            Self::Started => "started",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 impl Core {
@@ -166,6 +186,7 @@ impl Core {
             discarded: Vec::new(),
             leave: None,
             chores: Chores::default(),
+            armed: None,
             limits,
             metrics,
             repertoire,
@@ -193,10 +214,6 @@ impl Core {
 
     pub(super) fn take_chores(&mut self) -> Chores {
         std::mem::take(&mut self.chores)
-    }
-
-    pub(super) fn log_in_again(&mut self) {
-        self.chores.log_in_again = true;
     }
 
     // ---- commands ----
@@ -296,7 +313,10 @@ impl Core {
         let target = request.target().unwrap_or_default();
         let object = self.tree.find(&target).filter(|object| object.kind() == command.kind());
         let Some(object) = object else {
-            return Err(Failure::new(Code::NotFound, format!("there is no {} {target:?} in this session", command.kind())));
+            return Err(Failure::new(
+                Code::NotFound,
+                format!("there is no {} {target:?} in this session", command.kind()),
+            ));
         };
         let row = match command {
             Known::Standard(row) => row,
@@ -570,10 +590,7 @@ impl Core {
 
     fn write_snapshot(&mut self, events: Vec<Event>) -> Vec<Message> {
         let journal = &mut self.journal;
-        events
-            .into_iter()
-            .map(|event| journal.append_to_snapshot(|seq| Bytes::from(event.message(seq))))
-            .collect()
+        events.into_iter().map(|event| journal.append_to_snapshot(|seq| Bytes::from(event.message(seq)))).collect()
     }
 
     /// A start that has come to nothing leaves nothing behind.
@@ -687,7 +704,7 @@ impl Core {
     }
 
     /// Nothing is left to be done with the agent.
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         self.discarded.extend(self.agent.take());
         // What it still says is not heard.
         self.generation = self.generation.wrapping_add(1);
@@ -792,8 +809,8 @@ impl Core {
     }
 
     /// The agent has been logged in again.
-    pub(super) fn regain_agent(&mut self, agent: Box<dyn AgentPort>) {
-        if self.is_ended() {
+    pub(super) fn regain_agent(&mut self, agent: Box<dyn AgentPort>, generation: u32) {
+        if self.is_ended() || generation != self.generation {
             self.discarded.push(agent);
             return;
         }
@@ -878,7 +895,7 @@ impl Core {
             _ => {}
         }
         self.link.tick(now);
-        self.settle_grace(now);
+        self.settle_grace(|| now);
         if self.grace.since.is_some_and(|since| since + self.grace.left <= now) {
             self.grace.since = None;
             self.expire();
@@ -904,16 +921,16 @@ impl Core {
     }
 
     /// Lets the grace run, or not.
-    pub(super) fn settle_grace(&mut self, now: Instant) {
+    pub(super) fn settle_grace(&mut self, now: impl Fn() -> Instant) {
         let runs = self.connection.is_none()
             && !self.is_ended()
             && matches!(self.closing, Closing::No)
             && self.held.is_none()
             && !self.tree.has_live_calls();
         match (runs, self.grace.since) {
-            (true, None) => self.grace.since = Some(now),
+            (true, None) => self.grace.since = Some(now()),
             (false, Some(since)) => {
-                self.grace.left = self.grace.left.saturating_sub(now.saturating_duration_since(since));
+                self.grace.left = self.grace.left.saturating_sub(now().saturating_duration_since(since));
                 self.grace.since = None;
             }
             _ => {}

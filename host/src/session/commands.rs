@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn names_are_matched_exactly() {
-        for name in ["Channel.request.ready", "channel.request.ready ", "", "ready", "channel.request", "x.request.a.b"] {
+        for name in ["Channel.request.ready", "channel.request.ready ", "", "ready", "channel.request", "x.request.a.b"]
+        {
             assert_eq!(find_without_adapter(name).unwrap_err(), NoCommand::Unknown, "{name}");
         }
     }

@@ -398,19 +398,27 @@ mod tests {
         );
         refused("session.request.removechannelgroup", &["{}", r#"{"channel":{}}"#, r#"{"channelgroup":null}"#]);
         refused("channel.request.activate", &[r#"{"channeloptions":[]}"#, r#"{"channeloptions":{"queue":1}}"#]);
-        refused("channel.request.deactivate", &[r#"{"channelOptions":{"reason":"x"}}"#, r#"{"channelOptions":{"queue":{}}}"#]);
+        refused(
+            "channel.request.deactivate",
+            &[r#"{"channelOptions":{"reason":"x"}}"#, r#"{"channelOptions":{"queue":{}}}"#],
+        );
         refused("channel.request.notready", &["{}", r#"{"reasoncode":5}"#, r#"{"reasoncode":"a","reasondesc":null}"#]);
         refused("channel.request.dial", &["{}", r#"{"destination":5}"#, r#"{"destination":"5","extensions":[]}"#]);
         refused("interaction.request.setinteractiondata", &["{}", r#"{"key":"a"}"#, r#"{"key":1,"value":1}"#]);
         refused("conversation.request.senddtmf", &["{}", r#"{"digits":""}"#, r#"{"digits":"12x"}"#, r#"{"digits":5}"#]);
-        refused("channelgroup.request.activateall", &[r#"{"channeloptions":[{"id":"c1"},{"id":"c1"}]}"#, r#"{"channeloptions":[{}]}"#]);
+        refused(
+            "channelgroup.request.activateall",
+            &[r#"{"channeloptions":[{"id":"c1"},{"id":"c1"}]}"#, r#"{"channeloptions":[{}]}"#],
+        );
     }
 
     #[test]
     fn both_spellings_of_the_channel_options_are_read() {
         for spelling in ["channeloptions", "channelOptions"] {
             let data = format!(r#"{{"{spelling}":{{"queue":["a","b"],"reason":"7"}}}}"#);
-            let Args::Deactivate { queues, reason } = read("channel.request.deactivate", &data).unwrap() else { panic!() };
+            let Args::Deactivate { queues, reason } = read("channel.request.deactivate", &data).unwrap() else {
+                panic!()
+            };
             assert_eq!((queues, reason), (vec!["a".to_owned(), "b".to_owned()], Some(7)));
             let data = format!(r#"{{"{spelling}":{{"queue":"q","more":1.0}}}}"#);
             let Args::Activate { queue, options } = read("channel.request.activate", &data).unwrap() else { panic!() };
@@ -421,7 +429,9 @@ mod tests {
     #[test]
     fn any_value_of_call_data_keeps_its_text() {
         let data = r#"{"key":"a","value": 2.50 }"#;
-        let Args::SetData { value, .. } = read("interaction.request.setinteractiondata", data).unwrap() else { panic!() };
+        let Args::SetData { value, .. } = read("interaction.request.setinteractiondata", data).unwrap() else {
+            panic!()
+        };
         assert_eq!(value.get(), "2.50");
         let data = r#"{"key":"a","value":null}"#;
         assert!(matches!(read("interaction.request.setinteractiondata", data), Ok(Args::SetData { .. })));

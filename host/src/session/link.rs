@@ -35,9 +35,18 @@ pub(super) struct LinkState {
 enum Recovery {
     No,
     /// A snapshot must be asked for now; so many attempts have failed.
-    Due { failed: u32 },
-    Asked { request: RequestId, until: Instant, failed: u32 },
-    Waits { until: Instant, failed: u32 },
+    Due {
+        failed: u32,
+    },
+    Asked {
+        request: RequestId,
+        until: Instant,
+        failed: u32,
+    },
+    Waits {
+        until: Instant,
+        failed: u32,
+    },
     /// The snapshot has been applied.
     Done,
 }

@@ -135,3 +135,6 @@ impl DisposedReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,9 +158,7 @@ fn on_channel(name: &str, args: Args, channel: &Channel) -> Result<Command, Fail
         (_, Args::Activate { queue, options }) => Command::Activate { channel: key, queue, options },
         (_, Args::Deactivate { queues, reason }) => Command::Deactivate { channel: key, queues, reason },
         ("channel.request.ready", _) => Command::Ready { channel: key },
-        (_, Args::NotReady { code, text }) => {
-            Command::NotReady { channel: key, reason_code: code, reason_desc: text }
-        }
+        (_, Args::NotReady { code, text }) => Command::NotReady { channel: key, reason_code: code, reason_desc: text },
         (_, Args::Dial { destination, extensions }) => Command::Dial { channel: key, destination, extensions },
         _ => return Err(no_such_command(name)),
     })
@@ -254,7 +252,5 @@ fn conversation_at(channel: &Channel, interaction: &Interaction, conversation: &
 
 /// Whether a desktop's id is this letter and number.
 fn is_id(id: &str, letter: char, number: u64) -> bool {
-    id.strip_prefix(letter).is_some_and(|digits| {
-        !digits.starts_with(['0', '+']) && digits.parse() == Ok(number)
-    })
+    id.strip_prefix(letter).is_some_and(|digits| !digits.starts_with(['0', '+']) && digits.parse() == Ok(number))
 }

@@ -1,0 +1,254 @@
+//! One session, worked by whoever brings it something.
+//!
+//! Owns: who may touch a session's [`Core`] when. There is no task: a desk, the clock or an adapter's thread takes the
+//! lock, does its part and what else is waiting, and goes; so a command costs no change of thread on its way in or out.
+//! Must never: block an adapter's thread (it leaves its message to whoever has the lock) or let the session call the
+//! adapter on it (the plugin may hold locks of its own; what is due is then done by a task of the host's runtime).
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use tokio::time::Instant;
+
+use super::{
+    DisposedReason, Identity,
+    actor::Core,
+    registry::{Board, SessionStatus},
+};
+use crate::adapter::{AgentSink, Delivery, FromAgent};
+
+/// How many messages of the adapter may wait for a session. They wait only for the few microseconds in which another
+/// thread has the session, so this is only reached by an adapter that floods.
+const INBOX: usize = 256;
+
+pub(super) struct Cell {
+    pub(super) id: Box<str>,
+    /// The agent, as the desktop named it.
+    pub(super) agent: Box<str>,
+    pub(super) model: Option<Box<str>>,
+    identity: Identity,
+    board: Weak<Board>,
+    core: Mutex<Core>,
+    inbox: Mutex<Inbox>,
+    ended: AtomicBool,
+}
+
+#[derive(Default)]
+struct Inbox {
+    waiting: VecDeque<(u32, FromAgent)>,
+    /// A task will come by to call the adapter.
+    scheduled: bool,
+}
+
+/// Who works the session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Worker {
+    /// A thread of the host.
+    Host,
+    /// A thread of the adapter.
+    Adapter,
+}
+
+impl Cell {
+    pub(super) fn new(
+        core: Core,
+        agent: &str,
+        model: Option<&str>,
+        identity: Identity,
+        board: &Arc<Board>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: core.id.clone(),
+            agent: agent.into(),
+            model: model.map(Into::into),
+            identity,
+            board: Arc::downgrade(board),
+            core: Mutex::new(core),
+            inbox: Mutex::default(),
+            ended: AtomicBool::new(false),
+        })
+    }
+
+    /// Where an agent's messages go. Only those of the newest log-in are heard.
+    pub(super) fn sink(self: &Arc<Self>, generation: u32) -> Arc<dyn AgentSink> {
+        Arc::new(Sink { cell: Arc::downgrade(self), generation })
+    }
+
+    /// Whether the session is over.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+
+    /// Whether this identity may bind it.
+    pub(super) fn belongs_to(&self, identity: &Identity) -> bool {
+        match &self.identity {
+            Identity::Anyone => true,
+            own => own == identity,
+        }
+    }
+
+    /// Does something with the session, and then whatever has become due.
+    pub(super) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Core) -> R) -> R {
+        let mut core = self.lock();
+        let result = act(&mut core);
+        self.work(core, Worker::Host);
+        result
+    }
+
+    /// The clock has come to a time that the session has asked for.
+    pub(super) fn tick(self: &Arc<Self>, at: Instant) {
+        self.with(|core| {
+            // An older time than the one that was asked for last has become stale.
+            if core.armed == Some(at) {
+                core.armed = None;
+                core.tick(Instant::now());
+            }
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(|poisoned| self.mend(poisoned))
+    }
+
+    /// A panic has left the session as it may not be: it ends.
+    fn mend<'a>(&self, poisoned: PoisonError<MutexGuard<'a, Core>>) -> MutexGuard<'a, Core> {
+        self.core.clear_poison();
+        let mut core = poisoned.into_inner();
+        tracing::error!(session = core.short_id(), "the session has panicked and is ended");
+        core.end(Some(DisposedReason::AdapterFailed), true, None);
+        core
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what comes from the adapter.
+    fn deliver(self: &Arc<Self>, generation: u32, message: FromAgent) -> Result<(), (Delivery, FromAgent)> {
+        let mut inbox = self.inbox();
+        if inbox.waiting.len() >= INBOX {
+            return Err((Delivery::Full, message));
+        }
+        inbox.waiting.push_back((generation, message));
+        drop(inbox);
+        let core = match self.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(poisoned)) => self.mend(poisoned),
+            // Whoever has it looks into the inbox once more after letting go.
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
+        // A fault of ours must not unwind into the plugin. The lock is poisoned by it, so the session will be ended.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.work(core, Worker::Adapter)));
+        Ok(())
+    }
+
+    /// Works off the inbox, then what has become due; looks again after letting go, for what has come meanwhile.
+    fn work<'a>(self: &'a Arc<Self>, mut core: MutexGuard<'a, Core>, worker: Worker) {
+        loop {
+            loop {
+                self.empty_inbox(&mut core);
+                if worker == Worker::Adapter || !core.wants_to_advance() {
+                    break;
+                }
+                core.advance();
+            }
+            self.settle(&mut core, worker);
+            drop(core);
+            if self.inbox().waiting.is_empty() {
+                return;
+            }
+            match self.core.try_lock() {
+                Ok(again) => core = again,
+                Err(TryLockError::Poisoned(poisoned)) => core = self.mend(poisoned),
+                Err(TryLockError::WouldBlock) => return,
+            }
+        }
+    }
+
+    fn empty_inbox(&self, core: &mut Core) {
+        loop {
+            let mut inbox = self.inbox();
+            let Some((generation, message)) = inbox.waiting.pop_front() else {
+                if inbox.waiting.capacity() > 8 {
+                    inbox.waiting = VecDeque::new();
+                }
+                return;
+            };
+            drop(inbox);
+            core.from_agent(generation, message);
+        }
+    }
+
+    /// Leaves the session as it may be left: its clock set, its chores given to whom they belong.
+    fn settle(self: &Arc<Self>, core: &mut Core, worker: Worker) {
+        let Some(board) = self.board.upgrade() else { return };
+        core.settle_grace(Instant::now);
+        if let Some(at) = core.next_tick().filter(|at| core.armed.is_none_or(|armed| *at < armed)) {
+            core.armed = Some(at);
+            board.timer.arm(at, Arc::downgrade(self));
+        }
+        let chores = core.take_chores();
+        if let Some(reason) = chores.ended {
+            self.ended.store(true, Relaxed);
+            board.session_ended(self, reason, chores.done);
+        }
+        if chores.done {
+            board.session_done(&self.id);
+        }
+        if chores.log_in_again {
+            board.log_in_again(self);
+        }
+        if worker == Worker::Adapter && core.wants_to_advance() {
+            let mut inbox = self.inbox();
+            if !std::mem::replace(&mut inbox.scheduled, true) {
+                drop(inbox);
+                let cell = Arc::clone(self);
+                board.runtime.spawn(async move {
+                    cell.inbox().scheduled = false;
+                    cell.with(|_| ());
+                });
+            }
+        }
+    }
+
+    /// For those who run the host.
+    pub(super) fn status(&self) -> SessionStatus {
+        let mailbox = self.inbox().waiting.len();
+        let core = self.lock();
+        let (seq, journal) = core.journal_depth();
+        SessionStatus {
+            id: core.short_id().to_owned(),
+            agent: self.agent.to_string(),
+            state: core.phase.as_str(),
+            connected: core.connection.is_some(),
+            link: if core.link.is_up() { "up" } else { "down" },
+            channels: core.tree.channels().len(),
+            interactions: core.tree.channels().iter().map(|channel| channel.interactions.len()).sum(),
+            unanswered: core.unanswered(),
+            seq,
+            journal,
+            outbox: core.connection.as_ref().map_or(0, super::Outbox::len),
+            mailbox,
+        }
+    }
+}
+
+struct Sink {
+    cell: Weak<Cell>,
+    generation: u32,
+}
+
+impl AgentSink for Sink {
+    fn deliver(&self, message: FromAgent) -> Result<(), (Delivery, FromAgent)> {
+        match self.cell.upgrade() {
+            Some(cell) => cell.deliver(self.generation, message),
+            None => Err((Delivery::Closed, message)),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One connection: nothing yet, or bound to a session.
+//!
+//! Owns: which session a connection is bound to, prepareSession and bindSession, and what the end of a connection means.
+//! Must never: wait for the platform (prepareSession runs beside it). Text comes in from the server; answers go to the
+//! connection's [`Outbox`].
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::body::Bytes;
+use jackfield_plugin_api::{Code, Failure};
+use tokio::time::Instant;
+
+use super::{
+    Identity, Message, Outbox,
+    actor::Reply,
+    cell::Cell,
+    commands::{BIND, PREPARE},
+    data,
+    message::{Request, Response},
+    prepare::{self, Prepared},
+    registry::Board,
+};
+use crate::metrics::CommandLabel;
+
+/// One connection that can send any message at any time. Dropping it says that the connection is gone.
+pub struct Desk {
+    board: Arc<Board>,
+    identity: Identity,
+    outbox: Outbox,
+    binding: Arc<Mutex<Binding>>,
+}
+
+/// What a connection is bound to.
+enum Binding {
+    Nothing,
+    /// prepareSession runs.
+    Preparing,
+    /// `answer`: how many messages the connection must have taken for prepareSession's answer to be among them.
+    Bound {
+        cell: Arc<Cell>,
+        answer: u64,
+    },
+    /// The connection is gone.
+    Gone,
+}
+
+impl Desk {
+    pub(super) fn new(board: Arc<Board>, identity: Identity, outbox: Outbox) -> Self {
+        Self { board, identity, outbox, binding: Arc::new(Mutex::new(Binding::Nothing)) }
+    }
+
+    /// Takes one message as it came.
+    pub fn receive(&mut self, text: &str) {
+        let request = match Request::parse(text) {
+            Ok(request) => request,
+            Err(bad) => {
+                self.board.metrics.bad_message();
+                return self.send(bad.response);
+            }
+        };
+        let bound = self.bound();
+        match &*request.command() {
+            PREPARE => {}
+            BIND => return self.bind(&request),
+            _ => {
+                return match bound {
+                    Some(cell) => cell.with(|core| core.receive(request, Reply::Outbox(self.outbox.clone()))),
+                    None => self.send(self.board.answer_unbound(&request)),
+                };
+            }
+        }
+        self.prepare(request);
+    }
+
+    /// Whether the connection has a session, or is about to have one.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        matches!(*locked(&self.binding), Binding::Preparing | Binding::Bound { .. })
+    }
+
+    fn send(&self, text: Bytes) {
+        self.outbox.send(Message { seq: None, text });
+    }
+
+    /// The session, unless it is over: then the connection has none.
+    fn bound(&self) -> Option<Arc<Cell>> {
+        let mut binding = locked(&self.binding);
+        match &*binding {
+            Binding::Bound { cell, .. } if cell.is_ended() => {
+                *binding = Binding::Nothing;
+                None
+            }
+            Binding::Bound { cell, .. } => Some(Arc::clone(cell)),
+            _ => None,
+        }
+    }
+
+    fn prepare(&self, request: Request) {
+        {
+            let mut binding = locked(&self.binding);
+            if !matches!(*binding, Binding::Nothing) {
+                drop(binding);
+                return self.send(self.board.refuse_second(&request));
+            }
+            *binding = Binding::Preparing;
+        }
+        let (board, identity) = (Arc::clone(&self.board), self.identity.clone());
+        let (outbox, binding) = (self.outbox.clone(), Arc::clone(&self.binding));
+        self.board.runtime.spawn(async move {
+            let prepared = board.prepare(&request, &identity).await;
+            finish(&binding, &outbox, prepared);
+        });
+    }
+
+    fn bind(&self, request: &Request) {
+        let since = Instant::now();
+        let label = CommandLabel::of(BIND);
+        let mut binding = locked(&self.binding);
+        if !matches!(*binding, Binding::Nothing) {
+            drop(binding);
+            return self.send(self.board.refuse_second(request));
+        }
+        let bound = data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what)).and_then(
+            |data::Bind { session: data::Id { id }, after }| {
+                let cell = self.board.find(&id, &self.identity);
+                let cell = cell.ok_or_else(|| Failure::new(Code::NotFound, "there is no such session"))?;
+                cell.with(|core| {
+                    core.bind(self.outbox.clone(), after, |data| {
+                        Some(self.board.answer(request, label, since, Response::SuccessWith(data)))
+                    })
+                })?;
+                Ok(cell)
+            },
+        );
+        match bound {
+            Ok(cell) => *binding = Binding::Bound { cell, answer: 0 },
+            Err(failure) => self.send(self.board.answer(request, label, since, Response::Failure(&failure))),
+        }
+    }
+}
+
+/// Hands out what became of prepareSession, or undoes it where nobody waits for it any more.
+fn finish(binding: &Mutex<Binding>, outbox: &Outbox, prepared: Prepared) {
+    let mut binding = locked(binding);
+    let gone = matches!(*binding, Binding::Gone);
+    match prepared {
+        Prepared::Session(cell, _) if gone => {
+            drop(binding);
+            prepare::undo(&cell);
+        }
+        Prepared::Session(cell, text) => {
+            if outbox.send(Message { seq: None, text }) {
+                cell.with(|core| core.connect(outbox.clone()));
+                *binding = Binding::Bound { cell, answer: outbox.sent() };
+            } else {
+                *binding = Binding::Nothing;
+                drop(binding);
+                prepare::undo(&cell);
+            }
+        }
+        Prepared::Refused(text) => {
+            if !gone {
+                *binding = Binding::Nothing;
+            }
+            outbox.send(Message { seq: None, text });
+        }
+    }
+}
+
+fn locked(binding: &Mutex<Binding>) -> MutexGuard<'_, Binding> {
+    binding.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let binding = std::mem::replace(&mut *locked(&self.binding), Binding::Gone);
+        if let Binding::Bound { cell, answer } = binding {
+            if self.outbox.delivered(answer) {
+                cell.with(|core| core.disconnect(&self.outbox));
+            } else {
+                // The client has never learnt of its session.
+                prepare::undo(&cell);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+/// An event stream by HTTP. Dropping it says that the connection is gone.
+pub struct Stream {
+    /// What the stream begins with: the data of bindSession's success.
+    pub bound: Bytes,
+    cell: Arc<Cell>,
+    outbox: Outbox,
+}
+
+impl Stream {
+    pub(super) fn new(cell: Arc<Cell>, outbox: Outbox, bound: Bytes) -> Self {
+        Self { bound, cell, outbox }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.cell.with(|core| core.disconnect(&self.outbox));
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stream")
+    }
+}

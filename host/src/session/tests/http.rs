@@ -1,0 +1,109 @@
+//! The same by requests and an event stream.
+
+use super::*;
+
+async fn prepare(tenant: &Tenant, identity: &Identity) -> String {
+    let answer = tenant.board.prepare(identity.clone(), &Client::prepare_message("ann", false).to_string()).await;
+    let answer: Value = serde_json::from_slice(&answer.text).unwrap();
+    answer["data"]["session"]["id"].as_str().unwrap().to_owned()
+}
+
+async fn command(tenant: &Tenant, session: &str, command: &str, target: &str, data: Value) -> Value {
+    let message = json!({"command": command, "target": format!("{session}{target}"), "data": data});
+    let answer = tenant.board.command(&Identity::Anyone, session, &message.to_string()).await.unwrap();
+    serde_json::from_slice(&answer.text).unwrap()
+}
+
+fn stream(tenant: &Tenant, session: &str, after: Option<u64>) -> (Stream, Outlet) {
+    let (outbox, outlet) = Outbox::new(OutboxLimits::default());
+    (tenant.board.stream(&Identity::Anyone, session, after, outbox).unwrap(), outlet)
+}
+
+fn events(outlet: &mut Outlet) -> Vec<String> {
+    std::iter::from_fn(|| outlet.try_next())
+        .map(|out| match out {
+            Out::Message(message) => words(&serde_json::from_slice(&message.text).unwrap()),
+            Out::Close(code, _) => format!("close {}", code.0),
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_works_by_requests_and_a_stream() {
+    let tenant = Tenant::new();
+    let session = prepare(&tenant, &Identity::Anyone).await;
+    // Opened before the start, the stream has all events from the first on.
+    let (first, mut outlet) = stream(&tenant, &session, None);
+    assert_eq!(&first.bound[..], br#"{"replay":"events","seq":0}"#);
+    assert_eq!(command(&tenant, &session, "session.start", "", json!({})).await["result"], "success");
+    assert_eq!(events(&mut outlet).last().unwrap(), "session.initialized");
+    let answer = command(&tenant, &session, "nonsense", "", json!({})).await;
+    assert_eq!(answer["failure"]["code"], "unknown_command");
+    // A new stream takes over.
+    let (second, mut newer) = stream(&tenant, &session, None);
+    assert_eq!(&second.bound[..], br#"{"replay":"snapshot","seq":8}"#);
+    assert_eq!(events(&mut outlet), ["close 4001"]);
+    assert_eq!(events(&mut newer).last().unwrap(), "session.initialized");
+    let (third, mut newest) = stream(&tenant, &session, Some(16));
+    assert_eq!(&third.bound[..], br#"{"replay":"events","seq":16}"#);
+    assert_eq!(events(&mut newest), [""; 0]);
+    let (outbox, _outlet) = Outbox::new(OutboxLimits::default());
+    let refused = tenant.board.stream(&Identity::Anyone, &session, Some(17), outbox.clone());
+    assert_eq!(refused.err(), Some(StreamRefused::BadAfter));
+    let refused = tenant.board.stream(&Identity::Anyone, "nonsense", None, outbox);
+    assert_eq!(refused.err(), Some(StreamRefused::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_command_restarts_the_grace() {
+    let tenant = Tenant::new();
+    let session = prepare(&tenant, &Identity::Anyone).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        command(&tenant, &session, "nonsense", "", json!({})).await;
+    }
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert!(tenant.board.sessions().is_empty());
+    assert!(tenant.board.command(&Identity::Anyone, &session, "{}").await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unparsable_body_is_told_from_a_bad_message() {
+    let tenant = Tenant::new();
+    let named = Identity::Named("crm".into());
+    let session = prepare(&tenant, &named).await;
+    for (body, unparsable) in [("nonsense", true), ("[]", true), (r#"{"command":5}"#, false)] {
+        let answer = tenant.board.command(&named, &session, body).await.unwrap();
+        assert_eq!(answer.unparsable, unparsable, "{body}");
+    }
+    assert!(tenant.board.command(&Identity::Anyone, &session, "{}").await.is_none());
+    for name in ["prepareSession", "bindSession"] {
+        let data = json!({"agent": {"id": "a", "password": "b"}, "session": {"id": "x"}});
+        let message = json!({"command": name, "data": data}).to_string();
+        let answer = tenant.board.command(&named, &session, &message).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.text).unwrap();
+        assert_eq!(words(&answer), format!("invalid_state {name}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_given_up_is_undone_when_it_prepares_and_carried_out_when_it_commands() {
+    let tenant = Tenant::new();
+    *tenant.adapter.slow.lock().unwrap() = Duration::from_secs(1);
+    let message = Client::prepare_message("ann", false).to_string();
+    let given_up = tokio::time::timeout(Duration::from_millis(500), tenant.board.prepare(Identity::Anyone, &message));
+    assert!(given_up.await.is_err());
+    assert!(tenant.board.sessions().is_empty());
+
+    let session = prepare(&tenant, &Identity::Anyone).await;
+    command(&tenant, &session, "session.start", "", json!({})).await;
+    let (_stream, mut outlet) = stream(&tenant, &session, None);
+    events(&mut outlet);
+    let notready = command(&tenant, &session, "channel.request.notready", ".c1", json!({"reasoncode": "a"}));
+    assert!(tokio::time::timeout(Duration::from_secs(1), notready).await.is_err());
+    let line = tenant.adapter.line();
+    let (request, _) = line.next_command();
+    line.report(ready(false));
+    line.answer(request, Outcome::success());
+    assert_eq!(events(&mut outlet), ["channel.infochanged", "state.updated"]);
+}
