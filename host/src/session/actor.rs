@@ -2,7 +2,7 @@
 //!
 //! Owns: the tree, the journal, the commands that have no answer yet and their order, the checks when a command's turn
 //! comes, deadlines, the session's start and end. Must never: wait, or call the adapter while the adapter calls
-//! ([`Core::from_agent`] only notes what is to be done; [`Core::advance`] does it). Commands come from desks, reports and
+//! ([`Core::hear`] only notes what is to be done; [`Core::advance`] does it). Commands come from desks, reports and
 //! answers from the adapter, ticks from the clock, all through [`Cell`](super::cell::Cell); responses and events go to
 //! outboxes.
 
@@ -414,12 +414,10 @@ impl Core {
             return self.answer(at, Response::Failure(&failure));
         }
         let State::Next { rest, .. } = &mut self.commands[at].state else { return };
-        let mut next = None;
-        while let (None, Some(step)) = (&next, rest.steps.pop_front()) {
-            next = step.command(rest.each, &self.tree);
-        }
+        let (each, tree) = (rest.each, &self.tree);
+        let next = std::iter::from_fn(|| rest.steps.pop_front()).find_map(|step| step.command(each, tree));
         let Some(command) = next else { return self.answer(at, Response::Success) };
-        let rest = Box::new(Rest { each: rest.each, steps: std::mem::take(&mut rest.steps) });
+        let rest = Box::new(Rest { each, steps: std::mem::take(&mut rest.steps) });
         self.ask(at, &command, Some(rest));
     }
 
@@ -439,7 +437,7 @@ impl Core {
     // ---- what comes from the adapter ----
 
     /// Takes what the adapter says. Never calls it.
-    pub(super) fn from_agent(&mut self, generation: u32, message: FromAgent) {
+    pub(super) fn hear(&mut self, generation: u32, message: FromAgent) {
         if generation != self.generation {
             return;
         }

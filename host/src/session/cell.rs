@@ -181,7 +181,7 @@ impl Cell {
                 return;
             };
             drop(inbox);
-            core.from_agent(generation, message);
+            core.hear(generation, message);
         }
     }
 

@@ -95,6 +95,8 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn journal(events: usize, bytes: usize) -> Journal {

@@ -309,6 +309,8 @@ fn wake(waker: Option<Waker>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn text(text: &str) -> Message {
