@@ -119,7 +119,7 @@ fn change_session(stage: &mut Stage, sessions: &mut [Session], who: usize, choic
     if !stage.driver.link_is_up() {
         return;
     }
-    let ending = if choice % 2 == 0 { Ending::LogOut } else { Ending::Leave };
+    let ending = if choice.is_multiple_of(2) { Ending::LogOut } else { Ending::Leave };
     let ticket = stage.driver.ask(sessions[who], Request::LogOut(ending));
     assert!(stage.driver.answers.remove(&ticket).is_some());
     stage.forget(sessions[who]);
@@ -137,7 +137,7 @@ fn newest(stage: &mut Stage, session: Session, choice: usize) -> Option<Interact
         }
     }
     all.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
-    let at = if choice % 5 == 0 { choice % all.len().max(1) } else { 0 };
+    let at = if choice.is_multiple_of(5) { choice % all.len().max(1) } else { 0 };
     all.into_iter().nth(at).map(|(_, at)| at)
 }
 

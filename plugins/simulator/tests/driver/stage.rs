@@ -202,9 +202,9 @@ impl Stage {
     pub fn state(&mut self, session: SessionNo, role: Role) -> String {
         let at = self.call(session, role);
         let tree = &self.screens[&session].tree;
-        let conversations =
+        let mut conversations =
             tree.channels().iter().flat_map(|channel| &channel.interactions).flat_map(|it| &it.conversations);
-        format!("{:?}", conversations.filter(|it| *it.key == *at.conversation).last().unwrap().state)
+        format!("{:?}", conversations.rfind(|it| *it.key == *at.conversation).unwrap().state)
     }
 
     /// The addresses of a conversation's members.
@@ -212,8 +212,8 @@ impl Stage {
     pub fn members(&mut self, session: SessionNo, role: Role) -> Vec<String> {
         let at = self.call(session, role);
         let tree = &self.screens[&session].tree;
-        let interactions = tree.channels().iter().flat_map(|channel| &channel.interactions);
-        let interaction = interactions.filter(|it| *it.key == *at.interaction).last().unwrap();
+        let mut interactions = tree.channels().iter().flat_map(|channel| &channel.interactions);
+        let interaction = interactions.rfind(|it| *it.key == *at.interaction).unwrap();
         let conversation = interaction.conversations.iter().find(|it| it.role == role).unwrap();
         conversation.members.iter().map(|member| member.address.as_deref().unwrap().to_owned()).collect()
     }
