@@ -4,5 +4,11 @@
 //! with what settings and limits) → `session` (the protocol) → `adapter` (the plugins).
 
 pub mod adapter;
+pub mod cli;
+pub mod config;
+pub mod logging;
 pub mod metrics;
+pub mod serve;
+pub mod server;
 pub mod session;
+pub mod tenant;

@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == jackfield::adapter::worker::COMMAND) {
         return jackfield::adapter::worker::process::run();
     }
-    ExitCode::SUCCESS
+    jackfield::cli::run()
 }

@@ -15,7 +15,6 @@ use std::{future::Future, time::Duration};
 
 pub mod agent;
 pub mod artifacts;
-pub mod client_model;
 pub mod host;
 pub mod http;
 pub mod load;

@@ -226,6 +226,18 @@ impl fmt::Debug for PluginFile {
     }
 }
 
+/// Reads the manifest of a plugin's file without running any of its code, and without copying it into a store.
+///
+/// # Errors
+/// It is no plugin, was built for another version of the contract, or is not signed as it must be.
+pub fn inspect(path: &Path, trust: &Trust) -> Result<Manifest, LoadError> {
+    let wrong = |reason: String| LoadError { path: path.to_owned(), reason };
+    let content = store::read(path).map_err(wrong)?;
+    let (section, _) = manifest::read(&content).map_err(wrong)?;
+    trust.check(path, &content).map_err(wrong)?;
+    Ok(section.manifest)
+}
+
 /// The level that the host's own log lets through.
 fn wanted_level() -> Level {
     use tracing::level_filters::LevelFilter;
@@ -284,7 +296,7 @@ impl Library {
         .await
     }
 
-    pub(super) async fn make(
+    async fn make(
         manifest: Manifest,
         api: String,
         metrics: &Metrics,

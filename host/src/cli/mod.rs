@@ -1,0 +1,134 @@
+//! The command line: what `jackfield` can be asked to do, its help and its exit statuses.
+//!
+//! Owns: arguments, and turning outcomes into exit statuses: 0 all went well, 1 it did not (a wrong configuration, a
+//! port in use, a refused login), 2 the arguments make no sense. Must never: hold logic of its own beyond that; each
+//! command is one call.
+//!
+//! ```text
+//! agent.rs   `jackfield agent`: a desktop for a terminal
+//! short.rs   its short forms: a line to a message
+//! model.rs   the objects that it has been told of
+//! token.rs   `jackfield token new`
+//! ```
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config, serve};
+
+mod agent;
+mod model;
+mod short;
+mod token;
+
+/// A multi-tenant host for telephony adapters.
+///
+/// Agent desktops connect to it over WebSocket or HTTP and speak one protocol; each tenant's contact-centre platform is
+/// reached through an adapter, a plugin in one shared library.
+#[derive(Parser)]
+#[command(name = "jackfield", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the host until SIGTERM or SIGINT.
+    ///
+    /// A tenant whose file is wrong is named in the log and left out; the others run.
+    Serve {
+        /// The host's configuration; the tenants' files are found through it.
+        #[arg(long, value_name = "FILE", default_value = "config/jackfield.toml")]
+        config: PathBuf,
+    },
+    /// Check the configuration as `serve` would, and say what is wrong with which file and key.
+    ///
+    /// Exit status 0: all is right, all tenants included. 1: something is not.
+    CheckConfig {
+        /// The host's configuration.
+        #[arg(value_name = "FILE", default_value = "config/jackfield.toml")]
+        config: PathBuf,
+    },
+    /// API tokens of tenants with `auth.kind = "token"`.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// A desktop for a terminal: log an agent in, type commands, read what arrives.
+    ///
+    /// Lines are short forms (`ready c1`, `dial c1 5551234`; `help` lists them) or messages of the protocol as raw
+    /// JSON. When the input ends, the answers still expected are awaited and the agent is logged out.
+    Agent(AgentArguments),
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a token: it is printed once, with the line for the tenant's file.
+    New {
+        /// Who will have it; sessions belong to this name.
+        #[arg(long, default_value = "desktop")]
+        name: String,
+    },
+}
+
+#[derive(Args)]
+struct AgentArguments {
+    /// Where: ws://HOST:PORT/v1/tenants/TENANT/ws, or http://HOST:PORT/v1/tenants/TENANT for short.
+    #[arg(value_name = "URL", default_value = "ws://127.0.0.1:8080/v1/tenants/demo/ws")]
+    url: String,
+    /// The agent's id.
+    #[arg(long, default_value = "1001")]
+    agent: String,
+    /// The agent's password; better in the environment, where it is read from JACKFIELD_PASSWORD.
+    #[arg(long)]
+    password: Option<String>,
+    /// The extension for session.start, where the platform wants one.
+    #[arg(long)]
+    extension: Option<String>,
+    /// If the agent has a session already, end that one.
+    #[arg(long = "override")]
+    takeover: bool,
+    /// A file with the tenant's API token; without it, the environment variable JACKFIELD_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print every message as it came.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs what the arguments ask for.
+#[must_use]
+pub fn run() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Serve { config } => serve::run(&config),
+        Command::CheckConfig { config } => check_config(&config),
+        Command::Token(TokenCommand::New { name }) => token::print_new(&name),
+        Command::Agent(arguments) => agent::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("jackfield: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_config(file: &std::path::Path) -> Result<(), String> {
+    let lines = |problems: Vec<config::Problem>| {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: ")
+    };
+    let loaded = config::load(file).map_err(lines)?;
+    let mut problems = loaded.problems;
+    for tenant in &loaded.tenants {
+        match crate::tenant::check(tenant, &loaded.host.plugin_trust) {
+            Ok(()) => println!("{}: right", tenant.file.display()),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(lines(problems));
+    }
+    println!("{}: right, {} tenants", file.display(), loaded.tenants.len());
+    Ok(())
+}

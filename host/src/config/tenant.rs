@@ -1,0 +1,206 @@
+//! A tenant's file, checked as far as it can be without its adapter.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{HostConfig, Limits, Problem, Settings, raw, read};
+
+/// One tenant.
+#[derive(Debug, Clone)]
+pub struct TenantConfig {
+    /// Its name: that of its file.
+    pub id: String,
+    /// Its file, for messages.
+    pub file: PathBuf,
+    /// Its adapter's library.
+    pub adapter: AdapterFile,
+    /// Where the library runs.
+    pub isolation: Isolation,
+    /// Who may come in.
+    pub auth: Auth,
+    /// What it may have.
+    pub limits: Limits,
+    /// Its adapter's settings.
+    pub settings: Settings,
+}
+
+/// The library of an adapter, as a tenant's file names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterFile {
+    /// As written.
+    pub name: String,
+    /// Where it was found.
+    pub path: PathBuf,
+}
+
+/// Where a library runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Inside the host.
+    None,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// Everybody; only where the listener is on loopback.
+    None,
+    /// Who has one of these tokens.
+    Tokens(Vec<Token>),
+}
+
+/// The hash of an API token. Tokens are 256 random bits, so a fast hash gives nothing away.
+#[derive(Clone)]
+pub struct Token {
+    /// Who has it. Sessions belong to the name, so that a token can be replaced by another of the same name.
+    pub name: String,
+    /// SHA-256 of the token's text.
+    pub hash: [u8; 32],
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({})", self.name)
+    }
+}
+
+impl TenantConfig {
+    /// Reads and checks one file.
+    pub(super) fn read(file: &Path, host: &HostConfig) -> Result<Self, Vec<Problem>> {
+        let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !is_tenant_id(&id) {
+            let message = "a tenant's file is named after it: 1 to 63 of a-z, 0-9 and -, then .toml";
+            return Err(vec![Problem::file(file, message)]);
+        }
+        let raw: raw::Tenant = read(file).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        let adapter = find_adapter(file, host, &raw.adapter).map_err(|problem| problems.push(problem)).ok();
+        let isolation = isolation(file, raw.isolation.as_deref()).map_err(|problem| problems.push(problem)).ok();
+        let auth = auth(file, host, raw.auth).map_err(|found| problems.extend(found)).ok();
+        let limits = host.limits.with(file, &raw.limits).map_err(|found| problems.extend(found)).ok();
+        match (adapter, isolation, auth, limits) {
+            (Some(adapter), Some(isolation), Some(auth), Some(limits)) => Ok(Self {
+                id,
+                file: file.to_owned(),
+                adapter,
+                isolation,
+                auth,
+                limits,
+                settings: Settings::new(file, raw.settings),
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+#[cfg(test)]
+impl TenantConfig {
+    /// A tenant for the tests of other parts.
+    pub(crate) fn for_test(id: &str, auth: Auth) -> Self {
+        let file = PathBuf::from(format!("{id}.toml"));
+        Self {
+            id: id.to_owned(),
+            adapter: AdapterFile { name: "none".to_owned(), path: PathBuf::from("none") },
+            isolation: Isolation::None,
+            auth,
+            limits: Limits::default(),
+            settings: Settings::new(&file, serde_json::Map::new()),
+            file,
+        }
+    }
+}
+
+/// Whether a text can be a tenant's name.
+pub(crate) fn is_tenant_id(id: &str) -> bool {
+    (1..=63).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// A bare name is looked for beside the executable and in `plugins.path`; anything else is a file.
+fn find_adapter(file: &Path, host: &HostConfig, name: &str) -> Result<AdapterFile, Problem> {
+    let found = |path: PathBuf| AdapterFile { name: name.to_owned(), path };
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !bare {
+        let path = file.parent().unwrap_or(Path::new(".")).join(name);
+        return if path.is_file() {
+            Ok(found(path))
+        } else {
+            Err(Problem::key(file, "adapter", format!("there is no file {}", path.display())))
+        };
+    }
+    let library = format!("{}jackfield_{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
+    let folders: Vec<PathBuf> = beside.into_iter().chain(host.plugin_path.iter().cloned()).collect();
+    if let Some(path) = folders.iter().map(|folder| folder.join(&library)).find(|path| path.is_file()) {
+        return Ok(found(path));
+    }
+    let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Err(Problem::key(file, "adapter", format!("{library} is in none of {}", folders.join(", "))))
+}
+
+fn isolation(file: &Path, value: Option<&str>) -> Result<Isolation, Problem> {
+    match value {
+        None | Some("none") => Ok(Isolation::None),
+        Some(other) => {
+            Err(Problem::key(file, "isolation", format!("{other:?} is not possible here; there is \"none\"")))
+        }
+    }
+}
+
+fn auth(file: &Path, host: &HostConfig, raw: raw::Auth) -> Result<Auth, Vec<Problem>> {
+    match raw.kind {
+        raw::AuthKind::None => {
+            let mut problems = Vec::new();
+            if !host.listener.address.ip().is_loopback() {
+                let message = format!(
+                    "\"none\" is only possible where listener.address is on loopback, and it is {}",
+                    host.listener.address
+                );
+                problems.push(Problem::key(file, "auth.kind", message));
+            }
+            if raw.tokens.is_some() {
+                problems.push(Problem::key(file, "auth.tokens", "goes with kind = \"token\" only"));
+            }
+            if problems.is_empty() { Ok(Auth::None) } else { Err(problems) }
+        }
+        raw::AuthKind::Token => {
+            let Some(tokens) = raw.tokens else {
+                return Err(vec![Problem::key(file, "auth.tokens", "is missing; `jackfield token new` makes one")]);
+            };
+            let checked: Vec<_> =
+                tokens.into_iter().enumerate().map(|(index, token)| check_token(file, index, token)).collect();
+            let (right, wrong): (Vec<_>, Vec<_>) = checked.into_iter().partition(Result::is_ok);
+            if wrong.is_empty() {
+                Ok(Auth::Tokens(right.into_iter().flatten().collect()))
+            } else {
+                Err(wrong.into_iter().filter_map(Result::err).collect())
+            }
+        }
+    }
+}
+
+fn check_token(file: &Path, index: usize, token: raw::Token) -> Result<Token, Problem> {
+    let key = |name| format!("auth.tokens.{index}.{name}");
+    if token.name.is_empty() || token.name.len() > 64 {
+        return Err(Problem::key(file, key("name"), "1 to 64 characters"));
+    }
+    let hash = token.hash.strip_prefix("sha256:").and_then(parse_hash);
+    // The value is not repeated: it may be the token itself, put there by mistake.
+    let hash = hash.ok_or_else(|| {
+        let message = "must be \"sha256:\" and 64 hexadecimal digits, as `jackfield token new` prints it";
+        Problem::key(file, key("hash"), message)
+    })?;
+    Ok(Token { name: token.name, hash })
+}
+
+fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(hash)
+}

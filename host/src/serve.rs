@@ -1,0 +1,119 @@
+//! `jackfield serve`: from a configuration file to a host that runs, and to its end.
+//!
+//! Owns: the order of starting and stopping. Starting: log, metrics, both listeners (a port in use is found before any
+//! platform hears of us), tenants, then desktops are let in. Stopping, at SIGTERM or SIGINT: no more desktops are let
+//! in, sessions are ended and their clients told, platforms disconnected, connections closed, each within the
+//! deadline; exit status 0. A second signal ends the process at once.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    adapter::Libraries,
+    config::{self, HostConfig, Loaded},
+    logging,
+    metrics::Metrics,
+    server::{Desktops, Listener, Operations},
+    session::DisposedReason,
+    tenant::Tenants,
+};
+
+/// How long connections may take to close after the sessions have ended.
+const LAST_WORDS: Duration = Duration::from_secs(6);
+
+/// Runs the host until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, in lines for the operator.
+pub fn run(file: &Path) -> Result<(), String> {
+    let loaded = config::load(file)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: "))?;
+    logging::start(&loaded.host.log_filter, loaded.host.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let outcome = runtime.block_on(host(loaded));
+    // What a plugin still does in a thread of ours must not keep the process alive.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
+}
+
+async fn host(loaded: Loaded) -> Result<(), String> {
+    let Loaded { host, tenants, problems } = loaded;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let metrics = Metrics::new(host.metrics_max_tenants);
+    let (closing, closed) = watch::channel(false);
+    let (stopping, stop) = watch::channel(false);
+    let (desktops, operations) = listen(&host, &closed).await?;
+    let libraries = Libraries::with_trust(&host.plugin_store, host.plugin_trust.clone(), &metrics);
+    let tenants = Arc::new(Tenants::start(tenants, problems, &libraries, &metrics).await);
+
+    let about =
+        Arc::new(Operations { tenants: Arc::clone(&tenants), metrics: metrics.clone(), ready: AtomicBool::new(true) });
+    let operators = operations.map(|listener| {
+        log_address("operations", &listener);
+        tokio::spawn(listener.serve_operations(Arc::clone(&about), stopped(closed.clone())))
+    });
+    log_address("desktops", &desktops);
+    let shared =
+        Arc::new(Desktops { config: host.listener.clone(), tenants: Arc::clone(&tenants), metrics, closing: closed });
+    let serving = tokio::spawn(desktops.serve_desktops(shared, stopped(stop), LAST_WORDS));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), tenants = tenants.all().len(), "jackfield is running");
+
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal = name, "jackfield is shutting down");
+    about.ready.store(false, Ordering::Relaxed);
+    stopping.send_replace(true);
+    let end = async {
+        tenants.shut_down(DisposedReason::ShuttingDown, host.shutdown_deadline).await;
+        closing.send_replace(true);
+        let _ = serving.await;
+        if let Some(operators) = operators {
+            let _ = operators.await;
+        }
+    };
+    tokio::select! {
+        () = end => tracing::info!("jackfield has ended"),
+        _ = terminate.recv() => tracing::warn!("a second signal: jackfield ends at once"),
+        _ = interrupt.recv() => tracing::warn!("a second signal: jackfield ends at once"),
+    }
+    Ok(())
+}
+
+async fn listen(host: &HostConfig, closed: &watch::Receiver<bool>) -> Result<(Listener, Option<Listener>), String> {
+    let unavailable = |key, address, error| format!("{key} {address}: {error}");
+    let desktops = Listener::desktops(&host.listener, closed.clone())
+        .await
+        .map_err(|error| unavailable("listener.address", host.listener.address, error))?;
+    let Some(address) = host.operations else { return Ok((desktops, None)) };
+    let operations = Listener::operations(address, closed.clone())
+        .await
+        .map_err(|error| unavailable("operations.address", address, error))?;
+    Ok((desktops, Some(operations)))
+}
+
+/// The line that scripts and tests read the real port from.
+fn log_address(what: &'static str, listener: &Listener) {
+    if let Ok(address) = listener.address() {
+        tracing::info!(%address, "listening for {what}");
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is an end as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,267 @@
+//! Commands and events over plain HTTP, for clients that cannot hold a WebSocket.
+//!
+//! Owns: reading bodies within their bounds, statuses, and the framing of `text/event-stream`. Must never: know what a
+//! message means; the tenant's [`Switchboard`](crate::session::Switchboard) takes it as text and hands an answer back.
+
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::{self, Bytes, Frame, Incoming, SizeHint},
+    header::{self, HeaderValue},
+};
+use jackfield_plugin_api::Code;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::{
+    Desktops, Room,
+    routes::{failure, too_many},
+    text,
+};
+use crate::{
+    metrics::Metrics,
+    session::{Answer, Identity, Message, Out, Outbox, Outlet, Stream, StreamRefused},
+    tenant::{Connection, Tenant},
+};
+
+/// How often an event stream without events says that it is there.
+const SIGN_EVERY: Duration = Duration::from_secs(20);
+/// Bytes that one frame of an event stream carries.
+const FRAME: usize = 16 * 1024;
+
+/// `POST …/sessions`
+pub(super) async fn prepare(
+    desktops: &Desktops,
+    tenant: &Tenant,
+    identity: Identity,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    match read(desktops, tenant, request).await {
+        Ok(message) => respond(tenant.board().prepare(identity, &message).await),
+        Err(refused) => refused,
+    }
+}
+
+/// `POST …/sessions/{id}/commands`
+pub(super) async fn command(
+    desktops: &Desktops,
+    tenant: &Tenant,
+    identity: &Identity,
+    session: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    match read(desktops, tenant, request).await {
+        Ok(message) => match tenant.board().command(identity, session, &message).await {
+            Some(answer) => respond(answer),
+            None => failure(StatusCode::NOT_FOUND, Code::NotFound, "there is no such session"),
+        },
+        Err(refused) => refused,
+    }
+}
+
+/// A request's body as text, within its bounds of size and time.
+async fn read(desktops: &Desktops, tenant: &Tenant, request: Request<Incoming>) -> Result<String, Response<Body>> {
+    let body = Limited::new(request.into_body(), desktops.config.max_frame_bytes);
+    let bytes = match timeout(desktops.config.header_timeout, body.collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            tenant.metrics().bad_message();
+            return Err(failure(StatusCode::PAYLOAD_TOO_LARGE, Code::BadRequest, "the body is too large"));
+        }
+        Ok(Err(_)) => return Err(failure(StatusCode::BAD_REQUEST, Code::BadRequest, "the body is cut off")),
+        Err(_) => return Err(failure(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "the body does not arrive")),
+    };
+    String::from_utf8(bytes.into()).map_err(|_| {
+        tenant.metrics().bad_message();
+        failure(StatusCode::BAD_REQUEST, Code::BadRequest, "the body is not UTF-8")
+    })
+}
+
+fn respond(answer: Answer) -> Response<Body> {
+    let mut response = Response::new(text(answer.text));
+    if answer.unparsable {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// `GET …/sessions/{id}/events`
+pub(super) fn events(
+    desktops: &Arc<Desktops>,
+    tenant: &Arc<Tenant>,
+    identity: &Identity,
+    session: &str,
+    headers: &HeaderMap,
+    room: Room,
+) -> Response<Body> {
+    let after = match headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?").parse::<u64>()) {
+        None => None,
+        Some(Ok(after)) => Some(after),
+        Some(Err(_)) => {
+            return failure(StatusCode::BAD_REQUEST, Code::BadRequest, "Last-Event-ID must be an event's number");
+        }
+    };
+    let Some(connection) = tenant.connection() else { return too_many(desktops) };
+    let (outbox, outlet) = Outbox::new(tenant.outbox_limits());
+    match tenant.board().stream(identity, session, after, outbox) {
+        Ok(stream) => {
+            let mut response = Response::new(Body::events(stream, outlet, connection, desktops.metrics.clone(), room));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(StreamRefused::NotFound) => failure(StatusCode::NOT_FOUND, Code::NotFound, "there is no such session"),
+        Err(StreamRefused::BadAfter) => {
+            failure(StatusCode::BAD_REQUEST, Code::BadRequest, "Last-Event-ID is beyond the last event")
+        }
+    }
+}
+
+/// A response's body: a text, or an event stream.
+pub(super) struct Body(Kind);
+
+enum Kind {
+    Whole(Option<Bytes>),
+    Events(Box<Events>),
+}
+
+impl Body {
+    pub(super) fn whole(text: Bytes) -> Self {
+        Self(Kind::Whole(Some(text).filter(|text| !text.is_empty())))
+    }
+
+    fn events(stream: Stream, outlet: Outlet, connection: Connection, metrics: Metrics, room: Room) -> Self {
+        let mut first = Vec::new();
+        frame(&mut first, Some("bind"), None, &stream.bound);
+        Self(Kind::Events(Box::new(Events {
+            first,
+            outlet,
+            closed: None,
+            sign: Box::pin(sleep(SIGN_EVERY)),
+            metrics,
+            _stream: stream,
+            _connection: connection,
+            _room: room,
+        })))
+    }
+}
+
+impl body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.0 {
+            Kind::Whole(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Kind::Events(events) => events.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Kind::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// An event stream; dropping it tells the session that its client is gone.
+struct Events {
+    /// What stands before the first event; empty afterwards.
+    first: Vec<u8>,
+    outlet: Outlet,
+    closed: Option<u16>,
+    sign: Pin<Box<Sleep>>,
+    metrics: Metrics,
+    _stream: Stream,
+    _connection: Connection,
+    _room: Room,
+}
+
+impl Events {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.closed.is_some() {
+            return Poll::Ready(None);
+        }
+        let mut out = std::mem::take(&mut self.first);
+        while out.len() < FRAME {
+            match self.outlet.try_next() {
+                Some(Out::Message(Message { seq, text })) => frame(&mut out, None, seq, &text),
+                Some(Out::Close(code, reason)) => {
+                    self.closed = Some(code.0);
+                    out.extend_from_slice(format!(": closed {} {reason}\n\n", code.0).as_bytes());
+                    break;
+                }
+                None => break,
+            }
+        }
+        if out.is_empty() {
+            let ready = pin!(self.outlet.ready()).poll(cx).is_ready();
+            if ready {
+                // Something came in between; it is taken on the next round.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.sign.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            out.extend_from_slice(b":\n\n");
+        }
+        self.sign.as_mut().reset(Instant::now() + SIGN_EVERY);
+        Poll::Ready(Some(out.into()))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.metrics.connection_closed(match self.closed {
+            Some(1001) => "shutdown",
+            Some(4001) => "taken_over",
+            Some(4008) => "too_slow",
+            Some(_) => "other",
+            None => "client",
+        });
+    }
+}
+
+/// Appends one event. JSON may be spread over lines, which the format takes one by one.
+fn frame(out: &mut Vec<u8>, event: Option<&str>, id: Option<u64>, data: &[u8]) {
+    if let Some(event) = event {
+        out.extend_from_slice(format!("event: {event}\n").as_bytes());
+    }
+    if let Some(id) = id {
+        out.extend_from_slice(format!("id: {id}\n").as_bytes());
+    }
+    for line in data.split(|byte| *byte == b'\n' || *byte == b'\r') {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_framed_with_its_number_and_a_line_for_each_line() {
+        let mut out = Vec::new();
+        frame(&mut out, Some("bind"), None, b"{}");
+        frame(&mut out, None, Some(7), b"{\"a\":\n1}");
+        assert_eq!(out, b"event: bind\ndata: {}\n\nid: 7\ndata: {\"a\":\ndata: 1}\n\n");
+    }
+}

@@ -1,0 +1,164 @@
+//! The operators' listener: metrics, health and lists, for Prometheus and for people with `curl`.
+//!
+//! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`. Must never: show a secret, or anything
+//! of a call or its data. It listens on loopback unless it is told otherwise, because it asks nobody for a token.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use hyper::{
+    Method, Response, StatusCode,
+    header::{self, HeaderValue},
+};
+use jackfield_plugin_api::Link;
+use serde_json::{Value, json};
+
+use super::{http::Body, text};
+use crate::{
+    metrics::Metrics,
+    tenant::{State, Tenant, Tenants},
+};
+
+/// What operators can ask about.
+#[derive(Debug)]
+pub struct Operations {
+    /// The tenants.
+    pub tenants: Arc<Tenants>,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Whether desktops are let in.
+    pub ready: AtomicBool,
+}
+
+impl Operations {
+    pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        if method != Method::GET && method != Method::HEAD {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
+        }
+        match path {
+            "/metrics" => self.metrics(),
+            "/healthz" => plain(StatusCode::OK, "ok\n"),
+            "/readyz" if self.ready.load(Ordering::Relaxed) => plain(StatusCode::OK, "ready\n"),
+            "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/tenants" => json_of(&self.tenants()),
+            "/sessions" => json_of(&self.sessions()),
+            "/adapters" => json_of(&self.adapters()),
+            "/" => plain(StatusCode::OK, "/metrics /healthz /readyz /tenants /sessions /adapters\n"),
+            _ => plain(StatusCode::NOT_FOUND, "there is nothing at this address\n"),
+        }
+    }
+
+    fn metrics(&self) -> Response<Body> {
+        let tenants = self.tenants.all();
+        let mut states: BTreeMap<&'static str, usize> = State::ALL.into_iter().map(|state| (state, 0)).collect();
+        for tenant in &tenants {
+            tenant.measure();
+            *states.entry(tenant.status().0.as_str()).or_default() += 1;
+        }
+        states.insert("misconfigured", self.wrong_files().len());
+        for (state, count) in states {
+            self.metrics.set_tenants(state, count);
+        }
+        let mut response = Response::new(text(self.metrics.render()));
+        let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, version);
+        response
+    }
+
+    /// What is wrong with the tenants that do not run, by their files' names.
+    fn wrong_files(&self) -> BTreeMap<String, Vec<String>> {
+        let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for problem in self.tenants.problems() {
+            let name = problem.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            files.entry(name).or_default().push(problem.to_string());
+        }
+        files
+    }
+
+    fn tenants(&self) -> Value {
+        let running = self.tenants.all();
+        let mut all: Vec<Value> = running.iter().map(|tenant| describe(tenant)).collect();
+        for (name, problems) in self.wrong_files() {
+            all.push(json!({"id": name, "state": "misconfigured", "problems": problems}));
+        }
+        Value::Array(all)
+    }
+
+    fn sessions(&self) -> Value {
+        let mut all = Vec::new();
+        for tenant in self.tenants.all() {
+            for session in tenant.board().sessions() {
+                let mut session = json!(session);
+                session["tenant"] = tenant.id().into();
+                all.push(session);
+            }
+        }
+        Value::Array(all)
+    }
+
+    /// Libraries, each once, with the tenants that use them.
+    fn adapters(&self) -> Value {
+        let mut adapters: BTreeMap<(String, String), (Value, Vec<String>)> = BTreeMap::new();
+        for tenant in self.tenants.all() {
+            let (library, file) = (tenant.library(), &tenant.config().adapter.path);
+            let manifest = library.manifest();
+            let about = || {
+                json!({
+                    "id": manifest.id,
+                    "version": manifest.version,
+                    "vendor": manifest.vendor,
+                    "platform": manifest.platform,
+                    "api": library.api_version(),
+                    "file": file,
+                    "isolation": "none",
+                    "responsive": library.is_responsive(),
+                })
+            };
+            let key = (manifest.id.clone(), format!("{} {}", manifest.version, file.display()));
+            adapters.entry(key).or_insert_with(|| (about(), Vec::new())).1.push(tenant.id().to_owned());
+        }
+        let with_tenants = |(mut about, tenants): (Value, Vec<String>)| {
+            about["tenants"] = tenants.into();
+            about
+        };
+        Value::Array(adapters.into_values().map(with_tenants).collect())
+    }
+}
+
+fn describe(tenant: &Tenant) -> Value {
+    let (state, link) = tenant.status();
+    let reason = match (&state, &link) {
+        (State::Waiting { reason } | State::Refused { reason }, _) | (_, Some(Link::Down { reason })) => Some(reason),
+        _ => None,
+    };
+    let manifest = tenant.library().manifest();
+    json!({
+        "id": tenant.id(),
+        "adapter": manifest.id,
+        "adapterVersion": manifest.version,
+        "state": state.as_str(),
+        "link": if link == Some(Link::Up) { "up" } else { "down" },
+        "reason": reason,
+        "sessions": tenant.board().sessions().len(),
+        "sessionsLimit": tenant.config().limits.sessions,
+        "file": tenant.config().file,
+    })
+}
+
+fn plain(status: StatusCode, body: &'static str) -> Response<Body> {
+    let mut response = Response::new(text(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn json_of(value: &Value) -> Response<Body> {
+    let mut response = Response::new(text(format!("{value:#}\n")));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

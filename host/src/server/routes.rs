@@ -1,0 +1,176 @@
+//! Which address is whose.
+//!
+//! Owns: the paths under `/v1/tenants/`, and the order of the checks: origin, then tenant and token, then everything
+//! else. Must never: tell by any answer whether a tenant exists to one who has no token of it.
+
+use std::sync::Arc;
+
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+    upgrade::Upgraded,
+};
+use hyper_util::rt::TokioIo;
+use jackfield_plugin_api::{Code, Failure};
+use serde_json::json;
+
+use super::{Desktops, Guarded, Room, handshake, http, http::Body, text, ws};
+use crate::{
+    session::{Identity, Outbox},
+    tenant::Tenant,
+};
+
+/// Answers one request of a desktop.
+pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room) -> Response<Body> {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let (route, mut response) = if !handshake::origin_allowed(request.headers(), &desktops.config.origins) {
+        ("refused", failure(StatusCode::FORBIDDEN, Code::Forbidden, "this page may not connect: listener.origins"))
+    } else if request.method() == Method::OPTIONS {
+        ("preflight", preflight())
+    } else {
+        route(desktops, request, room).await
+    };
+    if let Some(origin) = origin.filter(|_| route != "refused") {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    desktops.metrics.http_request(route, response.status().as_str());
+    response
+}
+
+/// What a browser asks before it lets a page send a token.
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(text(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, last-event-id"),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room) -> (&'static str, Response<Body>) {
+    let path = request.uri().path().to_owned();
+    let mut parts = path.split('/').skip(1);
+    let (Some("v1"), Some("tenants"), Some(tenant)) = (parts.next(), parts.next(), parts.next()) else {
+        return ("unknown", failure(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address"));
+    };
+    let Some((tenant, identity)) = desktops.tenants.admit(tenant, handshake::bearer(request.headers())) else {
+        desktops.metrics.auth_failed();
+        return ("refused", unauthorized());
+    };
+    let rest: Vec<&str> = parts.collect();
+    match (rest.as_slice(), request.method()) {
+        (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, identity, room)),
+        (["sessions"], &Method::POST) => ("sessions", http::prepare(desktops, &tenant, identity, request).await),
+        (["sessions", id, "commands"], &Method::POST) => {
+            ("commands", http::command(desktops, &tenant, &identity, id, request).await)
+        }
+        (["sessions", id, "events"], &Method::GET) => {
+            ("events", http::events(desktops, &tenant, &identity, id, request.headers(), room))
+        }
+        (["ws"] | ["sessions", _, "events"], _) => ("unknown", wrong_method("GET")),
+        (["sessions"] | ["sessions", _, "commands"], _) => ("unknown", wrong_method("POST")),
+        _ => ("unknown", failure(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address")),
+    }
+}
+
+fn unauthorized() -> Response<Body> {
+    let message = "there is no such tenant, or the token is wrong";
+    let mut response = failure(StatusCode::UNAUTHORIZED, Code::Unauthorized, message);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn wrong_method(allowed: &'static str) -> Response<Body> {
+    let mut response =
+        failure(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, "this address does not take this method");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Answers with a failure object of the protocol.
+pub(super) fn failure(status: StatusCode, code: Code, message: &str) -> Response<Body> {
+    let body = json!({"result": "failure", "failure": Failure::new(code, message)});
+    let mut response = Response::new(text(body.to_string()));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// Takes one more connection of a tenant in, if there is room.
+pub(super) fn too_many(desktops: &Desktops) -> Response<Body> {
+    desktops.metrics.connection_refused("tenant");
+    let message = "the tenant has as many connections as it may have";
+    failure(StatusCode::SERVICE_UNAVAILABLE, Code::QuotaExceeded, message)
+}
+
+/// Answers 101, and serves the connection from then on.
+fn upgrade(
+    desktops: &Arc<Desktops>,
+    mut request: Request<Incoming>,
+    tenant: &Arc<Tenant>,
+    identity: Identity,
+    room: Room,
+) -> Response<Body> {
+    let handshake = match handshake::read(request.headers()) {
+        Ok(handshake) => handshake,
+        Err((status, message)) => {
+            let mut response = failure(status, Code::BadRequest, message);
+            if status == StatusCode::UPGRADE_REQUIRED {
+                let headers = response.headers_mut();
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            return response;
+        }
+    };
+    let Some(connection) = tenant.connection() else { return too_many(desktops) };
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    let desktops = Arc::clone(desktops);
+    tokio::spawn(async move {
+        let Ok(upgraded) = on_upgrade.await else { return };
+        let Some((stream, early)) = take_stream(upgraded) else { return };
+        let (outbox, outlet) = Outbox::new(connection.tenant().outbox_limits());
+        let parts = ws::Parts {
+            stream,
+            early,
+            desk: connection.tenant().board().desk(identity, outbox),
+            outlet,
+            connection,
+            metrics: desktops.metrics.clone(),
+            closing: desktops.closing.clone(),
+            max_message: desktops.config.max_frame_bytes,
+        };
+        drop(desktops);
+        ws::serve(parts).await;
+        drop(room);
+    });
+    switching(&handshake)
+}
+
+fn switching(handshake: &handshake::Handshake) -> Response<Body> {
+    let mut response = Response::new(text(""));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, handshake.accept.clone());
+    if handshake.subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(handshake::SUBPROTOCOL));
+    }
+    response
+}
+
+/// The stream below, and what was read from it beyond the handshake. Hyper's own buffers are dropped here.
+fn take_stream(upgraded: Upgraded) -> Option<(tokio::net::TcpStream, hyper::body::Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Guarded>>().ok()?;
+    // A copy of its own: the rest of the buffer that it is a part of would otherwise stay.
+    let early = hyper::body::Bytes::copy_from_slice(&parts.read_buf);
+    Some((parts.io.into_inner().into_inner(), early))
+}
