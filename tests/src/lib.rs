@@ -15,6 +15,7 @@ use std::{future::Future, time::Duration};
 
 pub mod agent;
 pub mod artifacts;
+pub mod asterisk;
 pub mod host;
 pub mod http;
 pub mod load;

@@ -1,0 +1,380 @@
+//! A real Asterisk with SIPp phones and customers, for the tests of the adapter.
+//!
+//! Owns: the process, its configuration (whose lines for a user's own Asterisk are read from the adapter's README, so
+//! that the tests use what the README says) and its end. Everything listens on 127.0.0.1 on ports of its own. Where
+//! Asterisk is not installed (see `tests/asterisk/install`), [`Asterisk::start`] says so and the test is skipped; with
+//! `CI` set it is installed.
+
+pub mod cut;
+pub mod media;
+pub mod sipp;
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::until;
+
+const README: &str = include_str!("../../../plugins/asterisk/README.md");
+
+/// The application that the README's dialplan names.
+pub const APPLICATION: &str = "jackfield-acme";
+
+/// Where the installer puts it.
+fn directory() -> PathBuf {
+    let own = std::env::current_exe().expect("the test has a file");
+    let target =
+        own.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "debug" || name == "release"));
+    target.and_then(Path::parent).expect("in a target folder").join("asterisk")
+}
+
+/// The unpacked root, or why there is none.
+fn root() -> &'static Result<PathBuf, String> {
+    static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let directory = directory();
+        let installer = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/install");
+        if !directory.join("complete").exists() {
+            if std::env::var_os("CI").is_none() {
+                return Err("Asterisk is not installed; tests/asterisk/install does it".to_owned());
+            }
+            let done = Command::new(&installer).arg(&directory).output().map_err(|error| error.to_string())?;
+            assert!(
+                done.status.success(),
+                "in CI these tests must run, but {} failed:\n{}",
+                installer.display(),
+                String::from_utf8_lossy(&done.stderr)
+            );
+        }
+        Ok(directory.join("root"))
+    })
+}
+
+/// A program of the unpacked root: it runs with that root's own loader and libraries.
+fn program(path: &str) -> Command {
+    let root = root().as_ref().expect("installed");
+    let libraries = libraries();
+    let loader = fs::read_dir(&libraries)
+        .expect("libraries")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux-")))
+        .expect("a loader");
+    let mut command = Command::new(loader);
+    command.arg("--library-path").arg(libraries).arg(root.join(path));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn libraries() -> PathBuf {
+    let lib = root().as_ref().expect("installed").join("usr/lib");
+    fs::read_dir(lib)
+        .expect("usr/lib")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.to_string_lossy().ends_with("-linux-gnu"))
+        .expect("a folder of libraries")
+}
+
+/// A block of the README by its file's name.
+fn from_readme(file: &str) -> &'static str {
+    let (_, rest) = README.split_once(&format!("```ini {file}\n")).expect("the README has that block");
+    rest.split_once("```").expect("its end").0
+}
+
+/// A free UDP port. Somebody else may take it before it is used; nobody did so far.
+fn free_udp_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+fn free_tcp_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// A running Asterisk.
+pub struct Asterisk {
+    process: Option<Child>,
+    folder: PathBuf,
+    /// Of ARI.
+    pub http: u16,
+    /// Of SIP.
+    pub sip: u16,
+    /// Where the outside world answers.
+    pub outside: u16,
+    /// Extensions and where their phones answer.
+    pub phones: Vec<(String, u16)>,
+}
+
+impl Asterisk {
+    /// Starts one with phones of these extensions. `None`: not installed; the test is skipped, and has said so.
+    pub async fn start(extensions: &[&str]) -> Option<Self> {
+        let phones = extensions.iter().map(|extension| ((*extension).to_owned(), free_udp_port())).collect();
+        Self::start_with(phones).await
+    }
+
+    /// Starts one with phones at these ports.
+    pub async fn start_with(phones: Vec<(String, u16)>) -> Option<Self> {
+        if let Err(why) = root() {
+            eprintln!("SKIPPED: {why}");
+            return None;
+        }
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("jackfield-asterisk-{}-{number}", std::process::id()));
+        let http = free_tcp_port();
+        let (sip, outside) = (free_udp_port(), free_udp_port());
+        let mut asterisk = Self { process: None, folder, http, sip, outside, phones };
+        asterisk.configure();
+        asterisk.run().await;
+        Some(asterisk)
+    }
+
+    fn configure(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+        for folder in ["etc", "run", "log", "spool/recording", "var"] {
+            fs::create_dir_all(self.folder.join(folder)).expect("a folder for Asterisk");
+        }
+        let http = from_readme("http.conf").replace("bindport = 8088", &format!("bindport = {}", self.http));
+        assert!(http.contains(&self.http.to_string()), "the README's port was replaced");
+        for (file, text) in [
+            ("http.conf", http),
+            ("ari.conf", from_readme("ari.conf").to_owned()),
+            ("extensions.conf", self.dialplan()),
+            ("pjsip.conf", self.pjsip()),
+            ("asterisk.conf", self.folders()),
+            ("modules.conf", include_str!("../../asterisk/modules.conf").to_owned()),
+            ("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n".to_owned()),
+            ("rtp.conf", "[general]\nrtpstart = 20000\nrtpend = 29999\n".to_owned()),
+            ("musiconhold.conf", self.music()),
+            ("indications.conf", "[general]\ncountry = us\n[us]\ndescription = US\nringcadence = 2000,4000\nring = 440+480/2000,0/4000\n".to_owned()),
+        ] {
+            fs::write(self.folder.join("etc").join(file), text).expect("a configuration file");
+        }
+    }
+
+    fn dialplan(&self) -> String {
+        let readme = from_readme("extensions.conf");
+        // What only the tests need: a call that was answered by the dialplan, one with a variable, one for an agent.
+        format!(
+            "{readme}\n\
+             exten => 701,1,Answer()\n same => n,Stasis({APPLICATION},queue,sales)\n same => n,Hangup()\n\
+             exten => 702,1,Set(CUSTOMER_ID=C-42)\n same => n,Stasis({APPLICATION},queue,sales)\n\
+             exten => 703,1,Stasis({APPLICATION},queue,nowhere)\n same => n,Hangup(17)\n\
+             exten => 704,1,Stasis({APPLICATION},agent,1001)\n same => n,Hangup(17)\n\
+             exten => 705,1,Stasis({APPLICATION},queue,short)\n\
+             exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
+             exten => mail,1,Answer()\n same => n,Wait(60)\n"
+        )
+    }
+
+    fn pjsip(&self) -> String {
+        let mut text = format!(
+            "[transport]\ntype = transport\nprotocol = udp\nbind = 127.0.0.1:{}\n\n{}\n\
+             media_address = 127.0.0.1\nbind_rtp_to_media_address = yes\n",
+            self.sip,
+            from_readme("pjsip.conf"),
+        );
+        for (extension, port) in &self.phones {
+            let _ = write!(
+                text,
+                "[{extension}](phone)\naors = {extension}\n\
+                 [{extension}]\ntype = aor\ncontact = sip:{extension}@127.0.0.1:{port}\n"
+            );
+        }
+        // Whoever calls from 127.0.0.1 and is no phone is the trunk.
+        let _ = write!(
+            text,
+            "[trunk](phone)\ncontext = from-trunk\naors = trunk\ndtmf_mode = info\n\
+             [trunk]\ntype = aor\ncontact = sip:127.0.0.1:{}\n\
+             [trunk]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n\
+             [nobody](phone)\naors = nobody\n[nobody]\ntype = aor\nmax_contacts = 1\n",
+            self.outside
+        );
+        text
+    }
+
+    fn folders(&self) -> String {
+        let root = root().as_ref().expect("installed");
+        let own = self.folder.display();
+        let (modules, data) = (libraries().join("asterisk/modules"), root.join("usr/share/asterisk"));
+        format!(
+            "[directories]\nastetcdir => {own}/etc\nastmoddir => {}\nastvarlibdir => {own}/var\nastdbdir => {own}/var\n\
+             astkeydir => {own}/var\nastdatadir => {}\nastagidir => {own}/var\nastspooldir => {own}/spool\n\
+             astrundir => {own}/run\nastlogdir => {own}/log\n[options]\nverbose = 3\n",
+            modules.display(),
+            data.display(),
+        )
+    }
+
+    fn music(&self) -> String {
+        let moh = root().as_ref().expect("installed").join("usr/share/asterisk/moh");
+        format!("[default]\nmode = files\ndirectory = {}\n", moh.display())
+    }
+
+    async fn run(&mut self) {
+        let mut command = program("usr/sbin/asterisk");
+        command.arg("-f").arg("-C").arg(self.folder.join("etc/asterisk.conf"));
+        self.process = Some(command.spawn().expect("Asterisk starts"));
+        until("Asterisk answers", || async {
+            self.ari("GET", "asterisk/info").await.filter(|(status, _)| *status == 200)
+        })
+        .await;
+    }
+
+    /// Kills it, as a power cut does.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts it again after [`kill`](Self::kill).
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.run().await;
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    /// Asks ARI over plain HTTP: the test's own look at Asterisk.
+    pub async fn ari(&self, method: &str, path: &str) -> Option<(u16, Value)> {
+        let ask = async {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.http)).await.ok()?;
+            // jackfield:change-me, as in the README
+            let request = format!(
+                "{method} /ari/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\
+                 Authorization: Basic amFja2ZpZWxkOmNoYW5nZS1tZQ==\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await.ok()?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.ok()?;
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            let status = answer.split(' ').nth(1)?.parse().ok()?;
+            let body = answer.split_once("\r\n\r\n")?.1;
+            Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+        };
+        tokio::time::timeout(Duration::from_secs(5), ask).await.ok()?
+    }
+
+    async fn list(&self, path: &str) -> Vec<Value> {
+        match self.ari("GET", path).await {
+            Some((200, Value::Array(list))) => list,
+            other => panic!("Asterisk cannot list {path}: {other:?}"),
+        }
+    }
+
+    /// All channels.
+    pub async fn channels(&self) -> Vec<Value> {
+        self.list("channels").await
+    }
+
+    /// All bridges.
+    pub async fn bridges(&self) -> Vec<Value> {
+        self.list("bridges").await
+    }
+
+    /// The channel whose caller (or called) has this number, or of this endpoint.
+    pub async fn channel(&self, of: &str) -> Option<Value> {
+        self.channels().await.into_iter().find(|channel| {
+            channel["caller"]["number"] == of
+                || channel["name"].as_str().is_some_and(|name| name.starts_with(&format!("PJSIP/{of}-")))
+        })
+    }
+
+    /// Waits for the channel of a number or an endpoint.
+    pub async fn has_channel(&self, of: &str) -> Value {
+        until(&format!("Asterisk has a channel of {of}"), || self.channel(of)).await
+    }
+
+    /// Waits until a channel is no more.
+    pub async fn has_no_channel(&self, of: &str) {
+        until(&format!("Asterisk has no channel of {of}"), || async { self.channel(of).await.is_none().then_some(()) })
+            .await;
+    }
+
+    /// Waits until exactly these channels, each given by number or endpoint, are in one bridge together.
+    pub async fn has_bridged(&self, who: &[&str]) {
+        until(&format!("Asterisk has {who:?} in one bridge"), || async {
+            let mut ids = Vec::new();
+            for of in who {
+                ids.push(self.channel(of).await?["id"].as_str()?.to_owned());
+            }
+            ids.sort_unstable();
+            self.bridges().await.iter().find_map(|bridge| {
+                let mut inside: Vec<_> =
+                    bridge["channels"].as_array()?.iter().filter_map(|id| Some(id.as_str()?.to_owned())).collect();
+                inside.sort_unstable();
+                (inside == ids).then_some(())
+            })
+        })
+        .await;
+    }
+
+    /// Waits until nothing is left in it: no channel, no bridge.
+    pub async fn is_empty(&self) {
+        until("nothing is left in Asterisk", || async {
+            (self.channels().await.is_empty() && self.bridges().await.is_empty()).then_some(())
+        })
+        .await;
+    }
+
+    /// A channel's variable.
+    pub async fn variable(&self, of: &str, name: &str) -> Option<String> {
+        let id = self.channel(of).await?["id"].as_str()?.to_owned();
+        let (status, answer) = self.ari("GET", &format!("channels/{id}/variable?variable={name}")).await?;
+        (status == 200).then(|| answer["value"].as_str().map(str::to_owned)).flatten()
+    }
+
+    /// The recordings that were made: name and size.
+    pub fn recordings(&self) -> Vec<(String, u64)> {
+        let files = fs::read_dir(self.folder.join("spool/recording")).expect("a folder of recordings");
+        files
+            .filter_map(|file| {
+                let file = file.ok()?;
+                Some((file.file_name().to_string_lossy().into_owned(), file.metadata().ok()?.len()))
+            })
+            .collect()
+    }
+
+    /// A tenant's settings for this Asterisk, ARI at a port.
+    pub fn settings(&self, port: u16) -> Value {
+        json!({
+            "url": format!("http://127.0.0.1:{port}"), "user": "jackfield", "password": "change-me",
+            "application": APPLICATION, "dial": "PJSIP/{number}@trunk", "variables": ["CUSTOMER_ID"],
+            "queues": {"sales": {"caller_id": "Sales <5550100>"}, "short": {}},
+        })
+    }
+
+    /// A folder for a test's own files, removed with this.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Asterisk {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("Asterisk's log and SIPp's messages are in {}", self.folder.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! SIPp as phones, customers and the outside world.
+//!
+//! Owns: SIPp's processes. A call does what the test asks when SIPp gets a request of the test's own with the call's
+//! Call-ID, which Asterisk knows (see the scenarios in `tests/asterisk/`). What SIPp saw stands in its message file.
+
+use std::{
+    fs,
+    net::UdpSocket,
+    path::PathBuf,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{Asterisk, free_udp_port, media::Media, program};
+use crate::until;
+
+/// What a call can be asked to do.
+#[derive(Debug, Clone, Copy)]
+pub enum Ask {
+    /// Hang up, or give up calling.
+    HangUp,
+    /// Press the hold key (phones).
+    Hold,
+    /// Press it again (phones).
+    Retrieve,
+    /// Transfer to 801 (phones).
+    Transfer,
+}
+
+impl Ask {
+    fn method(self) -> &'static str {
+        match self {
+            Self::HangUp => "MESSAGE",
+            Self::Hold => "SUBSCRIBE",
+            Self::Retrieve => "PUBLISH",
+            Self::Transfer => "REFER",
+        }
+    }
+}
+
+/// A running SIPp.
+pub struct Sipp {
+    process: Child,
+    /// Where it speaks SIP.
+    pub port: u16,
+    /// Its sound.
+    pub media: Media,
+    messages: PathBuf,
+}
+
+fn scenario(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("asterisk").join(name)
+}
+
+impl Sipp {
+    async fn run(asterisk: &Asterisk, name: &str, port: u16, tone: u32, more: impl FnOnce(&mut Command)) -> Self {
+        let media = Media::open(tone).await;
+        let messages = asterisk.folder().join(format!("{name}-{port}.messages"));
+        let mut command = program("usr/bin/sipp");
+        command
+            .arg("-sf")
+            .arg(scenario(&format!("{name}.xml")))
+            .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-nostdin", "-trace_msg", "-trace_err"])
+            .args(["-skip_rlimit", "-max_socket", "1000"])
+            .args(["-key", "media", &media.port().to_string()])
+            .arg("-message_file")
+            .arg(&messages)
+            .arg("-error_file")
+            .arg(messages.with_extension("errors"));
+        more(&mut command);
+        let process = command.spawn().expect("SIPp starts");
+        Self { process, port, media, messages }
+    }
+
+    /// The phone of an extension. It sounds like `tone` Hz.
+    pub async fn phone(asterisk: &Asterisk, extension: &str, tone: u32) -> Self {
+        Self::slow_phone(asterisk, extension, tone, 50).await
+    }
+
+    /// A phone that rings this long before it is picked up.
+    pub async fn slow_phone(asterisk: &Asterisk, extension: &str, tone: u32, ring_ms: u32) -> Self {
+        let (_, port) = asterisk.phones.iter().find(|(own, _)| own == extension).expect("configured").clone();
+        Self::run(asterisk, "phone", port, tone, |command| {
+            command.args(["-set", "ring_ms", &ring_ms.to_string()]);
+        })
+        .await
+        .listening()
+        .await
+    }
+
+    /// The outside world.
+    pub async fn outside(asterisk: &Asterisk, tone: u32) -> Self {
+        Self::run(asterisk, "outside", asterisk.outside, tone, |_| {}).await.listening().await
+    }
+
+    /// A customer who calls a number.
+    pub async fn customer(asterisk: &Asterisk, number: &str, calls: &str, tone: u32) -> Self {
+        Self::run(asterisk, "customer", free_udp_port(), tone, |command| {
+            command.args(["-m", "1", "-s", calls, "-key", "caller", number, "-timeout", "120"]);
+            command.arg(format!("127.0.0.1:{}", asterisk.sip));
+        })
+        .await
+    }
+
+    /// Waits until its port is taken, so that no call comes too early.
+    async fn listening(self) -> Self {
+        let port = self.port;
+        until("SIPp listens", || async move { UdpSocket::bind(("127.0.0.1", port)).is_err().then_some(()) }).await;
+        self
+    }
+
+    /// Asks the call of an Asterisk channel to do something.
+    pub fn ask(&self, channel: &Value, what: Ask) {
+        let call = channel["protocol_id"].as_str().expect("the channel's Call-ID");
+        let method = what.method();
+        let request = format!(
+            "{method} sip:test@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-{method}-{call}\r\n\
+             From: <sip:test@127.0.0.1>;tag=test\r\nTo: <sip:test@127.0.0.1>\r\nCall-ID: {call}\r\n\
+             CSeq: 999 {method}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        socket.send_to(request.as_bytes(), ("127.0.0.1", self.port)).expect("sent");
+    }
+
+    /// Everything it sent and received so far.
+    pub fn messages(&self) -> String {
+        fs::read(&self.messages).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Waits until it has seen a text.
+    pub async fn saw(&self, text: &str) {
+        until(&format!("SIPp saw {text:?}"), || async { self.messages().contains(text).then_some(()) }).await;
+    }
+
+    /// The tones that came by SIP INFO, in order.
+    pub fn digits(&self) -> String {
+        self.messages().split("Signal=").skip(1).filter_map(|rest| rest.trim_start().chars().next()).collect()
+    }
+
+    /// Waits for its end (of a customer: one call). `true`: the call went as a call should.
+    pub async fn succeeds(&mut self) -> bool {
+        until("SIPp ends", || {
+            let ended = self.process.try_wait().expect("its status");
+            async move { ended }
+        })
+        .await
+        .success()
+    }
+
+    /// Lets its sound flow: where Asterisk wants it stands in the newest session description from Asterisk.
+    pub async fn speak(&self) {
+        let port = until("Asterisk's media port", || async {
+            let messages = self.messages();
+            let received = messages.split("message received").skip(1).collect::<Vec<_>>();
+            received.iter().rev().find_map(|message| {
+                let (_, rest) = message.split_once("m=audio ")?;
+                rest.split(' ').next()?.parse::<u16>().ok()
+            })
+        })
+        .await;
+        self.media.speak_to(port);
+    }
+
+    /// Waits a moment, for what cannot be seen to happen.
+    pub async fn settle() {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,10 @@
+//! The Asterisk adapter on a real Asterisk, with SIPp as phones, customers and the outside world. Each test asserts on
+//! both sides: what the desktop is told, and what Asterisk or SIPp say. Skipped where Asterisk is not installed.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod calls;
+mod desk;
+mod link;
+mod phones;
+mod queues;
+mod second;

@@ -1,0 +1,177 @@
+//! Who is offered what, and when.
+
+use jackfield_plugin_api::{
+    Command, Ending, Json,
+    report::{Availability, ChannelStatus},
+};
+use jackfield_tests::asterisk::sipp::{Ask, Sipp};
+use serde_json::json;
+
+use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab};
+
+impl Desk {
+    fn status(&self) -> ChannelStatus {
+        self.session.view().channel(&self.extension).unwrap().status.clone().unwrap()
+    }
+
+    async fn becomes(&self, what: &str, holds: impl Fn(&ChannelStatus) -> bool) {
+        self.session
+            .wait_until(what, |view| {
+                view.channel(&self.extension).is_some_and(|it| it.status.as_ref().is_some_and(&holds))
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_goes_to_who_has_been_ready_longest_and_on_to_the_next() {
+    let settings = json!({"offer_timeout_seconds": 1, "reasons": {"noanswer": "did not answer", "break": "Break"}});
+    let Some(lab) = Lab::open(&["1001", "1002"], settings).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let bert = lab.agent("bert", "1002", COLLEAGUE).await;
+    let mut customer = Sipp::customer(&lab.asterisk, "555", "702", CUSTOMER).await;
+    anna.rings().await;
+    assert_eq!(anna.newest().data["CUSTOMER_ID"], Some("C-42".into()));
+    // Anna does not answer.
+    bert.rings().await;
+    anna.has_nothing().await;
+    let ChannelStatus::Active(info) = anna.status() else { panic!("active") };
+    assert_eq!(info.availability, Some(Availability::NotReady));
+    assert_eq!((info.reason_code.as_deref(), info.reason_desc.as_deref()), (Some("noanswer"), Some("did not answer")));
+    bert.does(Command::Answer { conversation: bert.primary() }).await;
+    lab.asterisk.has_bridged(&["555", "1002"]).await;
+    bert.does(Command::Release { conversation: bert.primary() }).await;
+    assert!(customer.succeeds().await);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_rejected_call_goes_to_the_next_and_one_that_is_given_up_is_gone() {
+    let Some(lab) = Lab::open(&["1001", "1002"], json!({})).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let bert = lab.agent("bert", "1002", COLLEAGUE).await;
+    let mut customer = Sipp::customer(&lab.asterisk, "555", "700", CUSTOMER).await;
+    anna.rings().await;
+    anna.does(Command::Reject { interaction: anna.interaction() }).await;
+    anna.has_nothing().await;
+    bert.rings().await;
+    customer.ask(&lab.asterisk.has_channel("555").await, Ask::HangUp);
+    assert!(customer.succeeds().await);
+    bert.has_nothing().await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_caller_waits_with_music_if_the_dialplan_has_answered() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let customer = Sipp::customer(&lab.asterisk, "555", "701", CUSTOMER).await;
+    customer.saw("200 OK").await;
+    customer.speak().await;
+    customer.media.hears_music(&[]).await;
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    anna.rings().await;
+    anna.does(Command::Answer { conversation: anna.primary() }).await;
+    anna.phone.speak().await;
+    customer.media.hears(AGENT).await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_queue_overflows_into_the_dialplan_and_an_unknown_queue_goes_on_there() {
+    let queues = json!({"short": {"overflow_seconds": 1, "overflow": "dialplan:from-trunk,mail,1"}, "sales": {}});
+    let Some(lab) = Lab::open(&["1001"], json!({"queues": queues})).await else { return };
+    let customer = Sipp::customer(&lab.asterisk, "555", "705", CUSTOMER).await;
+    customer.saw("200 OK").await;
+    assert_eq!(lab.asterisk.has_channel("555").await["dialplan"]["exten"], "mail");
+    customer.ask(&lab.asterisk.has_channel("555").await, Ask::HangUp);
+    let stranger = Sipp::customer(&lab.asterisk, "556", "703", CUSTOMER).await;
+    stranger.saw("486 Busy").await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn after_call_work_lasts_its_time_or_until_completed() {
+    let Some(lab) = Lab::open(&["1001"], json!({"wrap_up_seconds": 2})).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    for complete in [true, false] {
+        let _customer = lab.call(&anna).await;
+        anna.does(Command::NotReady { channel: "1001".into(), reason_code: "break".into(), reason_desc: None }).await;
+        assert!(matches!(anna.status(), ChannelStatus::Active(info) if info.pending.is_some()));
+        anna.does(Command::Release { conversation: anna.primary() }).await;
+        anna.becomes(
+            "after-call work",
+            |it| matches!(it, ChannelStatus::Active(info) if info.availability == Some(Availability::Acw)),
+        )
+        .await;
+        if complete {
+            anna.completes().await;
+        }
+        anna.becomes(
+            "on its break",
+            |it| matches!(it, ChannelStatus::Active(info) if info.reason_code.as_deref() == Some("break")),
+        )
+        .await;
+        if !complete {
+            anna.completes().await;
+        }
+        anna.ready().await;
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_session_that_logs_out_leaves_nothing_and_one_that_leaves_finds_its_call() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let mut customer = lab.call(&anna).await;
+    anna.session.log_out(Ending::Leave).await.unwrap();
+    customer.media.hears(AGENT).await;
+
+    let again = lab.tenant.log_in("anna", "secret").await.unwrap();
+    again.start().await.unwrap();
+    let anna = Desk { session: again, ..anna };
+    anna.talks().await;
+    anna.does(Command::Hold { conversation: anna.primary() }).await;
+    anna.session.log_out(Ending::LogOut).await.unwrap();
+    assert!(customer.succeeds().await);
+    lab.asterisk.is_empty().await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn two_tenants_share_an_asterisk() {
+    let Some(lab) = Lab::open(&["1001", "1002"], json!({})).await else { return };
+    let other = crate::desk::connect(&lab.asterisk, lab.asterisk.http, json!({"application": "jackfield-other"})).await;
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let bert = Sipp::phone(&lab.asterisk, "1002", COLLEAGUE).await;
+    let session = other.log_in("bert", "x").await.unwrap();
+    session.start_with(jackfield_plugin_api::StartOptions::new(Some("1002".into()))).await.unwrap();
+    let bert = Desk { session, extension: "1002".into(), phone: bert };
+    bert.does(Command::Activate { channel: "1002".into(), queue: None, options: Json::empty_object() }).await;
+    bert.ready().await;
+    let _customer = Sipp::customer(&lab.asterisk, "556", "790", CUSTOMER).await;
+    bert.rings().await;
+    bert.does(Command::Answer { conversation: bert.primary() }).await;
+    lab.asterisk.has_bridged(&["556", "1002"]).await;
+    assert!(anna.session.view().interactions().next().is_none());
+    let reports = anna.session.reports().len();
+    other.disconnect().await;
+    lab.asterisk.has_no_channel("1002").await;
+    // Anna's tenant has seen nothing of it.
+    assert_eq!(anna.session.reports().len(), reports);
+    lab.asterisk.has_channel("1001").await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn somebody_calls_an_agent() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let busy = Sipp::customer(&lab.asterisk, "555", "704", CUSTOMER).await;
+    busy.saw("486 Busy").await;
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let _customer = Sipp::customer(&lab.asterisk, "556", "704", CUSTOMER).await;
+    anna.rings().await;
+    anna.does(Command::Answer { conversation: anna.primary() }).await;
+    lab.asterisk.has_bridged(&["556", "1001"]).await;
+    lab.close().await;
+}
