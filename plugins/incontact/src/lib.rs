@@ -1,0 +1,5 @@
+//! The adapter for NICE CXone (inContact).
+
+#![forbid(unsafe_code)]
+
+mod model;

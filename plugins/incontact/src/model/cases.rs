@@ -1,0 +1,489 @@
+//! Interactions made out of contacts: which contact is whose part, and how each interaction is as a whole.
+//!
+//! An interaction is keyed by the MasterID under which it was first seen, a conversation by its first ContactID; both
+//! keep that key whatever CXone renames. What an interaction looks like is worked out here only when its contacts are
+//! at rest, so the order in which CXone told of them does not matter.
+
+use std::collections::BTreeMap;
+
+use jackfield_plugin_api::{
+    Json,
+    report::{
+        Cause, Conversation, ConversationState, Direction, Interaction, InteractionState, Member, MemberRole, Reason,
+        Recording, Role,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    event::{Media, Stage},
+    facts::{Contact, Facts},
+};
+
+/// Why something ends, when it is known beforehand.
+pub(crate) type Intent = (Reason, Option<Cause>);
+
+/// An interaction.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Case {
+    /// The MasterID under which it was first seen.
+    pub(crate) key: String,
+    #[serde(skip)]
+    pub(crate) media: Media,
+    /// The contact whose data is shown.
+    pub(crate) lead: String,
+    /// Its living conversations.
+    pub(crate) convs: Vec<Conv>,
+    /// Call data that was set from here.
+    pub(crate) data: BTreeMap<String, Json>,
+    /// The contact's own data, as shown last.
+    #[serde(skip)]
+    shown: BTreeMap<String, Json>,
+    /// The address to open, as shown last.
+    #[serde(skip)]
+    url: Option<String>,
+    #[serde(skip)]
+    intents: BTreeMap<String, Intent>,
+    /// A blind transfer or conference is under way: the second call is not shown, and the first one not as held.
+    #[serde(skip)]
+    pub(crate) blind: Option<Blind>,
+    /// The host has been told that nothing is left.
+    #[serde(skip)]
+    told_gone: bool,
+    /// The host has been told that it is over, and why.
+    #[serde(skip)]
+    told_ended: Option<Intent>,
+}
+
+/// What hides the second call of a blind transfer or conference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Blind {
+    /// The first call is shown as talking while it is held.
+    pub(crate) talking: bool,
+}
+
+/// A conversation: one call, or a conference of several.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Conv {
+    /// The first contact's id.
+    pub(crate) key: String,
+    /// Whether it is the consult.
+    pub(crate) consult: bool,
+    /// Its contacts.
+    pub(crate) contacts: Vec<String>,
+}
+
+impl Conv {
+    /// The contact that commands go to.
+    pub(crate) fn contact<'a>(&self, facts: &'a Facts) -> Option<&'a Contact> {
+        self.contacts.iter().filter_map(|id| facts.contact(id)).find(|contact| contact.live())
+    }
+
+    /// It is a conference.
+    pub(crate) fn is_conference(&self, facts: &Facts) -> bool {
+        self.contacts.iter().filter(|id| facts.stage(id) != Stage::Over).count() > 1
+    }
+}
+
+impl Case {
+    fn new(key: &str, lead: &Contact) -> Self {
+        Self {
+            key: key.to_owned(),
+            media: lead.now.media,
+            lead: lead.now.id.clone(),
+            convs: Vec::new(),
+            data: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            url: None,
+            intents: BTreeMap::new(),
+            blind: None,
+            told_gone: false,
+            told_ended: None,
+        }
+    }
+
+    /// Says beforehand why a contact will end.
+    pub(crate) fn intend(&mut self, contact: &str, intent: Intent) {
+        self.intents.insert(contact.to_owned(), intent);
+    }
+
+    /// It will not end after all.
+    pub(crate) fn intend_nothing(&mut self, contact: &str) {
+        self.intents.remove(contact);
+    }
+
+    fn has(&self, contact: &str) -> bool {
+        self.convs.iter().any(|conv| conv.contacts.iter().any(|id| id == contact))
+    }
+
+    fn hidden(&self, contact: &str) -> bool {
+        self.blind.is_some() && !self.has(contact)
+    }
+}
+
+/// All interactions.
+#[derive(Debug, Default)]
+pub(crate) struct Cases {
+    /// Oldest first.
+    pub(crate) list: Vec<Case>,
+}
+
+impl Cases {
+    /// An interaction.
+    pub(crate) fn get(&self, key: &str) -> Option<&Case> {
+        self.list.iter().find(|case| case.key == key)
+    }
+
+    /// An interaction, to change it.
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Case> {
+        self.list.iter_mut().find(|case| case.key == key)
+    }
+
+    /// The key of the interaction that a contact belongs to.
+    pub(crate) fn key_of(&self, facts: &Facts, id: &str) -> String {
+        if let Some(case) = self.list.iter().find(|case| case.has(id)) {
+            return case.key.clone();
+        }
+        let Some(contact) = facts.contact(id) else { return id.to_owned() };
+        if let Some(case) = &contact.case {
+            return case.clone();
+        }
+        match &contact.now.parent {
+            Some(parent) if parent != id && (facts.contact(parent).is_some() || self.holds(parent)) => {
+                self.key_of(facts, parent)
+            }
+            _ => contact.now.master.clone(),
+        }
+    }
+
+    fn holds(&self, id: &str) -> bool {
+        self.list.iter().any(|case| case.has(id))
+    }
+
+    /// The contacts of an interaction, oldest first.
+    fn contacts(&self, facts: &Facts, key: &str) -> Vec<String> {
+        let ids = facts.contacts.iter().map(|contact| &contact.now.id);
+        ids.filter(|id| self.key_of(facts, id) == key).cloned().collect()
+    }
+
+    /// Whether an interaction is as it can stay. What is not is the middle of something that CXone tells in parts.
+    pub(crate) fn at_rest(&self, facts: &Facts, key: &str) -> bool {
+        let ids = self.contacts(facts, key);
+        let case = self.get(key);
+        let live: Vec<&Contact> = ids
+            .iter()
+            .filter(|id| !case.is_some_and(|case| case.hidden(id)))
+            .filter_map(|id| facts.contact(id))
+            .filter(|contact| contact.live())
+            .collect();
+        let count = |wanted: &[Stage]| live.iter().filter(|one| wanted.contains(&one.now.stage)).count();
+        let (joined, talking) = (count(&[Stage::Joined]), count(&[Stage::Active, Stage::Masked]));
+        // Half a conference; two calls heard at once; a consult before its original is held.
+        if joined == 1 && live.len() > 1 || talking > 1 || talking == 1 && count(&[Stage::Dialing]) > 0 {
+            return false;
+        }
+        let Some(case) = case else { return true };
+        let over = |id: &String| facts.stage(id) == Stage::Over;
+        // One party of a conference is gone and the others are still told as joined.
+        if case.convs.iter().any(|conv| conv.contacts.len() > 1 && conv.contacts.iter().any(over)) && joined > 0 {
+            return false;
+        }
+        // One of two calls is over: the other may follow, as a transfer.
+        let spoken = |conv: &Conv| conv.contact(facts).is_some_and(|contact| contact.now.stage.spoken());
+        if case.convs.iter().any(|conv| conv.contacts.iter().all(over)) && case.convs.iter().any(spoken) {
+            return false;
+        }
+        // A colleague's consultation is over: his customer may be on the way, under a new id.
+        let consulted =
+            |id: &String| facts.contact(id).is_some_and(|it| it.now.call_type == "Consult" && it.now.inbound);
+        if live.is_empty() && case.convs.iter().flat_map(|conv| &conv.contacts).any(consulted) {
+            return false;
+        }
+        // The same call under a new id, before the old one is over.
+        !live.iter().any(|new| {
+            let renamed =
+                |old: &&Contact| old.now.id != new.now.id && old.now.call_type == "Consult" && case.has(&old.now.id);
+            !case.has(&new.now.id) && !known_parent(facts, new) && live.iter().any(|old| renamed(old))
+        })
+    }
+
+    /// Works out how an interaction is, and remembers that the host will be told so. `None`: nothing to tell.
+    pub(crate) fn settle(&mut self, facts: &mut Facts, key: &str) -> Option<(Media, Interaction)> {
+        let ids = self.contacts(facts, key);
+        for contact in facts.contacts.iter_mut().filter(|contact| ids.contains(&contact.now.id)) {
+            contact.case = Some(key.to_owned());
+        }
+        if self.get(key).is_none() {
+            let lead = ids.iter().filter_map(|id| facts.contact(id)).find(|contact| !contact.now.done)?;
+            self.list.push(Case::new(key, lead));
+        }
+        let at = self.list.iter().position(|case| case.key == key)?;
+        let case = &mut self.list[at];
+        if let Some(lead) = facts.contact(&case.lead) {
+            case.media = lead.now.media;
+        }
+        let interaction = case.settle(facts, &ids);
+        let media = case.media;
+        let (gone, idle) = (case.told_gone, !ids.iter().any(|id| facts.contact(id).is_some_and(Contact::live)));
+        if gone && idle {
+            self.list.remove(at);
+        }
+        for id in ids {
+            if facts.contact(&id).is_some_and(|contact| contact.now.done) {
+                facts.forget(&id);
+            }
+        }
+        interaction.map(|interaction| (media, interaction))
+    }
+}
+
+/// The call that this one was made from is one of the agent's.
+fn known_parent(facts: &Facts, contact: &Contact) -> bool {
+    contact.now.parent.as_ref().is_some_and(|parent| facts.contact(parent).is_some())
+}
+
+impl Case {
+    fn settle(&mut self, facts: &Facts, ids: &[String]) -> Option<Interaction> {
+        let shown: Vec<&Contact> =
+            ids.iter().filter(|id| !self.hidden(id)).filter_map(|id| facts.contact(id)).collect();
+        let live = shown.iter().any(|contact| contact.live());
+        if self.told_gone && !live {
+            return None;
+        }
+        if self.told_ended.is_some() && live {
+            // Called back under the same key: the host takes it for a new one.
+            self.told_ended = None;
+            self.convs.clear();
+        }
+        self.told_gone = false;
+        let never = !shown.iter().any(|contact| contact.spoken);
+        let mut told = self.settle_conversations(facts, &shown);
+        self.read_lead(facts);
+        let direction = self.direction(facts);
+        let mut interaction = Interaction::create(&self.key, direction);
+        let (ended, intent) = (told.ended.clone(), told.intent);
+        if self.media == Media::Call {
+            interaction.conversations = Some(std::mem::take(&mut told.conversations));
+            interaction.recording = told.recording;
+        } else if let Some(contact) = shown.iter().find(|contact| contact.live()) {
+            interaction.state = Some(match contact.now.stage {
+                Stage::Offered => InteractionState::Alerting,
+                Stage::Dialing => InteractionState::Dialing,
+                _ => InteractionState::Started,
+            });
+        }
+        interaction.url.clone_from(&self.url);
+        interaction.data =
+            self.shown.iter().chain(&self.data).map(|(name, one)| (name.clone(), Some(one.clone()))).collect();
+        if !live {
+            let left = shown.iter().any(|contact| !contact.now.done) && !never;
+            let why = self.told_ended.or(intent).or(ended).unwrap_or((Reason::Released, None));
+            let (reason, cause) = why;
+            interaction.reason = Some(reason);
+            interaction.cause = cause;
+            if left {
+                interaction.state = Some(InteractionState::Ended);
+                self.told_ended = Some(why);
+            } else {
+                interaction.gone = true;
+                self.told_gone = true;
+            }
+            self.intents.clear();
+        }
+        Some(interaction)
+    }
+
+    /// Puts contacts into conversations and tells how those are.
+    fn settle_conversations(&mut self, facts: &Facts, shown: &[&Contact]) -> Told {
+        let mut told = Told::default();
+        if self.media != Media::Call {
+            if let Some(contact) = shown.iter().find(|contact| !contact.live()) {
+                told.ended = Some(natural_end(contact));
+                told.intent = self.intents.get(&contact.now.id).copied();
+            }
+            return told;
+        }
+        for contact in shown.iter().filter(|contact| contact.live()) {
+            if !self.has(&contact.now.id) {
+                self.place(facts, contact);
+            }
+        }
+        let absorbed = self.join(facts);
+        let over = |conv: &Conv| conv.contact(facts).is_none();
+        // Two calls that end at once have been connected to each other.
+        let connected = self.convs.iter().filter(|conv| over(conv)).count() > 1 && facts.session.is_some();
+        let mut living = Vec::new();
+        for conv in std::mem::take(&mut self.convs) {
+            if !over(&conv) {
+                told.conversations.push(self.tell(facts, &conv, &mut told.recording));
+                living.push(conv);
+                continue;
+            }
+            let contacts = || conv.contacts.iter();
+            let intended = contacts().find_map(|id| self.intents.get(id)).copied();
+            let natural = contacts().find_map(|id| facts.contact(id)).map_or((Reason::Released, None), natural_end);
+            let natural = if connected { (Reason::Transferred, None) } else { natural };
+            let (reason, cause) = intended.unwrap_or(natural);
+            let mut ended = Conversation::ended(&conv.key, reason);
+            ended.cause = cause;
+            told.conversations.push(ended);
+            told.ended = Some((reason, cause));
+        }
+        self.convs = living;
+        told.conversations.extend(absorbed.into_iter().map(|key| Conversation::ended(key, Reason::Released)));
+        if told.ended.is_none() {
+            // It was over before it had been shown as living.
+            told.ended = shown.iter().find(|contact| !contact.live()).map(|contact| natural_end(contact));
+            let intent = |contact: &&&Contact| self.intents.get(&contact.now.id).copied();
+            told.intent = shown.iter().find_map(|contact| intent(&contact));
+        }
+        told
+    }
+
+    /// Finds the conversation of a contact that has none.
+    fn place(&mut self, facts: &Facts, contact: &Contact) {
+        let id = contact.now.id.clone();
+        if !known_parent(facts, contact)
+            && let Some(conv) = self.convs.iter_mut().find(|conv| conv.contact(facts).is_none())
+        {
+            // The same call under a new ContactID.
+            if conv.contacts.contains(&self.lead) {
+                self.lead.clone_from(&id);
+            }
+            conv.contacts = vec![id];
+            return;
+        }
+        let consult = self.convs.iter().any(|conv| conv.contact(facts).is_some());
+        if !consult && facts.stage(&self.lead) == Stage::Over {
+            self.lead.clone_from(&id);
+        }
+        self.convs.push(Conv { key: id.clone(), consult, contacts: vec![id] });
+    }
+
+    /// Puts what is joined into one conversation; gives the keys of those that are dissolved into it.
+    fn join(&mut self, facts: &Facts) -> Vec<String> {
+        let joined = |conv: &Conv| conv.contact(facts).is_some_and(|contact| contact.now.stage == Stage::Joined);
+        if self.convs.iter().filter(|conv| joined(conv)).count() < 2 {
+            return Vec::new();
+        }
+        let (mut together, apart): (Vec<_>, Vec<_>) = std::mem::take(&mut self.convs).into_iter().partition(joined);
+        together.sort_by_key(|conv| conv.consult);
+        let mut whole = together.remove(0);
+        let mut dissolved = Vec::new();
+        for conv in together {
+            whole.contacts.extend(conv.contacts);
+            dissolved.push(conv.key);
+        }
+        self.convs = vec![whole];
+        self.convs.extend(apart);
+        dissolved
+    }
+
+    fn tell(&self, facts: &Facts, conv: &Conv, recording: &mut Option<Recording>) -> Conversation {
+        let contacts: Vec<&Contact> =
+            conv.contacts.iter().filter_map(|id| facts.contact(id)).filter(|contact| contact.live()).collect();
+        let any = |test: &dyn Fn(Stage) -> bool| contacts.iter().any(|contact| test(contact.now.stage));
+        let state = if any(&Stage::talking) {
+            ConversationState::Talking
+        } else if any(&|stage| stage == Stage::Held) {
+            let talking = self.blind.is_some_and(|blind| blind.talking);
+            if talking { ConversationState::Talking } else { ConversationState::Held }
+        } else if any(&|stage| stage == Stage::Dialing) {
+            ConversationState::Dialing
+        } else {
+            ConversationState::Alerting
+        };
+        let role = if conv.consult { Role::Consult } else { Role::Primary };
+        let mut told = Conversation::new(&conv.key, role, state);
+        if matches!(state, ConversationState::Talking | ConversationState::Held) {
+            told.muted = Some(facts.muted);
+        }
+        told.members = Some(contacts.iter().map(|contact| member(contact, conv.consult)).collect());
+        if !conv.consult {
+            let recorded = contacts.iter().any(|contact| contact.now.recording);
+            *recording = Some(match (recorded, any(&|stage| stage == Stage::Masked)) {
+                (_, true) => Recording::Paused,
+                (true, false) => Recording::On,
+                (false, false) => Recording::Off,
+            });
+        }
+        told
+    }
+
+    /// Reads the data of the contact that is shown, while there is one.
+    fn read_lead(&mut self, facts: &Facts) {
+        let Some(lead) = facts.contact(&self.lead) else { return };
+        let now = &lead.now;
+        let members = [
+            ("contactId", &now.id),
+            ("masterId", &now.master),
+            ("skillId", &now.skill),
+            ("ani", &now.ani),
+            ("dnis", &now.dnis),
+            ("startTime", &now.started),
+        ];
+        let given = members.into_iter().filter(|(_, value)| !value.is_empty());
+        self.shown = given.map(|(name, value)| (name.to_owned(), Json::from(value.as_str()))).collect();
+        if let Some(url) = lead.pop.as_ref().or(now.url.as_ref()) {
+            self.url = Some(url.clone());
+        }
+    }
+
+    fn direction(&self, facts: &Facts) -> Direction {
+        match facts.contact(&self.lead) {
+            Some(lead) if lead.now.call_type == "Consult" => Direction::Internal,
+            Some(lead) if !lead.now.inbound => Direction::Outbound,
+            _ => Direction::Inbound,
+        }
+    }
+}
+
+/// What is told of an interaction's conversations.
+#[derive(Default)]
+struct Told {
+    conversations: Vec<Conversation>,
+    recording: Option<Recording>,
+    ended: Option<Intent>,
+    intent: Option<Intent>,
+}
+
+fn member(contact: &Contact, consult: bool) -> Member {
+    let now = &contact.now;
+    let address = if now.inbound { &now.ani } else { &now.dnis };
+    let role = match (now.call_type.as_str(), consult || now.parent.is_some()) {
+        ("Consult", _) => MemberRole::Agent,
+        (_, true) => MemberRole::External,
+        _ => MemberRole::Customer,
+    };
+    Member::new(&now.id, address, role)
+}
+
+/// Why a contact ended, from what CXone tells of it.
+fn natural_end(contact: &Contact) -> Intent {
+    let now = &contact.now;
+    if contact.spoken {
+        (Reason::Released, None)
+    } else if now.inbound {
+        (Reason::Abandoned, None)
+    } else {
+        (Reason::Failed, cause(&now.code))
+    }
+}
+
+/// CXone documents no list of DisconnectCode; these words are what its clients show.
+pub(crate) fn cause(code: &str) -> Option<Cause> {
+    let code = code.to_ascii_lowercase().replace([' ', '_', '-'], "");
+    [
+        ("busy", Cause::Busy),
+        ("noanswer", Cause::NoAnswer),
+        ("timeout", Cause::NoAnswer),
+        ("invalid", Cause::Unreachable),
+        ("unreach", Cause::Unreachable),
+        ("badnumber", Cause::Unreachable),
+        ("disconnectednumber", Cause::Unreachable),
+        ("congestion", Cause::Unreachable),
+    ]
+    .into_iter()
+    .find(|(word, _)| code.contains(word))
+    .map(|(_, cause)| cause)
+}

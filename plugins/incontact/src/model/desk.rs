@@ -1,0 +1,168 @@
+//! The agent's channels, and what CXone's one state for the whole agent means for each.
+//!
+//! CXone knows no channels. A call channel is active while the agent's own phone is connected; a chat or e-mail channel
+//! while there is an agent session and the desktop has activated it. Availability is the same on all.
+
+use jackfield_plugin_api::report::{Availability, Channel, ChannelInfo, ChannelStatus, ChannelType, Pending};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    event::{AgentState, LegStatus, Media},
+    facts::Facts,
+};
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeskChannel {
+    /// Which contacts it takes.
+    #[serde(with = "media")]
+    pub(crate) media: Media,
+    /// Station or address.
+    pub(crate) endpoint: String,
+    /// The desktop has activated it.
+    pub(crate) opened: bool,
+}
+
+mod media {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Media;
+
+    pub(super) fn serialize<S: Serializer>(media: &Media, serializer: S) -> Result<S::Ok, S::Error> {
+        media.id().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Media, D::Error> {
+        let id = u64::deserialize(deserializer)?;
+        Ok([Media::Chat, Media::Email].into_iter().find(|media| media.id() == id).unwrap_or_default())
+    }
+}
+
+impl DeskChannel {
+    /// The key under which the host knows it.
+    pub(crate) const fn key_of(media: Media) -> &'static str {
+        match media {
+            Media::Call => "telephony",
+            Media::Chat => "chat",
+            Media::Email => "email",
+        }
+    }
+
+    /// The media of a channel that the host names.
+    pub(crate) fn media_of(key: &str) -> Option<Media> {
+        [Media::Call, Media::Chat, Media::Email].into_iter().find(|media| Self::key_of(*media) == key)
+    }
+
+    pub(super) fn create(&self) -> Channel {
+        let (kind, name) = match self.media {
+            Media::Call => (ChannelType::Telephony, "CXone station"),
+            Media::Chat => (ChannelType::Chat, "CXone chat"),
+            Media::Email => (ChannelType::Email, "CXone e-mail"),
+        };
+        Channel::create(Self::key_of(self.media), kind, &self.endpoint, name)
+    }
+}
+
+/// What was the agent's state before he began to work on a contact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Base {
+    available: bool,
+    reason: String,
+}
+
+/// The channels.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// Oldest first.
+    pub(crate) channels: Vec<DeskChannel>,
+    base: Base,
+}
+
+impl Desk {
+    /// Reads the agent's state.
+    pub(super) fn learn(&mut self, facts: &Facts) {
+        let state = &facts.state;
+        if facts.session.is_none() {
+            self.base = Base::default();
+            self.channels.iter_mut().for_each(|channel| channel.opened = false);
+        } else if !state.working() && !state.acw {
+            self.base = Base { available: is_available(&state.current), reason: state.reason.clone() };
+        }
+    }
+
+    /// A channel.
+    pub(crate) fn get(&self, media: Media) -> Option<&DeskChannel> {
+        self.channels.iter().find(|channel| channel.media == media)
+    }
+
+    /// A channel, to change it.
+    pub(crate) fn get_mut(&mut self, media: Media) -> Option<&mut DeskChannel> {
+        self.channels.iter_mut().find(|channel| channel.media == media)
+    }
+
+    /// A contact is there: its channel must be there too, though the desktop has not asked for it.
+    pub(super) fn need(&mut self, media: Media, facts: &Facts) {
+        match self.get_mut(media) {
+            Some(channel) => channel.opened = true,
+            None => {
+                let endpoint = match media {
+                    Media::Call => facts.session.as_ref().map(|session| session.station.clone()).unwrap_or_default(),
+                    other => DeskChannel::key_of(other).to_owned(),
+                };
+                self.channels.push(DeskChannel { media, endpoint, opened: true });
+            }
+        }
+    }
+
+    /// Whether a channel is active.
+    pub(crate) fn active(channel: &DeskChannel, facts: &Facts) -> bool {
+        match channel.media {
+            Media::Call => facts.session.is_some() && facts.leg == LegStatus::Up,
+            Media::Chat | Media::Email => facts.session.is_some() && channel.opened,
+        }
+    }
+
+    pub(super) fn status(&self, channel: &DeskChannel, facts: &Facts) -> ChannelStatus {
+        if !Self::active(channel, facts) {
+            return ChannelStatus::Inactive;
+        }
+        let state = &facts.state;
+        let now = if state.acw {
+            ChannelInfo::acw()
+        } else if self.base.available {
+            ChannelInfo::ready()
+        } else {
+            let reason = Some(self.base.reason.clone()).filter(|reason| !reason.is_empty());
+            ChannelInfo::not_ready(reason.clone(), reason)
+        };
+        ChannelStatus::Active(match self.pending(state) {
+            Some(pending) => now.pending(pending),
+            None => now,
+        })
+    }
+
+    /// What CXone will make of the state after the contact, where that is another than now.
+    fn pending(&self, state: &AgentState) -> Option<Pending> {
+        let (name, reason) = state.next.as_ref()?;
+        let reason = Some(reason.clone()).filter(|reason| !reason.is_empty());
+        if state.next_acw {
+            return Some(Pending::new(Availability::Acw, reason.clone(), reason));
+        }
+        let available = is_available(name);
+        let same = available == self.base.available && reason.as_deref().unwrap_or_default() == self.base.reason;
+        if same && !state.acw {
+            return None;
+        }
+        let availability = if available { Availability::Ready } else { Availability::NotReady };
+        Some(Pending::new(availability, reason.clone(), reason))
+    }
+
+    /// What the agent's state was before the contact: available, or not and why.
+    pub(crate) fn base(&self) -> (bool, &str) {
+        (self.base.available, &self.base.reason)
+    }
+}
+
+fn is_available(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Available")
+}

@@ -1,0 +1,273 @@
+//! CXone's events, read.
+//!
+//! Owns: which members of an event mean what. Every value is a string, booleans are `True` and `False`; what is missing
+//! or strange is read as the harmless thing, because an event that cannot be read must not stop those behind it.
+
+use serde_json::Value;
+
+/// One event of the long poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A session begins, or its state is replayed from here on.
+    SessionStart(SessionStart),
+    /// The session is over.
+    SessionEnd {
+        /// CXone's words.
+        message: String,
+    },
+    /// The agent's state.
+    State(AgentState),
+    /// The agent's own phone.
+    Leg(AgentLeg),
+    /// The agent's own phone is mute, or not.
+    Mute(bool),
+    /// A contact.
+    Contact(Box<ContactEvent>),
+    /// A screen-pop address.
+    Pop {
+        /// The contact.
+        contact: String,
+        /// The address.
+        url: String,
+    },
+    /// Unavailable codes, skills or dispositions should be read again.
+    ReadAgain,
+    /// Nothing to this adapter.
+    Other,
+}
+
+/// What AgentSessionStart says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SessionStart {
+    /// Station id or number.
+    pub(crate) station: String,
+    /// Whether recordings can be masked.
+    pub(crate) can_mask: bool,
+    /// Whether the agent may record.
+    pub(crate) can_record: bool,
+}
+
+/// What AgentState says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AgentState {
+    /// `Available`, `Unavailable`, or what he works on.
+    pub(crate) current: String,
+    /// The unavailable code's name.
+    pub(crate) reason: String,
+    /// After-contact work.
+    pub(crate) acw: bool,
+    /// Since when.
+    pub(crate) since: String,
+    /// What is to hold after the contact: state and reason.
+    pub(crate) next: Option<(String, String)>,
+    /// It is after-contact work.
+    pub(crate) next_acw: bool,
+}
+
+/// What AgentLeg says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AgentLeg {
+    /// A number of its own for each call to the agent.
+    pub(crate) id: String,
+    /// How far it is.
+    pub(crate) status: LegStatus,
+}
+
+/// How far the agent's own phone is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum LegStatus {
+    /// Not connected.
+    #[default]
+    Down,
+    /// It rings.
+    Dialing,
+    /// Connected.
+    Up,
+}
+
+/// What a contact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Media {
+    /// A call.
+    #[default]
+    Call,
+    /// A chat.
+    Chat,
+    /// An e-mail.
+    Email,
+}
+
+impl Media {
+    /// CXone's number of the media type.
+    pub(crate) const fn id(self) -> u64 {
+        match self {
+            Self::Email => 1,
+            Self::Chat => 3,
+            Self::Call => 4,
+        }
+    }
+}
+
+/// How far a contact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Stage {
+    /// Offered to the agent.
+    #[default]
+    Offered,
+    /// The agent calls out.
+    Dialing,
+    /// Going on.
+    Active,
+    /// On hold.
+    Held,
+    /// Part of a conference.
+    Joined,
+    /// Going on, with the recording masked.
+    Masked,
+    /// Over.
+    Over,
+}
+
+impl Stage {
+    /// Somebody was or is spoken to.
+    pub(crate) const fn spoken(self) -> bool {
+        matches!(self, Self::Active | Self::Held | Self::Joined | Self::Masked)
+    }
+
+    /// The agent hears the other party now.
+    pub(crate) const fn talking(self) -> bool {
+        matches!(self, Self::Active | Self::Joined | Self::Masked)
+    }
+}
+
+/// What an event says of a contact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ContactEvent {
+    pub(crate) media: Media,
+    /// ContactID.
+    pub(crate) id: String,
+    /// MasterID.
+    pub(crate) master: String,
+    /// ParentContactId.
+    pub(crate) parent: Option<String>,
+    pub(crate) stage: Stage,
+    /// Over, and nothing is left to be done.
+    pub(crate) done: bool,
+    pub(crate) call_type: String,
+    pub(crate) inbound: bool,
+    pub(crate) ani: String,
+    pub(crate) dnis: String,
+    pub(crate) skill: String,
+    pub(crate) started: String,
+    /// When its status changed last.
+    pub(crate) changed: String,
+    pub(crate) url: Option<String>,
+    pub(crate) code: String,
+    pub(crate) recording: bool,
+}
+
+fn text(event: &Value, name: &str) -> String {
+    match &event[name] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn some(event: &Value, name: &str) -> Option<String> {
+    // An id of 0 is CXone's way to say that there is none.
+    Some(text(event, name)).filter(|text| !text.is_empty() && text != "0")
+}
+
+fn truth(event: &Value, name: &str) -> bool {
+    text(event, name).eq_ignore_ascii_case("true")
+}
+
+impl Event {
+    /// Reads an event.
+    pub(crate) fn read(event: &Value) -> Self {
+        match text(event, "Type").as_str() {
+            "AgentSessionStart" => Self::SessionStart(SessionStart {
+                station: some(event, "StationPhoneNumber").or_else(|| some(event, "StationId")).unwrap_or_default(),
+                can_mask: truth(event, "CanMask"),
+                can_record: truth(event, "CanRecord"),
+            }),
+            "AgentSessionEnd" | "RemoteAgentSessionEnd" => Self::SessionEnd { message: text(event, "Message") },
+            "AgentState" => Self::State(AgentState::read(event)),
+            "AgentLeg" => Self::Leg(AgentLeg {
+                id: text(event, "AgentLegId"),
+                status: match text(event, "Status").as_str() {
+                    "Active" => LegStatus::Up,
+                    "Dialing" | "Ringing" => LegStatus::Dialing,
+                    _ => LegStatus::Down,
+                },
+            }),
+            "Mute" => Self::Mute(truth(event, "AgentMuted")),
+            // The agent's own phone may come as a contact too; AgentLeg tells of it.
+            "CallContactEvent" if text(event, "CallType") == "AgentLeg" => Self::Other,
+            "CallContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Call))),
+            "ChatContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Chat))),
+            "EmailContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Email))),
+            "PopURL" => Self::Pop { contact: text(event, "ContactId"), url: text(event, "URL") },
+            "PageOpen" => Self::Pop { contact: text(event, "ContactID"), url: text(event, "PageUri") },
+            "UpdateUnavailableCodes" | "UpdateSkills" | "UpdateTeams" => Self::ReadAgain,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl AgentState {
+    fn read(event: &Value) -> Self {
+        let next = event["NextStates"].as_array().and_then(|states| states.last());
+        Self {
+            current: text(event, "CurrentState"),
+            reason: text(event, "CurrentOutReason"),
+            acw: truth(event, "IsAcw"),
+            since: text(event, "StartTimeUTC"),
+            next: next.map(|next| (text(next, "State"), text(next, "OutReason"))),
+            next_acw: truth(event, "NextIsAcw"),
+        }
+    }
+
+    /// The agent handles a contact.
+    pub(crate) fn working(&self) -> bool {
+        let idle = ["Available", "Unavailable", "LoggedIn", "LoggedOut", ""];
+        !self.acw && !idle.iter().any(|name| self.current.eq_ignore_ascii_case(name))
+    }
+}
+
+impl ContactEvent {
+    fn read(event: &Value, media: Media) -> Self {
+        let inbound = truth(event, "IsInbound");
+        let stage = match text(event, "Status").as_str() {
+            "Dialing" | "NaturalCallDialing" | "NaturalCallRinging" | "NaturalCallAMD" => Stage::Dialing,
+            "Ringing" if !inbound => Stage::Dialing,
+            "Active" | "Interrupted" => Stage::Active,
+            "Holding" => Stage::Held,
+            "Joined" => Stage::Joined,
+            "Masking" => Stage::Masked,
+            "Disconnected" | "CallBackDisconnected" | "Discarded" => Stage::Over,
+            _ => Stage::Offered,
+        };
+        let id = some(event, "ContactID").or_else(|| some(event, "ContactId")).unwrap_or_default();
+        Self {
+            media,
+            master: some(event, "MasterID").unwrap_or_else(|| id.clone()),
+            id,
+            parent: some(event, "ParentContactId"),
+            stage,
+            done: stage == Stage::Over && truth(event, "FinalState"),
+            call_type: text(event, "CallType"),
+            inbound,
+            ani: some(event, "ANI").or_else(|| some(event, "FromAddress")).unwrap_or_default(),
+            dnis: text(event, "DNIS"),
+            skill: text(event, "Skill"),
+            started: text(event, "StartTimeUTC"),
+            changed: text(event, "LastStateChangeTimeUTC"),
+            url: some(event, "ScreenPopUrl"),
+            code: text(event, "DisconnectCode"),
+            recording: truth(event, "IsLogging"),
+        }
+    }
+}

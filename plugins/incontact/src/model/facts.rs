@@ -1,0 +1,224 @@
+//! What CXone has told of an agent so far: the newest word on each thing.
+//!
+//! Late, repeated and replayed events are folded here: a contact's own time of change decides which word is newer, and
+//! contacts that are done are remembered for a while so that a late word does not bring them back. Nothing here knows
+//! the protocol; what the desktop is told is made in [`cases`](super::cases).
+
+use std::collections::VecDeque;
+
+use super::event::{AgentLeg, AgentState, ContactEvent, Event, LegStatus, Media, SessionStart, Stage};
+
+/// How many contacts that are done are remembered.
+const REMEMBERED: usize = 256;
+
+/// A contact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contact {
+    /// The newest word.
+    pub(crate) now: ContactEvent,
+    /// Somebody was spoken to.
+    pub(crate) spoken: bool,
+    /// The interaction that it belongs to, by that one's key; set when it is first settled.
+    pub(crate) case: Option<String>,
+    /// A screen-pop address that came by itself.
+    pub(crate) pop: Option<String>,
+    /// The running replay has named it.
+    seen: bool,
+}
+
+impl Contact {
+    /// It goes on.
+    pub(crate) fn live(&self) -> bool {
+        self.now.stage != Stage::Over
+    }
+}
+
+/// All that was told.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// There is an agent session.
+    pub(crate) session: Option<SessionStart>,
+    /// The agent's state.
+    pub(crate) state: AgentState,
+    /// The agent's own phone.
+    pub(crate) leg: LegStatus,
+    leg_id: String,
+    /// The agent's own phone is mute.
+    pub(crate) muted: bool,
+    /// Contacts, oldest first.
+    pub(crate) contacts: Vec<Contact>,
+    /// Contacts that are done, and when they changed last.
+    done: VecDeque<(String, String)>,
+    /// A word was older than what was known: something else may have been missed.
+    pub(crate) out_of_order: bool,
+    /// A replay runs: it is not known yet what is gone.
+    pub(crate) replaying: bool,
+}
+
+/// What an event changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Touched {
+    /// Nothing.
+    Nothing,
+    /// The agent's state or phone.
+    State,
+    /// Everything: the session began, was replayed, or ended.
+    Session,
+    /// A contact.
+    Contact(String),
+}
+
+impl Facts {
+    /// A contact.
+    pub(crate) fn contact(&self, id: &str) -> Option<&Contact> {
+        self.contacts.iter().find(|contact| contact.now.id == id)
+    }
+
+    /// How far a contact is; one that is not known is over.
+    pub(crate) fn stage(&self, id: &str) -> Stage {
+        self.contact(id).map_or(Stage::Over, |contact| contact.now.stage)
+    }
+
+    /// Takes an event.
+    pub(crate) fn apply(&mut self, event: Event) -> Touched {
+        match event {
+            Event::SessionStart(start) => {
+                self.session = Some(start);
+                self.replaying = true;
+                self.contacts.iter_mut().for_each(|contact| contact.seen = false);
+                Touched::Session
+            }
+            Event::SessionEnd { .. } => {
+                self.end();
+                Touched::Session
+            }
+            Event::State(state) => self.apply_state(state),
+            Event::Leg(leg) => self.apply_leg(leg),
+            Event::Mute(muted) => {
+                let changed = std::mem::replace(&mut self.muted, muted) != muted;
+                if changed { Touched::State } else { Touched::Nothing }
+            }
+            Event::Contact(contact) => self.apply_contact(*contact),
+            Event::Pop { contact, url } => {
+                let found = self.contacts.iter_mut().find(|known| known.now.id == contact);
+                match found {
+                    Some(known) if !url.is_empty() && known.pop.as_ref() != Some(&url) => {
+                        known.pop = Some(url);
+                        Touched::Contact(contact)
+                    }
+                    _ => Touched::Nothing,
+                }
+            }
+            Event::ReadAgain | Event::Other => Touched::Nothing,
+        }
+    }
+
+    fn apply_state(&mut self, state: AgentState) -> Touched {
+        if state.since < self.state.since {
+            self.out_of_order = true;
+            return Touched::Nothing;
+        }
+        let changed = self.state != state;
+        self.state = state;
+        if changed { Touched::State } else { Touched::Nothing }
+    }
+
+    fn apply_leg(&mut self, leg: AgentLeg) -> Touched {
+        // A call to the agent's phone never goes back: it rings, is up, is down.
+        let rank = |status| match status {
+            LegStatus::Dialing => 0,
+            LegStatus::Up => 1,
+            LegStatus::Down => 2,
+        };
+        if leg.id == self.leg_id && rank(leg.status) < rank(self.leg) {
+            self.out_of_order = true;
+            return Touched::Nothing;
+        }
+        self.leg_id = leg.id;
+        if std::mem::replace(&mut self.leg, leg.status) == leg.status {
+            return Touched::Nothing;
+        }
+        if self.leg != LegStatus::Up {
+            self.muted = false;
+        }
+        Touched::State
+    }
+
+    fn apply_contact(&mut self, event: ContactEvent) -> Touched {
+        let id = event.id.clone();
+        if let Some(known) = self.contacts.iter_mut().find(|known| known.now.id == id) {
+            known.seen = true;
+            if event.changed < known.now.changed {
+                self.out_of_order = true;
+                return Touched::Nothing;
+            }
+            if known.now == event {
+                return Touched::Nothing;
+            }
+            known.spoken |= event.stage.spoken();
+            known.now = event;
+            return Touched::Contact(id);
+        }
+        let old = self.done.iter().any(|(done, changed)| *done == id && event.changed <= *changed);
+        if old || event.done {
+            self.out_of_order |= old && !event.done;
+            return Touched::Nothing;
+        }
+        let spoken = event.stage.spoken() || event.stage == Stage::Over;
+        self.contacts.push(Contact { now: event, spoken, case: None, pop: None, seen: true });
+        Touched::Contact(id)
+    }
+
+    /// The replay is over: contacts that it did not name are gone. Gives those.
+    pub(crate) fn finish_replay(&mut self) -> Vec<String> {
+        self.replaying = false;
+        self.out_of_order = false;
+        let mut missing = Vec::new();
+        for contact in self.contacts.iter_mut().filter(|contact| !contact.seen && !contact.now.done) {
+            contact.now.stage = Stage::Over;
+            contact.now.done = true;
+            contact.seen = true;
+            missing.push(contact.now.id.clone());
+        }
+        missing
+    }
+
+    /// The session is over, and all contacts with it.
+    pub(crate) fn end(&mut self) {
+        self.session = None;
+        self.replaying = false;
+        self.state = AgentState::default();
+        self.leg = LegStatus::Down;
+        self.leg_id.clear();
+        self.muted = false;
+        for contact in &mut self.contacts {
+            contact.now.stage = Stage::Over;
+            contact.now.done = true;
+        }
+    }
+
+    /// Forgets a contact that is done.
+    pub(crate) fn forget(&mut self, id: &str) {
+        let Some(at) = self.contacts.iter().position(|contact| contact.now.id == id) else { return };
+        let contact = self.contacts.remove(at);
+        if self.done.len() == REMEMBERED {
+            self.done.pop_front();
+        }
+        self.done.push_back((contact.now.id, contact.now.changed));
+    }
+
+    /// The agent handles a contact, as far as the contacts tell.
+    pub(crate) fn at_work(&self) -> bool {
+        self.contacts.iter().any(|contact| contact.live() && contact.now.stage != Stage::Offered)
+    }
+
+    /// Whether anything lives.
+    pub(crate) fn live(&self) -> bool {
+        self.contacts.iter().any(Contact::live)
+    }
+
+    /// The agent's live calls, oldest first.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &Contact> {
+        self.contacts.iter().filter(|contact| contact.live() && contact.now.media == Media::Call)
+    }
+}

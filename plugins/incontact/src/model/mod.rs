@@ -1,0 +1,280 @@
+//! An agent as CXone has him, and what the host is told of that.
+//!
+//! Owns: the facts that the long poll brought, the interactions made of them, and *when* they are reported: whole, at
+//! rest. A platform tells a transfer in several events, in any order and cut anywhere; what is in the middle of something
+//! waits for the rest of it, at the latest for [`SETTLE`], or [`HOLD`] where a command of ours is under way. Must never:
+//! wait or ask; the time is handed in. Events come in from the poll, reports and answers to those who wait go out.
+//!
+//! ```text
+//! event.rs   CXone's events, read
+//! facts.rs   the newest word on each thing
+//! cases.rs   interactions made of contacts
+//! desk.rs    channels, and what the agent's state means for them
+//! ```
+
+mod cases;
+mod desk;
+mod event;
+mod facts;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use jackfield_plugin_api::{
+    Failure,
+    report::{Channel, Interaction, Report},
+};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+pub(crate) use self::{
+    cases::{Blind, Case, Cases, Conv, Intent},
+    desk::{Desk, DeskChannel},
+    event::{Event, LegStatus, Media, Stage},
+    facts::{Contact, Facts, Touched},
+};
+
+/// How long what is in the middle of something waits for the rest of it.
+pub(crate) const SETTLE: Duration = Duration::from_millis(250);
+/// The same while a command of ours is under way for it.
+pub(crate) const HOLD: Duration = Duration::from_secs(3);
+
+/// What has come of something that a command waits for: what it looked for, or why it will not come.
+pub(crate) type Verdict = Result<String, Failure>;
+
+/// Looks whether what is waited for has come. `None`: not yet.
+type Look = Box<dyn Fn(&Facts) -> Option<Verdict> + Send>;
+
+/// Something that a command waits for.
+struct Want {
+    number: u64,
+    /// The interaction that is held back meanwhile.
+    case: Option<String>,
+    look: Look,
+    verdict: Option<Verdict>,
+    tell: oneshot::Sender<Verdict>,
+}
+
+/// An agent.
+#[derive(Default)]
+pub(crate) struct Model {
+    /// What CXone told.
+    pub(crate) facts: Facts,
+    /// Interactions.
+    pub(crate) cases: Cases,
+    /// Channels.
+    pub(crate) desk: Desk,
+    /// What has changed since the last report, and since when.
+    dirty: BTreeMap<String, Instant>,
+    dirty_state: Option<Instant>,
+    wants: Vec<Want>,
+    next_want: u64,
+}
+
+impl Model {
+    /// Takes an event of the long poll.
+    pub(crate) fn apply(&mut self, event: &Value, now: Instant) -> Event {
+        let event = Event::read(event);
+        match self.facts.apply(event.clone()) {
+            Touched::Nothing => {}
+            Touched::State => {
+                self.desk.learn(&self.facts);
+                self.dirty_state.get_or_insert(now);
+            }
+            Touched::Session => {
+                self.desk.learn(&self.facts);
+                self.touch_all(now);
+            }
+            Touched::Contact(id) => self.touch(&id, now),
+        }
+        event
+    }
+
+    fn touch(&mut self, contact: &str, now: Instant) {
+        let key = self.cases.key_of(&self.facts, contact);
+        self.dirty.entry(key).or_insert(now);
+    }
+
+    /// Everything is to be told again.
+    pub(crate) fn touch_all(&mut self, now: Instant) {
+        self.dirty_state.get_or_insert(now);
+        let keys: Vec<_> =
+            self.facts.contacts.iter().map(|contact| self.cases.key_of(&self.facts, &contact.now.id)).collect();
+        let cases: Vec<_> = self.cases.list.iter().map(|case| case.key.clone()).collect();
+        for key in keys.into_iter().chain(cases) {
+            self.dirty.entry(key).or_insert(now);
+        }
+    }
+
+    /// An interaction is to be told again.
+    pub(crate) fn touch_case(&mut self, key: &str, now: Instant) {
+        self.dirty.entry(key.to_owned()).or_insert(now);
+    }
+
+    /// The channels are to be told again.
+    pub(crate) fn touch_desk(&mut self, now: Instant) {
+        self.dirty_state.get_or_insert(now);
+    }
+
+    /// The replay has come to its end.
+    pub(crate) fn finish_replay(&mut self, now: Instant) {
+        for id in self.facts.finish_replay() {
+            self.touch(&id, now);
+        }
+        self.touch_all(now);
+    }
+
+    /// Waits for something; `case` is held back until it has come, so that it is told in one piece.
+    pub(crate) fn want(
+        &mut self,
+        case: Option<&str>,
+        look: impl Fn(&Facts) -> Option<Verdict> + Send + 'static,
+    ) -> (u64, oneshot::Receiver<Verdict>) {
+        let (tell, told) = oneshot::channel();
+        self.next_want += 1;
+        let number = self.next_want;
+        let case = case.map(str::to_owned);
+        self.wants.push(Want { number, case, look: Box::new(look), verdict: None, tell });
+        (number, told)
+    }
+
+    /// Waits no more.
+    pub(crate) fn unwant(&mut self, number: u64) {
+        self.wants.retain(|want| want.number != number);
+    }
+
+    /// All that wait are told that it will not come.
+    pub(crate) fn fail_wants(&mut self, failure: &Failure) {
+        for want in self.wants.drain(..) {
+            // Whoever waited may have gone.
+            let _ = want.tell.send(Err(failure.clone()));
+        }
+    }
+
+    fn look(&mut self) {
+        for want in self.wants.iter_mut().filter(|want| want.verdict.is_none()) {
+            want.verdict = (want.look)(&self.facts);
+        }
+    }
+
+    /// How long an interaction may still be held back, from when it changed.
+    fn patience(&self, key: &str) -> Duration {
+        let waiting = |want: &Want| want.verdict.is_none() && want.case.as_deref() == Some(key);
+        if self.wants.iter().any(waiting) {
+            HOLD
+        } else if !self.cases.at_rest(&self.facts, key) || self.state_must_follow() {
+            SETTLE
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// The agent's last contact is over and CXone still says that he works: the word on his state is on its way, and
+    /// both are one transition.
+    fn state_must_follow(&self) -> bool {
+        self.facts.state.working() && !self.facts.live() && self.facts.session.is_some()
+    }
+
+    fn state_patience(&self) -> Duration {
+        let contacts_must_follow = self.facts.at_work() && !self.facts.state.working();
+        if contacts_must_follow || self.state_must_follow() { SETTLE } else { Duration::ZERO }
+    }
+
+    /// What is at rest, or has waited long enough, as one report; and then answers those whose wish has come true.
+    /// Call it after every batch and at [`next_deadline`](Self::next_deadline). The report must be handed on before
+    /// [`answer`](Self::answer) is called.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Report> {
+        if self.facts.replaying {
+            return None;
+        }
+        self.look();
+        let ready: Vec<_> = self
+            .dirty
+            .iter()
+            .filter(|(key, since)| now.saturating_duration_since(**since) >= self.patience(key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let state = self.dirty_state.is_some_and(|since| now.saturating_duration_since(since) >= self.state_patience());
+        if ready.is_empty() && !state {
+            return None;
+        }
+        let mut told = Vec::new();
+        for key in ready {
+            self.dirty.remove(&key);
+            told.extend(self.cases.settle(&mut self.facts, &key));
+        }
+        // Nothing of it may be half told: with an interaction goes the state of its channel.
+        if state || !told.is_empty() && self.state_patience() == Duration::ZERO {
+            self.dirty_state = None;
+        }
+        let with_state = self.dirty_state.is_none();
+        Some(self.report(Report::new(), told, with_state)).filter(|report| !report.is_empty())
+    }
+
+    /// When [`due`](Self::due) should be called again though nothing has come.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.facts.replaying {
+            return None;
+        }
+        let cases = self.dirty.iter().map(|(key, since)| *since + self.patience(key));
+        let state = self.dirty_state.map(|since| since + self.state_patience());
+        cases.chain(state).min()
+    }
+
+    /// Answers those whose wish has come true and has been reported.
+    pub(crate) fn answer(&mut self) {
+        self.look();
+        let mut left = Vec::new();
+        for mut want in std::mem::take(&mut self.wants) {
+            let settled = match &want.case {
+                Some(case) => !self.dirty.contains_key(case),
+                None => self.dirty_state.is_none(),
+            };
+            match want.verdict.take() {
+                Some(verdict) if settled => {
+                    // Whoever waited may have gone.
+                    let _ = want.tell.send(verdict);
+                }
+                verdict => left.push(Want { verdict, ..want }),
+            }
+        }
+        self.wants = left;
+    }
+
+    /// Everything, complete: what it does not name is gone.
+    pub(crate) fn snapshot(&mut self) -> Report {
+        self.look();
+        self.touch_all(Instant::now());
+        let keys: Vec<_> = std::mem::take(&mut self.dirty).into_keys().collect();
+        self.dirty_state = None;
+        let mut told = Vec::new();
+        for key in keys {
+            told.extend(self.cases.settle(&mut self.facts, &key));
+        }
+        self.report(Report::snapshot(), told, true)
+    }
+
+    fn report(&mut self, mut report: Report, told: Vec<(Media, Interaction)>, with_state: bool) -> Report {
+        for (media, interaction) in &told {
+            if !interaction.gone {
+                self.desk.need(*media, &self.facts);
+            }
+        }
+        for channel in &self.desk.channels {
+            let mut told_of: Channel = channel.create();
+            if with_state {
+                told_of = told_of.status(self.desk.status(channel, &self.facts));
+            }
+            let mine = told.iter().filter(|(media, _)| *media == channel.media);
+            told_of.interactions = mine.map(|(_, interaction)| interaction.clone()).collect();
+            if with_state || !told_of.interactions.is_empty() {
+                report = report.channel(told_of);
+            }
+        }
+        report
+    }
+}
