@@ -117,7 +117,7 @@ impl Case {
     }
 
     fn hidden(&self, contact: &str) -> bool {
-        self.blind.is_some() && !self.has(contact)
+        self.blind.is_some() && !self.has(contact) && self.lead != contact
     }
 }
 
