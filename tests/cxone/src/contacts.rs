@@ -428,7 +428,7 @@ impl World {
     }
 
     fn disconnect_told(&mut self, agent: AgentId, contact: u64, may_work: bool) {
-        self.disconnect(agent, contact, "Transferred", may_work);
+        self.disconnect(agent, contact, "", may_work);
     }
 
     /// The colleague's consult leg becomes the customer's call, under a new ContactID and the customer's MasterID.
@@ -445,7 +445,7 @@ impl World {
         self.legs.push(leg);
         self.tell(colleague, contact);
         self.disconnect_quietly(colleague, consult.contact);
-        self.disconnect(colleague, consult.contact, "Transferred", false);
+        self.disconnect(colleague, consult.contact, "", false);
     }
 
     /// Joins all calls of the agent.

@@ -203,7 +203,7 @@ impl Cases {
         !live.iter().any(|new| {
             let renamed =
                 |old: &&Contact| old.now.id != new.now.id && old.now.call_type == "Consult" && case.has(&old.now.id);
-            !case.has(&new.now.id) && !known_parent(facts, new) && live.iter().any(|old| renamed(old))
+            !case.has(&new.now.id) && !known_parent(facts, new) && live.iter().any(renamed)
         })
     }
 
@@ -261,7 +261,7 @@ impl Case {
         self.read_lead(facts);
         let direction = self.direction(facts);
         let mut interaction = Interaction::create(&self.key, direction);
-        let (ended, intent) = (told.ended.clone(), told.intent);
+        let (ended, intent) = (told.ended, told.intent);
         if self.media == Media::Call {
             interaction.conversations = Some(std::mem::take(&mut told.conversations));
             interaction.recording = told.recording;

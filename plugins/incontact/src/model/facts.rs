@@ -62,6 +62,8 @@ pub(crate) enum Touched {
     Nothing,
     /// The agent's state or phone.
     State,
+    /// Whether the agent's phone is mute.
+    Mute,
     /// Everything: the session began, was replayed, or ended.
     Session,
     /// A contact.
@@ -96,7 +98,7 @@ impl Facts {
             Event::Leg(leg) => self.apply_leg(leg),
             Event::Mute(muted) => {
                 let changed = std::mem::replace(&mut self.muted, muted) != muted;
-                if changed { Touched::State } else { Touched::Nothing }
+                if changed { Touched::Mute } else { Touched::Nothing }
             }
             Event::Contact(contact) => self.apply_contact(*contact),
             Event::Pop { contact, url } => {

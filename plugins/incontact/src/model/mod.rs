@@ -26,13 +26,13 @@ use std::{
 
 use jackfield_plugin_api::{
     Failure,
-    report::{Channel, Interaction, Report},
+    report::{Channel, ExtensionEvent, Interaction, Report, Target},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
-    cases::{Blind, Case, Cases, Conv, Intent},
+    cases::{Blind, Case, Cases, Conv, Intent, cause},
     desk::{Desk, DeskChannel},
     event::{Event, LegStatus, Media, Stage},
     facts::{Contact, Facts, Touched},
@@ -49,11 +49,21 @@ pub(crate) type Verdict = Result<String, Failure>;
 /// Looks whether what is waited for has come. `None`: not yet.
 type Look = Box<dyn Fn(&Facts) -> Option<Verdict> + Send>;
 
+/// What must have been told to the host before a command is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Nothing: it is a step of a command.
+    Nothing,
+    /// The channels.
+    State,
+    /// This interaction, which is held back meanwhile so that it is told in one piece.
+    Case(String),
+}
+
 /// Something that a command waits for.
 struct Want {
     number: u64,
-    /// The interaction that is held back meanwhile.
-    case: Option<String>,
+    after: After,
     look: Look,
     verdict: Option<Verdict>,
     tell: oneshot::Sender<Verdict>,
@@ -73,6 +83,10 @@ pub(crate) struct Model {
     dirty_state: Option<Instant>,
     wants: Vec<Want>,
     next_want: u64,
+    /// The agent's own phone, as the host was told; nothing before the first snapshot.
+    told_leg: Option<bool>,
+    /// It has rung since.
+    leg_rang: bool,
 }
 
 impl Model {
@@ -83,8 +97,11 @@ impl Model {
             Touched::Nothing => {}
             Touched::State => {
                 self.desk.learn(&self.facts);
+                self.leg_rang |= self.facts.leg == LegStatus::Dialing;
                 self.dirty_state.get_or_insert(now);
             }
+            // The agent is mute in every conversation.
+            Touched::Mute => self.touch_all(now),
             Touched::Session => {
                 self.desk.learn(&self.facts);
                 self.touch_all(now);
@@ -128,17 +145,16 @@ impl Model {
         self.touch_all(now);
     }
 
-    /// Waits for something; `case` is held back until it has come, so that it is told in one piece.
+    /// Waits for something.
     pub(crate) fn want(
         &mut self,
-        case: Option<&str>,
+        after: After,
         look: impl Fn(&Facts) -> Option<Verdict> + Send + 'static,
     ) -> (u64, oneshot::Receiver<Verdict>) {
         let (tell, told) = oneshot::channel();
         self.next_want += 1;
         let number = self.next_want;
-        let case = case.map(str::to_owned);
-        self.wants.push(Want { number, case, look: Box::new(look), verdict: None, tell });
+        self.wants.push(Want { number, after, look: Box::new(look), verdict: None, tell });
         (number, told)
     }
 
@@ -163,7 +179,7 @@ impl Model {
 
     /// How long an interaction may still be held back, from when it changed.
     fn patience(&self, key: &str) -> Duration {
-        let waiting = |want: &Want| want.verdict.is_none() && want.case.as_deref() == Some(key);
+        let waiting = |want: &Want| want.verdict.is_none() && matches!(&want.after, After::Case(case) if case == key);
         if self.wants.iter().any(waiting) {
             HOLD
         } else if !self.cases.at_rest(&self.facts, key) || self.state_must_follow() {
@@ -230,9 +246,10 @@ impl Model {
         self.look();
         let mut left = Vec::new();
         for mut want in std::mem::take(&mut self.wants) {
-            let settled = match &want.case {
-                Some(case) => !self.dirty.contains_key(case),
-                None => self.dirty_state.is_none(),
+            let settled = match &want.after {
+                After::Nothing => true,
+                After::State => self.dirty_state.is_none(),
+                After::Case(case) => !self.dirty.contains_key(case),
             };
             match want.verdict.take() {
                 Some(verdict) if settled => {
@@ -275,6 +292,28 @@ impl Model {
                 report = report.channel(told_of);
             }
         }
-        report
+        match self.leg_event() {
+            Some(event) if with_state => report.event(event),
+            _ => report,
+        }
+    }
+
+    /// What has become of the agent's own phone since the host was told last.
+    fn leg_event(&mut self) -> Option<ExtensionEvent> {
+        let up = self.facts.leg == LegStatus::Up;
+        let told = self.told_leg.replace(up);
+        if self.facts.leg == LegStatus::Dialing {
+            return None;
+        }
+        let rang = std::mem::take(&mut self.leg_rang);
+        let (name, data) = match (told, up) {
+            (Some(false), true) => ("session.agentleg.connected", json!({})),
+            (Some(true), false) => ("session.agentleg.disconnected", json!({})),
+            (Some(false), false) if rang => {
+                ("session.agentleg.failed", json!({"message": "the agent's phone was not answered"}))
+            }
+            _ => return None,
+        };
+        Some(ExtensionEvent::new(Target::Session, name, data))
     }
 }

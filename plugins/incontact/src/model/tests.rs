@@ -445,5 +445,5 @@ fn the_end_of_the_agent_session_ends_all() {
 /// A command waits for both contacts to be in a state.
 fn want(bench: &mut Bench, holds: impl Fn((Stage, Stage)) -> bool + Send + 'static) {
     let look = move |facts: &super::Facts| holds((facts.stage("1"), facts.stage("2"))).then(|| Ok(String::new()));
-    drop(bench.model.want(Some("1"), look));
+    drop(bench.model.want(super::After::Case("1".to_owned()), look));
 }

@@ -1,0 +1,180 @@
+//! Calls out, and the question for the outbound skill.
+
+use jackfield_plugin_api::{Code, Failure, Json, Outcome};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{calls, number, rejected, step};
+use crate::{
+    api::{Group, list},
+    line::Line,
+    model::{After, Facts, Stage, Verdict, cause},
+};
+
+/// Where a call goes.
+pub(super) enum Destination {
+    Phone(String),
+    Agent(String),
+    Skill(String),
+}
+
+impl Destination {
+    /// Agents and skills are written as the address book gives them: `agent:1002`, `skill:101`.
+    pub(super) fn read(text: &str) -> Self {
+        match text.split_once(':') {
+            Some(("agent", id)) => Self::Agent(id.to_owned()),
+            Some(("skill", id)) => Self::Skill(id.to_owned()),
+            _ => Self::Phone(text.to_owned()),
+        }
+    }
+}
+
+/// What the desktop has been told to answer with.
+#[derive(Deserialize)]
+struct Answered {
+    skill: Option<Chosen>,
+}
+
+#[derive(Deserialize)]
+struct Chosen {
+    id: Value,
+}
+
+/// A skill that an agent can call out with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OutboundSkill {
+    pub(super) id: String,
+    name: String,
+}
+
+pub(super) async fn dial(line: &Line, destination: &str, extensions: &Json) -> Outcome {
+    match Destination::read(destination) {
+        Destination::Phone(phone) => {
+            let skill = match skill_for(line, extensions).await {
+                Ok(Some(skill)) => skill,
+                Ok(None) => return ask_for_skill(line).await,
+                Err(failure) => return failure.into(),
+            };
+            let params = json!({"phoneNumber": phone, "skillId": number(&skill)});
+            place(line, "dial-phone", params).await.into()
+        }
+        Destination::Agent(id) => place(line, "dial-agent", json!({"targetAgentId": number(&id)})).await.into(),
+        Destination::Skill(id) => place(line, "dial-skill", json!({"skillId": number(&id)})).await.into(),
+    }
+}
+
+async fn place(line: &Line, path: &str, params: Value) -> Result<(), Failure> {
+    calls::phone_up(line).await?;
+    let known = known_contacts(line);
+    let contact = step(line, path, params, new_call(known, None)).await?;
+    // It has been reported by now unless it is held back; nothing of ours holds it.
+    let key = line.with(|model| model.cases.key_of(&model.facts, &contact));
+    let waiting = super::Waiting::new(line, After::Case(key), move |_| Some(Ok(contact.clone())));
+    waiting.come(path).await.map(drop)
+}
+
+pub(super) fn known_contacts(line: &Line) -> Vec<String> {
+    line.look(|facts| facts.contacts.iter().map(|contact| contact.now.id.clone()).collect())
+}
+
+/// Looks for a call out that was not there before. One that is over at once is a failure.
+pub(super) fn new_call(
+    known: Vec<String>,
+    parent: Option<String>,
+) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
+    move |facts| {
+        let mut calls =
+            facts.contacts.iter().filter(|contact| !contact.now.inbound && !known.contains(&contact.now.id));
+        let new = calls.find(|contact| parent.is_none() || contact.now.parent == parent)?;
+        if new.now.stage == Stage::Over && !new.spoken {
+            return Some(Err(failed(&new.now.code)));
+        }
+        Some(Ok(new.now.id.clone()))
+    }
+}
+
+/// Why a called party was not reached.
+pub(super) fn failed(code: &str) -> Failure {
+    use jackfield_plugin_api::report::Cause;
+    let (ours, words) = match cause(code) {
+        Some(Cause::Busy) => (Code::Busy, "the called party is busy"),
+        _ => (Code::Unreachable, "the called party was not reached"),
+    };
+    Failure::new(ours, words).context(format!("CXone: DisconnectCode {code:?}"))
+}
+
+/// The skill that a dial goes out with: the chosen one, or the only one. `None`: the agent must be asked.
+async fn skill_for(line: &Line, extensions: &Json) -> Result<Option<String>, Failure> {
+    let skills = outbound_skills(line).await?;
+    let answered: Option<Answered> = extensions.parse().ok();
+    if let Some(chosen) = answered.and_then(|answered| answered.skill) {
+        let id = chosen.id.as_str().map_or_else(|| chosen.id.to_string(), str::to_owned);
+        if skills.iter().any(|skill| skill.id == id) {
+            return Ok(Some(id));
+        }
+        let failure = rejected(format!("{id} is not an outbound skill of this agent"));
+        return Err(failure.context(format!("CXone: the agent's are {}", names(&skills))));
+    }
+    match &skills[..] {
+        [] => Err(rejected("the agent has no skill to call out with")
+            .context("CXone: none of the agent's skills is active, outbound, manual and for calls")),
+        [only] => Ok(Some(only.id.clone())),
+        _ => Ok(None),
+    }
+}
+
+fn names(skills: &[OutboundSkill]) -> String {
+    skills.iter().map(|skill| format!("{} ({})", skill.id, skill.name)).collect::<Vec<_>>().join(", ")
+}
+
+async fn ask_for_skill(line: &Line) -> Outcome {
+    match outbound_skills(line).await {
+        Ok(skills) => {
+            let skills = skills.iter().map(|skill| json!({"id": skill.id, "skillName": skill.name}));
+            let question = json!({"id": "inContact.outboundskill", "skills": skills.collect::<Vec<_>>()});
+            Outcome::NeedInfo(question.into())
+        }
+        Err(failure) => failure.into(),
+    }
+}
+
+/// The skill of a call that the desktop cannot be asked about: a consult, a blind call.
+pub(super) async fn skill_without_asking(line: &Line) -> Result<String, Failure> {
+    let skills = outbound_skills(line).await?;
+    let preferred = line.api.settings.consult_skill.map(|id| id.to_string());
+    let preferred = preferred.and_then(|id| skills.iter().find(|skill| skill.id == id));
+    match preferred.or(skills.first()) {
+        Some(skill) => Ok(skill.id.clone()),
+        None => Err(rejected("the agent has no skill to call out with")),
+    }
+}
+
+/// The agent's skills that are active, outbound, manual and for calls.
+async fn outbound_skills(line: &Line) -> Result<Vec<OutboundSkill>, Failure> {
+    let known = line.lists().skills.clone();
+    let skills = match known {
+        Some(skills) => skills,
+        None => {
+            let answer = line.read(Group::Admin, &format!("agents/{}/skills", line.agent), json!({})).await?;
+            let skills = list(answer);
+            line.lists().skills = Some(skills.clone());
+            skills
+        }
+    };
+    let yes = |skill: &Value, name: &str| match &skill[name] {
+        Value::Bool(value) => *value,
+        Value::String(text) => text.eq_ignore_ascii_case("true"),
+        _ => false,
+    };
+    let text = |skill: &Value, name: &str| match &skill[name] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let usable = skills.iter().filter(|skill| {
+        let active = yes(skill, "isActive") && (skill["isSkillActive"].is_null() || yes(skill, "isSkillActive"));
+        let manual = text(skill, "outboundStrategy").eq_ignore_ascii_case("Manual");
+        active && yes(skill, "isOutbound") && manual && text(skill, "mediaTypeId") == "4"
+    });
+    Ok(usable.map(|skill| OutboundSkill { id: text(skill, "skillId"), name: text(skill, "skillName") }).collect())
+}

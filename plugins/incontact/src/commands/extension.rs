@@ -1,0 +1,107 @@
+//! The adapter's own commands: agent leg, address book, scripts, signals.
+
+use hyper::Method;
+use jackfield_plugin_api::{Code, Failure, Json, Outcome, report::Target};
+use serde_json::{Map, Value, json};
+
+use super::{act, calls, no_params, with_case};
+use crate::{
+    api::{Call, Group, list},
+    http::{encode, query},
+    line::Line,
+    model::{After, DeskChannel, Facts, LegStatus},
+};
+
+/// Parameters that a signal can have.
+const SIGNAL_PARAMETERS: u32 = 9;
+
+pub(super) async fn carry_out(line: &Line, name: &str, target: &Target, data: &Json) -> Outcome {
+    let data: Map<String, Value> = data.parse().unwrap_or_default();
+    let done = match (name, target) {
+        ("session.request.incontact.agentleg.connect", _) => calls::phone_up(line).await,
+        ("session.request.incontact.agentleg.disconnect", _) => disconnect(line).await,
+        ("session.request.incontact.addressbook", _) => return address_book(line, &data).await,
+        ("session.request.incontact.addressbook.stop", _) => {
+            line.directory.stop_listening(&line.session);
+            Ok(())
+        }
+        ("channel.request.incontact.getscripts", Target::Channel(channel)) => return scripts(line, channel).await,
+        ("interaction.request.incontact.signal", Target::Interaction(at)) => signal(line, &at.interaction, &data).await,
+        _ => return Outcome::unsupported(),
+    };
+    match done {
+        Ok(()) => Outcome::data(Json::empty_object()),
+        Err(failure) => failure.into(),
+    }
+}
+
+async fn disconnect(line: &Line) -> Result<(), Failure> {
+    if line.look(|facts| facts.leg == LegStatus::Down) {
+        return Ok(());
+    }
+    let down = |facts: &Facts| (facts.leg == LegStatus::Down).then(|| Ok(String::new()));
+    act(line, After::State, Group::Phone, "agent-phone/end", no_params(), down).await.map(drop)
+}
+
+async fn address_book(line: &Line, data: &Map<String, Value>) -> Outcome {
+    let realtime = data.get("realtime").and_then(Value::as_bool).unwrap_or_default();
+    if realtime {
+        // Before reading, so that nothing is missed in between.
+        line.directory.listen(&line.session, line.host.clone(), line.key.clone(), line.agent.clone());
+    }
+    match line.directory.read(&line.key, &line.agent).await {
+        Ok(books) => Outcome::data(books),
+        Err(failure) => {
+            if realtime {
+                line.directory.stop_listening(&line.session);
+            }
+            failure.into()
+        }
+    }
+}
+
+async fn scripts(line: &Line, channel: &str) -> Outcome {
+    let Some(media) = DeskChannel::media_of(channel) else {
+        return Outcome::failure(Code::NotFound, "no such channel");
+    };
+    let scripts = match line.read(Group::Admin, "scripts", json!({"mediaTypeId": media.id()})).await {
+        Ok(scripts) => list(scripts),
+        Err(failure) => return failure.into(),
+    };
+    // CXone may list all, whatever was asked for.
+    let fits = |script: &&Value| match &script["mediaTypeId"] {
+        Value::Number(id) => id.as_u64() == Some(media.id()),
+        Value::String(id) => *id == media.id().to_string(),
+        _ => true,
+    };
+    let shown = scripts.iter().filter(fits).map(|script| {
+        let id = match &script["scriptId"] {
+            Value::String(id) => id.clone(),
+            other => other.to_string(),
+        };
+        json!({"scriptId": id, "scriptName": script["scriptName"]})
+    });
+    Outcome::data(json!({"scripts": shown.collect::<Vec<_>>()}))
+}
+
+/// Signals of one interaction go out one behind the other: the host sends commands to one object in order, and this
+/// answers only when CXone has taken it.
+async fn signal(line: &Line, key: &str, data: &Map<String, Value>) -> Result<(), Failure> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let given = |number: u32| data.get(&format!("p{number}")).filter(|value| !value.is_null());
+    if let Some(number) = (SIGNAL_PARAMETERS + 1..=20).find(|number| given(*number).is_some()) {
+        let failure = Failure::new(Code::Unsupported, format!("p{number}: a signal has nine parameters in CXone"));
+        return Err(failure.context("CXone: the action SIGNAL reads p1 to p9"));
+    }
+    let contact = with_case(line, key, |case, facts| {
+        let living = case.convs.iter().find_map(|conv| conv.contact(facts));
+        Ok(living.map_or_else(|| case.lead.clone(), |contact| contact.now.id.clone()))
+    })?;
+    let values = (1..=SIGNAL_PARAMETERS).filter_map(|number| Some((format!("p{number}"), text(given(number)?))));
+    let values: Vec<_> = values.collect();
+    let path = format!("interactions/{}/signal?{}", encode(&contact), query(&values));
+    let patience = line.api.settings.timing.request();
+    let call = Call { group: Group::Signal, method: Method::POST, path: &path, params: json!({}), patience };
+    line.api.call(&line.key, call).await?;
+    Ok(())
+}

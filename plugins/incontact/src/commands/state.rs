@@ -1,0 +1,200 @@
+//! Channels and the agent's state.
+
+use jackfield_plugin_api::{
+    Code, Failure, Report,
+    report::{Channel, ChannelType},
+};
+use serde_json::{Value, json};
+
+use super::{Waiting, act, calls, no_params, rejected};
+use crate::{
+    api::{Group, list},
+    line::Line,
+    model::{After, Desk, DeskChannel, Facts, LegStatus, Media},
+};
+
+fn media_of_type(kind: ChannelType) -> Option<Media> {
+    match kind {
+        ChannelType::Telephony => Some(Media::Call),
+        ChannelType::Chat => Some(Media::Chat),
+        ChannelType::Email => Some(Media::Email),
+        _ => None,
+    }
+}
+
+fn media_of_key(key: &str) -> Result<Media, Failure> {
+    DeskChannel::media_of(key).ok_or_else(|| Failure::new(Code::NotFound, "no such channel"))
+}
+
+pub(super) fn add_channel(line: &Line, endpoint: &str, kind: ChannelType) -> Result<(), Failure> {
+    let Some(media) = media_of_type(kind) else {
+        return Err(Failure::new(Code::Unsupported, "CXone has no such channels"));
+    };
+    line.with(|model| {
+        if model.desk.get(media).is_some() {
+            return Err(rejected("CXone has one channel of each type for an agent"));
+        }
+        let station = model.facts.session.as_ref().map(|session| session.station.clone());
+        match station {
+            Some(station) if media == Media::Call && station != endpoint => {
+                return Err(rejected("the agent has a session in CXone at another station").context(station));
+            }
+            _ => {}
+        }
+        model.desk.channels.push(DeskChannel { media, endpoint: endpoint.to_owned(), opened: false });
+        model.touch_desk(std::time::Instant::now());
+        Ok(())
+    })
+}
+
+pub(super) async fn remove_channel(line: &Line, key: &str) -> Result<(), Failure> {
+    let media = media_of_key(key)?;
+    if line.with(|model| model.desk.get(media).is_some_and(|channel| Desk::active(channel, &model.facts))) {
+        deactivate(line, key).await?;
+    }
+    line.with(|model| model.desk.channels.retain(|channel| channel.media != media));
+    line.report_extra(Report::new().channel(Channel::gone(key)));
+    Ok(())
+}
+
+/// Makes sure that there is an agent session.
+async fn session(line: &Line) -> Result<(), Failure> {
+    if line.id().is_ok() {
+        return line.in_step(line.api.settings.timing.event()).await;
+    }
+    if line.find_session().await? {
+        return Ok(());
+    }
+    let station = line.with(|model| model.desk.get(Media::Call).map(|channel| channel.endpoint.clone()));
+    match station {
+        Some(station) => line.start_session(&station).await,
+        None => Err(rejected("CXone wants a station: add a telephony channel first")),
+    }
+}
+
+pub(super) async fn activate(line: &Line, key: &str) -> Result<(), Failure> {
+    let media = media_of_key(key)?;
+    session(line).await?;
+    if media == Media::Call {
+        return calls::phone_up(line).await;
+    }
+    line.with(|model| {
+        if let Some(channel) = model.desk.get_mut(media) {
+            channel.opened = true;
+        }
+        model.touch_desk(std::time::Instant::now());
+    });
+    Ok(())
+}
+
+pub(super) async fn deactivate(line: &Line, key: &str) -> Result<(), Failure> {
+    let media = media_of_key(key)?;
+    let (last, available, busy) = line.with(|model| {
+        let others = model.desk.channels.iter().filter(|channel| channel.media != media);
+        let last = !others.clone().any(|channel| Desk::active(channel, &model.facts));
+        let busy = model.facts.calls().any(|call| call.now.stage.spoken());
+        (last, model.desk.base().0, busy && media == Media::Call)
+    });
+    if busy {
+        return Err(rejected("a call is going on on the agent's phone"));
+    }
+    // CXone has one state for all channels: once none is active, it must not send contacts any more.
+    if last && available {
+        set_state(line, false, "").await?;
+    }
+    if media == Media::Call {
+        let down = |facts: &Facts| (facts.leg != LegStatus::Up).then(|| Ok(String::new()));
+        return act(line, After::State, Group::Phone, "agent-phone/end", no_params(), down).await.map(drop);
+    }
+    line.with(|model| {
+        if let Some(channel) = model.desk.get_mut(media) {
+            channel.opened = false;
+        }
+        model.touch_desk(std::time::Instant::now());
+    });
+    Ok(())
+}
+
+pub(super) async fn ready(line: &Line) -> Result<(), Failure> {
+    set_state(line, true, "").await
+}
+
+/// Asks for a state and waits until it holds, or is to hold after the contact.
+pub(super) async fn set_state(line: &Line, available: bool, reason: &str) -> Result<(), Failure> {
+    let wanted = if available { "Available" } else { "Unavailable" };
+    let mut params = json!({"state": wanted});
+    if !reason.is_empty() {
+        params["reason"] = json!(reason);
+    }
+    let why = reason.to_owned();
+    let look = move |facts: &Facts| {
+        let state = &facts.state;
+        let is = |name: &str, reason: &str| name.eq_ignore_ascii_case(wanted) && (available || reason == why);
+        let next = state.next.as_ref().is_some_and(|(name, reason)| is(name, reason));
+        (is(&state.current, &state.reason) || next).then(|| Ok(String::new()))
+    };
+    act(line, After::State, Group::Session, "state", params, look).await.map(drop)
+}
+
+pub(super) async fn not_ready(line: &Line, reason: &str) -> Result<(), Failure> {
+    let codes = codes(line).await?;
+    let text = |code: &Value, name: &str| match &code[name] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let active = |code: &&Value| code["isActive"].as_bool() != Some(false);
+    let is_acw = |code: &Value| code["isAcw"].as_bool() == Some(true);
+    let found = if reason == "acw" {
+        codes.iter().filter(active).find(|code| is_acw(code))
+    } else {
+        let by_name = |code: &&Value| text(code, "outStateName").eq_ignore_ascii_case(reason);
+        let by_id = |code: &&Value| text(code, "outStateId") == reason;
+        codes.iter().filter(active).find(by_name).or_else(|| codes.iter().filter(active).find(by_id))
+    };
+    let Some(code) = found else {
+        let known: Vec<_> = codes.iter().filter(active).map(|code| text(code, "outStateName")).collect();
+        let failure = rejected(format!("CXone has no unavailable code {reason:?} for this agent"));
+        return Err(failure.context(format!("known: {}", known.join(", "))));
+    };
+    set_state(line, false, &text(code, "outStateName")).await
+}
+
+/// The unavailable codes of the agent's team.
+async fn codes(line: &Line) -> Result<Vec<Value>, Failure> {
+    if let Some(codes) = line.lists().codes.clone() {
+        return Ok(codes);
+    }
+    let agent = line.read(Group::Admin, &format!("agents/{}", line.agent), json!({})).await?;
+    let team = list(agent).first().map(|agent| agent["teamId"].clone()).unwrap_or_default();
+    let team = team.as_str().map_or_else(|| team.to_string(), str::to_owned);
+    let codes = list(line.read(Group::Admin, &format!("teams/{team}/unavailable-codes"), json!({})).await?);
+    line.lists().codes = Some(codes.clone());
+    Ok(codes)
+}
+
+/// Puts the agent back into the state from before the contact, which ends after-contact work.
+pub(super) async fn end_after_contact_work(line: &Line, contact: &str) -> Result<(), Failure> {
+    let (available, reason) = line.with(|model| {
+        let (available, reason) = model.desk.base();
+        (available, reason.to_owned())
+    });
+    let next = line.look(|facts| facts.state.next.clone());
+    let (available, reason) = match next {
+        Some((name, reason)) => (name.eq_ignore_ascii_case("Available"), reason),
+        None => (available, reason),
+    };
+    let id = contact.to_owned();
+    let done = move |facts: &Facts| match facts.contact(&id) {
+        Some(contact) if !contact.now.done => None,
+        _ => Some(Ok(String::new())),
+    };
+    let key = line.with(|model| model.cases.key_of(&model.facts, contact));
+    let waiting = Waiting::new(line, After::Case(key), done);
+    let mut params = json!({"state": if available { "Available" } else { "Unavailable" }});
+    if !reason.is_empty() {
+        params["reason"] = json!(reason);
+    }
+    line.post(Group::Session, "state", params).await?;
+    waiting.come("state").await.map(drop)
+}

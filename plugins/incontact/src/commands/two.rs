@@ -1,0 +1,271 @@
+//! Two calls of one agent: consult, alternate, transfer, conference, and their blind kinds.
+//!
+//! CXone's own steps are smaller than the protocol's: each command here is several of them, and the interaction is held
+//! back, or the second call hidden, until all are done. What was begun and cannot be finished is undone.
+
+use std::time::Duration;
+
+use jackfield_plugin_api::{Code, Failure, report::Reason};
+use serde_json::{Value, json};
+
+use super::{
+    Waiting, act, calls, contact_of,
+    dial::{Destination, failed, known_contacts, new_call, skill_without_asking},
+    no_params, number, path, rejected, step, two_calls, until, with_case,
+};
+use crate::{
+    api::Group,
+    line::Line,
+    model::{After, Blind, Facts, Stage, Verdict},
+};
+
+/// How long a blind conference waits for the called party; the host's own deadline is a little longer.
+const ANSWER: Duration = Duration::from_secs(55);
+
+/// The call that leads to a destination from another call.
+async fn second_call(line: &Line, parent: &str, destination: &str) -> Result<(&'static str, Value), Failure> {
+    let parent = number(parent);
+    Ok(match Destination::read(destination) {
+        Destination::Phone(phone) => {
+            let skill = number(&skill_without_asking(line).await?);
+            ("dial-phone", json!({"phoneNumber": phone, "skillId": skill, "parentContactId": parent}))
+        }
+        Destination::Agent(id) => ("dial-agent", json!({"targetAgentId": number(&id), "parentContactId": parent})),
+        Destination::Skill(id) => ("dial-skill", json!({"skillId": number(&id), "parentContactId": parent})),
+    })
+}
+
+/// Holds a call if it is active, and calls somebody from it; gives the new contact.
+async fn call_from(line: &Line, original: &str, destination: &str) -> Verdict {
+    let (dial, params) = second_call(line, original, destination).await?;
+    calls::phone_up(line).await?;
+    let active = line.look(|facts| facts.stage(original).talking());
+    if active {
+        step(line, &path(original, "hold"), no_params(), until(original, |stage| stage == Stage::Held)).await?;
+    }
+    let known = known_contacts(line);
+    let called = step(line, dial, params, new_call(known, Some(original.to_owned()))).await;
+    if called.is_err() && active {
+        take_back(line, original).await;
+    }
+    called
+}
+
+/// Resumes a call that was held for something that did not come about.
+async fn take_back(line: &Line, original: &str) {
+    if line.look(|facts| facts.stage(original)) == Stage::Held {
+        let resumed = step(line, &path(original, "resume"), no_params(), until(original, Stage::talking)).await;
+        if let Err(failure) = resumed {
+            tracing::warn!("a call stays on hold: {failure}");
+        }
+    }
+}
+
+/// Ends a call that was begun for something that did not come about.
+async fn hang_up(line: &Line, contact: &str) {
+    if line.look(|facts| facts.stage(contact)) != Stage::Over {
+        let ended = until(contact, |stage| stage == Stage::Over);
+        if let Err(failure) = step(line, &path(contact, "end"), no_params(), ended).await {
+            tracing::warn!("a second call goes on: {failure}");
+        }
+    }
+}
+
+pub(super) async fn consult(line: &Line, key: &str, destination: &str) -> Result<(), Failure> {
+    let original = with_case(line, key, |case, facts| {
+        let primary = case.convs.iter().find(|conv| !conv.consult);
+        let primary = primary.ok_or_else(|| rejected("the original call is over"))?;
+        if primary.is_conference(facts) {
+            return Err(rejected("CXone cannot hold a conference to consult from it"));
+        }
+        contact_of(case, facts, &primary.key)
+    })?;
+    let (first, known) = (original.clone(), known_contacts(line));
+    let both = move |facts: &Facts| {
+        let new = new_call(known.clone(), Some(first.clone()))(facts)?;
+        (facts.stage(&first) != Stage::Active).then_some(new)
+    };
+    let waiting = Waiting::new(line, After::Case(key.to_owned()), both);
+    call_from(line, &original, destination).await?;
+    waiting.come("the call").await.map(drop)
+}
+
+pub(super) async fn alternate(line: &Line, key: &str, hold: Option<&str>, retrieve: &str) -> Result<(), Failure> {
+    let (held, taken) = with_case(line, key, |case, facts| {
+        let held = hold.map(|hold| contact_of(case, facts, hold)).transpose()?;
+        Ok((held, contact_of(case, facts, retrieve)?))
+    })?;
+    let (one, other) = (held.clone(), taken.clone());
+    let both = move |facts: &Facts| {
+        let is_held = one.as_ref().is_none_or(|one| facts.stage(one) == Stage::Held);
+        (is_held && facts.stage(&other).talking()).then(|| Ok(String::new()))
+    };
+    let waiting = Waiting::new(line, After::Case(key.to_owned()), both);
+    if let Some(held) = &held
+        && line.look(|facts| facts.stage(held).talking())
+    {
+        step(line, &path(held, "hold"), no_params(), until(held, |stage| stage == Stage::Held)).await?;
+    }
+    let resumed = step(line, &path(&taken, "resume"), no_params(), until(&taken, Stage::talking)).await;
+    if let (Err(_), Some(held)) = (&resumed, &held) {
+        take_back(line, held).await;
+    }
+    resumed?;
+    waiting.come("resume").await.map(drop)
+}
+
+/// Waits for the end of all these contacts.
+fn over(contacts: Vec<String>) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
+    move |facts| contacts.iter().all(|id| facts.stage(id) == Stage::Over).then(|| Ok(String::new()))
+}
+
+/// Connects the agent's two calls and takes him out.
+async fn connect(line: &Line, key: &str, contacts: Vec<String>, reason: Reason) -> Result<(), Failure> {
+    let only = line.look(|facts| facts.calls().count());
+    if only != 2 {
+        let failure = Failure::new(Code::InvalidState, "CXone connects exactly two calls with each other");
+        return Err(failure.context(format!("the agent has {only}")));
+    }
+    for contact in &contacts {
+        calls::intend(line, key, contact, (reason, None));
+    }
+    let after = After::Case(key.to_owned());
+    let ended = over(contacts.clone());
+    let done = act(line, after, Group::Interaction, "interactions/transfer-calls", no_params(), ended).await;
+    let mut done = done.map(drop);
+    for contact in &contacts {
+        done = calls::forget_intent_of_failure(line, key, contact, done);
+    }
+    done
+}
+
+pub(super) async fn transfer(line: &Line, key: &str) -> Result<(), Failure> {
+    let (first, second) = with_case(line, key, two_calls)?;
+    connect(line, key, vec![first, second], Reason::Transferred).await
+}
+
+/// The agent leaves a conference; the others stay together.
+pub(super) async fn leave(line: &Line, key: &str) -> Result<(), Failure> {
+    let contacts = with_case(line, key, |case, facts| {
+        let all = case.convs.iter().flat_map(|conv| &conv.contacts).filter(|id| facts.stage(id) != Stage::Over);
+        Ok(all.cloned().collect::<Vec<_>>())
+    })?;
+    connect(line, key, contacts, Reason::Released).await
+}
+
+/// Waits until both are joined; the end of either is a failure.
+fn joined(first: &str, second: &str) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
+    let both = [first.to_owned(), second.to_owned()];
+    move |facts| {
+        let stages = both.each_ref().map(|id| facts.stage(id));
+        if stages.contains(&Stage::Over) {
+            return Some(Err(Failure::new(Code::InvalidState, "a party left meanwhile")));
+        }
+        stages.iter().all(|stage| *stage == Stage::Joined).then(|| Ok(String::new()))
+    }
+}
+
+pub(super) async fn conference(line: &Line, key: &str) -> Result<(), Failure> {
+    let (first, second) = with_case(line, key, two_calls)?;
+    let (after, look) = (After::Case(key.to_owned()), joined(&first, &second));
+    act(line, after, Group::Interaction, "interactions/conference-calls", no_params(), look).await.map(drop)
+}
+
+/// Hides the second call of an interaction while this lives.
+struct Hidden<'a> {
+    line: &'a Line,
+    key: &'a str,
+}
+
+impl<'a> Hidden<'a> {
+    fn new(line: &'a Line, key: &'a str, talking: bool) -> Self {
+        line.with(|model| {
+            if let Some(case) = model.cases.get_mut(key) {
+                case.blind = Some(Blind { talking });
+            }
+        });
+        Self { line, key }
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        self.line.with(|model| {
+            if let Some(case) = model.cases.get_mut(self.key) {
+                case.blind = None;
+                model.touch_case(self.key, std::time::Instant::now());
+            }
+        });
+    }
+}
+
+fn blind<'a>(line: &'a Line, key: &'a str, conversation: &str) -> Result<(String, Hidden<'a>), Failure> {
+    let (original, talking) = with_case(line, key, |case, facts| {
+        let id = contact_of(case, facts, conversation)?;
+        if case.convs.iter().any(|conv| conv.key == conversation && conv.is_conference(facts)) {
+            return Err(rejected("CXone cannot hold a conference to call somebody from it"));
+        }
+        Ok((id.clone(), facts.stage(&id).talking()))
+    })?;
+    if line.look(|facts| facts.calls().count()) > 1 {
+        return Err(rejected("CXone connects exactly two calls: the agent has a second one already"));
+    }
+    Ok((original, Hidden::new(line, key, talking)))
+}
+
+pub(super) async fn blind_transfer(line: &Line, key: &str, conversation: &str, to: &str) -> Result<(), Failure> {
+    let (original, _hidden) = blind(line, key, conversation)?;
+    let talking = line.look(|facts| facts.stage(&original).talking());
+    let second = call_from(line, &original, to).await?;
+    let done = connect(line, key, vec![original.clone(), second.clone()], Reason::Transferred).await;
+    if let Err(failure) = &done
+        && failure.code != Code::Timeout
+    {
+        // CXone has not taken the call: the agent keeps it.
+        hang_up(line, &second).await;
+        if talking {
+            take_back(line, &original).await;
+        }
+    }
+    done
+}
+
+pub(super) async fn blind_conference(line: &Line, key: &str, conversation: &str, to: &str) -> Result<(), Failure> {
+    let (original, _hidden) = blind(line, key, conversation)?;
+    let second = call_from(line, &original, to).await?;
+    let joined = join(line, key, &original, &second).await;
+    if joined.is_err() {
+        hang_up(line, &second).await;
+        take_back(line, &original).await;
+    }
+    joined
+}
+
+async fn join(line: &Line, key: &str, original: &str, second: &str) -> Result<(), Failure> {
+    let (first, id) = (original.to_owned(), second.to_owned());
+    let answered = move |facts: &Facts| {
+        if facts.stage(&first) == Stage::Over {
+            return Some(Err(Failure::new(Code::InvalidState, "the call ended meanwhile")));
+        }
+        match facts.contact(&id) {
+            Some(contact) if contact.now.stage.talking() => Some(Ok(String::new())),
+            Some(contact) if contact.live() => None,
+            Some(contact) => Some(Err(failed(&contact.now.code))),
+            None => Some(Err(failed(""))),
+        }
+    };
+    let waiting = Waiting::new(line, After::Nothing, answered);
+    waiting.come_within("the call", ANSWER).await?;
+    // From here on the second call is to be seen: as a member.
+    let look = joined(original, second);
+    let waiting = Waiting::new(line, After::Case(key.to_owned()), look);
+    line.with(|model| {
+        if let Some(case) = model.cases.get_mut(key) {
+            case.blind = None;
+            // Nothing changes for the desktop until both are joined.
+            model.touch_case(key, std::time::Instant::now());
+        }
+    });
+    line.post(Group::Interaction, "interactions/conference-calls", no_params()).await?;
+    waiting.come("conference-calls").await.map(drop)
+}

@@ -1,0 +1,383 @@
+//! The address book: books, agents with their states, skills with their counts.
+//!
+//! Owns the one poller of a tenant: it runs while a session listens, asks CXone for what has changed since it asked
+//! last, and tells all listeners. However many listen, CXone is asked once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use hyper::Method;
+use jackfield_plugin_api::{
+    AgentHost, Failure, Report,
+    report::{ExtensionEvent, Target},
+};
+use serde_json::{Map, Value, json};
+use tokio::task::AbortHandle;
+
+use crate::{
+    api::{Api, Call, Group, Refusal, list},
+    backoff::Backoff,
+    token::Key,
+};
+
+/// The event that tells what has changed.
+pub(crate) const UPDATED: &str = "session.incontact.addressbook.updated";
+
+/// Who listens, and with whose key CXone could be asked.
+struct Listener {
+    host: AgentHost,
+    key: Key,
+    agent: String,
+}
+
+/// The address book of a tenant.
+pub(crate) struct Directory {
+    api: Arc<Api>,
+    /// The tenant's own key and number, which is preferred for polling.
+    service: Option<Key>,
+    listeners: Mutex<HashMap<String, Listener>>,
+    poller: Mutex<Option<AbortHandle>>,
+}
+
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An entry, and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    book: String,
+    group: Option<String>,
+    value: Value,
+}
+
+/// All that is known, by kind and number.
+#[derive(Debug, Default, Clone)]
+struct Contents {
+    entries: BTreeMap<(u8, String, String), Entry>,
+    /// Names of agents, by number; states do not always carry them.
+    names: BTreeMap<String, String>,
+    /// When each kind was asked for last, in CXone's words.
+    asked: BTreeMap<String, String>,
+    books: Vec<(String, String, bool)>,
+}
+
+impl Directory {
+    pub(crate) fn new(api: Arc<Api>, service: Option<Key>) -> Arc<Self> {
+        Arc::new(Self { api, service, listeners: Mutex::default(), poller: Mutex::default() })
+    }
+
+    /// Reads the whole address book for one agent.
+    ///
+    /// # Errors
+    /// CXone refuses or cannot be asked.
+    pub(crate) async fn read(&self, key: &Key, agent: &str) -> Result<Value, Failure> {
+        let mut contents = Contents::default();
+        self.refresh(&mut contents, self.service.as_ref().unwrap_or(key), agent).await?;
+        Ok(compose(contents.entries.values()))
+    }
+
+    /// A session wants to be told of changes.
+    pub(crate) fn listen(self: &Arc<Self>, session: &str, host: AgentHost, key: Key, agent: String) {
+        open(&self.listeners).insert(session.to_owned(), Listener { host, key, agent });
+        let mut poller = open(&self.poller);
+        if poller.as_ref().is_none_or(AbortHandle::is_finished) {
+            *poller = Some(tokio::spawn(poll(Arc::downgrade(self))).abort_handle());
+        }
+    }
+
+    /// A session does not any more.
+    pub(crate) fn stop_listening(&self, session: &str) {
+        let mut listeners = open(&self.listeners);
+        listeners.remove(session);
+        if listeners.is_empty()
+            && let Some(poller) = open(&self.poller).take()
+        {
+            poller.abort();
+        }
+    }
+
+    /// The key to poll with, and the agent whose books are read.
+    fn asker(&self) -> Option<(Key, String)> {
+        let listeners = open(&self.listeners);
+        let first = listeners.iter().min_by_key(|(session, _)| *session).map(|(_, listener)| listener)?;
+        Some((self.service.clone().unwrap_or_else(|| first.key.clone()), first.agent.clone()))
+    }
+
+    fn tell(&self, changed: &Value) {
+        for listener in open(&self.listeners).values() {
+            let event = ExtensionEvent::new(Target::Session, UPDATED, changed.clone());
+            listener.host.report(Report::new().event(event));
+        }
+    }
+
+    async fn get(&self, key: &Key, group: Group, path: &str, params: Value) -> Result<Value, Refusal> {
+        let patience = self.api.settings.timing.request();
+        let call = Call { group, method: Method::GET, path, params, patience };
+        self.api.call(key, call).await.map(|(_, body)| body)
+    }
+
+    /// Brings the contents up to date; gives the keys of what changed.
+    async fn refresh(
+        &self,
+        contents: &mut Contents,
+        key: &Key,
+        agent: &str,
+    ) -> Result<Vec<(u8, String, String)>, Refusal> {
+        let mut changed = Vec::new();
+        if contents.asked.is_empty() {
+            self.read_names(contents, key).await?;
+            self.read_books(contents, key, agent, &mut changed).await?;
+        }
+        self.read_dynamic(contents, key, &mut changed).await?;
+        self.read_agents(contents, key, &mut changed).await?;
+        self.read_skills(contents, key, &mut changed).await?;
+        Ok(changed)
+    }
+
+    async fn read_names(&self, contents: &mut Contents, key: &Key) -> Result<(), Refusal> {
+        for agent in list(self.get(key, Group::Admin, "agents", json!({})).await?) {
+            let name = format!("{} {}", text(&agent, "firstName"), text(&agent, "lastName"));
+            contents.names.insert(text(&agent, "agentId"), name.trim().to_owned());
+        }
+        Ok(())
+    }
+
+    async fn read_books(
+        &self,
+        contents: &mut Contents,
+        key: &Key,
+        agent: &str,
+        changed: &mut Vec<(u8, String, String)>,
+    ) -> Result<(), Refusal> {
+        let books = self.get(key, Group::Admin, &format!("agents/{agent}/address-books"), json!({})).await?;
+        for book in list(books) {
+            let (id, name) = (text(&book, "addressBookId"), text(&book, "addressBookName"));
+            let dynamic = text(&book, "addressBookType").eq_ignore_ascii_case("Dynamic");
+            contents.books.push((id.clone(), name.clone(), dynamic));
+            if !dynamic {
+                let answer = self.get(key, Group::Admin, &format!("address-books/{id}/entries"), json!({})).await?;
+                for entry in book_entries(&answer) {
+                    contents.put((0, id.clone(), text(entry, "addressBookEntryId")), external(&name, entry), changed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_dynamic(
+        &self,
+        contents: &mut Contents,
+        key: &Key,
+        changed: &mut Vec<(u8, String, String)>,
+    ) -> Result<(), Refusal> {
+        let books: Vec<_> = contents.books.iter().filter(|book| book.2).cloned().collect();
+        for (id, name, _) in books {
+            let asked = format!("book {id}");
+            let params = contents.since(&asked, json!({"fullLoad": true}));
+            let answer = self.get(key, Group::Admin, &format!("address-books/{id}/dynamic-entries"), params).await?;
+            for entry in book_entries(&answer) {
+                let place = (0, id.clone(), text(entry, "addressBookEntryId"));
+                if entry["isDeleted"].as_bool() == Some(true) {
+                    contents.remove(&place, changed);
+                } else {
+                    contents.put(place, external(&name, entry), changed);
+                }
+            }
+            contents.asked.insert(asked, text(&answer, "serverTime"));
+        }
+        Ok(())
+    }
+
+    async fn read_agents(
+        &self,
+        contents: &mut Contents,
+        key: &Key,
+        changed: &mut Vec<(u8, String, String)>,
+    ) -> Result<(), Refusal> {
+        let params = contents.since("agents", json!({}));
+        let answer = self.get(key, Group::Realtime, "agents/states", params).await?;
+        let time = text(&answer, "lastPollTime");
+        for state in list(answer) {
+            let id = text(&state, "agentId");
+            let name = contents.names.get(&id).cloned().unwrap_or_else(|| {
+                format!("{} {}", text(&state, "firstName"), text(&state, "lastName")).trim().to_owned()
+            });
+            let mut shown = text(&state, "agentStateName");
+            let reason = text(&state, "outStateDescription");
+            if state["isACW"].as_bool() == Some(true) {
+                "ACW".clone_into(&mut shown);
+            } else if !reason.is_empty() {
+                shown = format!("{shown}: {reason}");
+            }
+            let value = json!({
+                "name": name, "type": "agent", "destinations": [{"label": "agent", "value": format!("agent:{id}")}],
+                "properties": {"state": shown},
+            });
+            let group = Some(format!("Team {}", text(&state, "teamId")));
+            contents.put((1, String::new(), id), Entry { book: "Agents".to_owned(), group, value }, changed);
+        }
+        contents.asked.insert("agents".to_owned(), time);
+        Ok(())
+    }
+
+    async fn read_skills(
+        &self,
+        contents: &mut Contents,
+        key: &Key,
+        changed: &mut Vec<(u8, String, String)>,
+    ) -> Result<(), Refusal> {
+        let params = contents.since("skills", json!({}));
+        let answer = self.get(key, Group::Realtime, "skills/activity", params).await?;
+        let time = text(&answer, "lastPollTime");
+        for skill in list(answer) {
+            let id = text(&skill, "skillId");
+            let media = text(&skill, "mediaTypeName");
+            let mut properties = Map::new();
+            properties.insert("mediaType".to_owned(), json!(media));
+            for (ours, theirs) in [("numAvailable", "agentsAvailable"), ("numUnavailable", "agentsUnavailable")] {
+                if let Some(count) = skill[theirs].as_u64() {
+                    properties.insert(ours.to_owned(), json!(count));
+                }
+            }
+            let value = json!({
+                "name": text(&skill, "skillName"), "type": "skill",
+                "destinations": [{"label": "skill", "value": format!("skill:{id}")}], "properties": properties,
+            });
+            contents.put(
+                (2, String::new(), id),
+                Entry { book: "Skills".to_owned(), group: Some(media), value },
+                changed,
+            );
+        }
+        contents.asked.insert("skills".to_owned(), time);
+        Ok(())
+    }
+}
+
+/// Polls while anybody listens.
+async fn poll(directory: Weak<Directory>) {
+    let mut contents = Contents::default();
+    let mut backoff = Backoff::default();
+    let mut first = true;
+    loop {
+        let Some(directory) = directory.upgrade() else { return };
+        let pause = directory.api.settings.timing.directory();
+        let Some((key, agent)) = directory.asker() else { return };
+        let refreshed = directory.refresh(&mut contents, &key, &agent).await;
+        let pause = match refreshed {
+            Ok(changed) => {
+                backoff.reset();
+                // The first time all is new; the listener has just read it.
+                if !std::mem::take(&mut first) && !changed.is_empty() {
+                    let entries = contents.entries.iter().filter(|(place, _)| changed.contains(place));
+                    let mut told = compose(entries.map(|(_, entry)| entry));
+                    let gone = changed.iter().filter(|place| !contents.entries.contains_key(*place));
+                    mark_gone(&mut told, gone, &contents.books);
+                    directory.tell(&told);
+                }
+                pause
+            }
+            Err(refusal) => {
+                tracing::warn!("address book: {}", refusal.failure());
+                pause.max(backoff.next())
+            }
+        };
+        drop(directory);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Contents {
+    fn put(&mut self, place: (u8, String, String), entry: Entry, changed: &mut Vec<(u8, String, String)>) {
+        if self.entries.get(&place) != Some(&entry) {
+            self.entries.insert(place.clone(), entry);
+            changed.push(place);
+        }
+    }
+
+    fn remove(&mut self, place: &(u8, String, String), changed: &mut Vec<(u8, String, String)>) {
+        if self.entries.remove(place).is_some() {
+            changed.push(place.clone());
+        }
+    }
+
+    fn since(&self, asked: &str, first: Value) -> Value {
+        match self.asked.get(asked).filter(|time| !time.is_empty()) {
+            Some(time) => json!({"updatedSince": time}),
+            None => first,
+        }
+    }
+}
+
+/// A book while it is put together: its own entries, and those of its groups.
+type Book<'a> = (Vec<&'a Value>, BTreeMap<&'a str, Vec<&'a Value>>);
+
+/// The books as the desktop gets them: agents grouped by team, skills by media type.
+fn compose<'a>(entries: impl Iterator<Item = &'a Entry>) -> Value {
+    let mut books: BTreeMap<&str, Book<'_>> = BTreeMap::new();
+    for entry in entries {
+        let (plain, groups) = books.entry(&entry.book).or_default();
+        match &entry.group {
+            Some(group) => groups.entry(group).or_default().push(&entry.value),
+            None => plain.push(&entry.value),
+        }
+    }
+    let books = books.into_iter().map(|(name, (plain, groups))| {
+        let groups = groups.into_iter().map(|(name, entries)| json!({"name": name, "groups": [], "entries": entries}));
+        json!({"name": name, "groups": groups.collect::<Vec<_>>(), "entries": plain})
+    });
+    json!({"addressbooks": books.collect::<Vec<_>>()})
+}
+
+/// Entries that are gone stand in the change without destinations.
+fn mark_gone<'a>(
+    told: &mut Value,
+    gone: impl Iterator<Item = &'a (u8, String, String)>,
+    books: &[(String, String, bool)],
+) {
+    for (_, book, id) in gone {
+        let name = books.iter().find(|(known, ..)| known == book).map(|(_, name, _)| name.as_str()).unwrap_or_default();
+        let entry = json!({"name": "", "type": "external", "destinations": [],
+                           "properties": {"id": id, "deleted": true}});
+        let book = json!({"name": name, "groups": [], "entries": [entry]});
+        if let Some(list) = told["addressbooks"].as_array_mut() {
+            list.push(book);
+        }
+    }
+}
+
+fn text(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn book_entries(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer["addressBook"]["addressBookEntries"].as_array().into_iter().flatten()
+}
+
+fn external(book: &str, entry: &Value) -> Entry {
+    let person = format!("{} {}", text(entry, "firstName"), text(entry, "lastName"));
+    let company = text(entry, "company");
+    let name = if person.trim().is_empty() { company.clone() } else { person.trim().to_owned() };
+    let destinations: Vec<_> = ["phone", "mobile", "email"]
+        .into_iter()
+        .map(|label| (label, text(entry, label)))
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(label, value)| json!({"label": label, "value": value}))
+        .collect();
+    let mut properties = Map::new();
+    properties.insert("id".to_owned(), json!(text(entry, "addressBookEntryId")));
+    for (ours, value) in [("company", company), ("state", text(entry, "externalState"))] {
+        if !value.is_empty() {
+            properties.insert(ours.to_owned(), json!(value));
+        }
+    }
+    let value = json!({"name": name, "type": "external", "destinations": destinations, "properties": properties});
+    Entry { book: book.to_owned(), group: None, value }
+}
