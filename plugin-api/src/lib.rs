@@ -96,6 +96,8 @@
 //!
 //! How to test it without a host: [`testkit`].
 
+#![deny(unsafe_code)]
+
 #[doc(hidden)]
 pub mod abi;
 mod adapter;

@@ -196,13 +196,6 @@ impl<A: Adapter> Inside<A> {
         let seat = self.agents.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let Some(seat) = seat else { return Status::CLOSED };
         seat.leave();
-        let tell = self.tell.clone();
-        // The agent's own code may run when it is dropped: in a task, not on the host's thread.
-        self.handle.spawn(async move {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| logs::on_behalf_of(id, || drop(seat)))) {
-                tell.breach(id, Wrong::Panic, logs::text_of(&*panic));
-            }
-        });
         Status::ACCEPTED
     }
 

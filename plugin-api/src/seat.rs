@@ -9,14 +9,17 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::AcqRel},
+        Arc, OnceLock, Weak,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
 
 use serde::de::DeserializeOwned;
-use tokio::{runtime::Handle, task::JoinSet, time::sleep};
+use tokio::{runtime::Handle, sync::Notify, time::sleep};
 
 use crate::{
     adapter::Agent,
@@ -45,8 +48,11 @@ pub(crate) struct Seat<G: Agent> {
     handle: Handle,
     agent: OnceLock<G>,
     outbox: Outbox,
-    /// `None` once the agent has been dropped.
-    tasks: Mutex<Option<JoinSet<()>>>,
+    /// How many tasks work for the agent.
+    tasks: AtomicUsize,
+    /// The agent has been dropped, and the tasks are told.
+    has_left: AtomicBool,
+    leaving: Notify,
     /// A task that asks for the resume state is on its way.
     resume_wanted: AtomicBool,
 }
@@ -60,7 +66,9 @@ impl<G: Agent> Seat<G> {
             handle,
             agent: OnceLock::new(),
             outbox,
-            tasks: Mutex::new(Some(JoinSet::new())),
+            tasks: AtomicUsize::new(0),
+            has_left: AtomicBool::new(false),
+            leaving: Notify::new(),
             resume_wanted: AtomicBool::new(false),
         })
     }
@@ -98,8 +106,8 @@ impl<G: Agent> Seat<G> {
     /// Nothing is heard of the agent from now on; what it was doing is given up.
     pub(crate) fn leave(&self) {
         self.outbox.close();
-        // Dropping the set aborts its tasks; they are dropped by the plugin's own threads.
-        drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.has_left.store(true, Release);
+        self.leaving.notify_waiters();
     }
 
     async fn run(self: &Arc<Self>, agent: &G, kind: Kind, payload: String) {
@@ -162,7 +170,7 @@ impl<G: Agent> Seat<G> {
         }
         let seat = Arc::clone(self);
         self.spawn(async move {
-            seat.resume_wanted.store(false, std::sync::atomic::Ordering::Release);
+            seat.resume_wanted.store(false, Release);
             seat.tell_resume_state();
         });
     }
@@ -202,15 +210,60 @@ impl<G: Agent> Seat<G> {
         }
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Status {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tasks) = tasks.as_mut() else { return Status::CLOSED };
-        while tasks.try_join_next().is_some() {}
-        if tasks.len() >= MAX_TASKS {
+    /// Runs something for the agent, until it is done or the agent leaves. Nothing of it is kept when it is done: there
+    /// are many agents, and most of them are idle.
+    fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) -> Status {
+        if self.has_left.load(Acquire) {
+            return Status::CLOSED;
+        }
+        let task = Task::new(self);
+        if self.tasks.load(Relaxed) > MAX_TASKS {
             return Status::FULL;
         }
-        tasks.spawn_on(work, &self.handle);
+        self.handle.spawn(async move {
+            // Made before looking: whoever leaves after this is heard.
+            let leaving = task.0.leaving.notified();
+            if task.0.has_left.load(Acquire) {
+                return;
+            }
+            tokio::select! {
+                // The work first: most of it is done at once, and then nobody listens for the other.
+                biased;
+                () = work => {}
+                () = leaving => {}
+            }
+        });
         Status::ACCEPTED
+    }
+}
+
+impl<G: Agent> Drop for Seat<G> {
+    /// The agent's own code may run when it is dropped, and the last who held the seat may be anybody: the host, or the
+    /// adapter in the middle of a report, with a lock that the agent wants. So it is dropped in a task of its own.
+    fn drop(&mut self) {
+        let Some(agent) = self.agent.take() else { return };
+        let (id, tell) = (self.id, self.tell.clone());
+        self.handle.spawn(async move {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| logs::on_behalf_of(id, || drop(agent)))) {
+                tell.breach(id, Wrong::Panic, logs::text_of(&*panic));
+            }
+        });
+    }
+}
+
+/// One task that works for an agent.
+struct Task<G: Agent>(Arc<Seat<G>>);
+
+impl<G: Agent> Task<G> {
+    fn new(seat: &Arc<Seat<G>>) -> Self {
+        seat.tasks.fetch_add(1, Relaxed);
+        Self(Arc::clone(seat))
+    }
+}
+
+impl<G: Agent> Drop for Task<G> {
+    fn drop(&mut self) {
+        self.0.tasks.fetch_sub(1, Relaxed);
     }
 }
 
