@@ -130,11 +130,17 @@ impl Client {
     async fn send(&mut self, mut message: Value) -> Result<(), String> {
         self.next_id += 1;
         let id = self.next_id.to_string();
-        let target = message["target"].as_str().map_or("", short_id);
+        let target = message["target"].as_str().map_or("", |target| self.short_id(target));
         let what = format!("{} {target}", message["command"].as_str().unwrap_or_default());
         message["requestId"] = id.as_str().into();
         self.sent.insert(id, what.trim_end().to_owned());
         self.send_text(message.to_string()).await
+    }
+
+    /// The last part of a target; `S` for the session.
+    fn short_id<'a>(&self, target: &'a str) -> &'a str {
+        let last = target.rsplit('.').next().unwrap_or(target);
+        if Some(last) == self.model.session() { "S" } else { last }
     }
 
     async fn send_text(&mut self, text: String) -> Result<(), String> {
@@ -231,7 +237,7 @@ impl Client {
             self.awaited = None;
         }
         if !self.arguments.json {
-            let id = if Some(target) == self.model.session() { "S" } else { short_id(target) };
+            let id = self.short_id(target);
             say(&format!("{:>5}  {id:<4} {name} {}", event["seq"].to_string(), event["data"]));
         }
         if name == "session.disposed" {
@@ -287,11 +293,6 @@ fn describe(what: &str, result: &str, response: &Value) -> String {
             format!(" FAIL  {what}: {}: {}{context}", text("code"), text("message"))
         }
     }
-}
-
-/// The last part of a target.
-fn short_id(target: &str) -> &str {
-    target.rsplit('.').next().unwrap_or(target)
 }
 
 /// One line to the terminal. A closed pipe is no reason to crash.

@@ -34,12 +34,18 @@ impl Model {
         self.session.as_deref()
     }
 
-    /// The whole target of an object, by its id, and the first word of its commands.
+    /// The whole target of an object, by its id or as the newest of its kind (`g`, `c`, `i`, `v`), and the first word of its commands.
     pub(super) fn find(&self, id: &str) -> Result<(&str, &str), Trouble> {
         if let Some(session) = self.session.as_deref().filter(|session| *session == id || id == "S") {
             return Ok((session, "session"));
         }
-        let object = self.objects.get(id).ok_or_else(|| Trouble::NoObject(id.to_owned()))?;
+        let newest =
+            || self.objects.iter().filter(|(known, _)| known.starts_with(id)).max_by_key(|(id, _)| id_number(id));
+        let object = match id {
+            "g" | "c" | "i" | "v" => newest().map(|(_, object)| object),
+            _ => self.objects.get(id),
+        };
+        let object = object.ok_or_else(|| Trouble::NoObject(id.to_owned()))?;
         Ok((&object.target, &object.kind))
     }
 
@@ -91,6 +97,11 @@ impl Model {
     }
 }
 
+/// The number in an id: later objects have greater ones.
+fn id_number(id: &str) -> Option<u64> {
+    id.get(1..)?.parse().ok()
+}
+
 /// A target as its parts, so that `c10` stands after `c9`.
 fn natural(target: &str) -> Vec<(usize, &str)> {
     target.split('.').map(|part| (part.len(), part)).collect()
@@ -122,6 +133,7 @@ mod tests {
         assert_eq!(model.find("c2"), Ok(("abc.g1.c2", "channel")));
         assert_eq!(model.find("i1"), Ok(("abc.g1.c2.i1", "interaction")));
         assert_eq!(model.find("S"), Ok(("abc", "session")));
+        assert_eq!(model.find("i"), Ok(("abc.g1.c2.i1", "interaction")), "the newest interaction");
         assert!(model.find("c9").is_err());
         assert!(model.lines().iter().any(|line| line.contains("c2 channel Telephony 1001  ACTIVE READY")));
     }

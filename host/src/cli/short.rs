@@ -104,7 +104,9 @@ const FORMS: &[Form] = &[
 
 /// The help that `help` shows.
 pub(super) fn help() -> String {
-    let mut text = "An object is named by its id (c1, i1, v1; `tree` shows all).\n".to_owned();
+    let mut text =
+        "An object is named by its id (c1, i2, v3; `tree` shows all), the newest of a kind by g, c, i or v.\n"
+            .to_owned();
     for form in FORMS {
         let arguments = form.arguments.iter().map(|name| match name.strip_suffix('?') {
             Some(name) => format!("[{}]", name.to_uppercase()),

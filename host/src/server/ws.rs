@@ -24,7 +24,7 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Error, Message, Utf8Bytes,
-        error::CapacityError,
+        error::{CapacityError, ProtocolError},
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
@@ -73,6 +73,8 @@ impl End {
             }
             Error::Capacity(_) => Self::close(1009, "too large", "too_large"),
             Error::Utf8(_) => Self::close(1007, "the text is not UTF-8", "not_utf8"),
+            // How most clients go: without a word.
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::gone("lost"),
             Error::Protocol(_) | Error::AttackAttempt => Self::close(1002, "not WebSocket", "protocol_error"),
             _ => Self::gone("lost"),
         }
