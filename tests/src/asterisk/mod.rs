@@ -290,11 +290,16 @@ impl Asterisk {
         self.list("bridges").await
     }
 
-    /// The channel whose caller (or called) has this number, or of this endpoint.
+    /// The channel of a caller's number, of a phone, or (`trunk`) of a number that the adapter called.
     pub async fn channel(&self, of: &str) -> Option<Value> {
         self.channels().await.into_iter().find(|channel| {
-            channel["caller"]["number"] == of
-                || channel["name"].as_str().is_some_and(|name| name.starts_with(&format!("PJSIP/{of}-")))
+            let text = |at: &Value| at.as_str().map(str::to_owned).unwrap_or_default();
+            let ours = text(&channel["id"]).starts_with("jackfield:");
+            if ours {
+                text(&channel["name"]).starts_with(&format!("PJSIP/{of}-"))
+            } else {
+                channel["caller"]["number"] == of
+            }
         })
     }
 

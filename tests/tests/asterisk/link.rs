@@ -1,1 +1,156 @@
-//! To come.
+//! Asterisk goes, comes back, or belongs to somebody else.
+
+use std::time::Duration;
+
+use jackfield_plugin_api::{
+    Code, Command, Link,
+    report::{ChannelStatus, InteractionState, Role},
+};
+use jackfield_tests::{
+    asterisk::{
+        Asterisk,
+        cut::Cut,
+        sipp::{Ask, Sipp},
+    },
+    until,
+};
+use serde_json::json;
+
+use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Lab, connect};
+
+impl Lab {
+    async fn link_is(&self, up: bool) {
+        until(&format!("the link is up: {up}"), || async {
+            (matches!(self.tenant.link(), Some(Link::Up)) == up).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_link_is_cut_for_ten_seconds_while_one_customer_hangs_up_and_another_stays() {
+    let Some(asterisk) = Asterisk::start(&["1001", "1002"]).await else { return };
+    let cut = Cut::to(asterisk.http).await;
+    let tenant = connect(&asterisk, cut.port, json!({})).await;
+    let lab = Lab { asterisk, tenant };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let mut leaves = lab.call(&anna).await;
+    let bert = lab.agent("bert", "1002", COLLEAGUE).await;
+    let mut stays = Sipp::customer(&lab.asterisk, "556", "700", CUSTOMER).await;
+    bert.rings().await;
+    bert.does(Command::Answer { conversation: bert.primary() }).await;
+    stays.speak().await;
+    bert.phone.speak().await;
+    stays.media.hears(COLLEAGUE).await;
+
+    cut.cut();
+    lab.link_is(false).await;
+    anna.fails(Command::Hold { conversation: anna.primary() }, Code::LinkDown).await;
+    leaves.ask(&lab.asterisk.has_channel("555").await, Ask::HangUp);
+    assert!(leaves.succeeds().await);
+    // A call that comes in meanwhile waits.
+    let waits = Sipp::customer(&lab.asterisk, "557", "701", CUSTOMER).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    stays.media.hears(COLLEAGUE).await;
+    // The model stood still: nothing was told of what nobody can know.
+    assert_eq!(anna.newest().state, None);
+
+    cut.mend();
+    lab.link_is(true).await;
+    for desk in [&anna, &bert] {
+        desk.session.snapshot().await.unwrap();
+    }
+    anna.session
+        .wait_until("the call that ended is over", |view| {
+            view.interactions().any(|it| it.state == Some(InteractionState::Ended))
+        })
+        .await;
+    bert.talks().await;
+    stays.media.hears(COLLEAGUE).await;
+    bert.phone.media.hears(CUSTOMER).await;
+    // Everything works again, on the call that went on and on a new one.
+    bert.does(Command::Hold { conversation: bert.primary() }).await;
+    stays.media.hears_music(&[COLLEAGUE]).await;
+    bert.does(Command::Retrieve { conversation: bert.primary() }).await;
+    bert.does(Command::Release { conversation: bert.primary() }).await;
+    assert!(stays.succeeds().await);
+    drop(waits);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn asterisk_restarts_in_the_middle_of_calls() {
+    let Some(mut lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let desk = lab.agent("anna", "1001", AGENT).await;
+    let customer = lab.call(&desk).await;
+    customer.media.hears(AGENT).await;
+    lab.asterisk.kill();
+    lab.link_is(false).await;
+    desk.fails(desk.dial("800"), Code::LinkDown).await;
+    drop(customer);
+    lab.asterisk.restart().await;
+    lab.link_is(true).await;
+    desk.session.snapshot().await.unwrap();
+    // The call is over; the phone is called again and the agent goes on.
+    assert_eq!(desk.ends().await.conversations, Some(Vec::new()));
+    desk.session
+        .wait_until("the phone is back", |view| {
+            view.channel("1001").is_some_and(|it| matches!(it.status, Some(ChannelStatus::Active(_))))
+        })
+        .await;
+    desk.completes().await;
+    let customer = lab.call(&desk).await;
+    customer.media.hears(AGENT).await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn whoever_is_replaced_stops_acting() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let desk = lab.agent("anna", "1001", AGENT).await;
+    let _customer = lab.call(&desk).await;
+    // A second host with the same tenant. It finds what it does not know, hangs up the leg and takes the customer.
+    let other = connect(&lab.asterisk, lab.asterisk.http, json!({})).await;
+    until("the first is told why", || async {
+        matches!(lab.tenant.link(), Some(Link::Down { reason }) if reason.contains("taken over")).then_some(())
+    })
+    .await;
+    desk.fails(Command::Release { conversation: desk.primary() }, Code::LinkDown).await;
+    lab.asterisk.has_no_channel("1001").await;
+    lab.asterisk.has_channel("555").await;
+    let phone = Sipp::phone(&lab.asterisk, "1001", COLLEAGUE);
+    drop(desk);
+    let phone = phone.await;
+    let second = Lab { asterisk: lab.asterisk, tenant: other };
+    let bert = second.agent_at("bert", "1001", phone).await;
+    bert.rings().await;
+    assert_eq!(bert.members(Role::Primary), ["555"]);
+    // The first stays fenced; it does not fight for the application.
+    assert!(matches!(second.tenant.link(), Some(Link::Up)));
+    second.close().await;
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_an_error_of_the_settings_and_a_missing_asterisk_is_not() {
+    let Some(asterisk) = Asterisk::start(&[]).await else { return };
+    let mut settings = asterisk.settings(asterisk.http);
+    settings["password"] = "wrong".into();
+    let refused = jackfield_plugin_api::testkit::Tenant::connect::<jackfield_asterisk::Asterisk>(
+        crate::desk::MANIFEST,
+        settings.clone(),
+    )
+    .await;
+    let failure = refused.err().expect("refused");
+    assert_eq!(failure.code, Code::Rejected);
+    assert!(failure.message.contains("password"), "{failure}");
+    let cut = Cut::to(asterisk.http).await;
+    cut.cut();
+    let settings = asterisk.settings(cut.port);
+    let tenant =
+        jackfield_plugin_api::testkit::Tenant::connect::<jackfield_asterisk::Asterisk>(crate::desk::MANIFEST, settings)
+            .await
+            .unwrap();
+    assert!(matches!(tenant.link(), Some(Link::Down { .. })));
+    cut.mend();
+    until("the link comes up", || async { (tenant.link() == Some(Link::Up)).then_some(()) }).await;
+}

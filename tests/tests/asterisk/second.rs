@@ -196,8 +196,9 @@ async fn a_blind_transfer_that_nobody_takes_gives_the_customer_back_to_the_queue
     let anna = lab.agent("anna", "1001", AGENT).await;
     let _outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
     let customer = lab.call(&anna).await;
+    let first = anna.newest().key;
     anna.does(Command::BlindTransfer { conversation: anna.primary(), destination: "486".into() }).await;
-    let first = anna.ends().await.key;
+    assert_eq!(anna.session.view().interaction(&first).unwrap().reason, Some(Reason::Transferred));
     anna.session
         .wait_until("the customer is offered again", |view| {
             view.interactions().last().is_some_and(|it| it.key != first)

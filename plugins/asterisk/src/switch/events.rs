@@ -1,8 +1,8 @@
 //! What Asterisk tells, and what it means for the model.
 //!
 //! Owns: the reading of events. Must never: rely on an order that Asterisk does not promise. A channel's end is told
-//! up to three times (hang-up request, end of Stasis, destroyed); the first that says it is over counts, the others
-//! find nothing.
+//! up to three times (hang-up request, end of Stasis, destroyed); the first that says enough counts, the others find
+//! nothing.
 
 use jackfield_plugin_api::{Code, Outcome, report::ConversationState};
 
@@ -16,20 +16,22 @@ use crate::ari::{Channel, Event, Request};
 
 /// Commands of the phone itself are nobody's: their answers go nowhere.
 const NOBODY: super::CommandId = 0;
+/// One press of the transfer key.
+const REFER_ONCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Switch {
     pub(super) fn event(&mut self, event: Event) {
         match event {
             Event::Start { channel, args, replaces } => self.channel_enters(&channel, &args, replaces.as_deref()),
-            Event::End { channel } => self.channel_over(&channel, None),
+            Event::End { channel } => self.channel_leaves(&channel),
             Event::Destroyed { channel, cause } => self.channel_over(&channel, Some(cause)),
             Event::HangupRequest { channel, cause } => {
                 if let Some(party) = self.parties.get_mut(&channel) {
                     party.cause = cause.or(party.cause);
-                }
-                // Told again by `End`; the cause is only here.
-                if let (Some(Owner::Leg(phone)), Some(cause)) = (self.owners.get(&channel).cloned(), cause) {
-                    self.leg_ended(&phone, &channel, Some(cause), None);
+                } else if let Some(Owner::Leg(key)) = self.owners.get(&channel)
+                    && let Some(phone) = self.phones.get_mut(key)
+                {
+                    phone.hanging_up = true;
                 }
             }
             Event::State { channel } => self.state_changed(&channel),
@@ -108,6 +110,17 @@ impl Switch {
         }
     }
 
+    /// A channel leaves the application: hung up (then [`Event::Destroyed`] follows), or taken elsewhere by somebody.
+    /// For an agent's leg the cause matters, and only the former names it.
+    fn channel_leaves(&mut self, channel: &str) {
+        if let Some(Owner::Leg(key)) = self.owners.get(channel)
+            && self.phones.get(key).is_some_and(|phone| phone.hanging_up)
+        {
+            return;
+        }
+        self.channel_over(channel, None);
+    }
+
     pub(super) fn channel_over(&mut self, channel: &str, cause: Option<u16>) {
         match self.owners.get(channel).cloned() {
             Some(Owner::Leg(phone)) => self.leg_ended(&phone, channel, cause, None),
@@ -174,6 +187,13 @@ impl Switch {
     /// REFER: a blind transfer by the phone.
     fn phone_transfers(&mut self, channel: &str, to: Option<String>, attended: bool) {
         let Some(Owner::Leg(key)) = self.owners.get(channel).cloned() else { return };
+        // Asterisk tells it once for each channel of the call, and all of them are ours.
+        let now = self.now;
+        let Some(phone) = self.phones.get_mut(&key) else { return };
+        if phone.refer_at.is_some_and(|at| now.duration_since(at) < REFER_ONCE) {
+            return;
+        }
+        phone.refer_at = Some(now);
         let talking = self.phones.get(&key).and_then(Phone::live).and_then(|live| {
             live.conversations.iter().find(|it| it.state == ConversationState::Talking).map(|it| it.key.clone())
         });

@@ -28,6 +28,7 @@ impl Switch {
         let channel = self.new_channel_id();
         let Some(phone) = self.phones.get_mut(key) else { return };
         phone.leg = Leg::Calling(channel.clone());
+        phone.hanging_up = false;
         phone.waiting = waiter;
         phone.recall_at = None;
         // A REFER from the phone comes to us instead of being carried out behind our back (Asterisk 22.3 and later).

@@ -91,6 +91,10 @@ pub(crate) struct Phone {
     pub(crate) leg: Leg,
     /// The activation, or the call, that waits for the leg.
     pub(crate) waiting: Option<LegWaiter>,
+    /// Asterisk said that the leg is being hung up; its end with the cause follows.
+    pub(crate) hanging_up: bool,
+    /// When the phone last asked for a transfer.
+    pub(crate) refer_at: Option<Instant>,
     pub(crate) recall_at: Option<Instant>,
     pub(crate) recalls: u32,
     pub(crate) queues: BTreeSet<String>,

@@ -59,6 +59,8 @@ impl Switch {
                 work: Work::Inactive,
                 leg: Leg::None,
                 waiting: None,
+                hanging_up: false,
+                refer_at: None,
                 recall_at: None,
                 recalls: 0,
                 queues: BTreeSet::new(),

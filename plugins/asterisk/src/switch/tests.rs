@@ -467,3 +467,17 @@ fn other_types_of_channel_are_refused() {
     let Outcome::Failure(failure) = bench.command("anna", add) else { panic!("refused") };
     assert_eq!(failure.code, Code::Unsupported);
 }
+
+#[test]
+fn one_press_of_the_phones_transfer_key_is_one_transfer() {
+    let mut bench = Bench::in_call();
+    let leg = bench.originated();
+    let calls = bench.posted("channels");
+    // Asterisk says it for the phone's channel and for the customer's.
+    let pressed = || Event::Transfer { channel: leg.clone(), to: Some("801".into()), attended: false };
+    bench.event(pressed());
+    bench.event(pressed());
+    assert_eq!(bench.posted("channels"), calls + 1);
+    assert_eq!(bench.posted("/transfer_progress"), 1);
+    assert_eq!(bench.interaction("anna").reason, Some(Reason::Transferred));
+}
