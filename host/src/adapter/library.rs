@@ -296,7 +296,7 @@ impl Library {
         .await
     }
 
-    async fn make(
+    pub(super) async fn make(
         manifest: Manifest,
         api: String,
         metrics: &Metrics,

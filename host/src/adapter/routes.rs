@@ -414,3 +414,6 @@ impl Drop for AwaitedDone {
         self.routes.done.lock().unwrap_or_else(PoisonError::into_inner).remove(&(self.of, self.id));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,8 @@ impl Adapter for Simulator {
         settings.check()?;
         let latency = Duration::from_millis(settings.latency_ms);
         let exchange = Exchange::open(settings, host);
+        // The link is up, and told so, before anybody can log in.
+        exchange.tick();
         let clock = tokio::spawn(Arc::clone(&exchange).run());
         Ok(Tenancy { exchange, clock, latency })
     }

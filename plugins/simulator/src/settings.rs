@@ -20,6 +20,8 @@ pub struct Settings {
     pub offer_ms: u64,
     /// After how long an agent who refused a contact, or let it ring, may be offered it again.
     pub reoffer_ms: u64,
+    /// How long a contact waits in a queue before it is gone; 0: for ever.
+    pub patience_ms: u64,
     /// An artificial delay of every command.
     pub latency_ms: u64,
     /// How long the link stays down when `link` does not say.
@@ -58,6 +60,7 @@ impl Default for Settings {
             no_answer_ms: 20_000,
             offer_ms: 20_000,
             reoffer_ms: 10_000,
+            patience_ms: 600_000,
             latency_ms: 0,
             link_ms: 1_000,
             answer: Behaviour::Answer,

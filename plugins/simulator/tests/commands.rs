@@ -403,6 +403,20 @@ fn a_consult_is_called_answered_alternated_and_released() {
 }
 
 #[test]
+fn a_consult_that_answers_while_the_agent_talks_to_the_customer_is_on_hold() {
+    let (mut stage, anna) = anna_talks();
+    stage.consult(anna, "5551234");
+    let conversation = stage.call(anna, Role::Primary);
+    stage.does(anna, Command::Retrieve { conversation });
+    stage.events(anna);
+    stage.driver.pass(300);
+    assert_eq!(stage.events(anna), "state.updated(consult)");
+    assert_eq!((stage.state(anna, Role::Primary), stage.state(anna, Role::Consult)), ("Talking".into(), "Held".into()));
+    let conversation = stage.call(anna, Role::Consult);
+    assert_eq!(stage.fails(anna, Command::Retrieve { conversation }), Code::InvalidState);
+}
+
+#[test]
 fn a_consulted_number_is_busy() {
     let (mut stage, anna) = anna_talks();
     stage.consult(anna, "486");

@@ -96,7 +96,11 @@ impl Switch {
     }
 
     pub(super) fn hold(&mut self, interaction: InteractionNo, call: CallNo, state: ConversationState) -> Done {
-        let Some(leg) = self.interactions[interaction].leg_in_mut(call).filter(|leg| leg.is_connected()) else {
+        let record = &mut self.interactions[interaction];
+        if state == ConversationState::Talking && record.talks_but_in(call) {
+            return Err(wrong_state("the agent talks in another call"));
+        }
+        let Some(leg) = record.leg_in_mut(call).filter(|leg| leg.is_connected()) else {
             return Err(wrong_state("the call is not connected"));
         };
         leg.state = state;
@@ -187,7 +191,7 @@ impl Switch {
             contact.data.insert("from".to_owned(), from.into());
             return (Direction::Internal, contact);
         }
-        let contact = Contact { call: None, refused: Vec::new(), ..record.contact.clone() };
+        let contact = Contact { call: None, refused: Vec::new(), patience: None, ..record.contact.clone() };
         let direction = if ringing == Ringing::Offered { Direction::Inbound } else { Direction::Internal };
         (direction, contact)
     }
@@ -286,8 +290,10 @@ impl Switch {
 
     fn connect_leg(&mut self, interaction: InteractionNo, call: CallNo) {
         let record = &mut self.interactions[interaction];
+        // An agent who went back to the customer while the consult rang finds it on hold.
+        let talks = record.talks_but_in(call);
         if let Some(leg) = record.leg_in_mut(call) {
-            leg.state = ConversationState::Talking;
+            leg.state = if talks { ConversationState::Held } else { ConversationState::Talking };
             if leg.role == Role::Primary {
                 record.state = InteractionState::Started;
             }

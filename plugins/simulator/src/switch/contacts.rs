@@ -18,6 +18,9 @@ use super::{
     wrong_state,
 };
 
+/// How many contacts can wait in a queue.
+const QUEUE_LENGTH: usize = 10_000;
+
 impl Switch {
     // ---- arrival ------------------------------------------------------------------------------------------------
 
@@ -26,7 +29,17 @@ impl Switch {
         let id = format!("contact-{arrived}");
         let mut data = data;
         data.insert("contactId".to_owned(), id.as_str().into());
-        Contact { id, kind, from: from.to_owned(), queue: None, data, arrived, call: None, refused: Vec::new() }
+        Contact {
+            id,
+            kind,
+            from: from.to_owned(),
+            queue: None,
+            data,
+            arrived,
+            call: None,
+            refused: Vec::new(),
+            patience: None,
+        }
     }
 
     /// A customer turns up.
@@ -54,6 +67,10 @@ impl Switch {
     pub(super) fn enqueue(&mut self, mut contact: Contact, queue: usize) {
         contact.queue = Some(queue);
         let kind = contact.kind;
+        if self.settings.patience_ms > 0 {
+            let gives_up = Timer::GivesUp(queue, kind, contact.id.clone());
+            contact.patience = Some(self.timers.set(self.now + self.settings.patience_ms, gives_up));
+        }
         let line = &mut self.waiting[queue][place(kind)];
         let at = line.partition_point(|other| other.arrived < contact.arrived);
         self.to_match.push_back(ToMatch::Contact(queue, kind, contact.id.clone()));
@@ -63,10 +80,26 @@ impl Switch {
     }
 
     fn take_waiting(&mut self, queue: usize, kind: ChannelType, at: usize) -> Option<Contact> {
-        let contact = self.waiting[queue][place(kind)].remove(at)?;
+        let mut contact = self.waiting[queue][place(kind)].remove(at)?;
+        self.timers.cancel(contact.patience.take());
         self.waiting_count[place(kind)] -= 1;
         self.tell_waiting(queue);
         Some(contact)
+    }
+
+    /// Whether another contact may wait; a switch has an end.
+    pub(super) fn queue_has_room(&self, queue: usize) -> bool {
+        self.waiting[queue].iter().map(std::collections::VecDeque::len).sum::<usize>() < QUEUE_LENGTH
+    }
+
+    /// A customer has waited too long.
+    pub(super) fn gives_up(&mut self, queue: usize, kind: ChannelType, id: &str) {
+        let at = self.waiting[queue][place(kind)].iter().position(|contact| contact.id == id);
+        if let Some(contact) = at.and_then(|at| self.take_waiting(queue, kind, at))
+            && let Some(call) = contact.call
+        {
+            self.clear_call(call, None);
+        }
     }
 
     fn tell_waiting(&mut self, queue: usize) {

@@ -115,6 +115,9 @@ impl Switch {
 
     fn inbound(&mut self, agent: AgentNo, inbound: Inbound) -> Done {
         let queue = inbound.queue.as_deref().map(|name| self.queue_place(name)).transpose()?;
+        if queue.is_some_and(|queue| !self.queue_has_room(queue)) {
+            return Err(rejected("the queue is full"));
+        }
         let mut contact = self.arrive(inbound.kind, &inbound.from, inbound.name, inbound.data);
         let id = contact.id.clone();
         match queue {

@@ -207,6 +207,7 @@ impl Switch {
             Timer::OfferEnds(interaction) => self.offer_ends(interaction),
             Timer::Completes(interaction) => self.complete(interaction),
             Timer::Reoffer(contact, channel) => self.reoffer(&contact, channel),
+            Timer::GivesUp(queue, kind, contact) => self.gives_up(queue, kind, &contact),
             Timer::LinkLost(ms) => self.lose_link(ms),
             Timer::LinkBack => self.regain_link(),
         }

@@ -222,6 +222,8 @@ pub(super) struct Contact {
     pub(super) call: Option<CallNo>,
     /// Channels that it is not offered to again for a while.
     pub(super) refused: Vec<ChannelNo>,
+    /// When the customer gives up waiting.
+    pub(super) patience: Option<TimerKey>,
 }
 
 /// An agent's part in a contact.
@@ -271,6 +273,11 @@ impl Interaction {
 
     pub(super) fn leg_in_mut(&mut self, call: CallNo) -> Option<&mut Leg> {
         self.legs.iter_mut().find(|leg| leg.call == call && leg.state != ConversationState::Ended)
+    }
+
+    /// The agent talks, but not in that call.
+    pub(super) fn talks_but_in(&self, call: CallNo) -> bool {
+        self.legs.iter().any(|leg| leg.call != call && leg.state == ConversationState::Talking)
     }
 
     pub(super) fn live_legs(&self) -> impl Iterator<Item = &Leg> {

@@ -217,7 +217,12 @@ fn state_leg(leg: &mut Leg, call: Option<&Call>, owner: InteractionNo, muted: bo
 }
 
 fn state_party(party: &super::model::Party) -> Member {
-    let member = Member::new(format!("party-{}", party.no.0), &party.address, party.role);
+    // An agent keeps the key from call to call, so that a conference is no parting.
+    let key = match party.agent {
+        Some(agent) => format!("agent-{}", agent.0),
+        None => format!("party-{}", party.no.0),
+    };
+    let member = Member::new(key, &party.address, party.role);
     match &party.name {
         Some(name) => member.name(name),
         None => member,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use jackfield_plugin_api::report::Cause;
+use jackfield_plugin_api::report::{Cause, ChannelType};
 
 use super::model::{ChannelNo, InteractionNo, PartyNo};
 
@@ -26,6 +26,8 @@ pub(super) enum Timer {
     Completes(InteractionNo),
     /// A contact may be offered again to a channel that refused it.
     Reoffer(String, ChannelNo),
+    /// A customer who waits in a queue gives up.
+    GivesUp(usize, ChannelType, String),
     /// The link is lost, and comes back after so many milliseconds.
     LinkLost(u64),
     /// The link is back.

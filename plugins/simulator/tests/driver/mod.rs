@@ -6,7 +6,7 @@ pub mod stage;
 use std::collections::HashMap;
 
 use jackfield_plugin_api::{
-    Code, Command, Ending, Outcome, Report, Secret,
+    Code, Command, Ending, Link, Outcome, Report, Secret,
     report::{ChannelType, Conversation, ConversationAt, Interaction, InteractionAt, Target},
 };
 use jackfield_simulator::switch::{
@@ -24,6 +24,8 @@ pub struct Driver {
     next: u64,
     reports: HashMap<SessionNo, Vec<Report>>,
     pub answers: HashMap<Ticket, Outcome>,
+    /// The link, each time that it changed.
+    pub links: Vec<Link>,
 }
 
 impl Driver {
@@ -35,6 +37,7 @@ impl Driver {
             next: 0,
             reports: HashMap::new(),
             answers: HashMap::new(),
+            links: Vec::new(),
         };
         driver.pass(0);
         driver
@@ -127,6 +130,19 @@ impl Driver {
         self.succeeds(session, Command::Ready { channel: endpoint.to_owned() });
     }
 
+    pub fn link_is_up(&self) -> bool {
+        self.links.last() == Some(&Link::Up)
+    }
+
+    /// The link was down since the last call of [`link_was_noticed`](Self::link_was_noticed).
+    pub fn link_came_back(&self) -> bool {
+        self.links.len() > 1
+    }
+
+    pub fn link_was_noticed(&mut self) {
+        self.links = vec![Link::Up];
+    }
+
     pub fn logs_out(&mut self, session: SessionNo) {
         let ticket = self.ask(session, Request::LogOut(Ending::LogOut));
         assert_eq!(self.answers.remove(&ticket), Some(Outcome::success()));
@@ -140,7 +156,7 @@ impl Driver {
     /// Waits for what may still be due, then: nothing.
     #[track_caller]
     pub fn nothing_is_left(&mut self) {
-        self.pass(60_000);
+        self.pass(600_000);
         assert_eq!(self.switch.census(), Census::default());
     }
 
@@ -178,7 +194,8 @@ impl Driver {
                 Effect::Answer { ticket, outcome } => {
                     assert!(self.answers.insert(ticket, outcome).is_none(), "answered twice");
                 }
-                Effect::Link(_) | Effect::Metric { .. } => {}
+                Effect::Link(link) => self.links.push(link),
+                Effect::Metric { .. } => {}
             }
         }
     }

@@ -19,6 +19,7 @@ pub struct Stage {
     pub driver: Driver,
     capabilities: Arc<Capabilities>,
     screens: HashMap<SessionNo, Screen>,
+    newest: Option<SessionNo>,
 }
 
 struct Screen {
@@ -32,7 +33,7 @@ impl Stage {
     pub fn new(settings: Value) -> Self {
         let manifest = serde_json::from_str(include_str!("../../manifest.json")).unwrap();
         let capabilities = Arc::new(Capabilities::of(&manifest));
-        Self { driver: Driver::new(&settings.to_string()), capabilities, screens: HashMap::new() }
+        Self { driver: Driver::new(&settings.to_string()), capabilities, screens: HashMap::new(), newest: None }
     }
 
     /// A session that has started, with nothing told yet.
@@ -41,7 +42,27 @@ impl Stage {
         let tree = Tree::new("S", Arc::clone(&self.capabilities), false);
         let labels = HashMap::from([("S".to_owned(), "session".to_owned())]);
         self.screens.insert(session, Screen { tree, labels, events: Vec::new() });
+        self.newest = Some(session);
         session
+    }
+
+    /// The session that was made last.
+    pub fn newest_session(&self) -> SessionNo {
+        self.newest.unwrap()
+    }
+
+    /// The session has ended: what is said in it is heard by nobody.
+    pub fn forget(&mut self, session: SessionNo) {
+        self.screens.remove(&session);
+        assert!(self.driver.take_reports(session).len() < 1000);
+    }
+
+    /// The link is back: the host asks for a snapshot.
+    #[track_caller]
+    pub fn resynchronise(&mut self, session: SessionNo) {
+        let ticket = self.driver.ask(session, Request::Snapshot);
+        assert_eq!(self.driver.answers.remove(&ticket), Some(Outcome::success()));
+        self.feed(session);
     }
 
     /// A session with a telephone that is ready; what led there is forgotten.
@@ -181,9 +202,9 @@ impl Stage {
     pub fn state(&mut self, session: SessionNo, role: Role) -> String {
         let at = self.call(session, role);
         let tree = &self.screens[&session].tree;
-        let conversations =
+        let mut conversations =
             tree.channels().iter().flat_map(|channel| &channel.interactions).flat_map(|it| &it.conversations);
-        format!("{:?}", conversations.filter(|it| *it.key == *at.conversation).last().unwrap().state)
+        format!("{:?}", conversations.rfind(|it| *it.key == *at.conversation).unwrap().state)
     }
 
     /// The addresses of a conversation's members.
@@ -191,8 +212,8 @@ impl Stage {
     pub fn members(&mut self, session: SessionNo, role: Role) -> Vec<String> {
         let at = self.call(session, role);
         let tree = &self.screens[&session].tree;
-        let interactions = tree.channels().iter().flat_map(|channel| &channel.interactions);
-        let interaction = interactions.filter(|it| *it.key == *at.interaction).last().unwrap();
+        let mut interactions = tree.channels().iter().flat_map(|channel| &channel.interactions);
+        let interaction = interactions.rfind(|it| *it.key == *at.interaction).unwrap();
         let conversation = interaction.conversations.iter().find(|it| it.role == role).unwrap();
         conversation.members.iter().map(|member| member.address.as_deref().unwrap().to_owned()).collect()
     }

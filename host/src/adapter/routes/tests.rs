@@ -1,0 +1,211 @@
+//! A plugin that was not made with the SDK and says whatever it likes: nothing of it reaches a session.
+#![allow(clippy::unwrap_used)]
+
+use jackfield_plugin_api::{Command, Login, Outcome, Settings, Tenant};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    adapter::{Agent, Library, Platform},
+    metrics::Metrics,
+};
+
+const MANIFEST: &str = r#"{
+    "id": "rogue", "vendor": "v", "platform": "rogue", "channelTypes": [], "commands": [], "settings": {},
+    "extensionEvents": [{"name": "session.rogue.known"}],
+    "metrics": [{"name": "things", "type": "gauge", "help": "Things.", "labels": ["kind"]}]
+}"#;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The plugin's half: does at once what it is asked, but for commands, which the test answers.
+struct Rogue(Arc<Routes>);
+
+impl Outlet for Rogue {
+    fn emit(&self, kind: Kind, id: u64, _: &str) -> Status {
+        if [Kind::CONNECT, Kind::LOG_IN, Kind::DISCONNECT].contains(&kind) {
+            self.0.emit(Kind::DONE, id, &json!({"of": kind}).to_string());
+        }
+        Status::ACCEPTED
+    }
+}
+
+#[derive(Default)]
+struct Sink {
+    agent: Mutex<Vec<FromAgent>>,
+    platform: Mutex<Vec<FromPlatform>>,
+    full: AtomicBool,
+}
+
+impl AgentSink for Sink {
+    fn deliver(&self, message: FromAgent) -> Result<(), (Delivery, FromAgent)> {
+        if self.full.load(Relaxed) {
+            return Err((Delivery::Full, message));
+        }
+        self.agent.lock().unwrap().push(message);
+        Ok(())
+    }
+}
+
+impl PlatformSink for Sink {
+    fn deliver(&self, message: FromPlatform) {
+        self.platform.lock().unwrap().push(message);
+    }
+}
+
+/// A tenant (id 1) with two agents (ids 2 and 3).
+struct Bench {
+    routes: Arc<Routes>,
+    metrics: Metrics,
+    sinks: [Arc<Sink>; 3],
+    agents: [Agent; 2],
+    _platform: Platform,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let metrics = Metrics::new(10);
+        let manifest: Manifest = serde_json::from_str(MANIFEST).unwrap();
+        let mut kept = None;
+        let library = Library::make(manifest, "1.0.0".to_owned(), &metrics, async |routes: Arc<Routes>| {
+            kept = Some(Arc::clone(&routes));
+            routes.emit(Kind::DONE, 0, r#"{"of":1}"#);
+            Ok(Box::new(Rogue(routes)) as Box<dyn Outlet>)
+        });
+        let library = library.await.unwrap();
+        let sinks: [Arc<Sink>; 3] = Default::default();
+        let tenant = Tenant::new("acme", Settings::new(json!({})));
+        let platform = library.connect(tenant, sinks[0].clone(), SECOND).await.unwrap();
+        let login = |sink: &Arc<Sink>| platform.log_in(Login::new("a", "p", "s"), sink.clone(), SECOND);
+        let agents = [login(&sinks[1]).await.unwrap(), login(&sinks[2]).await.unwrap()];
+        Self { routes: kept.unwrap(), metrics, sinks, agents, _platform: platform }
+    }
+
+    fn ask(&self, agent: usize, request: RequestId, deadline: Duration) -> Result<(), Failure> {
+        self.agents[agent].command(request, &Command::Ready { channel: "c".to_owned() }, deadline)
+    }
+
+    fn emit(&self, kind: Kind, id: u64, payload: Value) -> Status {
+        self.routes.emit(kind, id, &payload.to_string())
+    }
+
+    fn answer(&self, id: u64, request: RequestId) -> Status {
+        self.emit(Kind::ANSWER, id, json!({"request": request, "outcome": {"success": null}}))
+    }
+
+    /// How many messages each of the three got.
+    fn heard(&self) -> [usize; 3] {
+        let [platform, one, two] = &self.sinks;
+        [platform.platform.lock().unwrap().len(), one.agent.lock().unwrap().len(), two.agent.lock().unwrap().len()]
+    }
+
+    fn count(&self, series: &str) -> u64 {
+        let text = self.metrics.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.unwrap_or(0)
+    }
+
+    fn late(&self) -> u64 {
+        self.count("jackfield_plugin_late_answers_total{adapter=\"rogue\"}")
+    }
+
+    fn breaches(&self, kind: &str) -> u64 {
+        self.count(&format!("jackfield_plugin_breaches_total{{adapter=\"rogue\",kind=\"{kind}\"}}"))
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_answered_once() {
+    let bench = Bench::new().await;
+    bench.ask(0, 7, SECOND).unwrap();
+    assert_eq!(bench.answer(2, 7), Status::ACCEPTED);
+    assert_eq!(bench.answer(2, 7), Status::REFUSED);
+    assert_eq!((bench.heard(), bench.late()), ([0, 1, 0], 1));
+    let messages = bench.sinks[1].agent.lock().unwrap();
+    assert!(matches!(&messages[0], FromAgent::Answer { request: 7, outcome: Outcome::Success(None) }));
+}
+
+#[tokio::test]
+async fn nobody_is_answered_what_another_session_asked() {
+    let bench = Bench::new().await;
+    bench.ask(0, 7, SECOND).unwrap();
+    assert_eq!(bench.answer(3, 7), Status::REFUSED, "the other agent");
+    assert_eq!(bench.answer(1, 7), Status::CLOSED, "the tenant");
+    assert_eq!(bench.answer(99, 7), Status::CLOSED, "nobody");
+    assert_eq!((bench.heard(), bench.late()), ([0; 3], 1));
+    assert_eq!(bench.answer(2, 7), Status::ACCEPTED, "the one who asked");
+}
+
+#[tokio::test]
+async fn an_answer_that_the_session_has_no_room_for_may_come_again() {
+    let bench = Bench::new().await;
+    bench.ask(0, 7, SECOND).unwrap();
+    bench.sinks[1].full.store(true, Relaxed);
+    assert_eq!(bench.answer(2, 7), Status::FULL);
+    bench.sinks[1].full.store(false, Relaxed);
+    assert_eq!(bench.answer(2, 7), Status::ACCEPTED);
+    assert_eq!((bench.heard(), bench.late()), ([0, 1, 0], 0));
+}
+
+#[tokio::test]
+async fn an_answer_after_the_deadline_is_counted_and_thrown_away() {
+    let bench = Bench::new().await;
+    bench.ask(0, 7, Duration::ZERO).unwrap();
+    std::thread::sleep(Duration::from_millis(1));
+    assert_eq!(bench.answer(2, 7), Status::ACCEPTED);
+    assert_eq!((bench.heard(), bench.late()), ([0; 3], 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_reaches_nobody() {
+    let bench = Bench::new().await;
+    for kind in [Kind::ANSWER, Kind::REPORT, Kind::LINK, Kind::RESUME, Kind::DONE, Kind::BREACH, Kind::LOG] {
+        for payload in ["", "nonsense", "3", "null", "{", "\u{0}"] {
+            assert_eq!(bench.routes.emit(kind, 2, payload), Status::REFUSED, "{kind:?} {payload:?}");
+        }
+    }
+    assert_eq!(bench.routes.emit(Kind::METRIC, 1, "{}"), Status::REFUSED);
+    assert_eq!(bench.emit(Kind(4711), 2, json!({})), Status::REFUSED);
+    assert_eq!(bench.heard(), [0; 3]);
+    assert!(bench.breaches("bad_message") >= 7 * 5);
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_not_even_read() {
+    let bench = Bench::new().await;
+    let long = format!("{{\"channels\":[]{}}}", " ".repeat(MAX_PAYLOAD));
+    assert_eq!(bench.routes.emit(Kind::REPORT, 2, &long), Status::REFUSED);
+    let state = "00".repeat(MAX_RESUME_STATE + 1);
+    assert_eq!(bench.emit(Kind::RESUME, 2, json!({"state": state})), Status::REFUSED);
+    assert_eq!((bench.heard(), bench.breaches("resume_too_long")), ([0; 3], 1));
+}
+
+#[tokio::test]
+async fn what_the_manifest_does_not_declare_is_taken_out() {
+    let bench = Bench::new().await;
+    let event = |name: &str| json!({"on": "session", "name": name, "data": {}});
+    let report = json!({"events": [event("session.rogue.known"), event("session.rogue.unknown")]});
+    assert_eq!(bench.emit(Kind::REPORT, 2, report), Status::ACCEPTED);
+    let metric = |name: &str, labels: Value| json!({"name": name, "labels": labels, "value": 1.0});
+    assert_eq!(bench.emit(Kind::METRIC, 1, metric("others", json!(["a"]))), Status::REFUSED);
+    assert_eq!(bench.emit(Kind::METRIC, 1, metric("things", json!([]))), Status::REFUSED);
+    assert_eq!(bench.emit(Kind::METRIC, 2, metric("things", json!(["a"]))), Status::CLOSED, "an agent has no metrics");
+    assert_eq!(bench.emit(Kind::METRIC, 1, metric("things", json!(["a"]))), Status::ACCEPTED);
+    assert_eq!(
+        (bench.heard(), bench.breaches("undeclared_event"), bench.breaches("undeclared_metric")),
+        ([1, 1, 0], 1, 2)
+    );
+    let messages = bench.sinks[1].agent.lock().unwrap();
+    assert!(matches!(&messages[0], FromAgent::Report(report) if report.events.len() == 1));
+}
+
+#[tokio::test]
+async fn a_session_cannot_ask_without_bound() {
+    let bench = Bench::new().await;
+    let refused = (0..).find_map(|request| bench.ask(0, request, SECOND).err()).unwrap();
+    assert_eq!(refused.code, Code::RateLimited);
+    assert_eq!(bench.routes.in_flight.load(Relaxed), MAX_ASKED);
+    bench.ask(1, 0, SECOND).unwrap();
+    let Bench { agents, routes, .. } = bench;
+    drop(agents);
+    assert_eq!(routes.in_flight.load(Relaxed), 0, "what a gone session asked is not counted any more");
+}

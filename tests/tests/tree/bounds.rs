@@ -1,0 +1,153 @@
+//! A report that never ends does not fill the host.
+
+use jackfield::session::tree::{NoteKind, bounds};
+use jackfield_plugin_api::{
+    Report,
+    report::{
+        Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationState, Direction, ExtensionEvent,
+        Group, Interaction, Member, MemberRole, Role, Target,
+    },
+};
+use serde_json::json;
+
+use super::desk::{Desk, Told};
+
+fn channel(key: impl std::fmt::Display) -> Channel {
+    Channel::create(key.to_string(), ChannelType::Telephony, "1", "Desk")
+}
+
+fn call(key: impl std::fmt::Display) -> Interaction {
+    let talking = Conversation::new("P", Role::Primary, ConversationState::Talking);
+    Interaction::create(key.to_string(), Direction::Inbound).conversation(talking)
+}
+
+fn notes(told: &Told, kind: NoteKind) -> u32 {
+    told.notes.counts().find(|(noted, _)| *noted == kind).map_or(0, |(_, count)| count)
+}
+
+fn flood<T>(count: usize, one: impl Fn(usize) -> T) -> Vec<T> {
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn channels_and_groups_are_counted() {
+    let mut desk = Desk::started(false);
+    let mut report = Report::new();
+    report.channels = flood(bounds::CHANNELS + 3, channel);
+    report.groups = flood(bounds::GROUPS + 2, |n| Group::new(n.to_string(), "g"));
+    let told = desk.apply(&report);
+    assert_eq!((desk.tree.channels().len(), desk.tree.groups().len()), (bounds::CHANNELS, bounds::GROUPS));
+    assert_eq!(notes(&told, NoteKind::TooMany), 5);
+}
+
+#[test]
+fn a_full_session_says_the_truth_of_a_new_groups_state() {
+    let mut desk = Desk::started(false);
+    let mut report = Report::new();
+    report.channels = flood(bounds::CHANNELS, channel);
+    desk.apply(&report);
+    desk.apply(&Report::new().group(Group::new("g", "g")).channel(channel("new").group("g")));
+    desk.apply(&Report::new().channel(channel("other").group("g")));
+    assert_eq!(desk.tree.channels().len(), bounds::CHANNELS);
+}
+
+#[test]
+fn interactions_are_counted_on_a_channel_and_in_a_session() {
+    let mut desk = Desk::started(false);
+    desk.apply(&Report::new().channel(channel(1)).channel(channel(2)));
+    let mut flooded = Channel::new("1");
+    flooded.interactions = flood(bounds::INTERACTIONS + 1, call);
+    let told = desk.apply(&Report::new().channel(flooded));
+    assert_eq!(desk.tree.channels()[0].interactions.len(), bounds::INTERACTIONS);
+    assert_eq!(notes(&told, NoteKind::TooMany), 1);
+    let mut flooded = channel(3);
+    flooded.interactions = flood(bounds::INTERACTIONS_IN_SESSION, call);
+    let told = desk.apply(&Report::new().channel(flooded));
+    let rest = bounds::INTERACTIONS_IN_SESSION - bounds::INTERACTIONS;
+    assert_eq!(desk.tree.channels()[2].interactions.len(), rest);
+    assert_eq!(notes(&told, NoteKind::TooMany) as usize, bounds::INTERACTIONS);
+    // what ends makes room
+    desk.apply(&Report::new().channel(Channel::new("1").interaction(Interaction::gone("0")).interaction(call("new"))));
+    assert!(desk.tree.channels()[0].interactions.iter().any(|interaction| &*interaction.key == "new"));
+    desk.apply(&Report::new().channel(Channel::gone("1")).channel(channel(4).interaction(call("newest"))));
+    assert_eq!(desk.tree.channels().last().unwrap().interactions.len(), 1);
+}
+
+#[test]
+fn members_are_counted() {
+    let mut desk = Desk::started(false);
+    let mut crowd = Conversation::new("P", Role::Primary, ConversationState::Talking);
+    crowd.members = Some(flood(bounds::MEMBERS + 4, |n| Member::new(n.to_string(), "1", MemberRole::Customer)));
+    let interaction = Interaction::create("M", Direction::Inbound).conversation(crowd);
+    let told = desk.apply(&Report::new().channel(channel(1).interaction(interaction)));
+    assert_eq!(desk.tree.channels()[0].interactions[0].conversations[0].members.len(), bounds::MEMBERS);
+    assert_ne!(notes(&told, NoteKind::TooMany), 0);
+}
+
+#[test]
+fn a_list_is_read_only_so_far() {
+    let mut desk = Desk::started(false);
+    let mut report = Report::new().channel(channel(1));
+    report.channels.extend(flood(100_000, |_| channel(1)));
+    let event = ExtensionEvent::new(Target::Session, "session.test.news", json!({}));
+    report.events = flood(bounds::LIST + 1, |_| event.clone());
+    let told = desk.apply(&report);
+    assert_eq!(notes(&told, NoteKind::NamedTwice) as usize, bounds::LIST - 1);
+    assert_eq!(notes(&told, NoteKind::TooMany), 2);
+    assert_eq!(told.words.iter().filter(|word| *word == "session.test.news").count(), bounds::LIST);
+    assert!(told.notes.first().len() < 20, "the log is not flooded either");
+}
+
+#[test]
+fn events_that_wait_for_the_snapshot_are_counted() {
+    let mut desk = Desk::new(false);
+    let mut report = Report::new();
+    report.events = flood(bounds::LIST, |_| ExtensionEvent::new(Target::Session, "session.test.news", json!({})));
+    for _ in 0..3 {
+        desk.apply(&report);
+    }
+    assert_eq!(desk.apply(&Report::snapshot()).words.len(), 1 + bounds::LIST);
+}
+
+#[test]
+fn long_texts_are_cut_and_a_long_key_is_none() {
+    let long = "é".repeat(bounds::KEY);
+    let mut desk = Desk::started(false);
+    let mut info = ChannelInfo::not_ready(Some(long.clone()), Some(long.clone())).queue(&*long);
+    info.pending = Some(jackfield_plugin_api::report::Pending::new(
+        jackfield_plugin_api::report::Availability::Acw,
+        Some(long.clone()),
+        None,
+    ));
+    let cut = Channel::create("1", ChannelType::Telephony, &*long, &*long).status(ChannelStatus::Active(info));
+    let member = Member::new("m", &*long, MemberRole::Customer).name(&*long);
+    let talking = Conversation::new("P", Role::Primary, ConversationState::Talking).member(member);
+    let cut = cut.interaction(Interaction::create("M", Direction::Inbound).conversation(talking));
+    let told = desk.apply(&Report::new().channel(cut).channel(channel(&long)));
+    assert_eq!(desk.tree.channels().len(), 1);
+    assert_eq!(desk.tree.channels()[0].name.as_deref().unwrap().len(), bounds::TEXT);
+    assert_eq!(notes(&told, NoteKind::TooLong), 5);
+    assert!(told.events.iter().all(|event| event.data.len() < 6 * bounds::TEXT));
+}
+
+#[test]
+fn call_data_and_addresses_are_weighed() {
+    let mut desk = Desk::started(false);
+    desk.apply(&Report::new().channel(channel(1).interaction(call("M").data("k", "v"))));
+    let mut heavy = Interaction::new("M").data("heavy", "x".repeat(bounds::DATA));
+    heavy.url = Some("u".repeat(bounds::URL + 1));
+    heavy.data.insert("k".into(), None);
+    let told = desk.apply(&Report::new().channel(Channel::new("1").interaction(heavy)));
+    assert_eq!(notes(&told, NoteKind::TooLong), 2);
+    assert_eq!(told.words, [""; 0], "a patch that is too heavy changes nothing at all");
+    for n in 0..bounds::INTERACTIONS {
+        let full = call(n).data("heavy", "x".repeat(bounds::DATA - 100));
+        desk.tree.apply(&Report::new().channel(Channel::new("1").interaction(full)), &mut Default::default());
+    }
+    let data = desk.tree.channels()[0].interactions.iter().flat_map(|interaction| &interaction.data);
+    let weight: usize = data.map(|(key, value)| key.len() + value.get().len()).sum();
+    assert!(weight > bounds::DATA_IN_SESSION / 2 && weight <= bounds::DATA_IN_SESSION, "{weight}");
+    let event = ExtensionEvent::new(Target::Session, "session.test.news", json!({"x": "x".repeat(bounds::EVENT)}));
+    let mut notes = Default::default();
+    assert_eq!(desk.tree.apply(&Report::new().event(event), &mut notes), []);
+}

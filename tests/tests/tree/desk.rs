@@ -1,0 +1,239 @@
+//! A tree and a desktop side by side.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use jackfield::session::tree::{Capabilities, Channel, Event, Notes, Object, Tree, rules};
+use jackfield_plugin_api::{
+    Link, Report,
+    command::STANDARD_COMMANDS,
+    report::{ChannelInfo, ChannelStatus},
+};
+use jackfield_tests::client_model::ClientModel;
+use serde_json::{Map, Value, json};
+
+/// The extension events that the tests' adapter declares.
+pub const EXTENSIONS: &[&str] = &["session.test.news", "interaction.test.note"];
+
+pub fn capabilities() -> Arc<Capabilities> {
+    let events: Vec<Value> = EXTENSIONS.iter().map(|name| json!({"name": name})).collect();
+    let manifest = json!({
+        "id": "test", "vendor": "test", "platform": "test", "settings": {},
+        "channelTypes": ["Telephony", "Chat", "Email"], "commands": STANDARD_COMMANDS, "extensionEvents": events,
+    });
+    Arc::new(Capabilities::of(&serde_json::from_value(manifest).unwrap()))
+}
+
+/// A tree, and a desktop that is told everything.
+pub struct Desk {
+    pub tree: Tree,
+    pub client: ClientModel,
+    capabilities: Arc<Capabilities>,
+    actions: bool,
+    names: HashMap<String, String>,
+}
+
+/// What one report led to.
+pub struct Told {
+    pub events: Vec<Event>,
+    /// The events' names, with the object where the name alone does not tell it.
+    pub words: Vec<String>,
+    pub notes: Notes,
+}
+
+impl Desk {
+    /// Nothing was reported yet.
+    pub fn new(actions: bool) -> Self {
+        let capabilities = capabilities();
+        Self {
+            tree: Tree::new("S", capabilities.clone(), actions),
+            client: ClientModel::new("S", actions, EXTENSIONS),
+            capabilities,
+            actions,
+            names: HashMap::new(),
+        }
+    }
+
+    /// The session has started, with nothing in it.
+    pub fn started(actions: bool) -> Self {
+        let mut desk = Self::new(actions);
+        desk.apply(&Report::snapshot());
+        desk
+    }
+
+    /// Applies a report, and holds everything that must hold after any report against it.
+    pub fn apply(&mut self, report: &Report) -> Told {
+        self.try_apply(report).unwrap_or_else(|why| panic!("{why}\nreport: {report:#?}"))
+    }
+
+    pub fn try_apply(&mut self, report: &Report) -> Result<Told, String> {
+        let mut notes = Notes::new();
+        let events = self.tree.apply(report, &mut notes);
+        let words = self.hear(&events)?;
+        if !self.tree.is_started() {
+            let silent = if events.is_empty() { Ok(()) } else { Err("says something before it begins") };
+            return silent.map(|()| Told { events, words, notes }).map_err(str::to_owned);
+        }
+        self.compare().map_err(|why| format!("{why}\nafter {words:?}"))?;
+        let mut repeated = report.clone();
+        repeated.events.clear();
+        let again = self.tree.apply(&repeated, &mut Notes::new());
+        if !again.is_empty() {
+            return Err(format!("the same report again says {again:#?}\nafter {words:?}"));
+        }
+        self.compare_replay()?;
+        Ok(Told { events, words, notes })
+    }
+
+    /// Tells the desktop.
+    pub fn hear(&mut self, events: &[Event]) -> Result<Vec<String>, String> {
+        let mut words = Vec::new();
+        for event in events {
+            let data = serde_json::from_str(&event.data).map_err(|why| format!("{why} in {event:?}"))?;
+            words.push(self.word(event, &data));
+            self.client.take(&event.target, &event.name, &data).map_err(|why| format!("{why}\nafter {words:?}"))?;
+        }
+        self.client.is_at_rest()?;
+        Ok(words)
+    }
+
+    pub fn link(&mut self, link: &Link) -> Vec<String> {
+        let events: Vec<Event> = self.tree.set_link(link).into_iter().collect();
+        self.hear(&events).unwrap()
+    }
+
+    /// The desktop knows what the tree knows.
+    fn compare(&self) -> Result<(), String> {
+        compare(&self.client.view(), &self.view(), "the desktop", "the tree")
+    }
+
+    /// A newcomer who is sent the snapshot knows the same.
+    fn compare_replay(&self) -> Result<(), String> {
+        let mut newcomer = ClientModel::new("S", self.actions, EXTENSIONS);
+        for event in self.tree.replay() {
+            let data = serde_json::from_str(&event.data).map_err(|why| why.to_string())?;
+            newcomer.take(&event.target, &event.name, &data).map_err(|why| format!("in the replay: {why}"))?;
+        }
+        newcomer.is_at_rest()?;
+        compare(&newcomer.view(), &self.view(), "the newcomer", "the tree")
+    }
+
+    fn word(&mut self, event: &Event, data: &Value) -> String {
+        if let Some(kind) = event.name.strip_suffix(".created") {
+            let called = data[kind]["role"].as_str().unwrap_or(kind);
+            self.names.insert(format!("{}.{}", event.target, data[kind]["id"].as_str().unwrap()), called.into());
+        }
+        let object = self.names.get(&*event.target).map_or("session", String::as_str);
+        let told =
+            event.name == "state.updated" || event.name == "conversation.disposed" || event.name.contains(".member.");
+        if told { format!("{}({object})", event.name) } else { event.name.to_string() }
+    }
+
+    /// What a desktop must know: path → what the object tells of itself, read off the tree itself.
+    pub fn view(&self) -> BTreeMap<String, Value> {
+        let objects = self.tree.objects().into_iter().filter(|(_, object)| !matches!(object, Object::Session));
+        objects.map(|(path, object)| (path, self.shown(object))).collect()
+    }
+
+    fn shown(&self, object: Object<'_>) -> Value {
+        let mut view = match object {
+            Object::Session => json!({}),
+            Object::Group(group) => json!({
+                "created": some(json!({"name": group.name})),
+                "told": {"state": if group.populated { "POPULATED" } else { "EMPTY" }},
+            }),
+            Object::Channel(channel) => json!({
+                "created": some(json!({"type": channel.kind.as_str(), "endpoint": channel.endpoint, "name": channel.name})),
+                "told": some(json!({"state": state_of(channel), "availability": channel.availability()})),
+                "info": info_of(channel),
+            }),
+            Object::Interaction(channel, interaction) => {
+                let data: Map<String, Value> =
+                    interaction.data.iter().map(|(key, value)| (key.to_string(), value.parse().unwrap())).collect();
+                let calls = match &interaction.conversations[..] {
+                    [] => None,
+                    [one] if one.members.len() > 1 => Some("CONFERENCE"),
+                    [_] => Some("SINGLE"),
+                    _ => Some("CONSULT"),
+                };
+                json!({
+                    "created": {"type": channel.kind.as_str(), "direction": interaction.direction},
+                    "told": some(json!({"state": interaction.state, "recording": interaction.recording, "calls": calls})),
+                    "data": data,
+                    "focus": interaction.focus.map(|id| format!("v{id}")),
+                })
+            }
+            Object::Conversation(_, _, conversation) => {
+                let member = |id: &str, member: &jackfield::session::tree::Member| {
+                    some(json!({"id": id, "address": member.address, "name": member.name, "role": member.role}))
+                };
+                let members: Map<String, Value> = conversation
+                    .members
+                    .iter()
+                    .map(|one| (format!("m{}", one.id), member(&format!("m{}", one.id), one)))
+                    .collect();
+                json!({
+                    "created": {"role": conversation.role},
+                    "told": {"state": conversation.state, "muted": conversation.muted},
+                    "members": members,
+                })
+            }
+        };
+        if self.actions {
+            let actions: Vec<&str> = rules::actions(object, &self.capabilities).names().collect();
+            view["told"]["actions"] = json!(actions);
+        }
+        view
+    }
+}
+
+fn state_of(channel: &Channel) -> &'static str {
+    match channel.status {
+        ChannelStatus::Inactive => "INACTIVE",
+        ChannelStatus::Active(_) => "ACTIVE",
+        ChannelStatus::Unavailable => "UNAVAILABLE",
+    }
+}
+
+fn info_of(channel: &Channel) -> Value {
+    let none = ChannelInfo::default();
+    let info = if let ChannelStatus::Active(info) = &channel.status { info } else { &none };
+    let pending = info.pending.as_ref().map(|pending| {
+        some(json!({
+            "availability": pending.availability,
+            "reasoncode": pending.reason_code,
+            "reasondesc": pending.reason_desc,
+        }))
+    });
+    some(json!({
+        "availability": info.availability,
+        "reasoncode": info.reason_code,
+        "reasondesc": info.reason_desc,
+        "queue": info.queue,
+        "pending": pending,
+        "occupied": channel.occupied,
+    }))
+}
+
+/// Without what has no value.
+fn some(mut value: Value) -> Value {
+    value.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    value
+}
+
+fn compare(
+    one: &BTreeMap<String, Value>,
+    other: &BTreeMap<String, Value>,
+    one_is: &str,
+    other_is: &str,
+) -> Result<(), String> {
+    if one == other {
+        return Ok(());
+    }
+    let mut paths: Vec<&String> = one.keys().chain(other.keys()).collect();
+    paths.dedup();
+    let differ = paths.into_iter().find(|path| one.get(*path) != other.get(*path)).unwrap();
+    Err(format!("{differ}: {one_is} has {:#?}\n{other_is} has {:#?}", one.get(differ), other.get(differ)))
+}
