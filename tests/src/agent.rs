@@ -8,10 +8,17 @@ use std::collections::{HashMap, VecDeque};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        protocol::frame::{
+            Frame,
+            coding::{CloseCode, Data, OpCode},
+        },
+    },
 };
 
 use crate::{host::Host, patience};
@@ -72,6 +79,11 @@ pub struct Agent {
     responses: VecDeque<Value>,
     closed: Option<Closed>,
     next_request: u64,
+    ponged: bool,
+    /// The subprotocol that the host selected.
+    pub subprotocol: Option<String>,
+    /// The last frame that was no event, as it came.
+    last_text: String,
     /// The number of the last event.
     pub seq: u64,
 }
@@ -109,8 +121,11 @@ impl Agent {
             headers.insert("sec-websocket-protocol", offered.parse().unwrap());
         }
         let connected = patience("the connection", tokio_tungstenite::connect_async(request)).await;
-        let socket = match connected {
-            Ok((socket, _)) => socket,
+        let (socket, subprotocol) = match connected {
+            Ok((socket, response)) => {
+                let selected = response.headers().get("sec-websocket-protocol");
+                (socket, selected.map(|value| value.to_str().expect("text").to_owned()))
+            }
             Err(tokio_tungstenite::tungstenite::Error::Http(response)) => return Err(response.status().as_u16()),
             Err(error) => panic!("cannot connect: {error}"),
         };
@@ -126,6 +141,9 @@ impl Agent {
             responses: VecDeque::new(),
             closed: None,
             next_request: 1,
+            ponged: false,
+            subprotocol,
+            last_text: String::new(),
             seq: 0,
         })
     }
@@ -233,6 +251,46 @@ impl Agent {
             }
             self.read(what).await;
         }
+    }
+
+    /// Sends one text message in fragments of this many bytes.
+    pub async fn send_fragments(&mut self, text: &str, length: usize) {
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(length).collect();
+        for (at, piece) in pieces.iter().enumerate() {
+            let kind = if at == 0 { Data::Text } else { Data::Continue };
+            let last = at + 1 == pieces.len();
+            self.send_raw(Message::Frame(Frame::message(piece.to_vec(), OpCode::Data(kind), last))).await;
+        }
+    }
+
+    /// Sends bytes past the WebSocket library.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).await.expect("the connection is there");
+    }
+
+    /// Waits for a pong.
+    pub async fn pong(&mut self) {
+        while !self.ponged {
+            assert!(self.closed.is_none(), "the connection is closed");
+            self.read("a pong").await;
+        }
+    }
+
+    /// Forgets what came and was not asked for.
+    pub fn forget_heard(&mut self) {
+        self.heard.clear();
+    }
+
+    /// Sends a text frame and returns the text of the next frame that is no event.
+    pub async fn raw_response(&mut self, text: &str) -> String {
+        self.send_text(text).await;
+        let known = self.responses.len();
+        while self.responses.len() == known {
+            assert!(self.closed.is_none(), "the connection is closed");
+            self.read("a response").await;
+        }
+        self.responses.pop_back();
+        self.last_text.clone()
     }
 
     /// Sends a command and waits for its response.
@@ -366,14 +424,20 @@ impl Agent {
         };
         match message {
             Message::Text(text) => {
-                let message: Value = serde_json::from_str(text.as_str()).expect("the host writes JSON");
-                if message["messageType"] == "objectEvent" { self.take_event(message) } else { self.take(message) }
+                let message: Value = parse(text.as_str());
+                if message["messageType"] == "objectEvent" {
+                    self.take_event(message);
+                } else {
+                    text.as_str().clone_into(&mut self.last_text);
+                    self.take(message);
+                }
             }
             Message::Close(frame) => {
                 let code = frame.map_or(CloseCode::Status, |frame| frame.code);
                 self.closed.get_or_insert(Closed { code: Some(code.into()) });
             }
-            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Pong(_) => self.ponged = true,
+            Message::Ping(_) => {}
             other => panic!("the host sent {other:?}"),
         }
     }
@@ -426,6 +490,14 @@ impl Agent {
         self.newest.get(word).unwrap_or_else(|| panic!("there was never a {word}")).clone()
     }
 
+    /// The kind of a living object: the first word of its commands.
+    pub fn kind_of(&self, target: &str) -> &str {
+        match self.names.get(target).unwrap_or_else(|| panic!("there is no {target}")).as_str() {
+            "primary" | "consult" => "conversation",
+            other => other,
+        }
+    }
+
     // ---- the end
 
     /// What this client knows is what a newcomer is told: folds a fresh snapshot and compares. Ends the connection.
@@ -439,6 +511,14 @@ impl Agent {
         other.hears_no_more().await;
         assert_eq!(self.is_closed().await.code, Some(4001), "a new bind takes the session over");
     }
+}
+
+/// Reads a message. A number beyond every machine type, which the host echoes as it came, is read as null.
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| {
+        let tamed = text.replace("1e400", "null");
+        serde_json::from_str(&tamed).unwrap_or_else(|_| panic!("the host writes JSON: {error}: {text}"))
+    })
 }
 
 /// The names of an object's members, sorted.

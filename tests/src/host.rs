@@ -26,6 +26,7 @@ pub struct Tenant {
     auth: String,
     limits: String,
     settings: String,
+    may_be_down: bool,
 }
 
 impl Tenant {
@@ -37,6 +38,7 @@ impl Tenant {
             auth: "kind = \"none\"\n".into(),
             limits: String::new(),
             settings: String::new(),
+            may_be_down: false,
         }
     }
 
@@ -61,6 +63,13 @@ impl Tenant {
     #[must_use]
     pub fn settings(mut self, lines: &str) -> Self {
         let _ = writeln!(self.settings, "{lines}");
+        self
+    }
+
+    /// The host counts as started though this tenant's link is not up.
+    #[must_use]
+    pub fn may_be_down(mut self) -> Self {
+        self.may_be_down = true;
         self
     }
 
@@ -126,7 +135,7 @@ impl Setup {
         self
     }
 
-    /// Starts the host and waits until it is ready, its tenants' links up or not.
+    /// Starts the host and waits until it is ready and its tenants' links are up.
     pub async fn start(self) -> Host {
         let folder = Arc::new(TempFolder::new());
         fs::create_dir_all(folder.0.join("tenants")).expect("a folder can be made");
@@ -167,6 +176,9 @@ impl Setup {
                 pings: pings.clone(),
             };
             if host.is_ready().await {
+                for tenant in self.tenants.iter().filter(|tenant| !tenant.may_be_down) {
+                    host.link_is_up(&tenant.name).await;
+                }
                 return host;
             }
             assert!(host.log().contains("in use"), "jackfield ended:\n{}", host.log());
@@ -209,6 +221,16 @@ impl Host {
         let mut connected = self.connect().await;
         connected.log_in(agent).await;
         connected
+    }
+
+    /// Waits until a tenant's link is up.
+    pub async fn link_is_up(&self, tenant: &str) {
+        let up = || async {
+            let tenants: Value = serde_json::from_str(&self.operations("/tenants").await).expect("JSON");
+            let tenants = tenants.as_array().expect("a list");
+            tenants.iter().any(|it| it["id"] == tenant && it["link"] == "up").then_some(())
+        };
+        until(&format!("{tenant}'s link is up; the log says:\n{}", self.log()), up).await;
     }
 
     /// The process's number.

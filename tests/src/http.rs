@@ -45,6 +45,11 @@ pub async fn send(address: &str, request: Request<Full<Bytes>>) -> Result<Reply,
     Ok(Reply { status, headers, body: body.to_bytes() })
 }
 
+/// The status of the answer to any request; the body is not waited for.
+pub async fn status(address: &str, request: Request<Full<Bytes>>) -> u16 {
+    open(address, request).await.expect("the host answers").status().as_u16()
+}
+
 async fn open(address: &str, request: Request<Full<Bytes>>) -> Result<hyper::Response<Incoming>, String> {
     let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;

@@ -16,6 +16,8 @@ use std::{future::Future, time::Duration};
 pub mod agent;
 pub mod artifacts;
 pub mod asterisk;
+pub mod client_model;
+pub mod day;
 pub mod host;
 pub mod http;
 pub mod load;
@@ -23,7 +25,7 @@ pub mod puppet;
 pub mod words;
 
 /// How long anything may take before a test fails: long enough for a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for something that must come.
 ///

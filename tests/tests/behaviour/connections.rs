@@ -1,0 +1,243 @@
+//! WebSocket connections: subprotocols, close codes, clients that do not read (section 6).
+
+use jackfield_tests::{
+    agent::{Agent, Connect},
+    host::{Host, Setup, Tenant},
+    puppet::Answer,
+    until,
+    words::PAIR,
+};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::Message;
+
+fn offers(subprotocols: &str) -> Connect {
+    Connect { token: None, subprotocols: Some(subprotocols.into()) }
+}
+
+#[tokio::test]
+async fn only_our_subprotocol_is_ever_selected() {
+    let host = Host::simulator().await;
+    for (offered, expected) in [
+        ("", Ok(None)),
+        ("jackfield.v1", Ok(Some("jackfield.v1"))),
+        ("other, jackfield.v1", Ok(Some("jackfield.v1"))),
+        ("other", Err(400)),
+        ("jackfield.v2, other", Err(400)),
+    ] {
+        match (Agent::connect_with(&host, "demo", offers(offered)).await, expected) {
+            (Ok(mut agent), Ok(selected)) => {
+                assert_eq!(agent.subprotocol.as_deref(), selected, "{offered}");
+                agent.log_in(&format!("agent {}", offered.len())).await;
+            }
+            (Err(status), Err(expected)) => assert_eq!(status, expected, "{offered}"),
+            (result, _) => panic!("{offered}: {:?}", result.map(|_| "connected")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_oversized_message_closes_with_1009() {
+    let host = Setup::new().listener("max_frame_bytes = 2048").tenant(Tenant::simulator("demo")).start().await;
+    let mut agent = host.log_in("1001").await;
+    let text = |length: usize| {
+        let frame = json!({"command": "x", "pad": ""}).to_string();
+        json!({"command": "x", "pad": "p".repeat(length - frame.len())}).to_string()
+    };
+    agent.send_text(&text(2048)).await;
+    assert_eq!(agent.any_response().await["failure"]["code"], "unknown_command", "just small enough");
+    agent.send_text(&text(2049)).await;
+    assert_eq!(agent.is_closed().await.code, Some(1009));
+    // Its session waits.
+    let session = agent.session.clone();
+    agent.reconnect().await;
+    assert_eq!(agent.bind(&session, None).await["result"], "success");
+}
+
+#[tokio::test]
+async fn a_large_message_in_small_fragments_closes_with_1009_too() {
+    let host = Setup::new().listener("max_frame_bytes = 2048").tenant(Tenant::simulator("demo")).start().await;
+    let mut agent = host.log_in("1001").await;
+    agent.send_fragments(&"x".repeat(4096), 512).await;
+    assert_eq!(agent.is_closed().await.code, Some(1009));
+}
+
+#[tokio::test]
+async fn the_default_limit_is_64_kib() {
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    agent.send_text(&"x".repeat(65_536)).await;
+    assert_eq!(agent.any_response().await["failure"]["code"], "bad_request");
+    agent.send_text(&"x".repeat(65_537)).await;
+    assert_eq!(agent.is_closed().await.code, Some(1009));
+}
+
+#[tokio::test]
+async fn a_binary_message_closes_with_1003() {
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    agent.send_raw(Message::binary(vec![1, 2, 3])).await;
+    assert_eq!(agent.is_closed().await.code, Some(1003));
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_closes_with_1007() {
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    // A masked text frame of two bytes that are no UTF-8, by hand: the client library would not send it.
+    agent.send_bytes(&[0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28]).await;
+    assert_eq!(agent.is_closed().await.code, Some(1007));
+}
+
+#[tokio::test]
+async fn an_unmasked_frame_closes_with_1002() {
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    agent.send_bytes(&[0x81, 0x02, b'{', b'}']).await;
+    assert_eq!(agent.is_closed().await.code, Some(1002));
+}
+
+#[tokio::test]
+async fn a_connection_without_a_session_is_closed_with_4002() {
+    let host = Host::simulator().await;
+    let mut idle = host.connect().await;
+    let mut busy = host.connect().await;
+    busy.send_text("nonsense").await;
+    let bound = host.log_in("1001").await;
+    assert_eq!(idle.is_closed().await.code, Some(4002));
+    busy.any_response().await;
+    assert_eq!(busy.is_closed().await.code, Some(4002), "messages alone do not keep it");
+    bound.finish().await;
+}
+
+#[tokio::test]
+async fn a_close_of_the_client_is_answered() {
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    agent.send_raw(Message::Close(None)).await;
+    agent.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_with_4008_and_its_session_waits() {
+    let (host, puppet) = Host::puppet().await;
+    puppet.starts_with(json!({"channels": [{"key": "p", "type": "Chat", "endpoint": "c", "name": "C",
+        "status": {"ACTIVE": {}}, "interactions": [{"key": "i", "direction": "inbound", "state": "STARTED"}]}]}));
+    let mut slow = host.log_in("1001").await;
+    let mut other = host.connect().await;
+    let session = slow.session.clone();
+    // Large events until socket and queue are full; nobody else is held up meanwhile.
+    let pad = "p".repeat(16_000);
+    let mut number = 0;
+    let closed = "jackfield_connections_closed_total{reason=\"slow\"}";
+    while host.metric(closed).await == 0.0 {
+        for _ in 0..50 {
+            number += 1;
+            let data =
+                json!({"channels": [{"key": "p", "interactions": [{"key": "i", "data": {"n": number, "pad": pad}}]}]});
+            puppet.report("1001", data).await;
+        }
+        assert!(number < 20_000, "the queue has a bound");
+    }
+    other.log_in("1002").await;
+    // What was on its way arrives, then the close.
+    assert_eq!(slow.is_closed().await.code, Some(4008));
+    slow.reconnect().await;
+    slow.forget_heard();
+    let response = slow.bind(&session, None).await;
+    assert_eq!(response["result"], "success", "{response}");
+    slow.hears_until("session.initialized").await;
+    slow.finish().await;
+    other.finish().await;
+}
+
+#[tokio::test]
+async fn too_many_unanswered_commands_are_rate_limited() {
+    let puppet = jackfield_tests::puppet::Puppet::start().await;
+    let tenant = Tenant::puppet("demo", &puppet).limits("commands_in_flight = 3");
+    let host = Setup::new().tenant(tenant).start().await;
+    puppet.starts_with(json!({"channels": [{"key": "a", "type": "Telephony", "endpoint": "a", "name": "A"}]}));
+    let mut agent = host.log_in("1001").await;
+    let channel = agent.the("channel");
+    puppet.when("activate", Answer::never());
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(agent.send("channel.request.activate", &channel, json!({})).await);
+    }
+    let asked = puppet.asked("activate").await;
+    agent.fails_quickly("channel.request.activate", &channel, json!({}), "rate_limited").await;
+    // The envelope is looked at first, the name later.
+    agent.fails_quickly("channel.request.nothing", &channel, json!({}), "rate_limited").await;
+    agent.send_text("{").await;
+    assert_eq!(agent.any_response().await["failure"]["code"], "bad_request");
+    let active = json!({"channels": [{"key": "a", "status": {"ACTIVE": {}}}]});
+    puppet.answer(&asked, Answer::success().report(active)).await;
+    assert_eq!(agent.response(waiting[0]).await["result"], "success");
+    for request in &waiting[1..] {
+        assert_eq!(agent.response(*request).await["failure"]["code"], "invalid_state");
+    }
+    agent.hears(PAIR).await;
+    agent.finish().await;
+}
+
+#[tokio::test]
+async fn connections_over_a_tenants_quota_are_refused() {
+    let host = Setup::new().tenant(Tenant::simulator("demo").limits("connections = 1")).start().await;
+    let first = host.connect().await;
+    assert_eq!(Agent::connect_with(&host, "demo", Connect::default()).await.err(), Some(503));
+    first.cut();
+    let free = || async { (host.metric("jackfield_connections{tenant=\"demo\"}").await == 0.0).then_some(()) };
+    until("the first is gone", free).await;
+    host.log_in("1001").await;
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_is_refused_and_hurts_nobody() {
+    let host = Host::simulator().await;
+    let agent = host.log_in("1001").await;
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET\r\n\r\n",
+        b"GET /v1/tenants/demo/ws HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /v1/tenants/demo/ws HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        b"POST /v1/tenants/demo/ws HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999\r\n\r\n",
+    ] {
+        let mut socket = tokio::net::TcpStream::connect(&host.address).await.unwrap();
+        socket.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut answer);
+        // An answer or just the end; a request that is complete may keep its connection.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), read).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
+    }
+    agent.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_kept_out() {
+    let host =
+        Setup::new().listener("origins = [\"https://desk.example\"]").tenant(Tenant::simulator("demo")).start().await;
+    for (origin, status) in [("https://desk.example", 101), ("https://evil.example", 403)] {
+        let request = hyper::Request::get("/v1/tenants/demo/ws")
+            .header("host", &host.address)
+            .header("origin", origin)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .body(http_body_util::Full::default())
+            .unwrap();
+        let reply = jackfield_tests::http::status(&host.address, request).await;
+        assert_eq!(reply, status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_ping_is_answered() {
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    agent.send_raw(Message::Ping(vec![7].into())).await;
+    agent.pong().await;
+    agent.finish().await;
+}

@@ -1,0 +1,125 @@
+//! Abuse in numbers: nothing of it may stay behind.
+
+use jackfield_tests::{
+    agent::{Agent, Connect},
+    host::{Host, Setup, Tenant},
+    load::process,
+    until,
+    words::{ANSWERED, CALL_COMES},
+};
+use serde_json::json;
+
+/// How many series there are, and what the process holds.
+struct Traces {
+    series: usize,
+    files: usize,
+    threads: u64,
+    resident_kib: u64,
+}
+
+async fn traces(host: &Host) -> Traces {
+    let text = host.operations("/metrics").await;
+    Traces {
+        series: text.lines().filter(|line| !line.starts_with('#')).count(),
+        files: process::open_files(host.pid()),
+        threads: process::threads(host.pid()),
+        resident_kib: process::resident_kib(host.pid()),
+    }
+}
+
+/// One agent in the middle of a call, whose connection is cut without a word.
+async fn cut_in_the_middle_of_a_call(host: &Host, number: usize) {
+    let mut agent = Agent::connect_with(host, "demo", Connect::default()).await.unwrap();
+    let name = format!("cut{number}");
+    agent.prepare(&name, true).await;
+    let session = agent.session.clone();
+    agent.command("session.start", &session, json!({})).await;
+    agent.hears_until("session.initialized").await;
+    let data = json!({"channel": {"endpoint": name, "type": "Telephony"}});
+    agent.command("session.request.addchannel", &session, data).await;
+    agent.hears_until("channel.initialized").await;
+    let channel = agent.the("channel");
+    agent.command("channel.request.activate", &channel, json!({})).await;
+    agent.hears_until("state.updated(channel)").await;
+    let inbound = json!({"type": "Telephony", "from": "+15550100"});
+    agent.command("session.request.simulator.inbound", &session, inbound).await;
+    agent.hears(CALL_COMES).await;
+    let call = agent.the("primary");
+    agent.command("conversation.request.answer", &call, json!({})).await;
+    agent.hears(ANSWERED).await;
+    // A command in flight, then gone; the caller hangs up by itself later, so that the grace can run.
+    agent.send("conversation.request.simulator.remotehangup", &call, json!({})).await;
+    agent.cut();
+}
+
+const MALFORMED: [&str; 10] = [
+    "{",
+    "[]",
+    "null",
+    "{\"command\":7}",
+    "{\"command\":\"channel.request.ready\",\"target\":[]}",
+    "{\"command\":\"x\",\"data\":3}",
+    "{\"command\":\"session.start\",\"requestId\":{}}",
+    "{\"command\":\"prepareSession\",\"data\":{\"agent\":{\"id\":\"x\"}}}",
+    "{\"command\":\"bindSession\",\"data\":{\"session\":{\"id\":\"zzz\"},\"after\":-4}}",
+    "{\"command\":\"\\ud800\"}",
+];
+
+async fn ten_thousand_malformed_messages(host: &Host) {
+    for _ in 0..10 {
+        let mut agent = host.connect().await;
+        for _ in 0..20 {
+            for at in 0..50 {
+                agent.send_text(MALFORMED[at % MALFORMED.len()]).await;
+            }
+            for _ in 0..50 {
+                let response = agent.any_response().await;
+                assert_eq!(response["result"], "failure", "{response}");
+            }
+        }
+        agent.cut();
+    }
+}
+
+async fn a_thousand_cuts(host: &Host, from: usize) {
+    for number in (from..from + 1_000).step_by(10) {
+        let cuts = (number..number + 10).map(|number| cut_in_the_middle_of_a_call(host, number));
+        futures_util::future::join_all(cuts).await;
+    }
+}
+
+async fn all_gone(host: &Host) {
+    let gone = || async {
+        let sessions = host.metric("jackfield_sessions{tenant=\"demo\"}").await;
+        let connections = host.metric("jackfield_connections{tenant=\"demo\"}").await;
+        (sessions == 0.0 && connections == 0.0).then_some(())
+    };
+    until("all sessions and connections have ended", gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_malformed_messages_and_a_thousand_cuts_leave_nothing_behind() {
+    let tenant = Tenant::simulator("demo").limits("resume_grace = \"300ms\"");
+    let host = Setup::new().main("[log]\nfilter = \"warn\"").tenant(tenant).start().await;
+    // Once before it counts: allocators, thread pools and series of first use are no leak.
+    ten_thousand_malformed_messages(&host).await;
+    a_thousand_cuts(&host, 0).await;
+    all_gone(&host).await;
+    let before = traces(&host).await;
+    ten_thousand_malformed_messages(&host).await;
+    a_thousand_cuts(&host, 1_000).await;
+    all_gone(&host).await;
+    let after = traces(&host).await;
+    assert_eq!(after.series, before.series, "series");
+    assert!(after.files <= before.files + 2, "open files: {} and {}", before.files, after.files);
+    assert!(after.threads <= before.threads, "threads: {} and {}", before.threads, after.threads);
+    let grown = after.resident_kib.saturating_sub(before.resident_kib);
+    assert!(grown < 2_048, "memory: {} and {} KiB", before.resident_kib, after.resident_kib);
+    let sessions: serde_json::Value = serde_json::from_str(&host.operations("/sessions").await).unwrap();
+    assert_eq!(sessions, json!([]));
+    // And it works as ever.
+    let mut agent = host.log_in("1001").await;
+    agent.has_phone("2001").await;
+    agent.talks().await;
+    agent.finish().await;
+}

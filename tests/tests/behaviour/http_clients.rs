@@ -1,0 +1,184 @@
+//! Clients without a WebSocket: POST for commands, an event stream for events (section 6).
+
+use jackfield_tests::{
+    agent::members,
+    host::{Host, Setup, Tenant},
+    http::Http,
+    until,
+};
+use serde_json::{Value, json};
+
+fn login(agent: &str) -> Value {
+    json!({"agent": {"id": agent, "password": "secret"}})
+}
+
+async fn prepared(http: &Http, agent: &str) -> String {
+    let reply = http.prepare(login(agent)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let response = reply.json();
+    assert_eq!(response["result"], "success", "{response}");
+    response["data"]["session"]["id"].as_str().unwrap().to_owned()
+}
+
+async fn started(http: &Http, agent: &str) -> String {
+    let session = prepared(http, agent).await;
+    let response = http.command(&session, json!({"command": "session.start", "target": session})).await;
+    assert_eq!(response["result"], "success", "{response}");
+    session
+}
+
+#[tokio::test]
+async fn a_whole_session_over_http() {
+    let host = Host::simulator().await;
+    let http = Http::new(&host, "demo");
+    let session = prepared(&http, "1001").await;
+    // Before session.start: all events from 1.
+    let mut stream = http.events(&session, None).await.unwrap();
+    let bind = stream.next().await.unwrap();
+    assert_eq!((bind.event.as_str(), bind.id.clone()), ("bind", None));
+    assert_eq!(bind.data, json!({"replay": "events", "seq": 0}));
+    let start = json!({"command": "session.start", "target": session, "data": {}, "requestId": "r"});
+    let response = http.command(&session, start).await;
+    assert_eq!(response["result"], "success", "{response}");
+    assert_eq!(response["requestId"], "r");
+    let entries = stream.until("session.initialized").await;
+    assert_eq!(entries[0].id.as_deref(), Some("1"));
+    let data = json!({"channel": {"endpoint": "2001", "type": "Telephony"}});
+    let add = json!({"command": "session.request.addchannel", "target": session, "data": data});
+    let response = http.command(&session, add).await;
+    assert_eq!(members(&response), ["command", "data", "result", "target"]);
+    let entries = stream.until("channel.initialized").await;
+    let names: Vec<&str> = entries.iter().map(|entry| entry.data["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["channel.created", "state.updated", "channel.initialized"]);
+    for entry in &entries {
+        assert_eq!(entry.id.as_deref(), Some(entry.data["seq"].to_string().as_str()), "id is seq");
+        assert_eq!(entry.data["messageType"], "objectEvent");
+        assert_eq!(entry.event, "");
+    }
+}
+
+#[tokio::test]
+async fn last_event_id_is_after() {
+    let host = Host::simulator().await;
+    let http = Http::new(&host, "demo");
+    let session = started(&http, "1001").await;
+    let mut stream = http.events(&session, None).await.unwrap();
+    let bind = stream.next().await.unwrap();
+    assert_eq!(bind.data["replay"], "snapshot", "after session.start, without Last-Event-ID");
+    let last = stream.until("session.initialized").await.pop().unwrap().id.unwrap();
+    for endpoint in ["2001", "2002"] {
+        let data = json!({"channel": {"endpoint": endpoint, "type": "Telephony"}});
+        let add = json!({"command": "session.request.addchannel", "target": session, "data": data});
+        assert_eq!(http.command(&session, add).await["result"], "success");
+    }
+    // A new stream takes over, the old one ends.
+    let mut second = http.events(&session, Some(&last)).await.unwrap();
+    let bind = second.next().await.unwrap();
+    assert_eq!(bind.data, json!({"replay": "events", "seq": last.parse::<u64>().unwrap()}));
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        seen.push(second.next().await.unwrap().id.unwrap().parse::<u64>().unwrap());
+    }
+    let first = last.parse::<u64>().unwrap() + 1;
+    assert_eq!(seen, (first..first + 6).collect::<Vec<_>>(), "nothing lost, nothing twice");
+    while let Some(entry) = stream.next().await {
+        assert!(entry.data["seq"].as_u64().is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_impossible_last_event_id_is_a_failure() {
+    let host = Host::simulator().await;
+    let http = Http::new(&host, "demo");
+    let session = started(&http, "1001").await;
+    for id in ["999", "-1", "x"] {
+        let status = http.events(&session, Some(id)).await.err();
+        assert_eq!(status, Some(400), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn failures_are_those_of_the_messages_and_statuses_those_of_http() {
+    let host = Setup::new().listener("max_frame_bytes = 2048").tenant(Tenant::simulator("demo")).start().await;
+    let http = Http::new(&host, "demo");
+    let session = started(&http, "1001").await;
+    let path = format!("/sessions/{session}/commands");
+    let response = http.command(&session, json!({"command": "session.request.nothing", "target": session})).await;
+    assert_eq!(response["failure"]["code"], "unknown_command", "200, with the failure in the message");
+    let reply = http.post(&path, "{").await;
+    assert_eq!((reply.status, reply.json()["failure"]["code"].clone()), (400, json!("bad_request")));
+    let reply = http.post("/sessions/nothing/commands", "{}").await;
+    assert_eq!(reply.status, 404);
+    assert_eq!(http.events("nothing", None).await.err(), Some(404));
+    let reply = http.post(&path, "x".repeat(4096)).await;
+    assert_eq!(reply.status, 413);
+    let reply = http.post("/sessions", "{").await;
+    assert_eq!(reply.status, 400);
+    let reply = http.post("/nothing", "{}").await;
+    assert_eq!(reply.status, 404);
+    let reply = http.prepare(json!({"agent": {"id": "1001", "password": "secret-word"}})).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.json()["result"], "confirm");
+    assert!(!String::from_utf8_lossy(&reply.body).contains("secret-word"));
+}
+
+#[tokio::test]
+async fn websocket_and_http_clients_share_a_session() {
+    let host = Host::simulator().await;
+    let http = Http::new(&host, "demo");
+    let session = started(&http, "1001").await;
+    let mut stream = http.events(&session, None).await.unwrap();
+    stream.until("session.initialized").await;
+    let mut desktop = host.connect().await;
+    assert_eq!(desktop.bind(&session, None).await["result"], "success");
+    desktop.hears_until("session.initialized").await;
+    while stream.next().await.is_some() {}
+    let add = json!({"command": "session.request.addchannel", "target": session,
+        "data": {"channel": {"endpoint": "2001", "type": "Telephony"}}});
+    assert_eq!(http.command(&session, add).await["result"], "success");
+    desktop.hears(jackfield_tests::words::NEW_CHANNEL).await;
+    desktop.finish().await;
+}
+
+#[tokio::test]
+async fn logout_over_http_ends_the_session_and_its_stream() {
+    let host = Host::simulator().await;
+    let http = Http::new(&host, "demo");
+    let session = started(&http, "1001").await;
+    let mut stream = http.events(&session, None).await.unwrap();
+    stream.until("session.initialized").await;
+    let logout = json!({"command": "session.request.logout", "target": session});
+    let response = http.command(&session, logout.clone()).await;
+    assert_eq!(response["result"], "success");
+    let reply = http.post(&format!("/sessions/{session}/commands"), logout.to_string()).await;
+    assert_eq!(reply.status, 404);
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn a_session_lives_while_a_stream_is_open_or_commands_come() {
+    let tenant = Tenant::simulator("demo").limits("resume_grace = \"1s\"");
+    let host = Setup::new().tenant(tenant).start().await;
+    let http = Http::new(&host, "demo");
+    let with_stream = started(&http, "1001").await;
+    let mut stream = http.events(&with_stream, None).await.unwrap();
+    stream.until("session.initialized").await;
+    let with_commands = started(&http, "1002").await;
+    let alone = started(&http, "1003").await;
+    // The one that is left alone ends; the other two have lived longer than their grace by then.
+    let ended = || async {
+        for session in [&with_stream, &with_commands] {
+            let link = json!({"command": "session.request.simulator.link", "target": session, "data": {"up": true}});
+            if session == &with_commands {
+                assert_eq!(http.command(session, link).await["result"], "success");
+            }
+        }
+        (host.metric("jackfield_sessions{tenant=\"demo\"}").await == 2.0).then_some(())
+    };
+    until("the session that nobody uses has ended", ended).await;
+    let reply = http.post(&format!("/sessions/{alone}/commands"), "{}").await;
+    assert_eq!(reply.status, 404);
+    drop(stream);
+    let ended = || async { (host.metric("jackfield_sessions{tenant=\"demo\"}").await == 0.0).then_some(()) };
+    until("the others have ended too", ended).await;
+}

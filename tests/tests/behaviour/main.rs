@@ -1,0 +1,26 @@
+//! What the host does, one file a behaviour. Each test starts a host of its own; `protocol.md` is what they quote.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)]
+
+mod auth;
+mod by_itself;
+mod calls;
+mod channels;
+mod chats;
+mod connections;
+mod consults;
+mod data;
+mod endurance;
+mod extensions;
+mod groups;
+mod http_clients;
+mod links;
+mod login;
+mod messages;
+mod metrics;
+mod ordering;
+mod plugins;
+mod resume;
+mod shutdown;
+mod tenants;

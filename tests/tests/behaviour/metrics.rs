@@ -1,0 +1,132 @@
+//! What operators see: metrics that promtool accepts, health, and lists without secrets.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use jackfield_tests::{
+    agent::{Agent, Connect},
+    host::{Host, Setup, Tenant},
+    puppet::Puppet,
+    until,
+    words::PAIR,
+};
+use serde_json::{Value, json};
+
+/// A host with some work behind it.
+async fn busy_host() -> (Host, Puppet) {
+    let puppet = Puppet::start().await;
+    let host = Setup::new()
+        .tenant(Tenant::simulator("demo").tokens(&[("desk", "tok-secret")]))
+        .tenant(Tenant::puppet("puppets", &puppet))
+        .start()
+        .await;
+    let how = Connect { token: Some("tok-secret".into()), subprotocols: None };
+    let mut agent = Agent::connect_with(&host, "demo", how).await.unwrap();
+    agent.log_in("agent-4711").await;
+    let channel = agent.has_phone("+4930123456").await;
+    agent.does("channel.request.ready", &channel, json!({}), PAIR).await;
+    agent.fails("channel.request.activate", &channel, json!({}), "invalid_state").await;
+    agent.send_text("nonsense").await;
+    agent.any_response().await;
+    agent.talks().await;
+    let mut other = Agent::connect(&host, "puppets").await;
+    other.log_in("1002").await;
+    puppet.metric("tricks_total", &["card"], 2.0).await;
+    // Kept alive by being forgotten: the connections end with the test's process or the host.
+    std::mem::forget((agent, other));
+    (host, puppet)
+}
+
+#[tokio::test]
+async fn the_metrics_tell_what_happened() {
+    let (host, _puppet) = busy_host().await;
+    let text = host.operations("/metrics").await;
+    for series in [
+        "jackfield_sessions{tenant=\"demo\"} 1",
+        "jackfield_connections{tenant=\"demo\"} 1",
+        "jackfield_tenants{state=",
+        "jackfield_build_info{",
+        "jackfield_commands_total{",
+        "jackfield_command_duration_seconds_bucket{",
+        "jackfield_journal_events{tenant=\"demo\"}",
+        "jackfield_outbox_messages{tenant=\"demo\"}",
+        "jackfield_mailbox_messages{tenant=\"demo\"}",
+        "jackfield_plugin_failures_total",
+        "jackfield_link_up{tenant=\"puppets\"} 1",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(series)), "{series} is missing in:\n{text}");
+    }
+    let count = |parts: &[&str]| -> f64 {
+        let lines = text.lines().filter(|line| parts.iter().all(|part| line.contains(part)));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
+    let ready = ["jackfield_commands_total{", "adapter=\"simulator\"", "channel.request.ready", "success"];
+    assert_eq!(count(&ready), 1.0, "{text}");
+    let refused = ["jackfield_commands_total{", "channel.request.activate", "invalid_state"];
+    assert_eq!(count(&refused), 1.0, "{text}");
+    assert_eq!(count(&["jackfield_bad_messages_total"]), 1.0, "{text}");
+    let adapters = || async {
+        let text = host.operations("/metrics").await;
+        let line = text.lines().find(|line| line.starts_with("jackfield_adapter_puppet_tricks_total"))?.to_owned();
+        (line.contains("trick=\"card\"") && line.contains("tenant=\"puppets\"") && line.ends_with(" 2")).then_some(())
+    };
+    until("the adapter's own metric is there", adapters).await;
+}
+
+#[tokio::test]
+async fn no_metric_and_no_page_tells_an_agent_a_number_or_a_token() {
+    let (host, _puppet) = busy_host().await;
+    let metrics = host.operations("/metrics").await;
+    for private in ["agent-4711", "4930123456", "15550100", "tok-secret", "desk"] {
+        assert!(!metrics.contains(private), "{private} in the metrics");
+    }
+    for page in ["/tenants", "/sessions", "/adapters"] {
+        let text = host.operations(page).await;
+        serde_json::from_str::<Value>(&text).unwrap();
+        for private in ["4930123456", "15550100", "tok-secret", "sha256"] {
+            assert!(!text.contains(private), "{private} in {page}: {text}");
+        }
+    }
+    assert!(!host.log().contains("tok-secret"));
+}
+
+#[tokio::test]
+async fn promtool_has_no_complaint() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: promtool is not installed (Debian: apt-get install prometheus)");
+        return;
+    }
+    let (host, _puppet) = busy_host().await;
+    let text = host.operations("/metrics").await;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    let complaints = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.status.success() && complaints.trim().is_empty(), "{complaints}");
+}
+
+#[tokio::test]
+async fn health_and_lists() {
+    let (host, _puppet) = busy_host().await;
+    assert_eq!(host.operations("/healthz").await.trim(), "ok");
+    host.operations("/readyz").await;
+    let sessions: Value = serde_json::from_str(&host.operations("/sessions").await).unwrap();
+    assert_eq!(sessions.as_array().unwrap().len(), 2);
+    let tenants: Value = serde_json::from_str(&host.operations("/tenants").await).unwrap();
+    let ids: Vec<&str> = tenants.as_array().unwrap().iter().map(|tenant| tenant["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["demo", "puppets"]);
+    let (status, _) = jackfield_tests::http::get(&host.operations, "/nothing").await.unwrap();
+    assert_eq!(status, 404);
+    // The desktops' listener tells none of it.
+    let (status, _) = jackfield_tests::http::get(&host.address, "/metrics").await.unwrap();
+    assert_eq!(status, 404);
+}

@@ -1,0 +1,76 @@
+//! The end: SIGTERM is told to clients, bounded in time, and leaves nothing behind.
+
+use std::time::{Duration, Instant};
+
+use jackfield_tests::{
+    host::{Host, Setup, Tenant},
+    http::Http,
+    puppet::{Answer, Puppet},
+};
+use serde_json::json;
+
+#[tokio::test]
+async fn sigterm_tells_the_clients_and_exits_with_0() {
+    let mut host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    agent.has_phone("2001").await;
+    agent.talks().await;
+    let mut unbound = host.connect().await;
+    let http = Http::new(&host, "demo");
+    let response = http.prepare(json!({"agent": {"id": "1002", "password": "x"}})).await.json();
+    let session = response["data"]["session"]["id"].as_str().unwrap().to_owned();
+    let mut stream = http.events(&session, None).await.unwrap();
+    stream.next().await.unwrap();
+    host.terminate();
+    let heard = agent.hears("session.disposed").await;
+    assert_eq!(heard.data("session.disposed"), &json!({"reason": "shutting_down"}));
+    assert_eq!(agent.is_closed().await.code, Some(1001));
+    assert_eq!(unbound.is_closed().await.code, Some(1001));
+    let last = stream.next().await.unwrap();
+    assert_eq!(last.data["name"], "session.disposed");
+    assert_eq!(stream.next().await, None);
+    assert_eq!(host.ends().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_adapter_that_hangs_cannot_hold_the_end_up() {
+    let puppet = Puppet::start().await;
+    let mut host =
+        Setup::new().main("[shutdown]\ndeadline = \"2s\"").tenant(Tenant::puppet("demo", &puppet)).start().await;
+    let mut agent = host.log_in("1001").await;
+    puppet.when("log_out", Answer::never());
+    puppet.when("disconnect", Answer::never());
+    let begun = Instant::now();
+    host.terminate();
+    agent.hears("session.disposed").await;
+    assert_eq!(host.ends().await.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn calls_go_on_and_platforms_are_left_in_order() {
+    let puppet = Puppet::start().await;
+    let mut host = Setup::new().tenant(Tenant::puppet("demo", &puppet)).start().await;
+    let agent = host.log_in("1001").await;
+    host.terminate();
+    assert_eq!(puppet.asked("log_out").await["ending"], "leave", "its calls stay");
+    puppet.asked("disconnect").await;
+    assert_eq!(host.ends().await.code(), Some(0));
+    drop(agent);
+}
+
+#[tokio::test]
+async fn nobody_new_comes_in_once_the_end_has_begun() {
+    let puppet = Puppet::start().await;
+    let mut host =
+        Setup::new().main("[shutdown]\ndeadline = \"3s\"").tenant(Tenant::puppet("demo", &puppet)).start().await;
+    let mut agent = host.log_in("1001").await;
+    puppet.when("log_out", Answer::never());
+    host.terminate();
+    agent.hears("session.disposed").await;
+    // Refused, or cut off before the handshake: either way nobody is let in.
+    let url = format!("ws://{}/v1/tenants/demo/ws", host.address);
+    let outcome = tokio_tungstenite::connect_async(url).await;
+    assert!(outcome.is_err(), "nobody is let in");
+    assert_eq!(host.ends().await.code(), Some(0));
+}
