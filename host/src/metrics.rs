@@ -138,6 +138,7 @@ struct Families {
     report_notes: IntCounterVec,
     events: IntCounterVec,
     plugin_failures: IntCounterVec,
+    worker_deaths: IntCounterVec,
     plugin_breaches: IntCounterVec,
     plugin_late_answers: IntCounterVec,
     plugin_metrics_dropped: IntCounterVec,
@@ -200,6 +201,11 @@ impl Families {
             plugin_failures: counters(
                 "jackfield_plugin_failures_total",
                 "Failures of plugins (panics, failed loads and connects, lost workers), by adapter and kind.",
+                &["adapter", "kind"],
+            ),
+            worker_deaths: counters(
+                "jackfield_worker_deaths_total",
+                "Ends of workers, by adapter and kind (exit, signal, hang, flood, memory, protocol; released: on purpose).",
                 &["adapter", "kind"],
             ),
             plugin_breaches: counters(
@@ -408,6 +414,7 @@ struct AdapterSeries {
     notes: IntCounterVec,
     failures: IntCounterVec,
     breaches: IntCounterVec,
+    worker_deaths: IntCounterVec,
 }
 
 impl AdapterMetrics {
@@ -424,6 +431,7 @@ impl AdapterMetrics {
             notes: families.report_notes.clone(),
             failures: families.plugin_failures.clone(),
             breaches: families.plugin_breaches.clone(),
+            worker_deaths: families.worker_deaths.clone(),
         }))
     }
 
@@ -452,6 +460,11 @@ impl AdapterMetrics {
     /// The plugin failed: a panic, a failed load or connect, a lost worker.
     pub fn failure(&self, kind: &'static str) {
         self.0.failures.with_label_values(&[self.0.id.as_str(), kind]).inc();
+    }
+
+    /// A worker of the plugin ended.
+    pub fn worker_died(&self, kind: &'static str) {
+        self.0.worker_deaths.with_label_values(&[self.0.id.as_str(), kind]).inc();
     }
 
     /// The plugin broke the contract.

@@ -26,7 +26,7 @@ use crate::{
     metrics::Metrics,
     server::{Desktops, Listener, Operations},
     session::DisposedReason,
-    tenant::Tenants,
+    tenant::{Tenants, Workers},
 };
 
 /// How long connections may take to close after the sessions have ended.
@@ -57,7 +57,9 @@ async fn host(loaded: Loaded) -> Result<(), String> {
     let (stopping, stop) = watch::channel(false);
     let (desktops, operations) = listen(&host, &closed).await?;
     let libraries = Libraries::with_trust(&host.plugin_store, host.plugin_trust.clone(), &metrics);
-    let tenants = Arc::new(Tenants::start(tenants, problems, &libraries, &metrics).await);
+    // Not by its name: an upgrade may have put another binary there since this one was started.
+    let workers = Workers::new("/proc/self/exe".into(), host.plugin_store.join("recordings"));
+    let tenants = Arc::new(Tenants::start(tenants, problems, &libraries, &workers, &metrics).await);
 
     let about =
         Arc::new(Operations { tenants: Arc::clone(&tenants), metrics: metrics.clone(), ready: AtomicBool::new(true) });

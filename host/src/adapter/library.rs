@@ -196,6 +196,7 @@ impl PluginFile {
     /// The process cannot be started, or the file cannot be loaded in it.
     pub async fn run_in_worker(&self, options: &worker::Options) -> Result<Library, LoadError> {
         let File { copy, section, shelf, .. } = &*self.inner;
+        let mut pid = None;
         let run = async |routes: Arc<Routes>| {
             let dying = Arc::downgrade(&routes);
             let on_death = move |death| {
@@ -205,10 +206,12 @@ impl PluginFile {
             };
             let hello = self.hello()?;
             let worker = Worker::start(copy, &section.api, &hello, options, routes, Box::new(on_death)).await?;
+            pid = Some(worker.pid());
             Ok(Box::new(worker) as Box<dyn Outlet>)
         };
         let made = Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, run);
-        made.await.map_err(|reason| self.wrong(reason))
+        let library = made.await.map_err(|reason| self.wrong(reason))?;
+        Ok(Library { worker: pid, ..library })
     }
 
     fn hello(&self) -> Result<String, String> {
@@ -276,6 +279,7 @@ impl std::error::Error for LoadError {}
 pub struct Library {
     peer: Arc<Peer>,
     api: Arc<str>,
+    worker: Option<u32>,
 }
 
 impl Library {
@@ -312,7 +316,7 @@ impl Library {
             return Err(failure.to_string());
         }
         tokio::spawn(Peer::watch(Arc::downgrade(&peer)));
-        Ok(Self { peer, api: api.into() })
+        Ok(Self { peer, api: api.into(), worker: None })
     }
 
     /// What the adapter says of itself.
@@ -333,6 +337,24 @@ impl Library {
         self.peer.routes.is_responsive()
     }
 
+    /// The process of its worker; `None`: it runs inside the host.
+    #[must_use]
+    pub fn worker(&self) -> Option<u32> {
+        self.worker
+    }
+
+    /// Whether it ran in a worker that is gone.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.peer.routes.is_lost()
+    }
+
+    /// The same library, without keeping it running.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakLibrary {
+        WeakLibrary { peer: Arc::downgrade(&self.peer), api: Arc::clone(&self.api), worker: self.worker }
+    }
+
     /// Connects a tenant. What concerns it as a whole goes to the sink.
     ///
     /// # Errors
@@ -344,6 +366,22 @@ impl Library {
         deadline: Duration,
     ) -> Result<Platform, Failure> {
         Platform::connect(Arc::clone(&self.peer), tenant, sink, deadline).await
+    }
+}
+
+/// A library that ends when nobody else uses it.
+#[derive(Clone)]
+pub struct WeakLibrary {
+    peer: std::sync::Weak<Peer>,
+    api: Arc<str>,
+    worker: Option<u32>,
+}
+
+impl WeakLibrary {
+    /// The library, if it still runs.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Library> {
+        self.peer.upgrade().map(|peer| Library { peer, api: Arc::clone(&self.api), worker: self.worker })
     }
 }
 

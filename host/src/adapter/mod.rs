@@ -33,7 +33,7 @@ use jackfield_plugin_api::{Link, Outcome, Report};
 
 pub use self::{
     agent::Agent,
-    library::{Libraries, Library, LoadError, PluginFile, inspect},
+    library::{Libraries, Library, LoadError, PluginFile, WeakLibrary, inspect},
     platform::Platform,
     trust::Trust,
 };

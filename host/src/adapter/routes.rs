@@ -41,6 +41,7 @@ pub(super) struct Routes {
     done: Mutex<HashMap<(Kind, u64), Waiting>>,
     in_flight: AtomicUsize,
     responsive: AtomicBool,
+    lost: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -76,6 +77,7 @@ impl Routes {
             done: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             responsive: AtomicBool::new(true),
+            lost: AtomicBool::new(false),
         }
     }
 
@@ -148,6 +150,8 @@ impl Routes {
 
     /// The plugin is gone: everybody is told, and nobody waits for it any more.
     pub(super) fn lost(&self, death: &Death) {
+        self.lost.store(true, Relaxed);
+        self.metrics.worker_died(death.kind.as_str());
         let routes = std::mem::take(&mut *self.table.write().unwrap_or_else(PoisonError::into_inner));
         self.in_flight.store(0, Relaxed);
         self.done.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -176,6 +180,10 @@ impl Routes {
         } else {
             self.failed("unresponsive", "the adapter does not answer: its threads are blocked or busy");
         }
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Relaxed)
     }
 
     pub(super) fn is_responsive(&self) -> bool {

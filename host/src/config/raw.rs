@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::units::Span;
+use super::units::{Size, Span};
 
 /// `jackfield.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -103,11 +103,26 @@ pub(super) struct Tenant {
     pub(super) adapter: String,
     #[serde(default)]
     pub(super) isolation: Option<String>,
+    #[serde(default)]
+    pub(super) worker: Worker,
     pub(super) auth: Auth,
     #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) settings: Map<String, Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Worker {
+    pub(super) memory: Option<Size>,
+    pub(super) files: Option<u64>,
+    pub(super) nice: Option<i32>,
+    pub(super) read: Vec<std::path::PathBuf>,
+    pub(super) write: Vec<std::path::PathBuf>,
+    pub(super) patience: Option<Span>,
+    pub(super) crashes: Option<usize>,
+    pub(super) within: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]

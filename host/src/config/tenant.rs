@@ -3,7 +3,10 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use crate::adapter::worker::{budget::Rules, sandbox::Confinement};
 
 use super::{HostConfig, Limits, Problem, Settings, raw, read};
 
@@ -18,6 +21,8 @@ pub struct TenantConfig {
     pub adapter: AdapterFile,
     /// Where the library runs.
     pub isolation: Isolation,
+    /// What its worker may use, and how often it may die.
+    pub worker: WorkerConfig,
     /// Who may come in.
     pub auth: Auth,
     /// What it may have.
@@ -40,6 +45,75 @@ pub struct AdapterFile {
 pub enum Isolation {
     /// Inside the host.
     None,
+    /// In one process with the other tenants of the library that say so.
+    Adapter,
+    /// In a process of its own.
+    Tenant,
+}
+
+impl Isolation {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Adapter => "adapter",
+            Self::Tenant => "tenant",
+        }
+    }
+}
+
+/// What a tenant's worker may use, and how often it may die.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// What it may use of the machine.
+    pub confinement: Confinement,
+    /// How long it may be silent.
+    pub patience: Duration,
+    /// How often it may die.
+    pub rules: Rules,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        let confinement =
+            Confinement { memory: Some(1 << 30), files: Some(4096), nice: Some(0), ..Confinement::default() };
+        Self { confinement, patience: Duration::from_secs(5), rules: Rules::default() }
+    }
+}
+
+impl WorkerConfig {
+    fn check(file: &Path, raw: raw::Worker) -> Result<Self, Problem> {
+        let usual = Self::default();
+        let nice = raw.nice.or(usual.confinement.nice);
+        if nice.is_some_and(|nice| !(0..=19).contains(&nice)) {
+            return Err(Problem::key(file, "worker.nice", "0 to 19"));
+        }
+        if raw.crashes == Some(0) {
+            return Err(Problem::key(file, "worker.crashes", "1 or more"));
+        }
+        let paths = raw.read.iter().map(|path| ("worker.read", path));
+        for (key, path) in paths.chain(raw.write.iter().map(|path| ("worker.write", path))) {
+            if !path.is_absolute() {
+                return Err(Problem::key(file, key, format!("{} is not an absolute path", path.display())));
+            }
+        }
+        Ok(Self {
+            confinement: Confinement {
+                memory: raw.memory.map(|size| size.0).or(usual.confinement.memory),
+                files: raw.files.or(usual.confinement.files),
+                nice,
+                read: raw.read,
+                write: raw.write,
+            },
+            patience: raw.patience.map_or(usual.patience, |span| span.0),
+            rules: Rules {
+                crashes: raw.crashes.unwrap_or(usual.rules.crashes),
+                within: raw.within.map_or(usual.rules.within, |span| span.0),
+                ..usual.rules
+            },
+        })
+    }
 }
 
 /// Who may come in.
@@ -78,14 +152,16 @@ impl TenantConfig {
         let mut problems = Vec::new();
         let adapter = find_adapter(file, host, &raw.adapter).map_err(|problem| problems.push(problem)).ok();
         let isolation = isolation(file, raw.isolation.as_deref()).map_err(|problem| problems.push(problem)).ok();
+        let worker = WorkerConfig::check(file, raw.worker).map_err(|problem| problems.push(problem)).ok();
         let auth = auth(file, host, raw.auth).map_err(|found| problems.extend(found)).ok();
         let limits = host.limits.with(file, &raw.limits).map_err(|found| problems.extend(found)).ok();
-        match (adapter, isolation, auth, limits) {
-            (Some(adapter), Some(isolation), Some(auth), Some(limits)) => Ok(Self {
+        match (adapter, isolation, worker, auth, limits) {
+            (Some(adapter), Some(isolation), Some(worker), Some(auth), Some(limits)) => Ok(Self {
                 id,
                 file: file.to_owned(),
                 adapter,
                 isolation,
+                worker,
                 auth,
                 limits,
                 settings: Settings::new(file, raw.settings),
@@ -104,6 +180,7 @@ impl TenantConfig {
             id: id.to_owned(),
             adapter: AdapterFile { name: "none".to_owned(), path: PathBuf::from("none") },
             isolation: Isolation::None,
+            worker: WorkerConfig::default(),
             auth,
             limits: Limits::default(),
             settings: Settings::new(&file, serde_json::Map::new()),
@@ -141,9 +218,13 @@ fn find_adapter(file: &Path, host: &HostConfig, name: &str) -> Result<AdapterFil
 
 fn isolation(file: &Path, value: Option<&str>) -> Result<Isolation, Problem> {
     match value {
-        None | Some("none") => Ok(Isolation::None),
+        // Whoever says nothing gets what hurts nobody else.
+        None | Some("tenant") => Ok(Isolation::Tenant),
+        Some("adapter") => Ok(Isolation::Adapter),
+        Some("none") => Ok(Isolation::None),
         Some(other) => {
-            Err(Problem::key(file, "isolation", format!("{other:?} is not possible here; there is \"none\"")))
+            let message = format!("{other:?} is none; there are \"tenant\", \"adapter\" and \"none\"");
+            Err(Problem::key(file, "isolation", message))
         }
     }
 }

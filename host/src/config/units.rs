@@ -1,4 +1,4 @@
-//! Durations as people write them: `"300ms"`, `"20s"`, `"5m"`, `"1h"`.
+//! Durations and sizes as people write them: `"300ms"`, `"20s"`, `"5m"`, `"1h"`; `"64KiB"`, `"512MiB"`, `"2GiB"`.
 
 use std::{fmt, time::Duration};
 
@@ -42,9 +42,48 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// A number of bytes in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size(pub(super) u64);
+
+impl Size {
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().ok()?;
+        let unit = match unit.trim_start() {
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        number.checked_mul(unit).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            let expected = "a size like \"64KiB\", \"512MiB\" or \"2GiB\"";
+            de::Error::invalid_value(de::Unexpected::Str(&text), &expected)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_unit() {
+        let bytes = |text| Size::parse(text).map(|size| size.0);
+        assert_eq!(bytes("64KiB"), Some(65_536));
+        assert_eq!(bytes("2 GiB"), Some(2 << 30));
+        for wrong in ["", "5", "5MB", "-1MiB", "99999999999999GiB"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_are_read_with_their_unit() {

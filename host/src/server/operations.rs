@@ -1,6 +1,7 @@
 //! The operators' listener: metrics, health and lists, for Prometheus and for people with `curl`.
 //!
-//! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`. Must never: show a secret, or anything
+//! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`, and releasing a tenant from
+//! quarantine. Must never: show a secret, or anything
 //! of a call or its data. It listens on loopback unless it is told otherwise, because it asks nobody for a token.
 
 use std::{
@@ -37,8 +38,11 @@ pub struct Operations {
 
 impl Operations {
     pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        if method == Method::POST {
+            return self.act(path);
+        }
         if method != Method::GET && method != Method::HEAD {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "GET, or POST to act\n");
         }
         match path {
             "/metrics" => self.metrics(),
@@ -50,6 +54,16 @@ impl Operations {
             "/adapters" => json_of(&self.adapters()),
             "/" => plain(StatusCode::OK, "/metrics /healthz /readyz /tenants /sessions /adapters\n"),
             _ => plain(StatusCode::NOT_FOUND, "there is nothing at this address\n"),
+        }
+    }
+
+    /// What an operator can do: `POST /tenants/TENANT/release`.
+    fn act(&self, path: &str) -> Response<Body> {
+        let tenant = path.strip_prefix("/tenants/").and_then(|rest| rest.strip_suffix("/release"));
+        match tenant.and_then(|tenant| self.tenants.find(tenant)) {
+            Some(tenant) if tenant.release() => plain(StatusCode::OK, "released\n"),
+            Some(_) => plain(StatusCode::CONFLICT, "it is not in quarantine\n"),
+            None => plain(StatusCode::NOT_FOUND, "there is nothing to do at this address\n"),
         }
     }
 
@@ -103,26 +117,29 @@ impl Operations {
 
     /// Libraries, each once, with the tenants that use them.
     fn adapters(&self) -> Value {
-        let mut adapters: BTreeMap<(String, String), (Value, Vec<String>)> = BTreeMap::new();
+        let mut adapters: BTreeMap<(String, String), (Value, Vec<Value>)> = BTreeMap::new();
         for tenant in self.tenants.all() {
-            let (library, file) = (tenant.library(), &tenant.config().adapter.path);
-            let manifest = library.manifest();
+            let (manifest, config) = (tenant.manifest(), tenant.config());
+            let file = &config.adapter.path;
             let about = || {
                 json!({
                     "id": manifest.id,
                     "version": manifest.version,
                     "vendor": manifest.vendor,
                     "platform": manifest.platform,
-                    "api": library.api_version(),
+                    "api": tenant.api_version(),
                     "file": file,
-                    "isolation": "none",
-                    "responsive": library.is_responsive(),
                 })
             };
             let key = (manifest.id.clone(), format!("{} {}", manifest.version, file.display()));
-            adapters.entry(key).or_insert_with(|| (about(), Vec::new())).1.push(tenant.id().to_owned());
+            adapters.entry(key).or_insert_with(|| (about(), Vec::new())).1.push(json!({
+                "id": tenant.id(),
+                "isolation": config.isolation.as_str(),
+                "worker": tenant.library().and_then(|library| library.worker()),
+                "responsive": tenant.library().is_some_and(|library| library.is_responsive()),
+            }));
         }
-        let with_tenants = |(mut about, tenants): (Value, Vec<String>)| {
+        let with_tenants = |(mut about, tenants): (Value, Vec<Value>)| {
             about["tenants"] = tenants.into();
             about
         };
@@ -133,10 +150,11 @@ impl Operations {
 fn describe(tenant: &Tenant) -> Value {
     let (state, link) = tenant.status();
     let reason = match (&state, &link) {
-        (State::Waiting { reason } | State::Refused { reason }, _) | (_, Some(Link::Down { reason })) => Some(reason),
+        (State::Waiting { reason } | State::Quarantined { reason } | State::Refused { reason }, _)
+        | (_, Some(Link::Down { reason })) => Some(reason),
         _ => None,
     };
-    let manifest = tenant.library().manifest();
+    let manifest = tenant.manifest();
     json!({
         "id": tenant.id(),
         "adapter": manifest.id,

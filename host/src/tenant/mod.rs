@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! auth.rs       who may come in
+//! launch.rs     where its plugin runs
 //! platform.rs   connecting to the platform, and again
 //! ```
 
@@ -15,17 +16,20 @@ use std::{
     time::Duration,
 };
 
-use jackfield_plugin_api::Link;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use jackfield_plugin_api::{Link, Manifest};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 mod auth;
+mod launch;
 mod platform;
 
 pub use auth::hash_token;
+use launch::Plugin;
+pub use launch::Workers;
 
 use crate::{
     adapter::{self, Libraries, Library, LoadError, Trust},
-    config::{Limits, Problem, TenantConfig},
+    config::{Isolation, Limits, Problem, TenantConfig},
     metrics::{Depths, Metrics, TenantMetrics},
     session::{self, DisposedReason, Identity, JournalLimits, OutboxLimits, Switchboard},
 };
@@ -55,6 +59,11 @@ pub enum State {
         /// Why the last attempt failed.
         reason: String,
     },
+    /// Its worker has died too often; it waits for an operator.
+    Quarantined {
+        /// How it died last.
+        reason: String,
+    },
     /// The adapter says that these settings cannot work.
     Refused {
         /// Its words.
@@ -70,18 +79,21 @@ impl State {
             Self::Connecting => "connecting",
             Self::Connected => "connected",
             Self::Waiting { .. } => "waiting",
+            Self::Quarantined { .. } => "quarantined",
             Self::Refused { .. } => "refused",
         }
     }
 
     /// All of those words.
-    pub const ALL: [&'static str; 4] = ["connecting", "connected", "waiting", "refused"];
+    pub const ALL: [&'static str; 5] = ["connecting", "connected", "waiting", "quarantined", "refused"];
 }
 
 /// One tenant at work.
 pub struct Tenant {
     config: TenantConfig,
-    library: Library,
+    plugin: Plugin,
+    running: Mutex<Option<Library>>,
+    released: Notify,
     board: Switchboard,
     metrics: TenantMetrics,
     connections: Arc<Semaphore>,
@@ -98,10 +110,15 @@ impl Tenant {
     pub async fn start(
         config: TenantConfig,
         libraries: &Libraries,
+        workers: &Workers,
         metrics: &Metrics,
     ) -> Result<Arc<Self>, Vec<Problem>> {
-        let library = libraries.load(&config.adapter.path).await.map_err(|error| vec![unusable(&config, &error)])?;
-        Self::with_library(config, library, metrics)
+        let file = libraries.find(&config.adapter.path).await.map_err(|error| vec![unusable(&config, &error)])?;
+        if config.isolation == Isolation::None {
+            // What cannot be loaded is told before the tenant is there. A worker is started by its first connect.
+            file.run_here().await.map_err(|error| vec![unusable(&config, &error)])?;
+        }
+        Self::with_plugin(config, Plugin::File(file, workers.clone()), metrics)
     }
 
     /// Starts a tenant whose adapter is loaded already. Must be called inside a runtime.
@@ -109,7 +126,11 @@ impl Tenant {
     /// # Errors
     /// What is wrong with its settings, by file and key.
     pub fn with_library(config: TenantConfig, library: Library, metrics: &Metrics) -> Result<Arc<Self>, Vec<Problem>> {
-        let manifest = library.manifest();
+        Self::with_plugin(config, Plugin::Loaded(library), metrics)
+    }
+
+    fn with_plugin(config: TenantConfig, plugin: Plugin, metrics: &Metrics) -> Result<Arc<Self>, Vec<Problem>> {
+        let manifest = plugin.manifest();
         config.settings.resolve(&manifest.settings)?;
         for refused in metrics.declare(&manifest.id, &manifest.metrics) {
             tracing::warn!(tenant = config.id, refused, "a metric that the adapter declares is not taken");
@@ -120,13 +141,15 @@ impl Tenant {
             board: Switchboard::new(&config.id, session_limits(&config.limits), tenant_metrics.clone()),
             connections: Arc::new(Semaphore::new(config.limits.connections)),
             metrics: tenant_metrics,
-            library: library.clone(),
+            plugin,
+            running: Mutex::new(None),
+            released: Notify::new(),
             config,
             status: Mutex::new((State::Connecting, None)),
             stop,
             life: Mutex::new(None),
         });
-        let life = tokio::spawn(platform::keep_connected(Arc::clone(&tenant), library, stopped));
+        let life = tokio::spawn(platform::keep_connected(Arc::clone(&tenant), stopped));
         *locked(&tenant.life) = Some(life);
         Ok(tenant)
     }
@@ -143,10 +166,31 @@ impl Tenant {
         &self.config
     }
 
-    /// Its adapter's library.
+    /// What its adapter says of itself.
     #[must_use]
-    pub fn library(&self) -> &Library {
-        &self.library
+    pub fn manifest(&self) -> &Manifest {
+        self.plugin.manifest()
+    }
+
+    /// The version of the plugin API that its adapter was built with.
+    #[must_use]
+    pub fn api_version(&self) -> &str {
+        self.plugin.api_version()
+    }
+
+    /// Its adapter's library as it runs now; none while its worker is being started.
+    #[must_use]
+    pub fn library(&self) -> Option<Library> {
+        locked(&self.running).clone()
+    }
+
+    /// Lets a tenant in quarantine try again. Returns whether it was in quarantine.
+    pub fn release(&self) -> bool {
+        let quarantined = matches!(self.status().0, State::Quarantined { .. });
+        if quarantined {
+            self.released.notify_one();
+        }
+        quarantined
     }
 
     /// Its sessions.
@@ -276,9 +320,10 @@ impl Tenants {
         configs: Vec<TenantConfig>,
         mut problems: Vec<Problem>,
         libraries: &Libraries,
+        workers: &Workers,
         metrics: &Metrics,
     ) -> Self {
-        let starting = configs.into_iter().map(|config| Tenant::start(config, libraries, metrics));
+        let starting = configs.into_iter().map(|config| Tenant::start(config, libraries, workers, metrics));
         let mut running = BTreeMap::new();
         for started in futures_util::future::join_all(starting).await {
             match started {
@@ -311,7 +356,9 @@ impl Tenants {
         Some((tenant, identity))
     }
 
-    fn find(&self, tenant: &str) -> Option<Arc<Tenant>> {
+    /// The tenant with this name, if it runs.
+    #[must_use]
+    pub fn find(&self, tenant: &str) -> Option<Arc<Tenant>> {
         self.running.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
     }
 
