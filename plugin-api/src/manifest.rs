@@ -59,7 +59,7 @@ pub struct Manifest {
     /// The types of channel that it can have.
     pub channel_types: Vec<ChannelType>,
     /// The standard commands that it supports, by their protocol names
-    /// ([`STANDARD_COMMANDS`](crate::command::STANDARD_COMMANDS)).
+    /// ([`STANDARD_COMMANDS`]).
     pub commands: Vec<String>,
     /// Commands of its own.
     #[serde(default)]

@@ -141,11 +141,6 @@ impl Outbox {
         waits
     }
 
-    /// The task that should have flushed could not be started.
-    pub(crate) fn nobody_flushes(&self) {
-        self.lock().flushed = false;
-    }
-
     /// How many reports were dropped since the last call.
     pub(crate) fn take_dropped(&self) -> usize {
         std::mem::take(&mut self.lock().dropped)

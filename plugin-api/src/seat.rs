@@ -96,6 +96,9 @@ impl<G: Agent> Seat<G> {
             return Status::REFUSED;
         }
         let (seat, payload) = (Arc::clone(self), payload.to_owned());
+        if self.tasks.load(Relaxed) >= MAX_TASKS {
+            return Status::FULL;
+        }
         self.spawn(async move {
             if let Some(agent) = seat.agent.get() {
                 seat.run(agent, kind, payload).await;
@@ -141,13 +144,12 @@ impl<G: Agent> Seat<G> {
 
     /// Reads a payload. One that asks for something that only a newer contract knows is answered with `unsupported`.
     fn read<T: DeserializeOwned>(self: &Arc<Self>, kind: Kind, payload: String) -> Option<T> {
-        let message = self.tell.read(kind, self.id, &payload);
-        if message.is_none()
-            && let Ok(Request { request }) = serde_json::from_str(&payload)
-        {
-            self.flush_if(self.outbox.answer(request, Outcome::unsupported()));
+        if let Ok(message) = serde_json::from_str(&payload) {
+            return Some(message);
         }
-        message
+        let Request { request } = self.tell.read(kind, self.id, &payload)?;
+        self.flush_if(self.outbox.answer(request, Outcome::unsupported()));
+        None
     }
 
     /// Sends the resume state if it is another one than before.
@@ -178,11 +180,7 @@ impl<G: Agent> Seat<G> {
     fn flush_if(self: &Arc<Self>, must_flush: MustFlush) {
         if must_flush {
             let seat = Arc::clone(self);
-            let status = self.spawn(async move { seat.flush().await });
-            // No task left: the next thing that is told tries again.
-            if status == Status::FULL {
-                self.outbox.nobody_flushes();
-            }
+            self.spawn(async move { seat.flush().await });
         }
     }
 
@@ -217,9 +215,6 @@ impl<G: Agent> Seat<G> {
             return Status::CLOSED;
         }
         let task = Task::new(self);
-        if self.tasks.load(Relaxed) > MAX_TASKS {
-            return Status::FULL;
-        }
         self.handle.spawn(async move {
             // Made before looking: whoever leaves after this is heard.
             let leaving = task.0.leaving.notified();

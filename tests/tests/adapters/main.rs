@@ -4,6 +4,7 @@
 
 mod compatibility;
 mod files;
+mod messages;
 mod misbehaves;
 mod support;
 mod variants;
