@@ -332,6 +332,8 @@ impl Drop for Host {
 fn ping_of(adapter: &str) -> (&'static str, Value) {
     if adapter.contains("puppet") {
         ("session.request.puppet.ping", json!({}))
+    } else if adapter.contains("asterisk") {
+        ("session.request.asterisk.ping", json!({}))
     } else {
         ("session.request.simulator.link", json!({"up": true}))
     }

@@ -4,6 +4,7 @@
 
 mod calls;
 mod desk;
+mod host;
 mod link;
 mod phones;
 mod queues;

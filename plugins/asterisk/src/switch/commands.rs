@@ -92,6 +92,10 @@ impl Switch {
             Command::Record { interaction, action } => {
                 self.with_interaction(id, agent, &interaction, |switch, phone| switch.record(id, phone, action));
             }
+            Command::Extension { name, .. } if name == "session.request.asterisk.ping" => {
+                self.send(Request::get("asterisk/ping"), What::Plain);
+                self.reply(id, Outcome::data(Json::empty_object()));
+            }
             other => self.conversation_command(id, agent, other),
         }
     }
