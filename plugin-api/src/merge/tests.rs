@@ -199,7 +199,7 @@ fn with_legs(call: &Interaction, legs: Vec<Conversation>) -> Interaction {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     /// However the reports of a platform are grouped into merged ones, the last picture is the same.
     #[test]

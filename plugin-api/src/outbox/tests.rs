@@ -183,7 +183,7 @@ enum Act {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     /// Whenever an answer arrives, everything that was reported before it has arrived; in the end the host knows how
     /// things are; and what waits stays within its bound.
