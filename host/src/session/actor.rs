@@ -9,17 +9,18 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use hyper::body::Bytes;
-use jackfield_plugin_api::{Code, Ending, Failure, Json, Link, Outcome, Report, StartOptions};
+use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, Report, StartOptions};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     DisposedReason, Limits,
+    client::Grace,
     commands::{Known, LOGOUT, Repertoire, START},
     data::{self, Args},
     journal::Journal,
     link::LinkState,
     message::{Request, Response},
-    outbox::{CloseCode, Message, Outbox},
+    outbox::{Message, Outbox},
     plan::{self, Each, Plan, Step},
     port::AgentPort,
     tree::{Event, Notes, Tree, rules},
@@ -30,7 +31,10 @@ use crate::{
 };
 
 /// How long an agent may take to leave when its session ends without a logout.
-const LEAVE_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const LEAVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often a session's log tells what was left out of reports; all of it is counted.
+const NOTES: u32 = 32;
 
 /// Where a response goes.
 #[derive(Debug)]
@@ -52,15 +56,15 @@ impl Reply {
 }
 
 /// A command without its answer.
-struct Entry {
-    request: Request,
-    command: Known,
-    reply: Reply,
-    since: Instant,
-    state: State,
+pub(super) struct Entry {
+    pub(super) request: Request,
+    pub(super) command: Known,
+    pub(super) reply: Reply,
+    pub(super) since: Instant,
+    pub(super) state: State,
 }
 
-enum State {
+pub(super) enum State {
     /// It waits for its turn.
     Waits,
     /// The platform has been asked; what comes next is in `rest`.
@@ -70,9 +74,9 @@ enum State {
 }
 
 /// The channels of a group that are still to be done.
-struct Rest {
-    each: Each,
-    steps: VecDeque<Step>,
+pub(super) struct Rest {
+    pub(super) each: Each,
+    pub(super) steps: VecDeque<Step>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +92,7 @@ pub(super) enum Phase {
 }
 
 /// How a session ends on its own account, before it is over.
-enum Closing {
+pub(super) enum Closing {
     No,
     /// The grace is over: the agent is being logged out.
     Expiring {
@@ -114,41 +118,37 @@ pub(super) struct Chores {
     pub(super) log_in_again: bool,
 }
 
-/// The grace of a session without a client: it runs only while none is connected and no conversation lives.
-struct Grace {
-    left: Duration,
-    since: Option<Instant>,
-}
-
 pub(super) struct Core {
     pub(super) id: Box<str>,
-    limits: Arc<Limits>,
-    metrics: TenantMetrics,
-    repertoire: Arc<Repertoire>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) metrics: TenantMetrics,
+    pub(super) repertoire: Arc<Repertoire>,
     pub(super) phase: Phase,
     pub(super) tree: Tree,
-    journal: Journal,
+    pub(super) journal: Journal,
     /// What the first snapshot said, held until session.start is answered.
-    first: Vec<Event>,
+    pub(super) first: Vec<Event>,
     pub(super) agent: Option<Box<dyn AgentPort>>,
     /// Which log-in's messages count.
     pub(super) generation: u32,
     pub(super) resume: Vec<u8>,
     pub(super) link: LinkState,
-    commands: Vec<Entry>,
-    next_request: RequestId,
+    pub(super) commands: Vec<Entry>,
+    pub(super) next_request: RequestId,
     pub(super) connection: Option<Outbox>,
-    grace: Grace,
+    pub(super) grace: Grace,
     /// Events after this number are held back, because a logout was accepted.
-    held: Option<u64>,
+    pub(super) held: Option<u64>,
     /// A logout that timed out may still succeed.
-    late_logout: Option<RequestId>,
-    closing: Closing,
+    pub(super) late_logout: Option<RequestId>,
+    pub(super) closing: Closing,
     /// To be dropped where the adapter may be called.
-    discarded: Vec<Box<dyn AgentPort>>,
+    pub(super) discarded: Vec<Box<dyn AgentPort>>,
     /// The agent must be asked to leave where the adapter may be called.
-    leave: Option<Option<oneshot::Sender<()>>>,
-    chores: Chores,
+    pub(super) leave: Option<Option<oneshot::Sender<()>>>,
+    pub(super) chores: Chores,
+    /// How often a report's nonsense was written to the log.
+    pub(super) noted: u32,
     /// When the clock will look at it.
     pub(super) armed: Option<Instant>,
 }
@@ -186,6 +186,7 @@ impl Core {
             discarded: Vec::new(),
             leave: None,
             chores: Chores::default(),
+            noted: 0,
             armed: None,
             limits,
             metrics,
@@ -330,7 +331,7 @@ impl Core {
                 let data = Json::from_text(request.data().to_owned())
                     .map_err(|error| Failure::new(Code::BadRequest, error.to_string()))?;
                 let name = extension.name.clone();
-                return Ok(Begin::Ask(jackfield_plugin_api::Command::Extension { name, target: object.keys(), data }));
+                return Ok(Begin::Ask(Command::Extension { name, target: object.keys(), data }));
             }
         };
         if row.name == LOGOUT {
@@ -374,7 +375,7 @@ impl Core {
     }
 
     /// Hands a command to the adapter.
-    fn ask(&mut self, at: usize, command: &jackfield_plugin_api::Command, rest: Option<Box<Rest>>) {
+    fn ask(&mut self, at: usize, command: &Command, rest: Option<Box<Rest>>) {
         let slow = matches!(&self.commands[at].command, Known::Standard(row) if row.slow);
         let deadline = if slow { self.limits.slow_deadline } else { self.limits.command_deadline };
         let until = match self.commands[at].state {
@@ -385,7 +386,7 @@ impl Core {
         self.ask_agent(at, until, rest, |agent, request| agent.command(request, command, deadline));
     }
 
-    fn ask_agent(
+    pub(super) fn ask_agent(
         &mut self,
         at: usize,
         until: Instant,
@@ -403,7 +404,7 @@ impl Core {
         }
     }
 
-    fn new_request(&mut self) -> RequestId {
+    pub(super) fn new_request(&mut self) -> RequestId {
         self.next_request += 1;
         self.next_request - 1
     }
@@ -422,7 +423,7 @@ impl Core {
     }
 
     /// Answers a command, which is then done.
-    fn answer(&mut self, at: usize, response: Response<'_>) {
+    pub(super) fn answer(&mut self, at: usize, response: Response<'_>) {
         let entry = self.commands.remove(at);
         let outcome = match &response {
             Response::Success | Response::SuccessWith(_) | Response::SuccessBare => OutcomeLabel::Success,
@@ -471,11 +472,15 @@ impl Core {
         }
     }
 
-    fn note(&self, notes: &Notes) {
+    fn note(&mut self, notes: &Notes) {
         for (kind, count) in notes.counts() {
             (0..count.min(1000)).for_each(|_| self.metrics.adapter().report_note(kind.as_str()));
         }
         for note in notes.first() {
+            if self.noted >= NOTES {
+                return;
+            }
+            self.noted += 1;
             tracing::warn!(
                 adapter = %self.repertoire.manifest.id,
                 session = self.short_id(),
@@ -488,17 +493,6 @@ impl Core {
     /// Enough of the id to find the session in a log, too little to bind it.
     pub(super) fn short_id(&self) -> &str {
         self.id.get(..8).unwrap_or(&self.id)
-    }
-
-    /// Gives events their numbers and sends them.
-    pub(super) fn say(&mut self, events: impl IntoIterator<Item = Event>) {
-        for event in events {
-            let message = self.journal.append(|seq| Bytes::from(event.message(seq)));
-            let sent = self.held.is_some() || self.connection.as_ref().is_none_or(|outbox| outbox.send(message));
-            if !sent {
-                self.connection = None;
-            }
-        }
     }
 
     fn answered(&mut self, request: RequestId, outcome: Outcome) {
@@ -540,341 +534,6 @@ impl Core {
         }
     }
 
-    // ---- start and end ----
-
-    fn begin_start(&mut self, at: usize, options: &StartOptions, actions: bool) {
-        self.reset_tree(actions);
-        self.phase = Phase::Starting;
-        let until = Instant::now() + self.limits.command_deadline;
-        self.ask_agent(at, until, None, |agent, request| agent.start(request, options));
-        if !self.commands.iter().any(|entry| entry.command.is(START) && matches!(entry.state, State::Asked { .. })) {
-            self.phase = Phase::Prepared;
-        }
-    }
-
-    fn reset_tree(&mut self, actions: bool) {
-        self.first = Vec::new();
-        self.tree = Tree::new(&self.id, Arc::clone(&self.repertoire.capabilities), actions);
-    }
-
-    fn start_answered(&mut self, at: usize, outcome: Outcome) {
-        match outcome {
-            Outcome::Success(_) => {
-                self.phase = Phase::Started;
-                self.answer(at, Response::Success);
-                if !self.tree.is_started() {
-                    // The adapter has started without a snapshot: there is nothing yet.
-                    self.first = self.tree.apply(&Report::snapshot(), &mut Notes::new());
-                }
-                self.say_first();
-            }
-            Outcome::NeedInfo(info) => self.answer(at, Response::NeedInfo(info.get())),
-            Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure)),
-        }
-        self.unless_started();
-    }
-
-    /// Sends the first snapshot and what has followed it already.
-    fn say_first(&mut self) {
-        let mut first = std::mem::take(&mut self.first);
-        let end = first.iter().position(|event| event.name == "session.initialized").map_or(0, |at| at + 1);
-        let rest = first.split_off(end);
-        let snapshot = self.write_snapshot(first);
-        if let Some(outbox) = &self.connection {
-            outbox.replay(snapshot);
-        }
-        self.say(rest);
-    }
-
-    fn write_snapshot(&mut self, events: Vec<Event>) -> Vec<Message> {
-        let journal = &mut self.journal;
-        events.into_iter().map(|event| journal.append_to_snapshot(|seq| Bytes::from(event.message(seq)))).collect()
-    }
-
-    /// A start that has come to nothing leaves nothing behind.
-    fn unless_started(&mut self) {
-        if self.phase == Phase::Starting {
-            self.phase = Phase::Prepared;
-            self.reset_tree(false);
-        }
-    }
-
-    fn begin_logout(&mut self, at: usize) {
-        if self.agent.is_none() {
-            let failure = Failure::new(Code::AdapterFailed, "the adapter is being started again; try again");
-            return self.answer(at, Response::Failure(&failure));
-        }
-        if self.phase == Phase::Prepared {
-            self.answer(at, Response::SuccessBare);
-            return self.end(None, true, None);
-        }
-        self.held.get_or_insert(self.journal.last());
-        let until = Instant::now() + self.limits.command_deadline;
-        self.ask_agent(at, until, None, |agent, request| agent.log_out(request, Ending::LogOut));
-        self.release_held();
-    }
-
-    fn logout_answered(&mut self, at: usize, outcome: Outcome) {
-        match outcome {
-            Outcome::Success(_) => {
-                self.answer(at, Response::SuccessBare);
-                return self.end(None, false, None);
-            }
-            Outcome::NeedInfo(info) => self.answer(at, Response::NeedInfo(info.get())),
-            Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure)),
-        }
-        self.release_held();
-    }
-
-    /// Sends the events that a logout has held back, unless one is still in flight.
-    fn release_held(&mut self) {
-        let in_flight = |entry: &Entry| entry.command.is(LOGOUT) && matches!(entry.state, State::Asked { .. });
-        if self.commands.iter().any(in_flight) {
-            return;
-        }
-        let Some(held) = self.held.take() else { return };
-        let Some(outbox) = &self.connection else { return };
-        let complete = match self.journal.after(held) {
-            Some(events) => {
-                outbox.replay(events);
-                true
-            }
-            // More than the journal keeps: the client has to come back for a snapshot.
-            None => false,
-        };
-        if !complete {
-            outbox.close(CloseCode::TOO_SLOW, "events were lost; bind again");
-            self.connection = None;
-        }
-    }
-
-    /// The session is over. `reason`: told to the client, where it is not by its own logout. `leave`: the agent is still
-    /// to leave; `told` is dropped when it has.
-    pub(super) fn end(&mut self, reason: Option<DisposedReason>, leave: bool, told: Option<oneshot::Sender<()>>) {
-        if self.is_ended() {
-            return;
-        }
-        self.fail_all(reason);
-        self.held = None;
-        if let Some(reason) = reason {
-            let event = Event {
-                target: self.id.clone(),
-                name: "session.disposed".into(),
-                data: format!(r#"{{"reason":"{}"}}"#, reason.as_str()).into(),
-            };
-            let message = self.journal.append(|seq| Bytes::from(event.message(seq)));
-            if let Some(outbox) = &self.connection {
-                outbox.send(message);
-                if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {
-                    outbox.close(CloseCode::GOING_AWAY, reason.as_str());
-                }
-            }
-        }
-        self.connection = None;
-        self.phase = Phase::Ended;
-        self.closing = Closing::No;
-        self.link.forget();
-        self.reset_tree(false);
-        self.journal = Journal::new(self.limits.journal);
-        self.resume = Vec::new();
-        self.chores.ended = Some(reason);
-        if leave && self.agent.is_some() {
-            self.leave = Some(told);
-        } else {
-            self.let_go();
-        }
-    }
-
-    /// Answers everything that has no answer, as the session ends.
-    fn fail_all(&mut self, reason: Option<DisposedReason>) {
-        while !self.commands.is_empty() {
-            let tried = !matches!(self.commands[0].state, State::Waits);
-            let failure = match reason {
-                Some(DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) => {
-                    Failure::new(Code::ShuttingDown, "the session has ended")
-                }
-                Some(DisposedReason::AdapterFailed) => Failure::new(Code::AdapterFailed, "the session has ended"),
-                _ if tried => Failure::new(Code::Timeout, "the session ended before the platform answered"),
-                _ => Failure::new(Code::NotFound, "the session has ended"),
-            };
-            self.answer(0, Response::Failure(&failure));
-        }
-    }
-
-    /// Nothing is left to be done with the agent.
-    pub(super) fn let_go(&mut self) {
-        self.discarded.extend(self.agent.take());
-        // What it still says is not heard.
-        self.generation = self.generation.wrapping_add(1);
-        self.closing = Closing::No;
-        self.chores.done = true;
-    }
-
-    fn ask_to_leave(&mut self, told: Option<oneshot::Sender<()>>) {
-        let request = self.new_request();
-        let asked = self.agent.as_ref().map(|agent| agent.log_out(request, Ending::Leave));
-        if let Some(Ok(())) = asked {
-            self.closing = Closing::Leaving { request, until: Instant::now() + LEAVE_DEADLINE, _told: told };
-        } else {
-            self.let_go();
-        }
-    }
-
-    /// Nobody came back in time: the agent is logged out.
-    fn expire(&mut self) {
-        let request = self.new_request();
-        let started = self.phase == Phase::Started;
-        let asked = self.agent.as_ref().filter(|_| started).map(|agent| agent.log_out(request, Ending::LogOut));
-        match asked {
-            Some(Ok(())) => {
-                self.closing = Closing::Expiring { request, until: Instant::now() + self.limits.command_deadline };
-            }
-            _ => self.end(Some(DisposedReason::Expired), true, None),
-        }
-    }
-
-    /// An answer to what no desktop has asked for.
-    fn chore_answered(&mut self, request: RequestId, outcome: Outcome) {
-        match self.closing {
-            Closing::Expiring { request: own, .. } if own == request => {
-                // Where the platform refuses, the session goes all the same and the calls stay.
-                let refused = !matches!(outcome, Outcome::Success(_));
-                self.end(Some(DisposedReason::Expired), refused, None);
-            }
-            Closing::Leaving { request: own, .. } if own == request => self.let_go(),
-            _ if self.link.snapshot_answered(request, &outcome) => self.follow_link(),
-            _ => {}
-        }
-    }
-
-    // ---- link ----
-
-    /// Tells the client what has become of the link.
-    pub(super) fn follow_link(&mut self) {
-        if self.is_ended() {
-            return;
-        }
-        let started = self.phase == Phase::Started;
-        while let Some(change) = self.link.follow(self.agent.is_some(), started) {
-            let event = self.tree.set_link(&change);
-            if let Link::Down { reason } = &change {
-                let failure = Failure::new(Code::Timeout, "the link to the platform was lost: the outcome is unknown");
-                self.fail_asked(&failure.context(reason.clone()), |command| !command.is(LOGOUT));
-            }
-            self.say(event);
-        }
-    }
-
-    /// Answers what the platform was asked for and will not answer.
-    fn fail_asked(&mut self, failure: &Failure, which: impl Fn(&Known) -> bool) {
-        let mut at = 0;
-        while at < self.commands.len() {
-            if matches!(self.commands[at].state, State::Waits) || !which(&self.commands[at].command) {
-                at += 1;
-            } else {
-                self.answer(at, Response::Failure(failure));
-            }
-        }
-        self.unless_started();
-        self.release_held();
-    }
-
-    fn ask_for_snapshot(&mut self) {
-        let request = self.new_request();
-        let asked = match &self.agent {
-            Some(agent) => agent.snapshot(request),
-            None => return,
-        };
-        self.link.snapshot_asked(request, asked.is_ok(), self.limits.command_deadline);
-    }
-
-    /// The adapter has lost the agent: it has to be logged in again.
-    fn lose_agent(&mut self, reason: &str) {
-        if self.is_ended() {
-            return self.let_go();
-        }
-        self.generation = self.generation.wrapping_add(1);
-        self.discarded.extend(self.agent.take());
-        self.late_logout = None;
-        let failure = Failure::new(Code::AdapterFailed, "the adapter was lost: the outcome is unknown").context(reason);
-        self.fail_asked(&failure, |_| true);
-        if matches!(self.closing, Closing::Expiring { .. }) {
-            return self.end(Some(DisposedReason::Expired), false, None);
-        }
-        self.link.lose_agent(reason);
-        self.follow_link();
-        self.chores.log_in_again = true;
-    }
-
-    /// The agent has been logged in again.
-    pub(super) fn regain_agent(&mut self, agent: Box<dyn AgentPort>, generation: u32) {
-        if self.is_ended() || generation != self.generation {
-            self.discarded.push(agent);
-            return;
-        }
-        self.agent = Some(agent);
-        self.follow_link();
-    }
-
-    // ---- the client ----
-
-    /// A client binds the session. What it is told first is made by `respond` from the data of bindSession's success;
-    /// then the events follow.
-    pub(super) fn bind(
-        &mut self,
-        outbox: Outbox,
-        after: Option<u64>,
-        respond: impl FnOnce(&str) -> Option<Bytes>,
-    ) -> Result<(), Failure> {
-        if !self.is_bindable() {
-            return Err(Failure::new(Code::NotFound, "there is no such session"));
-        }
-        let last = self.journal.last();
-        if after.is_some_and(|after| after > last) {
-            return Err(Failure::new(Code::BadRequest, "data.after is beyond the last event"));
-        }
-        // Before its start a session has no events, so there is nothing that a snapshot could be made of.
-        let started = self.phase == Phase::Started;
-        let after = if started { after } else { Some(after.unwrap_or(last)) };
-        let end = self.held.unwrap_or(last);
-        let missed: Option<Vec<Message>> = after.and_then(|after| {
-            let events = self.journal.after(after)?;
-            Some(events.filter(|event| event.seq.is_none_or(|seq| seq <= end)).collect())
-        });
-        let (replay, seq) = if missed.is_some() { ("events", after.unwrap_or(last)) } else { ("snapshot", last) };
-        let response = respond(&format!(r#"{{"replay":"{replay}","seq":{seq}}}"#));
-        let events = missed.unwrap_or_else(|| {
-            let events = self.tree.replay();
-            self.write_snapshot(events)
-        });
-        if self.held.is_some() && replay == "snapshot" {
-            self.held = Some(self.journal.last());
-        }
-        outbox.replay(response.map(|text| Message { seq: None, text }).into_iter().chain(events));
-        self.connect(outbox);
-        Ok(())
-    }
-
-    /// A connection takes the session over.
-    pub(super) fn connect(&mut self, outbox: Outbox) {
-        if let Some(old) = self.connection.replace(outbox) {
-            old.close(CloseCode::TAKEN_OVER, "another connection has bound the session");
-        }
-        self.restart_grace();
-    }
-
-    /// A connection is gone.
-    pub(super) fn disconnect(&mut self, outbox: &Outbox) {
-        if self.connection.as_ref() == Some(outbox) {
-            self.connection = None;
-        }
-    }
-
-    /// The client has shown that it is there.
-    pub(super) fn restart_grace(&mut self) {
-        self.grace = Grace { left: self.limits.resume_grace, since: None };
-    }
-
     // ---- the clock ----
 
     /// Does what is due.
@@ -901,8 +560,9 @@ impl Core {
     }
 
     fn time_out(&mut self, at: usize) {
-        let State::Asked { request, .. } = self.commands[at].state else { return };
-        if self.commands[at].command.is(LOGOUT) {
+        if let State::Asked { request, .. } = self.commands[at].state
+            && self.commands[at].command.is(LOGOUT)
+        {
             self.late_logout = Some(request);
         }
         let failure = Failure::new(Code::Timeout, "the platform did not answer in time: the outcome is unknown");
@@ -915,23 +575,6 @@ impl Core {
     fn unless_started_now(&mut self) {
         if !self.commands.iter().any(|entry| entry.command.is(START) && matches!(entry.state, State::Asked { .. })) {
             self.unless_started();
-        }
-    }
-
-    /// Lets the grace run, or not.
-    pub(super) fn settle_grace(&mut self, now: impl Fn() -> Instant) {
-        let runs = self.connection.is_none()
-            && !self.is_ended()
-            && matches!(self.closing, Closing::No)
-            && self.held.is_none()
-            && !self.tree.has_live_calls();
-        match (runs, self.grace.since) {
-            (true, None) => self.grace.since = Some(now()),
-            (false, Some(since)) => {
-                self.grace.left = self.grace.left.saturating_sub(now().saturating_duration_since(since));
-                self.grace.since = None;
-            }
-            _ => {}
         }
     }
 
@@ -953,7 +596,7 @@ impl Core {
 /// What a checked command comes down to.
 enum Begin {
     Nothing,
-    Ask(jackfield_plugin_api::Command),
+    Ask(Command),
     Each(Each, Vec<Step>),
     Start { options: StartOptions, actions: bool },
     Logout,

@@ -9,9 +9,16 @@
 //! desk.rs       one connection: nothing yet, or bound to a session
 //! message.rs    what a desktop sent, read without changing a byte; what it is answered
 //! commands.rs   the table of commands: name, target, data, what becomes of it
-//! registry.rs   all sessions of a tenant: by id and by agent, quotas, who may bind, timers
+//! registry.rs   all sessions of a tenant: by id and by agent, quotas, who may bind
+//! prepare.rs    how a session comes to be, and gets a new agent after a crash
+//! timer.rs      one clock for all sessions of a tenant
 //! cell.rs       one session, worked by whoever brings it something: desktop, adapter or clock
 //! actor.rs      what a session does with it: order, checks, deadlines, answers
+//! data.rs       what a command's data must look like
+//! plan.rs       what the platform is asked for
+//! life.rs       how a session starts, loses and regains its link, and ends
+//! link.rs       whether commands can be carried out
+//! client.rs     what the client is sent, how it comes back, how long its session waits for it
 //! port.rs       the adapter as a session needs it
 //! tree.rs …     the objects of one session and what a report makes of them
 //! journal.rs    the numbered events that a returning client may still need
@@ -40,10 +47,12 @@
 
 mod actor;
 mod cell;
+mod client;
 mod commands;
 mod data;
 mod desk;
 mod journal;
+mod life;
 mod link;
 mod message;
 mod outbox;

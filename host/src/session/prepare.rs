@@ -183,7 +183,7 @@ impl Board {
         });
         let login = Login::again(&*cell.agent, &*cell.id, resume).model(cell.model.as_deref().map(ToOwned::to_owned));
         let agent = current.port.log_in(login, cell.sink(generation), self.limits.command_deadline).await?;
-        cell.with(|core| core.regain_agent(agent, generation));
+        cell.with(|core| core.regain_agent(agent, generation, &current.repertoire));
         Ok(())
     }
 }
