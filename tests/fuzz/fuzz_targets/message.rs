@@ -1,0 +1,38 @@
+//! Any text that a desktop may send is answered with one JSON object, and nothing panics.
+//!
+//! `cargo fuzz run message --fuzz-dir tests/fuzz` (with `RUSTC_BOOTSTRAP=1` where there is no nightly compiler). The
+//! same is tried with random texts by `cargo test -p jackfield message`.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use jackfield::{
+    metrics::Metrics,
+    session::{Identity, Limits, Out, Outbox, OutboxLimits, Switchboard},
+};
+use libfuzzer_sys::fuzz_target;
+use tokio::runtime::{Builder, Runtime};
+
+static HOST: LazyLock<(Runtime, Switchboard)> = LazyLock::new(|| {
+    let runtime = Builder::new_current_thread().build().expect("a runtime can be made");
+    let board = {
+        let _inside = runtime.enter();
+        Switchboard::new("fuzz", Limits::default(), Metrics::new(1).tenant("fuzz", "none"))
+    };
+    (runtime, board)
+});
+
+fuzz_target!(|text: &str| {
+    let (runtime, board) = &*HOST;
+    runtime.block_on(async {
+        let (outbox, mut outlet) = Outbox::new(OutboxLimits::default());
+        let mut desk = board.desk(Identity::Anyone, outbox);
+        desk.receive(text);
+        outlet.ready().await;
+        let Some(Out::Message(answer)) = outlet.try_next() else { panic!("no answer") };
+        let answer: serde_json::Value = serde_json::from_slice(&answer.text).expect("the answer is JSON");
+        assert_eq!(answer["result"], "failure");
+        assert!(outlet.try_next().is_none(), "one answer");
+    });
+});
