@@ -217,6 +217,13 @@ impl Core {
         std::mem::take(&mut self.chores)
     }
 
+    /// Gives away what must not be dropped just anywhere.
+    pub(super) fn take_agents(&mut self) -> Vec<Box<dyn AgentPort>> {
+        let mut agents = std::mem::take(&mut self.discarded);
+        agents.extend(self.agent.take());
+        agents
+    }
+
     // ---- commands ----
 
     /// Takes a command that a desktop sent. `command` was looked up in the adapter's repertoire.

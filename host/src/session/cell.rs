@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     DisposedReason, Identity,
@@ -34,6 +34,7 @@ pub(super) struct Cell {
     pub(super) model: Option<Box<str>>,
     identity: Identity,
     board: Weak<Board>,
+    runtime: Handle,
     core: Mutex<Core>,
     inbox: Mutex<Inbox>,
     ended: AtomicBool,
@@ -69,6 +70,7 @@ impl Cell {
             model: model.map(Into::into),
             identity,
             board: Arc::downgrade(board),
+            runtime: board.runtime.clone(),
             core: Mutex::new(core),
             inbox: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -209,7 +211,7 @@ impl Cell {
             if !std::mem::replace(&mut inbox.scheduled, true) {
                 drop(inbox);
                 let cell = Arc::clone(self);
-                board.runtime.spawn(async move {
+                self.runtime.spawn(async move {
                     cell.inbox().scheduled = false;
                     cell.with(|_| ());
                 });
@@ -235,6 +237,17 @@ impl Cell {
             journal,
             outbox: core.connection.as_ref().map_or(0, super::Outbox::len),
             mailbox,
+        }
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        // The last handle may be the adapter's own thread's, and dropping an agent calls the adapter.
+        let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let agents = core.take_agents();
+        if !agents.is_empty() {
+            self.runtime.spawn(async move { drop(agents) });
         }
     }
 }

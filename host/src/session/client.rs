@@ -51,13 +51,14 @@ impl Core {
             return Err(Failure::new(Code::NotFound, "there is no such session"));
         }
         let last = self.journal.last();
-        if after.is_some_and(|after| after > last) {
+        // What a logout holds back no client can have seen.
+        let end = self.held.unwrap_or(last);
+        if after.is_some_and(|after| after > end) {
             return Err(Failure::new(Code::BadRequest, "data.after is beyond the last event"));
         }
         // Before its start a session has no events, so there is nothing that a snapshot could be made of.
         let started = self.phase == Phase::Started;
         let after = if started { after } else { Some(after.unwrap_or(last)) };
-        let end = self.held.unwrap_or(last);
         let missed: Option<Vec<Message>> = after.and_then(|after| {
             let events = self.journal.after(after)?;
             Some(events.filter(|event| event.seq.is_none_or(|seq| seq <= end)).collect())

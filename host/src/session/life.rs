@@ -131,6 +131,10 @@ impl Core {
             return;
         }
         self.fail_all(reason);
+        if reason.is_some() {
+            // A logout that is overtaken has failed, so what it held back follows: numbers have no gaps.
+            self.release_held();
+        }
         self.held = None;
         if let Some(reason) = reason {
             let event = Event {

@@ -109,14 +109,14 @@ impl Board {
         };
         let _room = self.reserve(&agent, replace)?;
         let id = new_id()?;
-        let mut core = Core::new(&id, Arc::clone(&self.limits), self.metrics.clone(), repertoire);
+        let mut core = Core::new(&id, Arc::clone(&self.limits), self.metrics.clone(), Arc::clone(&repertoire));
         core.link.begin(link, losses);
         let cell = Cell::new(core, &agent, model.as_deref(), identity.clone(), self);
         let login = Login::new(agent, password, id).model(model);
         let handle = port.log_in(login, cell.sink(0), self.limits.command_deadline).await?;
         // From here on there is an agent that has to leave again if nothing comes of it.
         let undo = Undo(Some(Arc::clone(&cell)));
-        cell.with(|core| core.agent = Some(handle));
+        cell.with(|core| core.regain_agent(handle, 0, &repertoire));
         self.take_in_or_replace(&cell, replace).await?;
         self.refresh_link(&cell);
         undo.keep();

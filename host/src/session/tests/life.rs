@@ -272,3 +272,41 @@ async fn what_happens_to_sessions_is_counted_and_nothing_is_left_in_the_gauges()
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_in_the_middle_of_a_logout_leaves_no_gap_in_the_numbers() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    client.send("session.request.logout", "", json!({}));
+    line.report(ready(false));
+    assert_eq!(client.heard(), [""; 0]);
+    tenant.board.shut_down(DisposedReason::ShuttingDown, Duration::from_secs(5)).await;
+    assert_eq!(
+        client.heard(),
+        [
+            "shutting_down session.request.logout",
+            "channel.infochanged",
+            "state.updated",
+            "session.disposed",
+            "close 1001",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_is_small() {
+    // What a session costs beside its tree, its connection and its adapter: it shall stay where it is.
+    assert!(size_of::<super::cell::Cell>() <= 1024, "{}", size_of::<super::cell::Cell>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_goes_away_lets_its_agents_go() {
+    let tenant = Tenant::new();
+    let (client, line) = tenant.at_work().await;
+    drop(client);
+    let Tenant { board, .. } = tenant;
+    drop(board);
+    settle().await;
+    assert!(line.is_gone());
+    assert!(line.sink.deliver(FromAgent::Resume(Vec::new())).is_err());
+}

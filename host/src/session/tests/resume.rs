@@ -179,3 +179,20 @@ async fn a_session_that_is_not_started_can_be_bound_and_has_nothing_to_say() {
     assert_eq!(again.bind(&client.session.clone(), None)["data"], json!({"replay": "events", "seq": 0}));
     again.start();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_back_during_a_logout_gets_what_was_held_back_once_if_it_fails() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    let (session, seq) = (client.session.clone(), client.seq);
+    client.send("session.request.logout", "", json!({}));
+    let (request, _) = line.next().unwrap();
+    line.report(ready(false));
+    drop(client);
+    let mut again = tenant.client();
+    assert_eq!(words(&again.bind(&session, Some(seq + 1))), "bad_request bindSession");
+    assert_eq!(again.bind(&session, Some(seq))["data"], json!({"replay": "events", "seq": seq}));
+    assert_eq!(again.heard(), [""; 0]);
+    line.answer(request, Outcome::failure(Code::Rejected, "no"));
+    assert_eq!(again.heard(), ["channel.infochanged", "state.updated"]);
+}
