@@ -419,6 +419,10 @@ struct AdapterSeries {
 
 impl AdapterMetrics {
     fn new(id: &str, families: &Families) -> Self {
+        // There from the start, so that the first failure is an increase and not a new series.
+        for kind in ["load", "connect", "panic", "unresponsive"] {
+            families.plugin_failures.with_label_values(&[id, kind]);
+        }
         Self(Arc::new(AdapterSeries {
             id: id.to_owned(),
             commands: (0..COMMANDS * OUTCOMES).map(|_| OnceLock::new()).collect(),

@@ -230,7 +230,8 @@ impl Drop for Events {
         self.metrics.connection_closed(match self.closed {
             Some(1001) => "shutdown",
             Some(4001) => "taken_over",
-            Some(4008) => "too_slow",
+            Some(4008) => "slow",
+            Some(1000) => "session_over",
             Some(_) => "other",
             None => "client",
         });

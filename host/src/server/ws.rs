@@ -336,7 +336,7 @@ const fn why(code: u16) -> &'static str {
     match code {
         1001 => "shutdown",
         4001 => "taken_over",
-        4008 => "too_slow",
+        4008 => "slow",
         _ => "other",
     }
 }

@@ -236,7 +236,8 @@ impl Tenant {
     /// Ends its sessions and disconnects its platform, within a deadline.
     pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
         let end = tokio::time::Instant::now() + deadline;
-        self.board.shut_down(reason, deadline).await;
+        // Agents that do not leave must not take the platform's time as well.
+        self.board.shut_down(reason, deadline.mul_f32(0.7)).await;
         self.stop.send_replace(true);
         let life = locked(&self.life).take();
         if let Some(mut life) = life
