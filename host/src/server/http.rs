@@ -110,7 +110,7 @@ pub(super) fn events(
         }
     };
     let Some(connection) = tenant.connection() else { return too_many(desktops) };
-    let (outbox, outlet) = Outbox::new(tenant.outbox_limits());
+    let (outbox, outlet) = Outbox::of_stream(tenant.outbox_limits());
     match tenant.board().stream(identity, session, after, outbox) {
         Ok(stream) => {
             let mut response = Response::new(Body::events(stream, outlet, connection, desktops.metrics.clone(), room));

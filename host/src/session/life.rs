@@ -150,7 +150,9 @@ impl Core {
                 }
             }
         }
-        self.connection = None;
+        if let Some(outbox) = self.connection.take() {
+            outbox.session_over();
+        }
         self.phase = Phase::Ended;
         self.closing = Closing::No;
         self.link.forget();

@@ -36,6 +36,8 @@ impl Message {
 pub struct CloseCode(pub u16);
 
 impl CloseCode {
+    /// The session is over, and the connection was for it alone.
+    pub const NORMAL: Self = Self(1000);
     /// The host is shutting down, or the tenant is removed.
     pub const GOING_AWAY: Self = Self(1001);
     /// Another connection has bound the session.
@@ -77,6 +79,8 @@ pub struct Outlet(Arc<Shared>);
 
 struct Shared {
     limits: OutboxLimits,
+    /// The connection ends with its session: an event stream.
+    one_session: bool,
     queue: Mutex<Queue>,
 }
 
@@ -101,7 +105,17 @@ impl Outbox {
     /// Both ends of a connection's queue.
     #[must_use]
     pub fn new(limits: OutboxLimits) -> (Self, Outlet) {
-        let shared = Arc::new(Shared { limits, queue: Mutex::default() });
+        Self::make(limits, false)
+    }
+
+    /// The same for a connection that ends with its session: an event stream.
+    #[must_use]
+    pub fn of_stream(limits: OutboxLimits) -> (Self, Outlet) {
+        Self::make(limits, true)
+    }
+
+    fn make(limits: OutboxLimits, one_session: bool) -> (Self, Outlet) {
+        let shared = Arc::new(Shared { limits, one_session, queue: Mutex::default() });
         (Self(Arc::clone(&shared)), Outlet(shared))
     }
 
@@ -152,6 +166,13 @@ impl Outbox {
         let waker = queue.waker.take();
         drop(queue);
         wake(waker);
+    }
+
+    /// The session is over: closes a connection that was for it alone.
+    pub(super) fn session_over(&self) {
+        if self.0.one_session {
+            self.close(CloseCode::NORMAL, "the session is over");
+        }
     }
 
     /// Whether nothing more is taken.
@@ -359,6 +380,18 @@ mod tests {
         assert!(!outbox.send(text("b")));
         assert_eq!(outlet.try_next(), Some(Out::Message(text("a"))));
         assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TAKEN_OVER, "taken over")));
+        assert_eq!(outlet.try_next(), None);
+    }
+
+    #[test]
+    fn an_event_stream_ends_with_its_session_and_a_websocket_goes_on() {
+        let (outbox, mut outlet) = Outbox::of_stream(OutboxLimits::default());
+        outbox.send(text("a"));
+        outbox.session_over();
+        assert_eq!(outlet.try_next(), Some(Out::Message(text("a"))));
+        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::NORMAL, "the session is over")));
+        let (outbox, mut outlet) = bounded(2);
+        outbox.session_over();
         assert_eq!(outlet.try_next(), None);
     }
 
