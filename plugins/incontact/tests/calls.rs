@@ -300,7 +300,7 @@ async fn a_blind_transfer_shows_nothing_of_the_second_call() {
     let bench = Bench::new().await;
     let anna = bench.ready("anna", "7001").await;
     let key = anna.talking(&bench, ANNA).await;
-    anna.session.take_reports();
+    drop(anna.session.take_reports());
     anna.done(Command::BlindTransfer { conversation: call(&key), destination: "5550001".to_owned() }).await;
     let told: Vec<_> = anna.session.take_reports();
     let told = told.iter().flat_map(|it| &it.channels).flat_map(|it| &it.interactions);

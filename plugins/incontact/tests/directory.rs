@@ -1,0 +1,91 @@
+//! The address book: what stands in it, what is told of changes, and how often CXone is asked.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use jackfield_plugin_api::{Command, report::Target};
+use serde_json::{Value, json};
+
+fn book(realtime: bool) -> Command {
+    extension("session.request.incontact.addressbook", Target::Session, json!({"realtime": realtime}))
+}
+
+fn stop() -> Command {
+    extension("session.request.incontact.addressbook.stop", Target::Session, json!({}))
+}
+
+fn find<'a>(books: &'a Value, name: &str) -> &'a Value {
+    let books = books["addressbooks"].as_array().unwrap();
+    books.iter().find(|book| book["name"] == name).unwrap_or_else(|| panic!("no book {name} in {books:#?}"))
+}
+
+fn updates(desk: &Desk) -> Vec<Value> {
+    let reports = desk.session.reports();
+    let events = reports.iter().flat_map(|report| report.events.clone());
+    let updates = events.filter(|event| event.name == "session.incontact.addressbook.updated");
+    updates.map(|event| event.data.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_address_book_has_books_agents_by_team_and_skills_by_media() {
+    let bench = Bench::new().await;
+    let anna = bench.ready("anna", "7001").await;
+    let books = anna.data(book(false)).await;
+    let partner = &find(&books, "Partners")["entries"][0];
+    assert_eq!(partner["name"], "Ada Example");
+    assert_eq!(partner["destinations"][0], json!({"label": "phone", "value": "5550100"}));
+    assert_eq!(find(&books, "Field")["entries"][0]["properties"]["state"], "Online");
+    let teams = find(&books, "Agents")["groups"].as_array().unwrap();
+    let anna_there = &teams[0]["entries"][0];
+    assert_eq!((&anna_there["name"], &anna_there["properties"]["state"]), (&json!("Anna Agent"), &json!("Available")));
+    assert_eq!(anna_there["destinations"][0]["value"], "agent:1001");
+    let skills = find(&books, "Skills")["groups"].as_array().unwrap();
+    let phone = skills.iter().find(|group| group["name"] == "Phone Call").unwrap();
+    let sales = phone["entries"].as_array().unwrap().iter().find(|entry| entry["name"] == "Sales").unwrap();
+    assert_eq!(sales["properties"], json!({"mediaType": "Phone Call", "numAvailable": 1, "numUnavailable": 0}));
+    bench.no_complaints();
+}
+
+#[tokio::test]
+async fn changes_are_told_until_the_listener_stops() {
+    let bench = Bench::new().await;
+    let anna = bench.ready("anna", "7001").await;
+    anna.data(book(true)).await;
+    let first = bench.emulator.count("agents/states");
+    eventually("a poll", || bench.emulator.count("agents/states") > first + 1).await;
+    let entry = json!({"id": "ext-2", "firstName": "Cy", "lastName": "Example", "phone": "5550300", "state": "Away"});
+    bench.emulator.control("entry", json!({"book": 701, "entry": entry}));
+    let _ben = bench.ready("ben", "7002").await;
+    let told = |name: &str| updates(&anna).iter().any(|update| update.to_string().contains(name));
+    eventually("the new entry is told", || told("Cy Example")).await;
+    eventually("Ben's state is told", || told("\"state\":\"Available\"")).await;
+    bench.emulator.control("entry", json!({"book": 701, "deleted": true, "entry": entry}));
+    eventually("the deletion is told", || told("\"deleted\":true")).await;
+    assert_eq!(anna.data(stop()).await, json!({}));
+    let polls = bench.emulator.count("skills/activity");
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert_eq!(bench.emulator.count("skills/activity"), polls, "nobody listens, nobody asks");
+    bench.no_complaints();
+}
+
+#[tokio::test]
+async fn polling_does_not_grow_with_the_listeners() {
+    let bench = Bench::new().await;
+    let desks =
+        [bench.ready("anna", "7001").await, bench.ready("ben", "7002").await, bench.ready("cleo", "7003").await];
+    for desk in &desks {
+        desk.data(book(true)).await;
+    }
+    let (states, begun) = (bench.emulator.count("agents/states"), std::time::Instant::now());
+    eventually("three more polls", || bench.emulator.count("agents/states") >= states + 3).await;
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(1800), "three listeners, one poll a second");
+    // The last listener's going ends it, however he goes.
+    let [anna, ben, cleo] = desks;
+    anna.data(stop()).await;
+    ben.session.log_out(jackfield_plugin_api::Ending::LogOut).await.unwrap();
+    drop(cleo);
+    let polls = bench.emulator.count("agents/states");
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert!(bench.emulator.count("agents/states") <= polls + 1);
+}

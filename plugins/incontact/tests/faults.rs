@@ -1,0 +1,459 @@
+//! What goes wrong in the middle of a call: no call lost on the desktop, nothing told twice, one clear failure.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use jackfield_plugin_api::{
+    Code, Command, Ending, Link, Login, StartOptions,
+    report::{Availability, ChannelStatus, ConversationState as State, InteractionState, Target},
+};
+use serde_json::{Value, json};
+
+/// An agent in a call, and its key.
+async fn in_a_call() -> (Bench, Desk, String) {
+    let bench = Bench::new().await;
+    let anna = bench.ready("anna", "7001").await;
+    let key = anna.talking(&bench, ANNA).await;
+    (bench, anna, key)
+}
+
+/// The call goes on as if nothing had been: it is held, and a second call can come and go.
+async fn the_call_goes_on(bench: &Bench, anna: &Desk, key: &str) {
+    anna.done(Command::Hold { conversation: call(key) }).await;
+    assert!(is(&anna.session.view(), key, State::Held));
+    assert_eq!(anna.keys(), [key]);
+    bench.no_complaints();
+}
+
+#[tokio::test]
+async fn a_token_that_expires_in_the_middle_of_a_poll_is_renewed() {
+    let (bench, anna, key) = in_a_call().await;
+    let granted = bench.emulator.count("token");
+    bench.emulator.control("expire-tokens", json!({}));
+    the_call_goes_on(&bench, &anna, &key).await;
+    assert!(bench.emulator.count("token") > granted);
+    assert!(!anna.session.links().iter().any(|link| matches!(link, Link::Down { .. })));
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_gone_too_is_made_good_by_the_access_key() {
+    let (bench, anna, key) = in_a_call().await;
+    bench.emulator.control("expire-tokens", json!({"refresh": true}));
+    the_call_goes_on(&bench, &anna, &key).await;
+}
+
+#[tokio::test]
+async fn tokens_are_renewed_ahead_of_their_end_and_once_for_all_who_wait() {
+    let mut data = data();
+    data.timing.token_seconds = 2;
+    let emulator = jackfield_cxone_emulator::Emulator::start("127.0.0.1:0".parse().unwrap(), data).await.unwrap();
+    let settings = settings(&emulator.url());
+    let tenant = jackfield_plugin_api::testkit::Tenant::connect::<jackfield_incontact::InContact>(MANIFEST, settings)
+        .await
+        .unwrap();
+    eventually("the link is up", || tenant.link() == Some(Link::Up)).await;
+    let session = tenant.log_in("anna", "anna-secret").await.unwrap();
+    session.start_with(StartOptions::new(Some("7001".to_owned()))).await.unwrap();
+    let options = jackfield_plugin_api::Json::empty_object();
+    let _ = session.command(Command::Activate { channel: "telephony".to_owned(), queue: None, options }).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    let before = emulator.count("token");
+    assert!((2..=6).contains(&before), "{before} grants in 2.5 s");
+    assert!(!session.links().iter().any(|link| matches!(link, Link::Down { .. })));
+}
+
+#[tokio::test]
+async fn a_limited_command_waits_as_long_as_it_is_told_and_then_goes_through() {
+    let (bench, anna, key) = in_a_call().await;
+    bench.fault("interactions/hold", json!({"status": {"status": 429, "retry_after": 1}}));
+    let begun = std::time::Instant::now();
+    the_call_goes_on(&bench, &anna, &key).await;
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
+    assert_eq!(bench.emulator.count("interactions/hold"), 2);
+}
+
+#[tokio::test]
+async fn a_limit_that_lasts_too_long_is_a_failure() {
+    let (bench, anna, key) = in_a_call().await;
+    bench.fault("interactions/hold", json!({"status": {"status": 429, "retry_after": 60}}));
+    anna.fails_with(Command::Hold { conversation: call(&key) }, Code::RateLimited).await;
+    the_call_goes_on(&bench, &anna, &key).await;
+}
+
+#[tokio::test]
+async fn a_server_error_is_a_failure_that_is_not_repeated() {
+    let (bench, anna, key) = in_a_call().await;
+    bench.fault("interactions/hold", json!({"status": {"status": 500}}));
+    let failure = anna.fails_with(Command::Hold { conversation: call(&key) }, Code::Rejected).await;
+    assert!(failure.context.unwrap().contains("500"));
+    assert_eq!(bench.emulator.count("interactions/hold"), 1);
+    the_call_goes_on(&bench, &anna, &key).await;
+}
+
+#[tokio::test]
+async fn reading_is_repeated_after_a_server_error() {
+    let (bench, anna, _) = in_a_call().await;
+    bench.fault("scripts", json!({"status": {"status": 500}}));
+    let scripts = extension("channel.request.incontact.getscripts", Target::Channel("telephony".to_owned()), json!({}));
+    assert_eq!(anna.data(scripts).await["scripts"].as_array().unwrap().len(), 1);
+    assert_eq!(bench.emulator.count("scripts"), 2);
+}
+
+/// A fault hits the poll that tells of the customer's hang-up.
+async fn a_poll_fault(what: Value, times: u64) {
+    let (bench, anna, key) = in_a_call().await;
+    bench.emulator.control("fault", json!({"call": "get-next-event", "agent": ANNA, "times": times, "what": what}));
+    // The poll under way began before the fault; a word lets it end.
+    anna.done(Command::Mute { conversation: call(&key) }).await;
+    bench.remote(ANNA, &key, "hangup");
+    anna.ended(&key).await;
+    anna.until("the state follows", |view| view.availability("telephony") == Some(Availability::Acw)).await;
+    let second = {
+        anna.done(Command::Complete { interaction: at(&key) }).await;
+        anna.talking(&bench, ANNA).await
+    };
+    the_call_goes_on(&bench, &anna, &second).await;
+}
+
+#[tokio::test]
+async fn a_poll_that_breaks_off_in_the_middle_of_its_answer_loses_nothing() {
+    a_poll_fault(json!("cut_after"), 1).await;
+}
+
+#[tokio::test]
+async fn a_poll_that_is_cut_before_it_is_answered_loses_nothing() {
+    a_poll_fault(json!("cut_before"), 1).await;
+}
+
+#[tokio::test]
+async fn polls_that_fail_with_server_errors_lose_nothing() {
+    a_poll_fault(json!({"status": {"status": 500}}), 2).await;
+}
+
+#[tokio::test]
+async fn a_poll_that_is_refused_for_its_token_loses_nothing() {
+    a_poll_fault(json!({"status": {"status": 401}}), 1).await;
+}
+
+#[tokio::test]
+async fn a_poll_that_is_limited_loses_nothing() {
+    a_poll_fault(json!({"status": {"status": 429, "retry_after": 1}}), 1).await;
+}
+
+#[tokio::test]
+async fn a_slow_poll_loses_nothing() {
+    a_poll_fault(json!({"slow": {"millis": 1500}}), 1).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_twice_tells_nothing_twice() {
+    a_poll_fault(json!("again"), 3).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_late_and_out_of_order_tells_nothing_wrong() {
+    a_poll_fault(json!({"late": {"millis": 300}}), 1).await;
+}
+
+#[tokio::test]
+async fn polls_that_are_cut_into_single_events_lose_nothing() {
+    a_poll_fault(json!({"at_most": {"events": 1}}), 20).await;
+}
+
+#[tokio::test]
+async fn a_transfer_comes_whole_through_polls_that_are_cut_into_single_events() {
+    let (bench, anna, key) = in_a_call().await;
+    bench.emulator.control("fault", json!({"call": "get-next-event", "times": 50, "what": {"at_most": {"events": 1}}}));
+    anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
+    let consult = anna.consult();
+    anna.in_state(&consult, State::Talking).await;
+    drop(anna.session.take_reports());
+    anna.done(Command::ConsultTransfer { interaction: at(&key) }).await;
+    let reports = anna.session.take_reports();
+    let told = reports.iter().flat_map(|it| &it.channels).flat_map(|it| &it.interactions).count();
+    assert_eq!(told, 1, "{reports:#?}");
+    bench.no_complaints();
+}
+
+#[tokio::test]
+async fn a_command_whose_effect_never_comes_ends_in_a_timeout_and_a_snapshot() {
+    let (bench, anna, key) = in_a_call().await;
+    bench.fault("interactions/hold", json!("no_effect"));
+    drop(anna.session.take_reports());
+    let failure = anna.fails_with(Command::Hold { conversation: call(&key) }, Code::Timeout).await;
+    assert!(failure.message.contains("no effect"), "{failure}");
+    assert!(anna.session.reports().iter().any(|report| report.snapshot));
+    assert!(is(&anna.session.view(), &key, State::Talking));
+    the_call_goes_on(&bench, &anna, &key).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_lost_leaves_the_channel_inactive_and_can_be_started_again() {
+    let (bench, anna, key) = in_a_call().await;
+    bench.emulator.control("lose-session", json!({"agent": ANNA}));
+    anna.gone(&key).await;
+    anna.until("the channel is inactive", |view| {
+        view.channel("telephony").unwrap().status == Some(ChannelStatus::Inactive)
+    })
+    .await;
+    anna.fails_with(Command::Ready { channel: "telephony".to_owned() }, Code::InvalidState).await;
+    anna.activate("telephony").await;
+    let key = anna.talking(&bench, ANNA).await;
+    the_call_goes_on(&bench, &anna, &key).await;
+}
+
+#[tokio::test]
+async fn an_agent_whom_a_supervisor_logs_off_sees_his_channel_inactive() {
+    let (bench, anna, key) = in_a_call().await;
+    bench.emulator.control("log-off", json!({"agent": ANNA}));
+    anna.gone(&key).await;
+    anna.until("the channel is inactive", |view| {
+        view.channel("telephony").unwrap().status == Some(ChannelStatus::Inactive)
+    })
+    .await;
+    assert_eq!(bench.emulator.count("agent-sessions"), 1, "nobody logs him in again behind his back");
+    bench.no_complaints();
+}
+
+#[tokio::test]
+async fn a_platform_that_cannot_be_reached_is_a_link_down_and_its_return_a_snapshot() {
+    let emulator = emulator().await;
+    let address = emulator.address();
+    let tenant = jackfield_plugin_api::testkit::Tenant::connect::<jackfield_incontact::InContact>(
+        MANIFEST,
+        settings(&emulator.url()),
+    )
+    .await
+    .unwrap();
+    eventually("the link is up", || tenant.link() == Some(Link::Up)).await;
+    let session = tenant.log_in("anna", "anna-secret").await.unwrap();
+    session.start_with(StartOptions::new(Some("7001".to_owned()))).await.unwrap();
+    let anna = Desk { session };
+    anna.activate("telephony").await;
+    drop(emulator);
+    eventually("the link is down", || matches!(tenant.link(), Some(Link::Down { .. }))).await;
+    anna.fails_with(Command::Ready { channel: "telephony".to_owned() }, Code::LinkDown).await;
+    assert!(anna.session.snapshot().await.is_err());
+    // Another CXone at the same place, which knows nothing of the session.
+    let emulator = jackfield_cxone_emulator::Emulator::start(address, data()).await.unwrap();
+    eventually("the link is up again", || tenant.link() == Some(Link::Up)).await;
+    anna.session.snapshot().await.unwrap();
+    anna.until("the session is gone", |view| {
+        view.channel("telephony").unwrap().status == Some(ChannelStatus::Inactive)
+    })
+    .await;
+    anna.activate("telephony").await;
+    assert_eq!(emulator.count("agent-sessions"), 1);
+    assert_eq!(tenant.complaints(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_lose_nothing() {
+    let (bench, anna, key) = in_a_call().await;
+    for _ in 0..3 {
+        bench.emulator.cut_connections();
+        bench.remote(ANNA, &key, "pop");
+    }
+    bench.emulator.control("remote", json!({"agent": ANNA, "contact": key, "does": "hangup"}));
+    anna.ended(&key).await;
+    bench.no_complaints();
+}
+
+#[tokio::test]
+async fn after_a_crash_the_agent_goes_on_with_the_same_keys_and_undisturbed_calls() {
+    let (bench, anna, key) = in_a_call().await;
+    anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
+    let consult = anna.consult();
+    anna.in_state(&consult, State::Talking).await;
+    let kept = anna.session.resume_state();
+    anna.session.log_out(Ending::Leave).await.unwrap();
+    let session = bench.tenant.log_in_with(Login::again("anna", "test", kept)).await.unwrap();
+    let again = Desk { session };
+    again.session.snapshot().await.unwrap();
+    let view = again.session.view();
+    assert!(is(&view, &key, State::Held) && is(&view, &consult, State::Talking));
+    again.done(Command::ConsultTransfer { interaction: at(&key) }).await;
+    assert_eq!(bench.emulator.count("agent-sessions"), 1);
+    bench.no_complaints();
+}
+
+/// A command is cut off before and after CXone has carried it out: one clear failure, and then the truth.
+async fn cut_during(call_name: &str, prepare: impl AsyncFn(&Bench, &Desk, &str), command: impl Fn(&str) -> Command) {
+    for what in ["cut_before", "cut_after"] {
+        let (bench, anna, key) = in_a_call().await;
+        prepare(&bench, &anna, &key).await;
+        bench.fault(call_name, json!(what));
+        let failure = anna.fails(command(&key)).await;
+        assert_eq!(failure.code, Code::Timeout, "{call_name} {what}: {failure}");
+        anna.session.snapshot().await.unwrap();
+        // The snapshot agrees with CXone, now and after what was still under way.
+        eventually("the desktop shows what CXone has", || agrees(&bench, &anna)).await;
+        bench.no_complaints();
+    }
+}
+
+/// The desktop shows exactly the contacts that CXone has, in the same states.
+fn agrees(bench: &Bench, anna: &Desk) -> bool {
+    let about = bench.about(ANNA);
+    let view = anna.session.view();
+    let shown: usize = view.interactions().map(|it| it.conversations.iter().flatten().count()).sum();
+    let contacts = about["contacts"].as_array().unwrap();
+    let live: Vec<_> = contacts.iter().filter(|contact| contact["Status"] != "Disconnected").collect();
+    let joined = live.iter().filter(|contact| contact["Status"] == "Joined").count();
+    let expected = live.len() - joined.saturating_sub(1);
+    let states = live.iter().all(|contact| {
+        let id = contact["ContactID"].as_str().unwrap();
+        let state = view.conversation(id).and_then(|it| it.state);
+        match contact["Status"].as_str().unwrap() {
+            "Active" | "Masking" => state == Some(State::Talking),
+            "Holding" => state == Some(State::Held),
+            "Dialing" => state == Some(State::Dialing),
+            "Incoming" => state == Some(State::Alerting),
+            _ => true,
+        }
+    });
+    let ended = view.interactions().filter(|it| it.state == Some(InteractionState::Ended)).count();
+    let work = contacts.iter().filter(|contact| contact["Status"] == "Disconnected").count();
+    shown == expected && states && (ended > 0) == (work > 0 && live.is_empty())
+}
+
+async fn nothing(_: &Bench, _: &Desk, _: &str) {}
+
+async fn consulted(_: &Bench, anna: &Desk, key: &str) {
+    anna.done(Command::Consult { interaction: at(key), destination: "5550001".to_owned() }).await;
+    let consult = anna.consult();
+    anna.in_state(&consult, State::Talking).await;
+}
+
+#[tokio::test]
+async fn cut_during_hold() {
+    cut_during("interactions/hold", nothing, |key| Command::Hold { conversation: call(key) }).await;
+}
+
+#[tokio::test]
+async fn cut_during_retrieve() {
+    let held = async |_: &Bench, anna: &Desk, key: &str| anna.done(Command::Hold { conversation: call(key) }).await;
+    cut_during("interactions/resume", held, |key| Command::Retrieve { conversation: call(key) }).await;
+}
+
+#[tokio::test]
+async fn cut_during_release() {
+    cut_during("interactions/end", nothing, |key| Command::Release { conversation: call(key) }).await;
+}
+
+#[tokio::test]
+async fn cut_during_mute() {
+    cut_during("agent-phone/mute", nothing, |key| Command::Mute { conversation: call(key) }).await;
+}
+
+#[tokio::test]
+async fn cut_during_the_hold_before_a_consult() {
+    let consult = |key: &str| Command::Consult { interaction: at(key), destination: "5550001".to_owned() };
+    cut_during("interactions/hold", nothing, consult).await;
+}
+
+#[tokio::test]
+async fn cut_during_the_dial_of_a_consult() {
+    let consult = |key: &str| Command::Consult { interaction: at(key), destination: "5550001".to_owned() };
+    cut_during("dial-phone", nothing, consult).await;
+}
+
+#[tokio::test]
+async fn cut_during_transfer() {
+    let transfer = |key: &str| Command::ConsultTransfer { interaction: at(key) };
+    cut_during("interactions/transfer-calls", consulted, transfer).await;
+}
+
+#[tokio::test]
+async fn cut_during_conference() {
+    let conference = |key: &str| Command::ConsultConference { interaction: at(key) };
+    cut_during("interactions/conference-calls", consulted, conference).await;
+}
+
+#[tokio::test]
+async fn cut_during_blind_transfer() {
+    let transfer = |key: &str| Command::BlindTransfer { conversation: call(key), destination: "5550001".to_owned() };
+    cut_during("interactions/transfer-calls", nothing, transfer).await;
+}
+
+#[tokio::test]
+async fn cut_during_blind_conference() {
+    let conference =
+        |key: &str| Command::BlindConference { conversation: call(key), destination: "5550001".to_owned() };
+    cut_during("interactions/conference-calls", nothing, conference).await;
+}
+
+#[tokio::test]
+async fn cut_during_recording() {
+    let action = jackfield_plugin_api::command::RecordAction::Start;
+    cut_during("interactions/record", nothing, |key| Command::Record { interaction: at(key), action }).await;
+}
+
+#[tokio::test]
+async fn cut_during_not_ready() {
+    let lunch = |_: &str| Command::NotReady {
+        channel: "telephony".to_owned(),
+        reason_code: "Lunch".to_owned(),
+        reason_desc: None,
+    };
+    cut_during("state", nothing, lunch).await;
+}
+
+#[tokio::test]
+async fn cut_during_disposition_data_tones_and_signal() {
+    let dispose = |key: &str| Command::SetDisposition { interaction: at(key), disposition: "Sold".to_owned() };
+    cut_during("interactions/disposition", nothing, dispose).await;
+    let set = |key: &str| Command::SetInteractionData { interaction: at(key), key: "a".to_owned(), value: "b".into() };
+    cut_during("interactions/custom-data", nothing, set).await;
+    cut_during("send-dtmf", nothing, |key| Command::SendDtmf { conversation: call(key), digits: "1".to_owned() }).await;
+    let name = "interaction.request.incontact.signal";
+    cut_during("interactions/signal", nothing, |key| extension(name, Target::Interaction(at(key)), json!({"p1": "x"})))
+        .await;
+}
+
+#[tokio::test]
+async fn cut_during_answer_reject_and_dial() {
+    for what in ["cut_before", "cut_after"] {
+        for (verb, answer) in [("interactions/accept", true), ("interactions/reject", false)] {
+            let bench = Bench::new().await;
+            let anna = bench.ready("anna", "7001").await;
+            let key = bench.arrive(ANNA, "call");
+            anna.offered(&key).await;
+            bench.fault(verb, json!(what));
+            let command = if answer {
+                Command::Answer { conversation: call(&key) }
+            } else {
+                Command::Reject { interaction: at(&key) }
+            };
+            anna.fails_with(command, Code::Timeout).await;
+            eventually("the desktop shows what CXone has", || agrees(&bench, &anna)).await;
+        }
+        let bench = Bench::new().await;
+        let anna = bench.ready("anna", "7001").await;
+        bench.fault("dial-phone", json!(what));
+        anna.fails_with(dial_with("5550001", json!({"skill": {"id": 200}})), Code::Timeout).await;
+        eventually("the desktop shows what CXone has", || agrees(&bench, &anna)).await;
+        bench.no_complaints();
+    }
+}
+
+#[tokio::test]
+async fn cut_during_log_in_start_and_log_out() {
+    let bench = Bench::new().await;
+    bench.fault("token", json!("cut_before"));
+    assert_eq!(bench.tenant.log_in("anna", "anna-secret").await.err().unwrap().code, Code::LinkDown);
+    let session = bench.tenant.log_in("anna", "anna-secret").await.unwrap();
+    bench.fault("agent-sessions/join", json!("cut_before"));
+    assert!(session.start_with(StartOptions::new(Some("7001".to_owned()))).await.is_err());
+    session.start_with(StartOptions::new(Some("7001".to_owned()))).await.unwrap();
+    let anna = Desk { session };
+    // Started, though the answer was lost: it is joined.
+    bench.fault("agent-sessions", json!("cut_after"));
+    anna.activate("telephony").await;
+    bench.fault("agent-sessions", json!("cut_before"));
+    let failure = anna.session.log_out(Ending::LogOut).await.unwrap_err();
+    assert_eq!(failure.code, Code::Rejected, "{failure}");
+    anna.done(Command::Ready { channel: "telephony".to_owned() }).await;
+    anna.session.log_out(Ending::LogOut).await.unwrap();
+}
