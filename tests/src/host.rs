@@ -334,6 +334,8 @@ fn ping_of(adapter: &str) -> (&'static str, Value) {
         ("session.request.puppet.ping", json!({}))
     } else if adapter.contains("asterisk") {
         ("session.request.asterisk.ping", json!({}))
+    } else if adapter.contains("incontact") {
+        ("session.request.incontact.addressbook.stop", json!({}))
     } else {
         ("session.request.simulator.link", json!({"up": true}))
     }

@@ -4,7 +4,7 @@
 //! [`commands`](crate::commands), what CXone tells comes by the agent's [`line`](crate::line).
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     api::Api,
     commands,
     directory::Directory,
+    http::Http,
     line::{Line, Who},
     model::{Case, DeskChannel, Media, Model},
     settings::Settings,
@@ -26,21 +27,33 @@ use crate::{
 };
 
 /// The adapter.
-#[derive(Debug)]
-pub struct InContact;
+#[derive(Default)]
+pub struct InContact {
+    /// One client for all tenants: what it keeps are connections and the system's root certificates.
+    http: OnceLock<Http>,
+}
+
+impl InContact {
+    fn http(&self) -> Result<Http, Failure> {
+        match self.http.get() {
+            Some(http) => Ok(http.clone()),
+            None => Http::new().map(|http| self.http.get_or_init(|| http).clone()),
+        }
+    }
+}
 
 impl Adapter for InContact {
     type Platform = Cxone;
 
     fn load() -> Result<Self, Failure> {
-        Ok(Self)
+        Ok(Self::default())
     }
 
     async fn connect(&self, tenant: Tenant, host: PlatformHost) -> Result<Cxone, Failure> {
         let settings: Settings = tenant.settings.parse()?;
         settings.check()?;
         let service = settings.service_key.clone().map(|key| Key { id: key.id, secret: key.secret });
-        let api = Arc::new(Api::new(settings, host)?);
+        let api = Arc::new(Api::new(settings, self.http()?, host));
         let keeper = api.clone();
         let keeper = tokio::spawn(async move { keeper.keep().await });
         let directory = Directory::new(api.clone(), service.clone());

@@ -125,8 +125,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl Api {
-    pub(crate) fn new(settings: Settings, host: PlatformHost) -> Result<Self, Failure> {
-        let http = Http::new()?;
+    pub(crate) fn new(settings: Settings, http: Http, host: PlatformHost) -> Self {
         let timing = &settings.timing;
         let tokens = Tokens::new(
             http.clone(),
@@ -136,7 +135,7 @@ impl Api {
             timing.request(),
         );
         let circuit = Circuit::new(host.clone(), timing.failures_until_down);
-        Ok(Self { settings, circuit, http, tokens, host, found: Mutex::new(None) })
+        Self { settings, circuit, http, tokens, host, found: Mutex::new(None) }
     }
 
     fn found(&self) -> Option<Arc<Found>> {

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use jackfield_cxone_emulator::{Emulator, data::Data};
+use jackfield_cxone_emulator::{
+    Emulator,
+    data::{Crowd, Data},
+};
 
 /// Emulates NICE CXone's agent API, for demonstrations and tests. Keep it on the loopback interface.
 #[derive(Parser)]
@@ -14,6 +17,10 @@ struct Arguments {
     /// Business units, agents and skills (TOML); the built-in demonstration data if not given.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// So many more agents in the first business unit: numbers from 100000, access keys `crowd-NUMBER` with the secret
+    /// `secret-NUMBER`.
+    #[arg(long, default_value_t = 0)]
+    crowd: u64,
 }
 
 #[tokio::main]
@@ -24,7 +31,16 @@ async fn main() -> ExitCode {
         None => Ok(Data::demo()),
     };
     let data = match data {
-        Ok(data) => data,
+        Ok(mut data) => {
+            data.add_crowd(Crowd {
+                count: arguments.crowd,
+                first_id: 100_000,
+                key: "crowd".to_owned(),
+                team: 10,
+                skills: vec![101, 201],
+            });
+            data
+        }
         Err(error) => {
             eprintln!("cxone-emulator: {error}");
             return ExitCode::FAILURE;
