@@ -171,6 +171,50 @@ fn a_channel_that_goes_with_its_group_can_come_back_alone() {
     assert!(matches!(desk.tree.find("S.c6"), Some(Object::Channel(_))));
 }
 
+#[test]
+fn a_snapshot_can_move_a_channel_to_another_group() {
+    let mut desk = desk();
+    let groups = || Report::snapshot().group(Group::new("g", "Sales")).group(Group::new("h", "Web"));
+    let told = desk.apply(&groups().channel(phone().group("h")));
+    assert_eq!(told.says("S.g1.c2", "channel.disposed"), [json!({})]);
+    assert_eq!(told.says("S.g1", "state.updated"), [json!({"state": "EMPTY"})]);
+    let told = desk.apply(&groups().channel(phone().group("h")));
+    assert_eq!(told.words, [""; 0]);
+}
+
+#[test]
+fn a_channel_that_goes_while_occupied_tells_that_it_is_free() {
+    for (status, state) in [(ChannelStatus::Inactive, "INACTIVE"), (ChannelStatus::Unavailable, "UNAVAILABLE")] {
+        let mut desk = Desk::started(false);
+        desk.apply(&Report::new().channel(phone().status(status).interaction(inbound([one(Talking)]))));
+        let told = desk.apply(&Report::new().channel(Channel::gone("tel")));
+        assert_eq!(told.says("S.c1", "channel.infochanged"), [json!({"channel": {"occupied": false}})]);
+        assert_eq!(told.says("S.c1", "state.updated"), [json!({ "state": state })]);
+    }
+}
+
+#[test]
+fn groups_are_told_apart() {
+    let mut desk = Desk::started(false);
+    desk.apply(&Report::new().group(Group::new("f", "Web")).group(Group::new("g", "Sales")));
+    let told = desk.apply(&Report::new().channel(phone().group("g")));
+    assert_eq!(told.says("S.g2", "state.updated"), [json!({"state": "POPULATED"})]);
+    let told = desk.apply(&Report::new().group(Group::gone("g")));
+    assert_eq!(told.says("S.g2", "channelgroup.disposed"), [json!({})]);
+    assert!(desk.tree.find("S.g1").is_some());
+}
+
+#[test]
+fn calls_of_a_group_that_goes_end_for_the_reason_that_is_said() {
+    for (gone, reason) in [(true, "transferred"), (false, "released")] {
+        let mut desk = desk();
+        let mut channel = phone().interaction(Interaction::gone("M").reason(Reason::Transferred));
+        channel.gone = gone; // else it is said of another channel under the same key
+        let told = desk.apply(&Report::new().group(Group::gone("g")).channel(channel));
+        assert_eq!(told.says("S.g1.c2.i3", "interaction.ended"), [json!({ "reason": reason })]);
+    }
+}
+
 // ---- what events say in full
 
 #[test]

@@ -200,8 +200,7 @@ impl Tree {
             let stated = self.place_of(channel).and_then(|at| channels.find(&self.channels[at].key));
             self.dispose_channel(work, channel, stated.filter(|stated| stated.gone));
         }
-        let group = self.groups.remove(at);
-        groups.take(&group.key);
+        self.groups.remove(at);
         let back = work.pen.enter('g', id);
         work.pen.say_that("channelgroup.disposed");
         work.pen.leave(back);
@@ -216,7 +215,7 @@ impl Tree {
     ) {
         let Some(at) = self.place_of(id) else { return };
         let channel = &self.channels[at];
-        let stated = channels.find(&channel.key).filter(|_| !channel.vanished);
+        let stated = channels.find(&channel.key);
         if stated.map_or(whole || channel.vanished, |stated| stated.gone) {
             self.dispose_channel(work, id, stated);
         } else if let Some(what) = stated.and_then(|stated| self.difference(channel, stated)) {
@@ -479,7 +478,7 @@ fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::C
     let mut at = 0;
     while let Some(interaction) = channel.interactions.get_mut(at) {
         at += 1;
-        let mut stated = interactions.take(&interaction.key).filter(|_| !interaction.vanished);
+        let mut stated = interactions.take(&interaction.key);
         if stated.is_none() && !whole && !interaction.vanished {
             continue;
         }

@@ -177,7 +177,6 @@ pub struct Conversation {
     /// The other parties.
     pub members: Vec<Member>,
     told: Actions,
-    vanished: bool,
 }
 
 /// A party of a conversation.

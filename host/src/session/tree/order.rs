@@ -290,7 +290,6 @@ fn open_conversation(work: &mut Work<'_>, interaction: &mut Interaction, opening
         muted: opening.stated.muted.unwrap_or(false),
         members,
         told: Actions::default(),
-        vanished: false,
     };
     work.pen.conversation_created(&conversation);
     push(&mut interaction.conversations, conversation);

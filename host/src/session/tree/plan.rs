@@ -227,9 +227,8 @@ pub(super) fn note_misplaced(interaction: &Interaction, list: &[report::Conversa
 
 /// Whether a live call is shown under the key in another role.
 fn is_another(conversation: &Conversation, stated: &report::Conversation) -> bool {
-    conversation.vanished
-        || stated.role.is_some_and(|role| role != conversation.role)
-            && stated.state.is_some_and(|state| state != ConversationState::Ended)
+    stated.role.is_some_and(|role| role != conversation.role)
+        && stated.state.is_some_and(|state| state != ConversationState::Ended)
 }
 
 fn fate<'r>(
@@ -364,7 +363,7 @@ macro_rules! stated {
 stated! { Group; Channel, was; Interaction, was; Conversation, was; Member; }
 
 macro_rules! known {
-    ($($kind:ty),*) => {$(
+    ($($kind:ty => |$known:ident| $vanish:expr;)*) => {$(
         impl Known for $kind {
             fn key(&self) -> &str {
                 &self.key
@@ -373,12 +372,17 @@ macro_rules! known {
                 self.key = key.into();
             }
             fn vanish(&mut self) {
-                self.vanished = true;
+                let $known = self;
+                $vanish;
             }
         }
     )*};
 }
-known!(super::Channel, Interaction, Conversation);
+known! {
+    super::Channel => |channel| channel.vanished = true;
+    Interaction => |interaction| interaction.vanished = true;
+    Conversation => |_conversation| {}; // it is not named any more, so it ends
+}
 
 /// The first statement of each key; at most so many.
 pub(super) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, notes: &mut Notes) -> Vec<&'r S> {
