@@ -66,11 +66,31 @@ fn interactions_are_counted_on_a_channel_and_in_a_session() {
     let rest = bounds::INTERACTIONS_IN_SESSION - bounds::INTERACTIONS;
     assert_eq!(desk.tree.channels()[2].interactions.len(), rest);
     assert_eq!(notes(&told, NoteKind::TooMany) as usize, bounds::INTERACTIONS);
+    // a channel with room in a session without
+    let told = desk.apply(&Report::new().channel(Channel::new("2").interaction(call("one too many"))));
+    assert_eq!(notes(&told, NoteKind::TooMany), 1);
+    assert!(desk.apply(&Report::new().channel(Channel::new("2").interaction(Interaction::gone("x")))).notes.is_empty());
     // what ends makes room
     desk.apply(&Report::new().channel(Channel::new("1").interaction(Interaction::gone("0")).interaction(call("new"))));
     assert!(desk.tree.channels()[0].interactions.iter().any(|interaction| &*interaction.key == "new"));
     desk.apply(&Report::new().channel(Channel::gone("1")).channel(channel(4).interaction(call("newest"))));
     assert_eq!(desk.tree.channels().last().unwrap().interactions.len(), 1);
+}
+
+#[test]
+fn interactions_of_one_report_are_counted_against_the_session() {
+    let mut desk = Desk::started(false);
+    let mut report = Report::new().channel(channel(2));
+    for key in ["1", "3"] {
+        let mut full = channel(key);
+        full.interactions = flood(bounds::INTERACTIONS_IN_SESSION / 2 - 1, call);
+        report = report.channel(full);
+    }
+    desk.apply(&report);
+    let mut more = Channel::new("2");
+    more.interactions = flood(4, call);
+    let told = desk.apply(&Report::new().channel(more));
+    assert_eq!(notes(&told, NoteKind::TooMany), 2);
 }
 
 #[test]

@@ -15,7 +15,13 @@ use jackfield_tests::client_model::ClientModel;
 use serde_json::{Map, Value, json};
 
 /// The extension events that the tests' adapter declares.
-pub const EXTENSIONS: &[&str] = &["session.test.news", "interaction.test.note"];
+pub const EXTENSIONS: &[&str] = &[
+    "session.test.news",
+    "channelgroup.test.note",
+    "channel.test.note",
+    "interaction.test.note",
+    "conversation.test.note",
+];
 
 pub fn capabilities() -> Arc<Capabilities> {
     let events: Vec<Value> = EXTENSIONS.iter().map(|name| json!({"name": name})).collect();

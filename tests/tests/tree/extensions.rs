@@ -4,8 +4,8 @@ use jackfield::session::tree::NoteKind;
 use jackfield_plugin_api::{
     Link, Report,
     report::{
-        Channel, ChannelType, Conversation, ConversationState, Direction, ExtensionEvent, Group, Interaction,
-        InteractionAt, Role, Target,
+        Channel, ChannelType, Conversation, ConversationAt, ConversationState, Direction, ExtensionEvent, Group,
+        Interaction, InteractionAt, Role, Target,
     },
 };
 use serde_json::json;
@@ -45,6 +45,28 @@ fn an_extension_event_carries_the_hosts_path_and_its_data_unread() {
     let told = desk_with_a_call().apply(&Report::new().event(note(call())));
     assert_eq!(told.words, ["interaction.test.note"]);
     assert_eq!((&*told.events[0].target, &*told.events[0].data), ("S.g1.c2.i3", r#"{"text":"…"}"#));
+}
+
+#[test]
+fn an_extension_event_can_be_about_any_object() {
+    let mut desk = desk_with_a_call();
+    let other_call = Interaction::create("N", Direction::Inbound)
+        .conversation(Conversation::new("C", Role::Primary, ConversationState::Held))
+        .conversation(Conversation::new("D", Role::Consult, ConversationState::Talking));
+    let other = Channel::create("other", ChannelType::Telephony, "1002", "Other").group("h").interaction(other_call);
+    desk.apply(&Report::new().group(Group::new("h", "Web")).channel(other));
+    let (channel, interaction, conversation) = ("other".to_owned(), "N".to_owned(), "D".to_owned());
+    let at = InteractionAt { channel: channel.clone(), interaction: interaction.clone() };
+    for (kind, on, path) in [
+        ("channelgroup", Target::Group("h".into()), "S.g5"),
+        ("channel", Target::Channel(channel.clone()), "S.g5.c6"),
+        ("interaction", Target::Interaction(at), "S.g5.c6.i7"),
+        ("conversation", Target::Conversation(ConversationAt { channel, interaction, conversation }), "S.g5.c6.i7.v9"),
+    ] {
+        let event = ExtensionEvent::new(on, format!("{kind}.test.note"), json!({}));
+        let told = desk.apply(&Report::new().event(event));
+        assert_eq!(told.events.iter().map(|event| &*event.target).collect::<Vec<_>>(), [path]);
+    }
 }
 
 #[test]

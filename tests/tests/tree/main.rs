@@ -18,6 +18,7 @@ mod desk;
 mod dice;
 mod extensions;
 mod keys;
+mod left_out;
 mod rows;
 mod sensible;
 mod targets;

@@ -246,6 +246,8 @@ rows! {
         talk(), status(ChannelStatus::Active(ChannelInfo::ready().pending(Pending::new(Availability::NotReady, None, None))))
         => "PAIR";
     another_queue: [start()], status(ChannelStatus::Active(ChannelInfo::ready().queue("sales"))) => "PAIR";
+    availability_changes_while_a_call_is_held:
+        talk(), on(Channel::new("ext1").status(not_ready("1")).interaction(m1().conversation(one(Held)))) => "PAIR P";
     ready_timer: [start(), status(ChannelStatus::Active(ChannelInfo::acw()))], status(ready()) => "PAIR";
     endpoint_gone: [start()], status(ChannelStatus::Unavailable) => "PAIR";
 

@@ -235,11 +235,24 @@ fn a_channel_says_all_that_has_a_value() {
 
 #[test]
 fn a_channel_that_is_ready_has_no_reason_for_not_being() {
-    let mut info = ChannelInfo::ready();
-    (info.reason_code, info.reason_desc) = (Some("1".into()), Some("Lunch".into()));
+    for (code, words) in [(Some("1"), Some("Lunch")), (Some("1"), None), (None, Some("Lunch"))] {
+        let mut info = ChannelInfo::ready();
+        (info.reason_code, info.reason_desc) = (code.map(str::to_owned), words.map(str::to_owned));
+        let told = Desk::started(false).apply(&Report::new().channel(phone().status(ChannelStatus::Active(info))));
+        let info = json!({"channel": {"availability": "READY", "occupied": false}});
+        assert_eq!(told.says("S.c1", "channel.infochanged"), [info]);
+    }
+}
+
+#[test]
+fn an_active_channel_of_which_no_more_is_said_is_not_ready() {
+    let mut info = ChannelInfo::not_ready(Some("1".into()), Some("Lunch".into())).queue("sales");
+    info.availability = None;
     let told = Desk::started(false).apply(&Report::new().channel(phone().status(ChannelStatus::Active(info))));
-    let info = json!({"channel": {"availability": "READY", "occupied": false}});
-    assert_eq!(told.says("S.c1", "channel.infochanged"), [info]);
+    let info = json!({
+        "availability": "NOTREADY", "reasoncode": "1", "reasondesc": "Lunch", "queue": "sales", "occupied": false,
+    });
+    assert_eq!(told.says("S.c1", "channel.infochanged"), [json!({ "channel": info })]);
 }
 
 #[test]
