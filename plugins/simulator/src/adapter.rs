@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -39,19 +39,17 @@ impl Adapter for Simulator {
         let settings: Settings = tenant.settings.parse()?;
         settings.check()?;
         let latency = Duration::from_millis(settings.latency_ms);
-        let exchange = Exchange::open(settings, host);
-        // The link is up, and told so, before anybody can log in.
-        exchange.tick();
-        let clock = tokio::spawn(Arc::clone(&exchange).run());
-        Ok(Tenancy { exchange, clock, latency })
+        let (exchange, line) = Exchange::open(tenant.id, settings, host);
+        Ok(Tenancy { exchange, line, latency })
     }
 }
 
 /// A tenant with its switch.
 #[derive(Debug)]
 pub struct Tenancy {
-    exchange: Arc<Exchange>,
-    clock: JoinHandle<()>,
+    exchange: Exchange,
+    /// What keeps the switch going, or the way to it open.
+    line: JoinHandle<()>,
     latency: Duration,
 }
 
@@ -64,7 +62,7 @@ impl Platform for Tenancy {
         let started: Option<Resume> = login.resume.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
         let session = self.exchange.new_session(host);
         let seat = Seat {
-            exchange: Arc::clone(&self.exchange),
+            exchange: self.exchange.clone(),
             session,
             latency: self.latency,
             resume: OnceLock::new(),
@@ -84,20 +82,20 @@ impl Platform for Tenancy {
     }
 
     async fn disconnect(&self) {
-        self.clock.abort();
+        self.line.abort();
     }
 }
 
 impl Drop for Tenancy {
     fn drop(&mut self) {
-        self.clock.abort();
+        self.line.abort();
     }
 }
 
 /// One session of an agent.
 #[derive(Debug)]
 pub struct Seat {
-    exchange: Arc<Exchange>,
+    exchange: Exchange,
     session: SessionNo,
     latency: Duration,
     /// What is handed back when the session goes on in another process.

@@ -5,7 +5,9 @@
 //!
 //! ```text
 //! adapter.rs    the contract's traits
-//! exchange.rs   where the switch stands; the clock that drives it, the way of its effects
+//! exchange/     the way from a session to the switch, here or in another process
+//! drive.rs      a switch at work: one lock, one clock
+//! house.rs      switches in a process of their own; frames.rs: how they are spoken with
 //! settings.rs   what a tenant can configure
 //! switch/       the switch: a pure model, requests and time in, effects out
 //! ```
@@ -13,7 +15,10 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod drive;
 mod exchange;
+mod frames;
+pub mod house;
 pub mod settings;
 pub mod switch;
 

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// The address of a switch in another process, which outlives this one; none: the switch is here.
+    pub switch: Option<String>,
     /// How long a destination rings before it answers, or says that it is busy or unreachable.
     pub ring_ms: u64,
     /// How long a call rings before it counts as unanswered.
@@ -56,6 +58,7 @@ impl Default for Settings {
     fn default() -> Self {
         let member = |kind| GroupChannel { kind, endpoint: None, name: None, callback: false };
         Self {
+            switch: None,
             ring_ms: 300,
             no_answer_ms: 20_000,
             offer_ms: 20_000,

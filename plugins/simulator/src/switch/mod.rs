@@ -185,6 +185,12 @@ impl Switch {
         self.effects.clear();
     }
 
+    /// Whether the session has logged in and not out.
+    #[must_use]
+    pub fn knows(&self, session: SessionNo) -> bool {
+        self.sessions.get(session).is_some()
+    }
+
     /// How many things are in the switch.
     #[must_use]
     pub fn census(&self) -> Census {
