@@ -3,6 +3,9 @@
 //! The folders are in the order in which data flows: `server` (sockets, HTTP, WebSocket) → `tenant` (who is served,
 //! with what settings and limits) → `session` (the protocol) → `adapter` (the plugins).
 
+// Allowed in one file only: adapter/load.rs, which opens plugins' files.
+#![deny(unsafe_code)]
+
 pub mod adapter;
 pub mod cli;
 pub mod config;

@@ -96,6 +96,7 @@
 //!
 //! How to test it without a host: [`testkit`].
 
+// Allowed in one file only: abi.rs, the binary interface.
 #![deny(unsafe_code)]
 
 #[doc(hidden)]
