@@ -125,6 +125,12 @@ impl Asterisk {
         Self::start_with(phones).await
     }
 
+    /// Starts one whose phones all answer at one port, for many of them.
+    pub async fn start_on_one_phone(extensions: &[String]) -> Option<Self> {
+        let port = free_udp_port();
+        Self::start_with(extensions.iter().map(|extension| (extension.clone(), port)).collect()).await
+    }
+
     /// Starts one with phones at these ports.
     pub async fn start_with(phones: Vec<(String, u16)>) -> Option<Self> {
         if let Err(why) = root() {

@@ -6,7 +6,7 @@
 use std::{
     fs,
     net::UdpSocket,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
 };
@@ -40,6 +40,11 @@ impl Ask {
     }
 }
 
+/// Lets SIPp write down what it sends and receives.
+fn trace(command: &mut Command, messages: &Path) {
+    command.arg("-trace_msg").arg("-message_file").arg(messages);
+}
+
 /// A running SIPp.
 pub struct Sipp {
     process: Child,
@@ -55,21 +60,25 @@ fn scenario(name: &str) -> PathBuf {
 }
 
 impl Sipp {
-    async fn run(asterisk: &Asterisk, name: &str, port: u16, tone: u32, more: impl FnOnce(&mut Command)) -> Self {
+    async fn run(
+        asterisk: &Asterisk,
+        name: &str,
+        port: u16,
+        tone: u32,
+        more: impl FnOnce(&mut Command, &Path),
+    ) -> Self {
         let media = Media::open(tone).await;
         let messages = asterisk.folder().join(format!("{name}-{port}.messages"));
         let mut command = program("usr/bin/sipp");
         command
             .arg("-sf")
             .arg(scenario(&format!("{name}.xml")))
-            .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-nostdin", "-trace_msg", "-trace_err"])
+            .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-nostdin", "-trace_err"])
             .args(["-skip_rlimit", "-max_socket", "1000"])
             .args(["-key", "media", &media.port().to_string()])
-            .arg("-message_file")
-            .arg(&messages)
             .arg("-error_file")
             .arg(messages.with_extension("errors"));
-        more(&mut command);
+        more(&mut command, &messages);
         let process = command.spawn().expect("SIPp starts");
         Self { process, port, media, messages }
     }
@@ -82,8 +91,9 @@ impl Sipp {
     /// A phone that rings this long before it is picked up.
     pub async fn slow_phone(asterisk: &Asterisk, extension: &str, tone: u32, ring_ms: u32) -> Self {
         let (_, port) = asterisk.phones.iter().find(|(own, _)| own == extension).expect("configured").clone();
-        Self::run(asterisk, "phone", port, tone, |command| {
+        Self::run(asterisk, "phone", port, tone, |command, messages| {
             command.args(["-set", "ring_ms", &ring_ms.to_string()]);
+            trace(command, messages);
         })
         .await
         .listening()
@@ -92,16 +102,62 @@ impl Sipp {
 
     /// The outside world.
     pub async fn outside(asterisk: &Asterisk, tone: u32) -> Self {
-        Self::run(asterisk, "outside", asterisk.outside, tone, |_| {}).await.listening().await
+        Self::run(asterisk, "outside", asterisk.outside, tone, trace).await.listening().await
     }
 
     /// A customer who calls a number.
     pub async fn customer(asterisk: &Asterisk, number: &str, calls: &str, tone: u32) -> Self {
-        Self::run(asterisk, "customer", free_udp_port(), tone, |command| {
+        Self::run(asterisk, "customer", free_udp_port(), tone, |command, messages| {
+            trace(command, messages);
             command.args(["-m", "1", "-s", calls, "-key", "caller", number, "-timeout", "120"]);
             command.arg(format!("127.0.0.1:{}", asterisk.sip));
         })
         .await
+    }
+
+    /// The phones of all extensions of an Asterisk that has them at one port; without sound.
+    pub async fn many_phones(asterisk: &Asterisk) -> Self {
+        let port = asterisk.phones.first().expect("there are phones").1;
+        Self::run(asterisk, "phone", port, 0, |command, _| {
+            command.args(["-set", "ring_ms", "50"]);
+        })
+        .await
+        .listening()
+        .await
+    }
+
+    /// Customers who call again and again, so many at a time.
+    pub async fn many_customers(asterisk: &Asterisk, at_a_time: usize) -> Self {
+        Self::run(asterisk, "customer", free_udp_port(), 0, |command, messages| {
+            command.args(["-s", "700", "-key", "caller", "555", "-l", &at_a_time.to_string(), "-r", "50"]);
+            command.args(["-trace_stat", "-fd", "1", "-stf"]).arg(messages.with_extension("csv"));
+            command.arg(format!("127.0.0.1:{}", asterisk.sip));
+        })
+        .await
+    }
+
+    /// Lets it begin no more calls; it ends with the last one.
+    pub fn stop_calling(&self) {
+        let done = Command::new("kill").args(["-USR1", &self.pid().to_string()]).status().expect("kill runs");
+        assert!(done.success());
+    }
+
+    /// How many calls it began, and how many of them went well and did not.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let text = fs::read_to_string(self.messages.with_extension("csv")).expect("SIPp's statistics");
+        let mut lines = text.lines();
+        let names: Vec<&str> = lines.next().expect("a line of names").split(';').collect();
+        let last: Vec<&str> = lines.next_back().expect("a line of numbers").split(';').collect();
+        let number = |name: &str| {
+            let at = names.iter().position(|other| *other == name).expect("SIPp counts it");
+            last[at].parse().expect("a number")
+        };
+        (number("TotalCallCreated"), number("SuccessfulCall(C)"), number("FailedCall(C)"))
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Waits until its port is taken, so that no call comes too early.

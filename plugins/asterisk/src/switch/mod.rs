@@ -151,6 +151,8 @@ pub(crate) struct Switch {
     touched_rooms: BTreeSet<RoomId>,
     touched_phones: BTreeSet<PhoneKey>,
     unreported: BTreeSet<PhoneKey>,
+    /// Those of them that this input changed.
+    changed: BTreeSet<PhoneKey>,
     queues_touched: bool,
     told_waiting: BTreeMap<String, usize>,
     effects: Vec<Effect>,
@@ -180,6 +182,7 @@ impl Switch {
             touched_rooms: BTreeSet::new(),
             touched_phones: BTreeSet::new(),
             unreported: BTreeSet::new(),
+            changed: BTreeSet::new(),
             queues_touched: false,
             told_waiting: BTreeMap::new(),
             effects: Vec::new(),
@@ -282,9 +285,10 @@ impl Switch {
 
     fn close_batch(&mut self) {
         let replies = std::mem::take(&mut self.replies);
+        // Only these: what other agents' commands changed waits for those commands alone.
+        let holds = std::mem::take(&mut self.changed);
         let waits = self.batches.contains_key(&self.batch);
         if waits && !replies.is_empty() {
-            let holds = self.unreported.clone();
             for phone in &holds {
                 if let Some(phone) = self.phones.get_mut(phone) {
                     phone.holds += 1;
@@ -312,7 +316,8 @@ impl Switch {
         let Some(batch) = self.batches.remove(&id) else { return };
         for phone in &batch.holds {
             if let Some(phone) = self.phones.get_mut(phone) {
-                phone.holds = phone.holds.saturating_sub(1);
+                // Also if another command holds it still: a success is told only after what it led to.
+                phone.holds = 0;
             }
         }
         self.report_changes();
@@ -378,6 +383,7 @@ impl Switch {
     fn touch_phone(&mut self, phone: &str) {
         self.touched_phones.insert(phone.to_owned());
         self.unreported.insert(phone.to_owned());
+        self.changed.insert(phone.to_owned());
     }
 
     /// A room changed: so did what its agents see of it.
@@ -386,7 +392,8 @@ impl Switch {
         if let Some(room) = self.rooms.get(&room) {
             let phones: Vec<_> = room.seats.iter().map(|seat| seat.phone.clone()).collect();
             self.touched_phones.extend(phones.iter().cloned());
-            self.unreported.extend(phones);
+            self.unreported.extend(phones.iter().cloned());
+            self.changed.extend(phones);
         }
     }
 }

@@ -481,3 +481,28 @@ fn one_press_of_the_phones_transfer_key_is_one_transfer() {
     assert_eq!(bench.posted("/transfer_progress"), 1);
     assert_eq!(bench.interaction("anna").reason, Some(Reason::Transferred));
 }
+
+#[test]
+fn one_agents_unanswered_command_does_not_hold_back_another_agents_report() {
+    let mut bench = Bench::in_call();
+    bench.agent("bert", "1002");
+    bench.enters("c2", &["queue", "sales"], "556");
+    let conversation = bench.conversation("bert", "1002", Role::Primary);
+    bench.command("bert", Command::Answer { conversation });
+    let (now, mut sent) = (bench.now, Vec::new());
+    for (id, agent, extension) in [(101, "anna", "1001"), (102, "bert", "1002")] {
+        let conversation = bench.conversation(agent, extension, Role::Primary);
+        let command = Command::Hold { conversation };
+        sent.push(bench.switch.handle(now, Input::Command { id, agent: agent.into(), command }));
+    }
+    // Anna's first: hers is reported and answered, in that order, whatever becomes of Bert's.
+    let mut told = Vec::new();
+    for effect in sent.remove(0) {
+        let Effect::Send { id, .. } = effect else { panic!("{effect:?}") };
+        let response = Response { id, status: 204, body: Value::Null };
+        told.extend(bench.switch.handle(now, Input::Ari(Message::Response(response))));
+    }
+    told.retain(|effect| !matches!(effect, Effect::Count { .. }));
+    let [Effect::Report { session, .. }, Effect::Reply { id: 101, .. }] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(session, "s-anna");
+}
