@@ -61,8 +61,12 @@ async fn host(loaded: Loaded) -> Result<(), String> {
     let workers = Workers::new("/proc/self/exe".into(), host.plugin_store.join("recordings"));
     let tenants = Arc::new(Tenants::start(tenants, problems, &libraries, &workers, &metrics).await);
 
-    let about =
-        Arc::new(Operations { tenants: Arc::clone(&tenants), metrics: metrics.clone(), ready: AtomicBool::new(true) });
+    let about = Arc::new(Operations {
+        tenants: Arc::clone(&tenants),
+        metrics: metrics.clone(),
+        ready: AtomicBool::new(true),
+        since: std::time::Instant::now(),
+    });
     let operators = operations.map(|listener| {
         log_address("operations", &listener);
         tokio::spawn(listener.serve_operations(Arc::clone(&about), stopped(closed.clone())))

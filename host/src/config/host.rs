@@ -105,7 +105,7 @@ impl Default for Limits {
             connect_deadline: Duration::from_secs(30),
             commands_in_flight: 32,
             journal_events: 1_000,
-            outbox_messages: 512,
+            outbox_messages: 1_024,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use hyper::{
@@ -34,7 +35,12 @@ pub struct Operations {
     pub metrics: Metrics,
     /// Whether desktops are let in.
     pub ready: AtomicBool,
+    /// When the tenants began to connect.
+    pub since: Instant,
 }
+
+/// How long the first attempts to connect tenants may keep the host from being ready.
+const FIRST_ATTEMPTS: Duration = Duration::from_secs(5);
 
 impl Operations {
     pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Body> {
@@ -47,7 +53,7 @@ impl Operations {
         match path {
             "/metrics" => self.metrics(),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
-            "/readyz" if self.ready.load(Ordering::Relaxed) => plain(StatusCode::OK, "ready\n"),
+            "/readyz" if self.is_ready() => plain(StatusCode::OK, "ready\n"),
             "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             "/tenants" => json_of(&self.tenants()),
             "/sessions" => json_of(&self.sessions()),
@@ -65,6 +71,13 @@ impl Operations {
             Some(_) => plain(StatusCode::CONFLICT, "it is not in quarantine\n"),
             None => plain(StatusCode::NOT_FOUND, "there is nothing to do at this address\n"),
         }
+    }
+
+    /// Desktops are let in, and hardly any would be told that its tenant is only being connected.
+    fn is_ready(&self) -> bool {
+        let connecting = |tenant: &Arc<Tenant>| tenant.status().0 == State::Connecting;
+        self.ready.load(Ordering::Relaxed)
+            && (self.since.elapsed() > FIRST_ATTEMPTS || !self.tenants.all().iter().any(connecting))
     }
 
     fn metrics(&self) -> Response<Body> {

@@ -127,8 +127,8 @@ async fn attempt(tenant: &Arc<Tenant>, stop: &mut watch::Receiver<bool>) -> Atte
     };
     let since = tokio::time::Instant::now();
     tracing::info!(tenant = tenant.id(), adapter = %tenant.manifest().id, "the platform is connected");
-    tenant.set_state(State::Connected);
     tenant.board.set_platform(Some(platform.clone()));
+    tenant.set_state(State::Connected);
     let death = tokio::select! {
         lost = lost_seen.wait_for(Option::is_some) => lost.ok().and_then(|death| death.clone()),
         _ = stop.wait_for(|stop| *stop) => None,
