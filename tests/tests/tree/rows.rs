@@ -367,6 +367,16 @@ rows! {
     another_call_takes_the_place_of_the_only_one:
         talk(), calls([with(Conversation::new("C9", Role::Primary, Talking), &["cust"])]) => "END1 CALL FOCUS";
 
+    a_transferred_call_makes_place_for_another:
+        talk(),
+        calls([Conversation::ended("C1", Reason::Transferred), with(Conversation::new("C9", Role::Primary, Talking), &["cust"])])
+        => "END1 CALL FOCUS";
+    an_offer_becomes_a_call_out:
+        [start(), offered()], calls([with(Conversation::new("C9", Role::Primary, Dialing), &["cust"])])
+        => "END1 CALL FOCUS I";
+    an_address_with_the_end_of_a_call: talk(), call(url("http://crm.example/1").no_conversations()) => "END1 ENDED PAIR";
+    an_address_with_the_end_of_a_chat: chat_taken(), chats(chat_with_url_that_is_gone()) => "COMPLETE PAIR";
+
     // what the agent does in a call
     hold: talk(), calls([one(Held)]) => "P";
     retrieve: and(talk(), [calls([one(Held)])]), answered() => "P";
@@ -436,6 +446,12 @@ rows! {
 fn url(address: &str) -> Interaction {
     let mut interaction = m1();
     interaction.url = Some(address.into());
+    interaction
+}
+
+fn chat_with_url_that_is_gone() -> Interaction {
+    let mut interaction = Interaction::gone("E1");
+    interaction.url = Some("http://crm.example/1".into());
     interaction
 }
 
