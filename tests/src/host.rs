@@ -228,7 +228,10 @@ impl Host {
         let up = || async {
             let tenants: Value = serde_json::from_str(&self.operations("/tenants").await).expect("JSON");
             let tenants = tenants.as_array().expect("a list");
-            tenants.iter().any(|it| it["id"] == tenant && it["link"] == "up").then_some(())
+            tenants
+                .iter()
+                .any(|it| it["id"] == tenant && it["state"] == "connected" && it["link"] == "up")
+                .then_some(())
         };
         until(&format!("{tenant}'s link is up; the log says:\n{}", self.log()), up).await;
     }

@@ -8,7 +8,7 @@ use std::{
 use jackfield_tests::{
     agent::{Agent, Connect},
     host::{Host, Setup, Tenant},
-    puppet::Puppet,
+    puppet::{Answer, Puppet},
     until,
     words::PAIR,
 };
@@ -33,6 +33,9 @@ async fn busy_host() -> (Host, Puppet) {
     agent.talks().await;
     let mut other = Agent::connect(&host, "puppets").await;
     other.log_in("1002").await;
+    puppet.when("extension", Answer::panic());
+    let session = other.session.clone();
+    other.fails("session.request.puppet.do", &session, json!({}), "adapter_failed").await;
     puppet.metric("tricks_total", &["card"], 2.0).await;
     // Kept alive by being forgotten: the connections end with the test's process or the host.
     std::mem::forget((agent, other));
@@ -60,7 +63,8 @@ async fn the_metrics_tell_what_happened() {
         assert!(text.lines().any(|line| line.starts_with(series)), "{series} is missing in:\n{text}");
     }
     let count = |parts: &[&str]| -> f64 {
-        let lines = text.lines().filter(|line| parts.iter().all(|part| line.contains(part)));
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        let lines = series.filter(|line| parts.iter().all(|part| line.contains(part)));
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     };
     let ready = ["jackfield_commands_total{", "adapter=\"simulator\"", "channel.request.ready", "success"];
