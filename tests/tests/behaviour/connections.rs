@@ -133,8 +133,7 @@ async fn a_client_that_does_not_read_is_closed_with_4008_and_its_session_waits()
     while host.metric(closed).await == 0.0 {
         for _ in 0..50 {
             number += 1;
-            let data =
-                json!({"channels": [{"key": "p", "interactions": [{"key": "i", "data": {"n": number, "pad": pad}}]}]});
+            let data = json!({"channels": [{"key": "p", "interactions": [{"key": "i", "data": {"pad": format!("{number}{pad}")}}]}]});
             puppet.report("1001", data).await;
         }
         assert!(number < 20_000, "the queue has a bound");

@@ -43,8 +43,8 @@ async fn two_libraries_and_two_versions_of_one_answer_as_themselves() {
     other.log_in("1001").await;
     other.finish().await;
     let adapters: Value = serde_json::from_str(&host.operations("/adapters").await).unwrap();
-    assert_eq!(adapter(&adapters, "odd", "1.2.3")["tenants"], json!(["later"]));
-    assert_eq!(adapter(&adapters, "puppet", "1.4.0")["tenants"], json!(["puppets"]));
+    assert_eq!(adapter(&adapters, "odd", "1.2.3")["tenants"][0]["id"], "later");
+    assert_eq!(adapter(&adapters, "puppet", "1.4.0")["tenants"][0]["id"], "puppets");
 }
 
 /// A host with the tenant `odd`, whose adapter panics there, and a good one beside it.
@@ -152,12 +152,12 @@ fn with_another_id(library: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_flood_of_reports_is_coalesced_and_slows_nobody() {
+async fn a_burst_of_reports_slows_nobody() {
     let host = Setup::new().tenant(Tenant::new("odd", "odd")).tenant(Tenant::simulator("demo")).start().await;
     let mut agent = Agent::connect(&host, "odd").await;
     agent.log_in("1001").await;
     let session = agent.session.clone();
-    agent.send("session.request.odd.do", &session, json!({"what": "flap", "reports": 20_000})).await;
+    agent.send("session.request.odd.do", &session, json!({"what": "flap", "reports": 200})).await;
     host.log_in("1001").await.finish().await;
     // Its own client did not read meanwhile and may have been closed for it; the session is there.
     agent.reconnect().await;
