@@ -27,6 +27,7 @@ pub struct Tenant {
     limits: String,
     settings: String,
     may_be_down: bool,
+    isolation: &'static str,
 }
 
 impl Tenant {
@@ -39,6 +40,7 @@ impl Tenant {
             limits: String::new(),
             settings: String::new(),
             may_be_down: false,
+            isolation: "none",
         }
     }
 
@@ -66,6 +68,13 @@ impl Tenant {
         self
     }
 
+    /// Where the library runs; inside the host unless this says otherwise.
+    #[must_use]
+    pub fn isolation(mut self, isolation: &'static str) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
     /// The host counts as started though this tenant's link is not up.
     #[must_use]
     pub fn may_be_down(mut self) -> Self {
@@ -85,9 +94,9 @@ impl Tenant {
     }
 
     fn text(&self) -> String {
-        let Self { adapter, auth, limits, settings, .. } = self;
+        let Self { adapter, auth, limits, settings, isolation, .. } = self;
         format!(
-            "adapter = \"{adapter}\"\nisolation = \"none\"\n\n[auth]\n{auth}\n[limits]\n{limits}\n[settings]\n{settings}"
+            "adapter = \"{adapter}\"\nisolation = \"{isolation}\"\n\n[auth]\n{auth}\n[limits]\n{limits}\n[settings]\n{settings}"
         )
     }
 }
@@ -287,6 +296,16 @@ impl Host {
         let (status, body) = http::get(&self.operations, path).await.expect("the operations listener answers");
         assert_eq!(status, 200, "{path}: {body}");
         body
+    }
+
+    /// Does what an operator can do by the operations listener.
+    pub async fn act(&self, path: &str) {
+        let request = hyper::Request::post(path)
+            .header("host", &self.operations)
+            .body(http_body_util::Full::default())
+            .expect("it is well formed");
+        let status = http::status(&self.operations, request).await;
+        assert_eq!(status, 200, "{path}");
     }
 
     /// The value of a metric's series; 0 when there is none. `series` as Prometheus writes it.

@@ -24,3 +24,4 @@ mod plugins;
 mod resume;
 mod shutdown;
 mod tenants;
+mod workers;
