@@ -91,7 +91,7 @@ async fn an_after_from_before_a_snapshot_gets_a_new_one() {
     for after in [old - 1, old, old + 1] {
         agent.reconnect().await;
         let response = agent.bind(&session, Some(after)).await;
-        if after > old || after < old {
+        if after != old {
             assert_eq!(response["data"]["replay"], "snapshot", "after {after}: {response}");
         }
         if response["data"]["replay"] == "snapshot" {

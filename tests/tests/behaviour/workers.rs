@@ -56,9 +56,7 @@ async fn a_killed_worker_comes_back_with_its_calls_and_the_connection_stays() {
     assert_eq!(heard.data("session.linkchanged"), &json!({"link": "up"}));
     assert_ne!(worker(&host, "acme").await, first);
     agent.does("conversation.request.senddtmf", &call, json!({"digits": "1"}), "").await;
-    assert!(
-        (host.metric(r#"jackfield_worker_deaths_total{adapter="puppet",kind="signal"}"#).await - 1.0).abs() < 0.1
-    );
+    assert!((host.metric(r#"jackfield_worker_deaths_total{adapter="puppet",kind="signal"}"#).await - 1.0).abs() < 0.1);
     agent.finish().await;
 }
 
