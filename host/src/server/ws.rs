@@ -258,7 +258,7 @@ impl Link {
     ) -> Option<End> {
         self.last_sign = Instant::now();
         let mut next = first;
-        for _ in 0..TAKEN_AT_ONCE {
+        for taken in 1..=TAKEN_AT_ONCE {
             match next {
                 Some(Ok(Message::Text(text))) => desk.receive(text.as_str()),
                 Some(Ok(Message::Binary(_))) => {
@@ -276,7 +276,8 @@ impl Link {
                 }
                 None => return Some(End::gone("client")),
             }
-            if outlet.is_busy() {
+            // Before the next one is fetched: a frame that is fetched must be handed on.
+            if taken == TAKEN_AT_ONCE || outlet.is_busy() {
                 break;
             }
             match self.socket.next().now_or_never() {
