@@ -129,7 +129,7 @@ async fn a_client_that_does_not_read_is_closed_with_4008_and_its_session_waits()
     // Large events until socket and queue are full; nobody else is held up meanwhile.
     let pad = "p".repeat(16_000);
     let mut number = 0;
-    let closed = "jackfield_connections_closed_total{reason=\"too_slow\"}";
+    let closed = "jackfield_connections_closed_total{reason=\"slow\"}";
     while host.metric(closed).await == 0.0 {
         for _ in 0..50 {
             number += 1;
