@@ -23,7 +23,7 @@ use tokio_tungstenite::{
 
 use crate::{client_model::ClientModel, host::Host, patience};
 
-/// The events of the test adapters' own, which may come at any time.
+/// Events of adapters' own, which may come at any time.
 const EXTENSION_EVENTS: &[&str] = &[
     "session.puppet.said",
     "channelgroup.puppet.said",
@@ -31,6 +31,7 @@ const EXTENSION_EVENTS: &[&str] = &[
     "interaction.puppet.said",
     "conversation.puppet.said",
     "session.odd.happened",
+    "session.incontact.addressbook.updated",
     "session.agentleg.connected",
     "session.agentleg.disconnected",
     "session.agentleg.failed",
