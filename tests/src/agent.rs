@@ -269,15 +269,18 @@ impl Agent {
     }
 
     async fn response_where(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            if let Some(at) = self.responses.iter().position(&fits) {
-                return self.responses.remove(at).expect("it is there");
+        let wait = async {
+            loop {
+                if let Some(at) = self.responses.iter().position(&fits) {
+                    return self.responses.remove(at).expect("it is there");
+                }
+                if let Some(closed) = &self.closed {
+                    panic!("{what} will not come: {closed:?}");
+                }
+                self.read().await;
             }
-            if let Some(closed) = &self.closed {
-                panic!("{what} will not come: {closed:?}");
-            }
-            self.read(what).await;
-        }
+        };
+        patience(what, wait).await
     }
 
     /// Sends one text message in fragments of this many bytes.
@@ -297,10 +300,13 @@ impl Agent {
 
     /// Waits for a pong.
     pub async fn pong(&mut self) {
-        while !self.ponged {
-            assert!(self.closed.is_none(), "the connection is closed");
-            self.read("a pong").await;
-        }
+        let wait = async {
+            while !self.ponged {
+                assert!(self.closed.is_none(), "the connection is closed");
+                self.read().await;
+            }
+        };
+        patience("a pong", wait).await;
     }
 
     /// Forgets what came and was not asked for.
@@ -312,10 +318,13 @@ impl Agent {
     pub async fn raw_response(&mut self, text: &str) -> String {
         self.send_text(text).await;
         let known = self.responses.len();
-        while self.responses.len() == known {
-            assert!(self.closed.is_none(), "the connection is closed");
-            self.read("a response").await;
-        }
+        let wait = async {
+            while self.responses.len() == known {
+                assert!(self.closed.is_none(), "the connection is closed");
+                self.read().await;
+            }
+        };
+        patience("a response", wait).await;
         self.responses.pop_back();
         self.last_text.clone()
     }
@@ -418,25 +427,31 @@ impl Agent {
 
     /// The next event, whichever it is.
     pub async fn next_event(&mut self, what: &str) -> Event {
-        loop {
-            if let Some(event) = self.heard.pop_front() {
-                return event;
+        let wait = async {
+            loop {
+                if let Some(event) = self.heard.pop_front() {
+                    return event;
+                }
+                if let Some(closed) = &self.closed {
+                    panic!("{what} will not come: {closed:?}");
+                }
+                self.read().await;
             }
-            if let Some(closed) = &self.closed {
-                panic!("{what} will not come: {closed:?}");
-            }
-            self.read(what).await;
-        }
+        };
+        patience(what, wait).await
     }
 
     /// The connection is closed by the host. What comes before it stays to be heard.
     pub async fn is_closed(&mut self) -> Closed {
-        loop {
-            if let Some(closed) = &self.closed {
-                return closed.clone();
+        let wait = async {
+            loop {
+                if let Some(closed) = &self.closed {
+                    return closed.clone();
+                }
+                self.read().await;
             }
-            self.read("the connection is closed").await;
-        }
+        };
+        patience("the connection is closed", wait).await
     }
 
     /// Hangs up without a word.
@@ -444,8 +459,9 @@ impl Agent {
         drop(self);
     }
 
-    async fn read(&mut self, what: &str) {
-        let message = match patience(what, self.socket.next()).await {
+    /// Takes the next frame. The caller bounds the whole wait: the host's pings alone must not keep it going.
+    async fn read(&mut self) {
+        let message = match self.socket.next().await {
             Some(Ok(message)) => message,
             Some(Err(_)) | None => {
                 self.closed.get_or_insert(Closed { code: None });

@@ -145,6 +145,11 @@ pub struct Stream {
 impl Stream {
     /// The next entry; `None` when the host has closed the stream. Comments are skipped.
     pub async fn next(&mut self) -> Option<Entry> {
+        // The whole wait is bounded: the host's comments alone must not keep it going.
+        patience("an entry of the event stream", self.next_entry()).await
+    }
+
+    async fn next_entry(&mut self) -> Option<Entry> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
                 let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
@@ -153,7 +158,7 @@ impl Stream {
                 }
                 continue;
             }
-            match patience("an entry of the event stream", self.body.frame()).await? {
+            match self.body.frame().await? {
                 Ok(frame) => self.buffer.extend_from_slice(frame.data_ref().expect("no trailers")),
                 Err(_) => return None,
             }
