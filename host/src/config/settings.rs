@@ -90,7 +90,8 @@ impl Settings {
     /// Finds secrets that stand in the file itself.
     fn find_bare_secrets(&self, schema: &Value, of: &Map<String, Value>, key: &str, problems: &mut Vec<Problem>) {
         for (name, value) in of {
-            let Some(schema) = schema.get("properties").and_then(|properties| properties.get(name)) else { continue };
+            let known = schema.get("properties").and_then(|properties| properties.get(name));
+            let Some(schema) = known.or_else(|| schema.get("additionalProperties")) else { continue };
             self.find_bare_secret(schema, value, &format!("{key}.{name}"), problems);
         }
     }

@@ -178,6 +178,7 @@ fn schema() -> Json {
             "port": {"type": "integer"},
             "password": {"type": "string", "writeOnly": true, "maxLength": 10},
             "links": {"type": "array", "items": {"properties": {"key": {"type": "string", "writeOnly": true}}}},
+            "agents": {"additionalProperties": {"properties": {"key": {"type": "string", "writeOnly": true}}}},
         },
     })
     .into()
@@ -205,6 +206,7 @@ fn settings_that_do_not_fit_are_named_without_their_values() {
         ("colour = \"hunter2\"", "colour"),
         ("password = \"hunter2\"", "settings.password: is a secret"),
         ("links = [{key = \"hunter2\"}]", "settings.links.0.key: is a secret"),
+        ("agents.anna.key = \"hunter2\"", "settings.agents.anna.key: is a secret"),
         ("password = {file = \"nofile\"}", "settings.password: the secret's file"),
         ("password = {env = \"JACKFIELD_NOT_SET\"}", "settings.password: the environment variable JACKFIELD_NOT_SET"),
         ("password = {file = \"long\"}", "settings.password: "),
