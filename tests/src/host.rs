@@ -28,6 +28,8 @@ pub struct Tenant {
     settings: String,
     may_be_down: bool,
     isolation: &'static str,
+    written: Option<String>,
+    files: Vec<(String, String)>,
 }
 
 impl Tenant {
@@ -41,6 +43,8 @@ impl Tenant {
             settings: String::new(),
             may_be_down: false,
             isolation: "none",
+            written: None,
+            files: Vec::new(),
         }
     }
 
@@ -75,6 +79,27 @@ impl Tenant {
         self
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The whole file as somebody wrote it, instead of what the other verbs make.
+    #[must_use]
+    pub fn written(mut self, text: &str) -> Self {
+        self.written = Some(text.into());
+        self
+    }
+
+    /// A file beside the tenant's, such as a secret's.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.into(), text.into()));
+        self
+    }
+
     /// The host counts as started though this tenant's link is not up.
     #[must_use]
     pub fn may_be_down(mut self) -> Self {
@@ -94,6 +119,9 @@ impl Tenant {
     }
 
     fn text(&self) -> String {
+        if let Some(written) = &self.written {
+            return written.clone();
+        }
         let Self { adapter, auth, limits, settings, isolation, .. } = self;
         format!(
             "adapter = \"{adapter}\"\nisolation = \"{isolation}\"\n\n[auth]\n{auth}\n[limits]\n{limits}\n[settings]\n{settings}"
@@ -151,6 +179,9 @@ impl Setup {
         for tenant in &self.tenants {
             fs::write(folder.0.join(format!("tenants/{}.toml", tenant.name)), tenant.text())
                 .expect("a file is written");
+            for (name, text) in &tenant.files {
+                fs::write(folder.0.join("tenants").join(name), text).expect("a file is written");
+            }
         }
         for (path, text) in &self.files {
             fs::write(folder.0.join(path), text).expect("a file is written");
@@ -243,6 +274,16 @@ impl Host {
                 .then_some(())
         };
         until(&format!("{tenant}'s link is up; the log says:\n{}", self.log()), up).await;
+    }
+
+    /// The number of the process in which a tenant's plugin runs, once there is one.
+    pub async fn worker(&self, tenant: &str) -> u64 {
+        let ask = || async {
+            let adapters: Value = serde_json::from_str(&self.operations("/adapters").await).expect("JSON");
+            let mut tenants = adapters.as_array()?.iter().flat_map(|it| it["tenants"].as_array().into_iter().flatten());
+            tenants.find(|it| it["id"] == tenant)?["worker"].as_u64()
+        };
+        until(&format!("{tenant} has a worker"), ask).await
     }
 
     /// The process's number.

@@ -1,17 +1,17 @@
 //! A real Asterisk with SIPp phones and customers, for the tests of the adapter.
 //!
-//! Owns: the process, its configuration (whose lines for a user's own Asterisk are read from the adapter's README, so
-//! that the tests use what the README says) and its end. Everything listens on 127.0.0.1 on ports of its own. Where
-//! Asterisk is not installed (see `tests/asterisk/install`), [`Asterisk::start`] says so and the test is skipped; with
-//! `CI` set it is installed.
+//! Owns: the process and its end; `configuration.rs` has its files. Everything listens on 127.0.0.1 on ports of its own.
+//! Where Asterisk is not installed (see `tests/asterisk/install`), [`Asterisk::start`] says so and the test is skipped;
+//! with `CI` set it is installed.
 
+mod configuration;
 pub mod cut;
 pub mod media;
 pub mod sipp;
 
 use std::{
-    fmt::Write as _,
     fs,
+    io::Write as _,
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -29,8 +29,6 @@ use tokio::{
 };
 
 use crate::until;
-
-const README: &str = include_str!("../../../plugins/asterisk/README.md");
 
 /// The application that the README's dialplan names.
 pub const APPLICATION: &str = "jackfield-acme";
@@ -89,12 +87,6 @@ fn libraries() -> PathBuf {
         .expect("a folder of libraries")
 }
 
-/// A block of the README by its file's name.
-fn from_readme(file: &str) -> &'static str {
-    let (_, rest) = README.split_once(&format!("```ini {file}\n")).expect("the README has that block");
-    rest.split_once("```").expect("its end").0
-}
-
 /// A free UDP port. Somebody else may take it before it is used; nobody did so far.
 fn free_udp_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
@@ -134,7 +126,8 @@ impl Asterisk {
     /// Starts one with phones at these ports.
     pub async fn start_with(phones: Vec<(String, u16)>) -> Option<Self> {
         if let Err(why) = root() {
-            eprintln!("SKIPPED: {why}");
+            // Not by `eprintln!`: what a test prints by that is shown only if it fails.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
             return None;
         }
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -146,88 +139,6 @@ impl Asterisk {
         asterisk.configure();
         asterisk.run().await;
         Some(asterisk)
-    }
-
-    fn configure(&self) {
-        let _ = fs::remove_dir_all(&self.folder);
-        for folder in ["etc", "run", "log", "spool/recording", "var"] {
-            fs::create_dir_all(self.folder.join(folder)).expect("a folder for Asterisk");
-        }
-        let http = from_readme("http.conf").replace("bindport = 8088", &format!("bindport = {}", self.http));
-        assert!(http.contains(&self.http.to_string()), "the README's port was replaced");
-        for (file, text) in [
-            ("http.conf", http),
-            ("ari.conf", from_readme("ari.conf").to_owned()),
-            ("extensions.conf", self.dialplan()),
-            ("pjsip.conf", self.pjsip()),
-            ("asterisk.conf", self.folders()),
-            ("modules.conf", include_str!("../../asterisk/modules.conf").to_owned()),
-            ("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n".to_owned()),
-            ("rtp.conf", "[general]\nrtpstart = 20000\nrtpend = 29999\n".to_owned()),
-            ("musiconhold.conf", self.music()),
-            ("indications.conf", "[general]\ncountry = us\n[us]\ndescription = US\nringcadence = 2000,4000\nring = 440+480/2000,0/4000\n".to_owned()),
-        ] {
-            fs::write(self.folder.join("etc").join(file), text).expect("a configuration file");
-        }
-    }
-
-    fn dialplan(&self) -> String {
-        let readme = from_readme("extensions.conf");
-        // What only the tests need: a call that was answered by the dialplan, one with a variable, one for an agent.
-        format!(
-            "{readme}\n\
-             exten => 701,1,Answer()\n same => n,Stasis({APPLICATION},queue,sales)\n same => n,Hangup()\n\
-             exten => 702,1,Set(CUSTOMER_ID=C-42)\n same => n,Stasis({APPLICATION},queue,sales)\n\
-             exten => 703,1,Stasis({APPLICATION},queue,nowhere)\n same => n,Hangup(17)\n\
-             exten => 704,1,Stasis({APPLICATION},agent,1001)\n same => n,Hangup(17)\n\
-             exten => 705,1,Stasis({APPLICATION},queue,short)\n\
-             exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
-             exten => mail,1,Answer()\n same => n,Wait(60)\n"
-        )
-    }
-
-    fn pjsip(&self) -> String {
-        let mut text = format!(
-            "[transport]\ntype = transport\nprotocol = udp\nbind = 127.0.0.1:{}\n\n{}\n\
-             media_address = 127.0.0.1\nbind_rtp_to_media_address = yes\n",
-            self.sip,
-            from_readme("pjsip.conf"),
-        );
-        for (extension, port) in &self.phones {
-            let _ = write!(
-                text,
-                "[{extension}](phone)\naors = {extension}\n\
-                 [{extension}]\ntype = aor\ncontact = sip:{extension}@127.0.0.1:{port}\n"
-            );
-        }
-        // Whoever calls from 127.0.0.1 and is no phone is the trunk.
-        let _ = write!(
-            text,
-            "[trunk](phone)\ncontext = from-trunk\naors = trunk\ndtmf_mode = info\n\
-             [trunk]\ntype = aor\ncontact = sip:127.0.0.1:{}\n\
-             [trunk]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n\
-             [nobody](phone)\naors = nobody\n[nobody]\ntype = aor\nmax_contacts = 1\n",
-            self.outside
-        );
-        text
-    }
-
-    fn folders(&self) -> String {
-        let root = root().as_ref().expect("installed");
-        let own = self.folder.display();
-        let (modules, data) = (libraries().join("asterisk/modules"), root.join("usr/share/asterisk"));
-        format!(
-            "[directories]\nastetcdir => {own}/etc\nastmoddir => {}\nastvarlibdir => {own}/var\nastdbdir => {own}/var\n\
-             astkeydir => {own}/var\nastdatadir => {}\nastagidir => {own}/var\nastspooldir => {own}/spool\n\
-             astrundir => {own}/run\nastlogdir => {own}/log\n[options]\nverbose = 3\n",
-            modules.display(),
-            data.display(),
-        )
-    }
-
-    fn music(&self) -> String {
-        let moh = root().as_ref().expect("installed").join("usr/share/asterisk/moh");
-        format!("[default]\nmode = files\ndirectory = {}\n", moh.display())
     }
 
     async fn run(&mut self) {

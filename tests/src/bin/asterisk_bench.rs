@@ -13,7 +13,7 @@ use clap::Parser;
 use jackfield_tests::{
     agent::Agent,
     asterisk::{Asterisk, sipp::Sipp},
-    host::{Host, Setup, Tenant},
+    host::{Host, Setup},
     load::process::{cpu_time, resident_kib},
     until,
 };
@@ -47,18 +47,32 @@ struct Done {
     answered_in: Vec<Duration>,
 }
 
+/// What a process used from one moment to another.
+struct Usage {
+    name: &'static str,
+    pid: u32,
+    time: Duration,
+    resident_kib: u64,
+}
+
+impl Usage {
+    fn of(name: &'static str, pid: u32) -> Self {
+        Self { name, pid, time: cpu_time(pid), resident_kib: resident_kib(pid) }
+    }
+
+    fn until_now(self) -> Self {
+        let time = cpu_time(self.pid).saturating_sub(self.time);
+        Self { time, resident_kib: resident_kib(self.pid), ..self }
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let options = Options::parse();
     let extensions: Vec<String> = (0..options.agents).map(|number| format!("{}", 2001 + number)).collect();
     let Some(asterisk) = Asterisk::start_on_one_phone(&extensions).await else { return };
-    let settings = format!(
-        "url = \"http://127.0.0.1:{}\"\nuser = \"jackfield\"\npassword = \"change-me\"\n[settings.queues.sales]",
-        asterisk.http
-    );
-    let host = Arc::new(Setup::new().tenant(Tenant::new("acme", "asterisk").settings(&settings)).start().await);
+    let host = Arc::new(Setup::new().tenant(asterisk.tenant("")).start().await);
     let phones = Sipp::many_phones(&asterisk).await;
-    connected(&host).await;
 
     let mut ready = JoinSet::new();
     for extension in extensions {
@@ -73,13 +87,19 @@ async fn main() {
     for agent in agents {
         work.spawn(take_calls(agent, Duration::from_millis(options.talk_ms), stopped.clone()));
     }
-    let pids = [("jackfield", host.pid()), ("asterisk", asterisk.pid()), ("sipp (phones)", phones.pid())];
-    let before: Vec<Duration> = pids.iter().map(|(_, pid)| cpu_time(*pid)).collect();
+    let worker = u32::try_from(host.worker("acme").await).expect("a process's number");
     let began = Instant::now();
     let mut customers = Sipp::many_customers(&asterisk, options.customers).await;
+    let processes = [
+        Usage::of("jackfield", host.pid()),
+        Usage::of("its worker", worker),
+        Usage::of("asterisk", asterisk.pid()),
+        Usage::of("sipp (phones)", phones.pid()),
+        Usage::of("sipp (customers)", customers.pid()),
+    ];
     tokio::time::sleep(Duration::from_secs(options.seconds)).await;
     let took = began.elapsed();
-    let after: Vec<Duration> = pids.iter().map(|(_, pid)| cpu_time(*pid)).collect();
+    let processes = processes.map(Usage::until_now);
     // No new customers; those who wait or talk are served to the end.
     customers.stop_calling();
     let all_good = customers.succeeds().await;
@@ -100,13 +120,12 @@ async fn main() {
     println!("{calls} calls taken by {} agents, {:.1} calls/s", options.agents, calls as f64 / took.as_secs_f64());
     println!("SIPp's customers: {created} called, {succeeded} ended well, {failed} did not");
     println!("answer to its response: p50 {:.1?}, p99 {:.1?}, longest {:.1?}", at(0.5), at(0.99), at(1.0));
-    for (index, (name, pid)) in pids.iter().enumerate() {
-        let used = after[index].saturating_sub(before[index]);
+    for Usage { name, time, resident_kib, .. } in processes {
         println!(
             "{name}: {:.1} % of a core, {:.2} ms a call, {} MiB resident",
-            100.0 * used.as_secs_f64() / took.as_secs_f64(),
-            used.as_secs_f64() * 1000.0 / calls.max(1) as f64,
-            resident_kib(*pid) / 1024
+            100.0 * time.as_secs_f64() / took.as_secs_f64(),
+            time.as_secs_f64() * 1000.0 / calls.max(1) as f64,
+            resident_kib / 1024
         );
     }
     let mut homes = JoinSet::new();
@@ -121,14 +140,6 @@ async fn main() {
     println!("{home} agents logged out; no channel and no bridge is left in Asterisk");
     assert!(refused.is_empty(), "refused: {refused:?}");
     assert!(all_good && failed == 0 && created == calls, "a call was lost");
-}
-
-async fn connected(host: &Host) {
-    until("the tenant is connected", || async {
-        let mut agent = Agent::connect(host, "acme").await;
-        (agent.prepare("nobody", false).await["result"] == "success").then_some(())
-    })
-    .await;
 }
 
 async fn at_work(host: &Host, extension: &str) -> Agent {

@@ -1,97 +1,56 @@
 //! The same through the host: the real binary, the plugin loaded from its file, a desktop's WebSocket. What a desktop
 //! hears is the protocol's list for each command (section 4), whatever Asterisk's order was.
 
+use std::time::Duration;
+
 use jackfield_tests::{
-    agent::Agent,
     asterisk::{
         Asterisk,
+        cut::Cut,
         sipp::{Ask, Sipp},
     },
-    host::{Host, Setup, Tenant},
+    host::Setup,
     until,
     words::{
-        ANSWERED, CALL_COMES, CALL_ENDS, COMPLETED, CONSULT_ENDS, NEW_CHANNEL, NEW_CONSULT, OFFER_ENDS, PAIR,
-        PRIMARY_ENDS, list,
+        ANSWERED, CALL_COMES, CALL_ENDS, COMPLETED, CONSULT_ENDS, NEW_CONSULT, OFFER_ENDS, PAIR, PRIMARY_ENDS, list,
     },
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, OUTSIDE};
+use crate::{
+    desk::{AGENT, COLLEAGUE, CUSTOMER, OUTSIDE},
+    floor::{act, at_work, in_call, logs_out, open},
+};
 
 const FOCUS: &str = "interaction.focuschanged";
 const PRIMARY: &str = "state.updated(primary)";
 const CONSULT: &str = "state.updated(consult)";
 const INTERACTION: &str = "state.updated(interaction)";
 
-/// A host whose tenant `acme` is on an Asterisk. The application is the one that the README names for it.
-async fn open(extensions: &[&str]) -> Option<(Asterisk, Host)> {
-    let asterisk = Asterisk::start(extensions).await?;
-    let settings = format!(
-        "url = \"http://127.0.0.1:{}\"\nuser = \"jackfield\"\npassword = \"change-me\"\n\
-         dial = \"PJSIP/{{number}}@trunk\"\nvariables = [\"CUSTOMER_ID\"]\ndial_timeout_seconds = 2\n\
-         [settings.queues.sales]\ncaller_id = \"Sales <5550100>\"",
-        asterisk.http
-    );
-    let host = Setup::new().tenant(Tenant::new("acme", "asterisk").settings(&settings)).start().await;
-    // A tenant connects while the host is ready already.
-    until("the tenant is connected", || async {
-        let mut agent = Agent::connect(&host, "acme").await;
-        let response = agent.prepare("nobody", false).await;
-        if response["result"] != "success" {
-            return None;
-        }
-        let session = agent.session.clone();
-        agent.command("session.request.logout", &session, json!({})).await;
-        Some(())
-    })
-    .await;
-    Some((asterisk, host))
-}
-
-/// An agent at work with a phone.
-async fn at_work(asterisk: &Asterisk, host: &Host, name: &str, extension: &str, tone: u32) -> (Agent, Sipp) {
-    let phone = Sipp::phone(asterisk, extension, tone).await;
-    let mut agent = Agent::connect(host, "acme").await;
-    agent.log_in(name).await;
-    let session = agent.session.clone();
-    let add = json!({"channel": {"endpoint": extension, "type": "Telephony"}});
-    agent.does("session.request.addchannel", &session, add, NEW_CHANNEL).await;
-    let channel = agent.the("channel");
-    agent.does("channel.request.activate", &channel, json!({"channeloptions": {"queue": "sales"}}), PAIR).await;
-    agent.does("channel.request.ready", &channel, json!({}), PAIR).await;
-    (agent, phone)
-}
-
-/// A customer is answered.
-async fn in_call(asterisk: &Asterisk, agent: &mut Agent) -> Sipp {
-    let customer = Sipp::customer(asterisk, "555", "702", CUSTOMER).await;
-    agent.hears(CALL_COMES).await;
-    let primary = agent.the("primary");
-    agent.does("conversation.request.answer", &primary, json!({}), ANSWERED).await;
-    customer
-}
-
-async fn act(agent: &mut Agent, command: &str, on: &str, data: Value, words: &[&str]) {
-    let target = agent.the(on);
-    agent.does(command, &target, data, &list(words)).await;
-}
-
 #[tokio::test]
 async fn a_call_from_the_queue_with_all_that_can_be_done_in_it() {
     let Some((asterisk, host)) = open(&["1001"]).await else { return };
-    let (mut agent, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let (mut agent, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
     let mut customer = in_call(&asterisk, &mut agent).await;
+    customer.speak().await;
+    phone.speak().await;
+    customer.media.hears(AGENT).await;
     let none = || json!({});
     act(&mut agent, "conversation.request.hold", "primary", none(), &[PRIMARY]).await;
+    customer.media.hears_music(&[AGENT]).await;
     act(&mut agent, "conversation.request.retrieve", "primary", none(), &[PRIMARY]).await;
+    customer.media.hears(AGENT).await;
     act(&mut agent, "conversation.request.mute", "primary", none(), &[PRIMARY]).await;
+    customer.media.hears_no(AGENT).await;
     act(&mut agent, "conversation.request.unmute", "primary", none(), &[PRIMARY]).await;
+    customer.media.hears(AGENT).await;
     act(&mut agent, "conversation.request.senddtmf", "primary", json!({"digits": "42"}), &[]).await;
     until("the digits arrive", || async { (customer.digits() == "42").then_some(()) }).await;
     for verb in ["start", "pause", "resume", "stop"] {
         let command = format!("interaction.request.recording.{verb}");
         act(&mut agent, &command, "interaction", none(), &[INTERACTION]).await;
     }
+    assert_eq!(asterisk.recordings().len(), 1);
     let data = json!({"key": "ORDER", "value": "77"});
     act(&mut agent, "interaction.request.setinteractiondata", "interaction", data, &["interaction.datachanged"]).await;
     assert_eq!(asterisk.variable("555", "ORDER").await.as_deref(), Some("77"));
@@ -144,8 +103,7 @@ async fn outbound_calls_and_why_they_fail() {
     asterisk.has_bridged(&["1001", "trunk"]).await;
     outside.ask(&asterisk.has_channel("trunk").await, Ask::HangUp);
     agent.hears(CALL_ENDS).await;
-    let session = agent.session.clone();
-    assert_eq!(agent.command("session.request.logout", &session, json!({})).await["result"], "success");
+    logs_out(agent).await;
     asterisk.is_empty().await;
 }
 
@@ -176,6 +134,49 @@ async fn consult_alternate_and_transfer_to_a_second_agent() {
     act(&mut bert, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
     assert!(customer.succeeds().await);
     bert.finish().await;
+}
+
+#[tokio::test]
+async fn a_conference_with_a_second_agent_goes_on_without_the_first() {
+    let Some((asterisk, host)) = open(&["1001", "1002"]).await else { return };
+    let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let mut customer = in_call(&asterisk, &mut anna).await;
+    let (mut bert, _bert_phone) = at_work(&asterisk, &host, "bert", "1002", COLLEAGUE).await;
+    let consult = json!({"destination": "1002"});
+    act(&mut anna, "interaction.request.consult", "interaction", consult, &[INTERACTION, PRIMARY, NEW_CONSULT, FOCUS])
+        .await;
+    bert.hears(CALL_COMES).await;
+    act(&mut bert, "conversation.request.answer", "primary", json!({}), &[ANSWERED]).await;
+    anna.hears(CONSULT).await;
+    let conference = [PRIMARY, "conversation.member.added(primary)", CONSULT_ENDS, FOCUS, INTERACTION];
+    act(&mut anna, "interaction.request.consultconference", "interaction", json!({}), &conference).await;
+    let heard = bert.hears(&list(&["conversation.member.added(primary)", INTERACTION])).await;
+    assert_eq!(heard.data(INTERACTION)["calls"], "CONFERENCE");
+    asterisk.has_bridged(&["555", "1001", "1002"]).await;
+    act(&mut anna, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
+    bert.hears(&list(&["conversation.member.removed(primary)", INTERACTION])).await;
+    asterisk.has_bridged(&["555", "1002"]).await;
+    act(&mut bert, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
+    assert!(customer.succeeds().await);
+    anna.finish().await;
+    bert.finish().await;
+}
+
+#[tokio::test]
+async fn an_outside_number_is_consulted_and_gets_the_customer() {
+    let Some((asterisk, host)) = open(&["1001"]).await else { return };
+    let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let outside = Sipp::outside(&asterisk, OUTSIDE).await;
+    let mut customer = in_call(&asterisk, &mut anna).await;
+    let interaction = anna.the("interaction");
+    anna.command("interaction.request.consult", &interaction, json!({"destination": "800"})).await;
+    anna.hears(&list(&[INTERACTION, PRIMARY, NEW_CONSULT, FOCUS, CONSULT])).await;
+    let transferred = [PRIMARY_ENDS, FOCUS, CONSULT_ENDS, "interaction.ended", INTERACTION, PAIR];
+    act(&mut anna, "interaction.request.consulttransfer", "interaction", json!({}), &transferred).await;
+    asterisk.has_bridged(&["555", "trunk"]).await;
+    outside.ask(&asterisk.has_channel("trunk").await, Ask::HangUp);
+    assert!(customer.succeeds().await);
+    anna.finish().await;
 }
 
 #[tokio::test]
@@ -223,6 +224,41 @@ async fn asterisk_restarts_and_the_desktop_ends_right() {
     act(&mut anna, "interaction.request.complete", "interaction", json!({}), &[COMPLETED]).await;
     let _customer = in_call(&asterisk, &mut anna).await;
     anna.finish().await;
+}
+
+#[tokio::test]
+async fn the_connection_is_cut_for_ten_seconds_and_both_desktops_end_right() {
+    let Some(asterisk) = Asterisk::start(&["1001", "1002"]).await else { return };
+    let cut = Cut::to(asterisk.http).await;
+    let host = Setup::new().tenant(asterisk.tenant_by(cut.port, "")).start().await;
+    let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let mut leaves = in_call(&asterisk, &mut anna).await;
+    let (mut bert, phone) = at_work(&asterisk, &host, "bert", "1002", COLLEAGUE).await;
+    let mut stays = Sipp::customer(&asterisk, "556", "700", CUSTOMER).await;
+    bert.hears(CALL_COMES).await;
+    act(&mut bert, "conversation.request.answer", "primary", json!({}), &[ANSWERED]).await;
+
+    cut.cut();
+    for agent in [&mut anna, &mut bert] {
+        let heard = agent.hears("session.linkchanged").await;
+        assert_eq!(heard.data("session.linkchanged")["link"], "down");
+    }
+    leaves.ask(&asterisk.has_channel("555").await, Ask::HangUp);
+    assert!(leaves.succeeds().await);
+    tokio::time::sleep(Duration::from_secs(10)).await; // so long is the cut
+    cut.mend();
+
+    // Each hears what changed for it, then that the link is back.
+    anna.hears(&list(&[CALL_ENDS, "session.linkchanged"])).await;
+    bert.hears("session.linkchanged").await;
+    act(&mut anna, "interaction.request.complete", "interaction", json!({}), &[COMPLETED]).await;
+    stays.speak().await;
+    phone.speak().await;
+    stays.media.hears(COLLEAGUE).await;
+    act(&mut bert, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
+    assert!(stays.succeeds().await);
+    anna.finish().await;
+    bert.finish().await;
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@
 
 mod calls;
 mod desk;
+mod floor;
 mod host;
 mod link;
 mod phones;
 mod queues;
 mod second;
+mod tenants;

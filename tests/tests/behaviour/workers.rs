@@ -14,16 +14,6 @@ fn phone(state: &str) -> Value {
             "conversations": [{"key": "c", "role": "primary", "state": state}]}]}]})
 }
 
-/// The process of a tenant's worker.
-async fn worker(host: &Host, tenant: &str) -> u64 {
-    until("the tenant has a worker", async || {
-        let adapters: Value = serde_json::from_str(&host.operations("/adapters").await).unwrap();
-        let tenants = adapters.as_array().unwrap().iter().flat_map(|it| it["tenants"].as_array().unwrap());
-        tenants.clone().find(|it| it["id"] == tenant).and_then(|it| it["worker"].as_u64())
-    })
-    .await
-}
-
 fn kill(pid: u64) {
     let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
     assert!(killed.success());
@@ -47,14 +37,14 @@ async fn talking(isolation: &'static str) -> (Host, Puppet, Agent) {
 async fn a_killed_worker_comes_back_with_its_calls_and_the_connection_stays() {
     let (host, _puppet, mut agent) = talking("tenant").await;
     let call = agent.the("primary");
-    let first = worker(&host, "acme").await;
+    let first = host.worker("acme").await;
     kill(first);
     let heard = agent.hears("session.linkchanged").await;
     assert_eq!(heard.data("session.linkchanged")["link"], "down");
     // Nothing else has changed, so nothing else is said.
     let heard = agent.hears("session.linkchanged").await;
     assert_eq!(heard.data("session.linkchanged"), &json!({"link": "up"}));
-    assert_ne!(worker(&host, "acme").await, first);
+    assert_ne!(host.worker("acme").await, first);
     agent.does("conversation.request.senddtmf", &call, json!({"digits": "1"}), "").await;
     assert!((host.metric(r#"jackfield_worker_deaths_total{adapter="puppet",kind="signal"}"#).await - 1.0).abs() < 0.1);
     agent.finish().await;
@@ -65,7 +55,7 @@ async fn what_ended_while_the_worker_was_dead_ends_on_the_desktop() {
     let (host, puppet, mut agent) = talking("tenant").await;
     puppet.starts_with(json!({"channels": [{"key": "p", "type": "Telephony", "endpoint": "p", "name": "P",
         "status": {"ACTIVE": {}}}]}));
-    kill(worker(&host, "acme").await);
+    kill(host.worker("acme").await);
     agent.hears("session.linkchanged").await;
     let heard = agent.hears_until("session.linkchanged").await;
     assert!(heard.words().contains(&"interaction.disposed"), "{:?}", heard.words());
@@ -79,7 +69,7 @@ async fn a_command_in_flight_fails_once_and_is_not_sent_again() {
     puppet.when("hold", Answer::never());
     let hold = agent.send("conversation.request.hold", &call, json!({})).await;
     puppet.asked("hold").await;
-    kill(worker(&host, "acme").await);
+    kill(host.worker("acme").await);
     let response = agent.response(hold).await;
     let code = response["failure"]["code"].as_str().unwrap();
     assert!(["timeout", "adapter_failed"].contains(&code), "{response}");
@@ -99,9 +89,9 @@ async fn another_tenant_of_the_library_notices_nothing() {
     spared.starts_with(phone("TALKING"));
     let mut agent = Agent::connect(&host, "spared").await;
     agent.log_in("1001").await;
-    let first = worker(&host, "killed").await;
+    let first = host.worker("killed").await;
     kill(first);
-    until("the other worker is back", async || (worker(&host, "killed").await != first).then_some(())).await;
+    until("the other worker is back", async || (host.worker("killed").await != first).then_some(())).await;
     let call = agent.the("primary");
     agent.does("conversation.request.senddtmf", &call, json!({"digits": "1"}), "").await;
     agent.finish().await;
@@ -114,11 +104,11 @@ async fn tenants_may_share_a_worker() {
         .tenant(Tenant::puppet("one", &one).isolation("adapter"))
         .tenant(Tenant::puppet("other", &other).isolation("adapter"));
     let host = setup.start().await;
-    let shared = worker(&host, "one").await;
-    assert_eq!(shared, worker(&host, "other").await);
+    let shared = host.worker("one").await;
+    assert_eq!(shared, host.worker("other").await);
     kill(shared);
     let both_new = async || {
-        let pids = (worker(&host, "one").await, worker(&host, "other").await);
+        let pids = (host.worker("one").await, host.worker("other").await);
         (pids.0 == pids.1 && pids.0 != shared).then_some(())
     };
     until("both tenants share a new worker", both_new).await;
@@ -157,7 +147,7 @@ async fn a_worker_that_keeps_dying_is_quarantined_until_an_operator_releases_it(
 async fn no_worker_outlives_a_killed_host() {
     let puppet = Puppet::start().await;
     let host = Setup::new().tenant(Tenant::puppet("acme", &puppet).isolation("tenant")).start().await;
-    let pid = worker(&host, "acme").await;
+    let pid = host.worker("acme").await;
     assert!(is_running(pid));
     kill(u64::from(host.pid()));
     until("the worker is gone", async || (!is_running(pid)).then_some(())).await;

@@ -1,0 +1,120 @@
+//! The files of an Asterisk under test, and of a tenant on it.
+//!
+//! Owns: their text. What a user writes into the own Asterisk and into the tenant's file is read from the adapter's
+//! README, so that the tests use the very lines that it shows; only ports differ.
+
+use std::{fmt::Write as _, fs};
+
+use super::{APPLICATION, Asterisk, libraries, root};
+use crate::host::Tenant;
+
+const README: &str = include_str!("../../../plugins/asterisk/README.md");
+/// The password in the README's ari.conf.
+const PASSWORD: &str = "change-me";
+
+/// A block of the README by its file's name.
+fn from_readme(file: &str) -> &'static str {
+    let at = [format!("```ini {file}\n"), format!("```toml {file}\n")];
+    let (_, rest) = at.iter().find_map(|at| README.split_once(at.as_str())).expect("the README has that block");
+    rest.split_once("```").expect("its end").0
+}
+
+/// A text of the README with a port of ours in the place of Asterisk's usual one.
+fn with_port(text: &str, port: u16) -> String {
+    assert!(text.contains("8088"), "the README names the port:\n{text}");
+    text.replace("8088", &port.to_string())
+}
+
+impl Asterisk {
+    /// The README's tenant on this Asterisk, in a worker process as is usual; `more` goes to its settings.
+    pub fn tenant(&self, more: &str) -> Tenant {
+        self.tenant_by(self.http, more)
+    }
+
+    /// The same with ARI at another port.
+    pub fn tenant_by(&self, port: u16, more: &str) -> Tenant {
+        let text = with_port(from_readme("acme.toml"), port).replace("[settings]\n", &format!("[settings]\n{more}\n"));
+        Tenant::new("acme", "asterisk").written(&text).file("acme.password", PASSWORD)
+    }
+
+    /// Writes all files into a new folder.
+    pub(super) fn configure(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+        for folder in ["etc", "run", "log", "spool/recording", "var"] {
+            fs::create_dir_all(self.folder.join(folder)).expect("a folder for Asterisk");
+        }
+        for (file, text) in [
+            ("http.conf", with_port(from_readme("http.conf"), self.http)),
+            ("ari.conf", from_readme("ari.conf").to_owned()),
+            ("extensions.conf", self.dialplan()),
+            ("pjsip.conf", self.pjsip()),
+            ("asterisk.conf", self.folders()),
+            ("modules.conf", include_str!("../../asterisk/modules.conf").to_owned()),
+            ("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n".to_owned()),
+            ("rtp.conf", "[general]\nrtpstart = 20000\nrtpend = 29999\n".to_owned()),
+            ("musiconhold.conf", self.music()),
+            ("indications.conf", "[general]\ncountry = us\n[us]\ndescription = US\nringcadence = 2000,4000\nring = 440+480/2000,0/4000\n".to_owned()),
+        ] {
+            fs::write(self.folder.join("etc").join(file), text).expect("a configuration file");
+        }
+    }
+
+    fn dialplan(&self) -> String {
+        let readme = from_readme("extensions.conf");
+        // What only the tests need: a call that was answered by the dialplan, one with a variable, one for an agent.
+        format!(
+            "{readme}\n\
+             exten => 701,1,Answer()\n same => n,Stasis({APPLICATION},queue,sales)\n same => n,Hangup()\n\
+             exten => 702,1,Set(CUSTOMER_ID=C-42)\n same => n,Stasis({APPLICATION},queue,sales)\n\
+             exten => 703,1,Stasis({APPLICATION},queue,nowhere)\n same => n,Hangup(17)\n\
+             exten => 704,1,Stasis({APPLICATION},agent,1001)\n same => n,Hangup(17)\n\
+             exten => 705,1,Stasis({APPLICATION},queue,short)\n\
+             exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
+             exten => mail,1,Answer()\n same => n,Wait(60)\n"
+        )
+    }
+
+    fn pjsip(&self) -> String {
+        let mut text = format!(
+            "[transport]\ntype = transport\nprotocol = udp\nbind = 127.0.0.1:{}\n\n{}\n\
+             media_address = 127.0.0.1\nbind_rtp_to_media_address = yes\n",
+            self.sip,
+            from_readme("pjsip.conf"),
+        );
+        for (extension, port) in &self.phones {
+            let _ = write!(
+                text,
+                "[{extension}](phone)\naors = {extension}\n\
+                 [{extension}]\ntype = aor\ncontact = sip:{extension}@127.0.0.1:{port}\n"
+            );
+        }
+        // Whoever calls from 127.0.0.1 and is no phone is the trunk.
+        let _ = write!(
+            text,
+            "[trunk](phone)\ncontext = from-trunk\naors = trunk\ndtmf_mode = info\n\
+             [trunk]\ntype = aor\ncontact = sip:127.0.0.1:{}\n\
+             [trunk]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n\
+             [nobody](phone)\naors = nobody\n[nobody]\ntype = aor\nmax_contacts = 1\n",
+            self.outside
+        );
+        text
+    }
+
+    fn folders(&self) -> String {
+        let root = root().as_ref().expect("installed");
+        let own = self.folder.display();
+        let (modules, data) = (libraries().join("asterisk/modules"), root.join("usr/share/asterisk"));
+        format!(
+            "[directories]\nastetcdir => {own}/etc\nastmoddir => {}\nastvarlibdir => {own}/var\nastdbdir => {own}/var\n\
+             astkeydir => {own}/var\nastdatadir => {}\nastagidir => {own}/var\nastspooldir => {own}/spool\n\
+             astrundir => {own}/run\nastlogdir => {own}/log\n[options]\nverbose = 3\n",
+            modules.display(),
+            data.display(),
+        )
+    }
+
+    fn music(&self) -> String {
+        let moh = root().as_ref().expect("installed").join("usr/share/asterisk/moh");
+        format!("[default]\nmode = files\ndirectory = {}\n", moh.display())
+    }
+}

@@ -1,0 +1,86 @@
+//! Tenants that share an Asterisk, or a host, or both; and what stays in Asterisk when one of its agents goes.
+
+use jackfield_tests::{
+    asterisk::{
+        Asterisk,
+        sipp::{Ask, Sipp},
+    },
+    host::Setup,
+    words::{ANSWERED, CALL_COMES},
+};
+use serde_json::json;
+
+use crate::{
+    desk::{AGENT, COLLEAGUE, CUSTOMER, OUTSIDE},
+    floor::{act, at_work, at_work_for, in_call, logs_out, open},
+};
+
+#[tokio::test]
+async fn two_tenants_on_one_asterisk_and_a_third_on_another_keep_to_themselves() {
+    let Some(shared) = Asterisk::start(&["1001", "1002"]).await else { return };
+    let Some(own) = Asterisk::start(&["1001"]).await else { return };
+    let setup = Setup::new().tenant(shared.tenant("")).tenant(shared.tenant("").named("other"));
+    let host = setup.tenant(own.tenant("application = \"jackfield-acme\"").named("third")).start().await;
+    let (mut anna, _phone) = at_work(&shared, &host, "anna", "1001", AGENT).await;
+    let (mut bert, _bert_phone) = at_work_for(&shared, &host, "other", "bert", "1002", COLLEAGUE).await;
+    // The same extension and the same agent's name: another Asterisk, another tenant.
+    let (mut carl, _carl_phone) = at_work_for(&own, &host, "third", "anna", "1001", AGENT).await;
+
+    let mut for_bert = Sipp::customer(&shared, "556", "790", CUSTOMER).await;
+    bert.hears(CALL_COMES).await;
+    act(&mut bert, "conversation.request.answer", "primary", json!({}), &[ANSWERED]).await;
+    shared.has_bridged(&["556", "1002"]).await;
+    let _for_carl = in_call(&own, &mut carl).await;
+    own.has_bridged(&["555", "1001"]).await;
+    let _for_anna = in_call(&shared, &mut anna).await;
+    shared.has_bridged(&["555", "1001"]).await;
+
+    logs_out(bert).await;
+    assert!(for_bert.succeeds().await);
+    shared.has_no_channel("1002").await;
+    shared.has_bridged(&["555", "1001"]).await;
+    anna.finish().await;
+    carl.finish().await;
+}
+
+#[tokio::test]
+async fn an_agent_who_logs_out_leaves_nothing_whatever_went_on() {
+    let Some((asterisk, host)) = open(&["1001"]).await else { return };
+    let outside = Sipp::outside(&asterisk, OUTSIDE).await;
+    for what in ["on hold", "recorded", "while a number is consulted", "in a conference", "while a number is dialled"] {
+        let (mut anna, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+        let mut customer = None;
+        if what == "while a number is dialled" {
+            let channel = anna.the("channel");
+            anna.command("channel.request.dial", &channel, json!({"destination": "480"})).await;
+            asterisk.has_channel("trunk").await;
+        } else {
+            customer = Some(in_call(&asterisk, &mut anna).await);
+        }
+        let (command, on, data) = match what {
+            "on hold" => ("conversation.request.hold", "primary", json!({})),
+            "recorded" => ("interaction.request.recording.start", "interaction", json!({})),
+            "while a number is consulted" => {
+                ("interaction.request.consult", "interaction", json!({"destination": "480"}))
+            }
+            "in a conference" => ("conversation.request.blindconference", "primary", json!({"destination": "800"})),
+            _ => ("", "", json!({})),
+        };
+        if !command.is_empty() {
+            let target = anna.the(on);
+            let response = anna.command(command, &target, data).await;
+            assert_eq!(response["result"], "success", "{what}: {response}");
+        }
+        logs_out(anna).await;
+        if what == "in a conference" {
+            // The others talk on; with the first of them goes the last.
+            asterisk.has_bridged(&["555", "trunk"]).await;
+            outside.ask(&asterisk.has_channel("trunk").await, Ask::HangUp);
+        }
+        if let Some(mut customer) = customer {
+            assert!(customer.succeeds().await, "{what}");
+        }
+        asterisk.is_empty().await;
+        drop(phone);
+    }
+}
