@@ -15,6 +15,7 @@
 mod absurd;
 mod bounds;
 mod desk;
+mod details;
 mod dice;
 mod extensions;
 mod keys;
