@@ -136,6 +136,7 @@ pub struct Setup {
     files: Vec<(String, String)>,
     main: String,
     listener: String,
+    installed: Vec<PathBuf>,
 }
 
 impl Setup {
@@ -172,6 +173,13 @@ impl Setup {
         self
     }
 
+    /// Installs a library in the store before the host starts.
+    #[must_use]
+    pub fn installed(mut self, library: &Path) -> Self {
+        self.installed.push(library.to_owned());
+        self
+    }
+
     /// Starts the host and waits until it is ready and its tenants' links are up.
     pub async fn start(self) -> Host {
         let folder = Arc::new(TempFolder::new());
@@ -196,12 +204,18 @@ impl Setup {
                  [plugins]\nstore = \"store\"\n",
                 self.main, self.listener
             );
-            fs::write(folder.0.join("jackfield.toml"), main).expect("a file is written");
+            let config = folder.0.join("jackfield.toml");
+            fs::write(&config, main).expect("a file is written");
+            for library in &self.installed {
+                let install = [Path::new("plugin"), Path::new("install"), library, Path::new("--config"), &config];
+                let done = Command::new(artifacts::jackfield()).args(install).output().expect("jackfield starts");
+                assert!(done.status.success(), "{}: {done:?}", library.display());
+            }
             let log = File::create(folder.0.join("log")).expect("a file is written");
             let process = Command::new(artifacts::jackfield())
                 .arg("serve")
                 .arg("--config")
-                .arg(folder.0.join("jackfield.toml"))
+                .arg(&config)
                 .env("RUST_BACKTRACE", "1")
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().expect("a second handle"))

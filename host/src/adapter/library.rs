@@ -1,31 +1,30 @@
-//! Plugin files, ready for tenants.
+//! The plugins of this host, running.
 //!
-//! Owns: the way from a file's path to a running plugin: read, judged, copied, opened, made. Must never: load one
-//! content twice; what two tenants configure under two paths is one library if the bytes are the same.
+//! Owns: which plugin files there are, and which of them run. Must never: load one content twice; what two tenants
+//! configure under two paths is one library if the bytes are the same.
 
 use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use jackfield_plugin_api::{
     Adapter, Failure, Manifest, Tenant, abi,
-    export::Section,
     runtime::Plugin,
-    wire::{Hello, Kind, Level, Outlet},
+    wire::{Kind, Level, Outlet},
 };
 use tokio::sync::OnceCell;
 
 use super::{
-    Platform, PlatformSink, load, manifest,
+    LoadError, Platform, PlatformSink, PluginFile,
+    file::blocking,
+    installed::{self, Installed},
     peer::Peer,
     routes::Routes,
-    store,
     trust::Trust,
-    worker::{self, Worker},
 };
 use crate::metrics::Metrics;
 
@@ -38,13 +37,13 @@ pub struct Libraries {
     inner: Arc<Shelf>,
 }
 
-struct Shelf {
-    store: PathBuf,
-    trust: Trust,
-    metrics: Metrics,
-    log: Level,
+pub(super) struct Shelf {
+    pub(super) store: PathBuf,
+    pub(super) trust: Trust,
+    pub(super) metrics: Metrics,
+    pub(super) log: Level,
     /// By the digest of their content.
-    loaded: Mutex<HashMap<String, Arc<OnceCell<Library>>>>,
+    pub(super) loaded: Mutex<HashMap<String, Arc<OnceCell<Library>>>>,
 }
 
 impl Libraries {
@@ -61,21 +60,31 @@ impl Libraries {
         Self { inner: Arc::new(Shelf { store, trust, metrics, log: wanted_level(), loaded: Mutex::default() }) }
     }
 
-    /// The plugins that are in the store, by name and version; what is there and is none is named.
+    /// The plugins that are installed in the store, by name and version, each with what is wrong with its copy if
+    /// anything is.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn installed(&self) -> Result<Vec<Result<PluginFile, LoadError>>, String> {
+    pub async fn installed(&self) -> Result<Vec<(Installed, Result<PluginFile, LoadError>)>, String> {
         let store = self.inner.store.clone();
-        let paths = blocking(move || store::list(&store)).await?;
         let mut found = Vec::new();
-        for path in paths {
-            found.push(self.find(&path).await);
+        for entry in blocking(move || installed::all(&store)).await? {
+            let file = self.find(&entry.path).await;
+            found.push((entry, file));
         }
-        found.sort_by_key(|file| {
-            file.as_ref().ok().map(|file| (file.manifest().id.clone(), file.manifest().version.clone()))
-        });
         Ok(found)
+    }
+
+    /// Reads a plugin's file, judges it, copies it into the store and notes that it is installed there.
+    ///
+    /// # Errors
+    /// It is no plugin, its manifest is wrong, or the store cannot be written.
+    pub async fn install(&self, path: &Path) -> Result<PluginFile, LoadError> {
+        let file = self.find(path).await?;
+        let noted = file.clone();
+        let wrong = |reason| LoadError { path: path.to_owned(), reason };
+        blocking(move || noted.install()).await.map_err(wrong)?;
+        Ok(file)
     }
 
     /// Reads a plugin's file, judges it and copies it into the store. Nothing of it runs.
@@ -84,9 +93,8 @@ impl Libraries {
     /// It is no plugin, or its manifest is wrong.
     pub async fn find(&self, path: &Path) -> Result<PluginFile, LoadError> {
         let (from, shelf) = (path.to_owned(), Arc::clone(&self.inner));
-        let judged = blocking(move || shelf.judge(from));
-        let file = judged.await.map_err(|reason| LoadError { path: path.to_owned(), reason })?;
-        Ok(PluginFile { inner: Arc::new(file) })
+        let taken = blocking(move || shelf.take(from));
+        taken.await.map_err(|reason| LoadError { path: path.to_owned(), reason })
     }
 
     /// Loads a plugin's file into this process, or finds it loaded.
@@ -96,149 +104,6 @@ impl Libraries {
     pub async fn load(&self, path: &Path) -> Result<Library, LoadError> {
         self.find(path).await?.run_here().await
     }
-}
-
-impl Shelf {
-    fn judge(self: Arc<Self>, path: PathBuf) -> Result<File, String> {
-        let content = store::read(&path)?;
-        let (section, text) = manifest::read(&content)?;
-        let signer = self.trust.check(&path, &content)?.map(str::to_owned);
-        let digest = store::digest(&content);
-        let copy = store::keep(&self.store, &digest, &content)?;
-        if signer.is_some() {
-            store::keep_signature(&path, &copy)?;
-        }
-        Ok(File { shelf: self, path, copy, digest, signer, section, text })
-    }
-}
-
-/// A plugin's file: read, judged and copied into the store, ready to run. Cheap to clone.
-#[derive(Clone)]
-pub struct PluginFile {
-    inner: Arc<File>,
-}
-
-struct File {
-    shelf: Arc<Shelf>,
-    path: PathBuf,
-    copy: PathBuf,
-    digest: String,
-    signer: Option<String>,
-    section: Section,
-    text: String,
-}
-
-impl PluginFile {
-    /// What the adapter says of itself.
-    #[must_use]
-    pub fn manifest(&self) -> &Manifest {
-        &self.inner.section.manifest
-    }
-
-    /// The version of the plugin API that it says it was built with.
-    #[must_use]
-    pub fn api_version(&self) -> &str {
-        &self.inner.section.api
-    }
-
-    /// The SHA-256 of the file, in hexadecimal digits.
-    #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.inner.digest
-    }
-
-    /// The key that it is signed with; `None` where no signature is asked for.
-    #[must_use]
-    pub fn signer(&self) -> Option<&str> {
-        self.inner.signer.as_deref()
-    }
-
-    /// The copy in the store.
-    #[must_use]
-    pub fn copy(&self) -> &Path {
-        &self.inner.copy
-    }
-
-    /// Loads it into this process, or finds it loaded.
-    ///
-    /// # Errors
-    /// It was built for another version of the contract, or its adapter cannot work here.
-    pub async fn run_here(&self) -> Result<Library, LoadError> {
-        let cell = {
-            let mut loaded = self.inner.shelf.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(loaded.entry(self.inner.digest.clone()).or_default())
-        };
-        let library = cell.get_or_try_init(|| self.open()).await;
-        library.cloned().map_err(|reason| self.wrong(reason))
-    }
-
-    async fn open(&self) -> Result<Library, String> {
-        let File { copy, section, text, shelf, .. } = &*self.inner;
-        if section.panic != "unwind" {
-            return Err(format!("built with panic={}: a panic in it would end the host", section.panic));
-        }
-        let (copy, said) = (copy.clone(), section.api.clone());
-        let checked = blocking(move || load::open(&copy, &said)).await?;
-        if checked.manifest() != text {
-            return Err("its manifest section is not the manifest that it has when it is loaded".to_owned());
-        }
-        let hello = self.hello()?;
-        Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, async |routes| {
-            let instance = checked.create(routes, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
-            Ok(Box::new(instance) as Box<dyn Outlet>)
-        })
-        .await
-    }
-
-    /// Runs it in a process of its own, which ends with the last handle of what is returned.
-    ///
-    /// # Errors
-    /// The process cannot be started, or the file cannot be loaded in it.
-    pub async fn run_in_worker(&self, options: &worker::Options) -> Result<Library, LoadError> {
-        let File { copy, section, shelf, .. } = &*self.inner;
-        let mut pid = None;
-        let run = async |routes: Arc<Routes>| {
-            let dying = Arc::downgrade(&routes);
-            let on_death = move |death| {
-                if let Some(routes) = dying.upgrade() {
-                    routes.lost(&death);
-                }
-            };
-            let hello = self.hello()?;
-            let worker = Worker::start(copy, &section.api, &hello, options, routes, Box::new(on_death)).await?;
-            pid = Some(worker.pid());
-            Ok(Box::new(worker) as Box<dyn Outlet>)
-        };
-        let made = Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, run);
-        let library = made.await.map_err(|reason| self.wrong(reason))?;
-        Ok(Library { worker: pid, ..library })
-    }
-
-    fn hello(&self) -> Result<String, String> {
-        serde_json::to_string(&Hello { log: self.inner.shelf.log }).map_err(|error| error.to_string())
-    }
-
-    fn wrong(&self, reason: String) -> LoadError {
-        LoadError { path: self.inner.path.clone(), reason }
-    }
-}
-
-impl fmt::Debug for PluginFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PluginFile({} {} {:.12})", self.manifest().id, self.manifest().version, self.digest())
-    }
-}
-
-/// Reads the manifest of a plugin's file without running any of its code, and without copying it into a store.
-///
-/// # Errors
-/// It is no plugin, was built for another version of the contract, or is not signed as it must be.
-pub fn inspect(path: &Path, trust: &Trust) -> Result<Manifest, LoadError> {
-    let wrong = |reason: String| LoadError { path: path.to_owned(), reason };
-    let content = store::read(path).map_err(wrong)?;
-    let (section, _) = manifest::read(&content).map_err(wrong)?;
-    trust.check(path, &content).map_err(wrong)?;
-    Ok(section.manifest)
 }
 
 /// The level that the host's own log lets through.
@@ -252,27 +117,6 @@ fn wanted_level() -> Level {
         _ => Level::Info,
     }
 }
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
-}
-
-/// Why a plugin's file cannot be used, in one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoadError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.reason)
-    }
-}
-
-impl std::error::Error for LoadError {}
 
 /// One plugin, running. Cheap to clone; it ends with the last of its handles, platforms and agents.
 #[derive(Clone)]
@@ -317,6 +161,11 @@ impl Library {
         }
         tokio::spawn(Peer::watch(Arc::downgrade(&peer)));
         Ok(Self { peer, api: api.into(), worker: None })
+    }
+
+    /// The same, known to run in this process.
+    pub(super) fn in_worker(self, pid: Option<u32>) -> Self {
+        Self { worker: pid, ..self }
     }
 
     /// What the adapter says of itself.

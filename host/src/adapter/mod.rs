@@ -10,7 +10,9 @@
 //! store.rs      the directory that plugin files are copied to before they are loaded
 //! trust.rs      whose plugins may run: signatures
 //! load.rs       opening a copy and agreeing on the version of the contract
-//! library.rs    one plugin file, ready for tenants: Libraries, Library
+//! file.rs       one plugin file, judged and ready to run
+//! installed.rs  which files were installed, and which of them a tenant asks for
+//! library.rs    the plugins that run: Libraries, Library
 //! platform.rs   one tenant's platform
 //! agent.rs      one session's agent
 //! peer.rs       one running plugin, wherever it runs: what is sent to it and awaited from it
@@ -19,6 +21,8 @@
 //! ```
 
 mod agent;
+mod file;
+mod installed;
 mod library;
 mod load;
 mod manifest;
@@ -33,7 +37,9 @@ use jackfield_plugin_api::{Link, Outcome, Report};
 
 pub use self::{
     agent::Agent,
-    library::{Libraries, Library, LoadError, PluginFile, WeakLibrary, inspect},
+    file::{Description, LoadError, PluginFile, describe, inspect},
+    installed::{Installed, Wanted},
+    library::{Libraries, Library, WeakLibrary},
     platform::Platform,
     trust::Trust,
 };

@@ -8,7 +8,7 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -36,17 +36,83 @@ pub(super) fn digest(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The path of the copy of a content, made if it is not there.
-pub(super) fn keep(store: &Path, digest: &str, content: &[u8]) -> Result<PathBuf, String> {
-    let path = store.join(format!("{digest}.so"));
+/// Whether a file that is named by a SHA-256, as all are in a store, still has the content that it was named after.
+pub(super) fn fits_its_name(path: &Path, digest: &str) -> Result<(), String> {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".so"));
+    match name.filter(|name| is_digest(name)) {
+        Some(name) if name != digest => Err(format!(
+            "spoilt: its content is sha256:{digest:.12} and not what its name says; install the plugin again"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a text is a whole SHA-256 as files in the store are named.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// The path of the copy of a content.
+pub(super) fn path_of(store: &Path, digest: &str) -> PathBuf {
+    store.join(format!("{digest}.so"))
+}
+
+/// The copy of a content, made if it is not there.
+pub(super) fn keep(store: &Path, digest: &str, content: &[u8]) -> Result<Copy, String> {
+    let path = path_of(store, digest);
     let say = |error: io::Error| format!("cannot be copied to {}: {error}", store.display());
     fs::create_dir_all(store).map_err(say)?;
     // A copy that someone has spoilt is replaced; the loader of whoever has it open still sees the old file.
-    if fs::read(&path).is_ok_and(|copy| copy == content) {
-        return Ok(path);
+    if let Some(copy) = Copy::of(&path, content) {
+        return Ok(copy);
     }
     put(&path, content).map_err(say)?;
-    Ok(path)
+    Copy::of(&path, content).ok_or_else(|| format!("its copy {} is not what was written", path.display()))
+}
+
+/// A file of the store, with the content that was read from it once.
+pub(super) struct Copy {
+    path: PathBuf,
+    stamp: Stamp,
+}
+
+/// What the system says of a file. No program can change the content without changing this.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Copy {
+    /// The file with this path, if it has this content.
+    fn of(path: &Path, content: &[u8]) -> Option<Self> {
+        // Before it is read: a change while it is read shows as well.
+        let stamp = Stamp::of(path).ok()?;
+        (fs::read(path).ok()? == content).then(|| Self { path: path.to_owned(), stamp })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it still has the content of this digest. It is only read where the system says that it was touched.
+    pub(super) fn check(&self, sha256: &str) -> Result<(), String> {
+        let say = |error: io::Error| format!("its copy {} cannot be read: {error}", self.path.display());
+        if Stamp::of(&self.path).map_err(say)? == self.stamp || digest(&fs::read(&self.path).map_err(say)?) == sha256 {
+            return Ok(());
+        }
+        Err(format!("its copy {} was changed and is not loaded; install the plugin again", self.path.display()))
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let about = fs::metadata(path)?;
+        let changed = (about.ctime(), about.ctime_nsec());
+        Ok(Self { device: about.dev(), inode: about.ino(), size: about.len(), changed })
+    }
 }
 
 /// Keeps a signature beside the copy that it is of.
@@ -62,26 +128,8 @@ pub(super) fn keep_signature(original: &Path, copy: &Path) -> Result<(), String>
     put(&to, &text).map_err(|error| format!("{} cannot be written: {error}", to.display()))
 }
 
-/// The copies in a store.
-pub(super) fn list(store: &Path) -> Result<Vec<PathBuf>, String> {
-    let say = |error: io::Error| format!("{} cannot be read: {error}", store.display());
-    let entries = match fs::read_dir(store) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(say)?,
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(say)?.path();
-        if path.extension().is_some_and(|extension| extension == "so") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
 /// Writes a new file and gives it its name when it is whole.
-fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn put(path: &Path, content: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension(format!("{}-{:x}", std::process::id(), unique()));
     let written = (|| {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&unfinished)?;

@@ -5,10 +5,12 @@
 //! command is one call.
 //!
 //! ```text
-//! agent.rs   `jackfield agent`: a desktop for a terminal
-//! short.rs   its short forms: a line to a message
-//! model.rs   the objects that it has been told of
-//! token.rs   `jackfield token new`
+//! agent.rs    `jackfield agent`: a desktop for a terminal
+//! short.rs    its short forms: a line to a message
+//! model.rs    the objects that it has been told of
+//! plugin.rs   `jackfield plugin`: the plugin store
+//! table.rs    rows of text in columns
+//! token.rs    `jackfield token new`
 //! ```
 
 use std::{path::PathBuf, process::ExitCode};
@@ -19,8 +21,13 @@ use crate::{config, serve};
 
 mod agent;
 mod model;
+mod plugin;
 mod short;
+mod table;
 mod token;
+
+/// The host's configuration where none is named.
+const CONFIG: &str = "config/jackfield.toml";
 
 /// A multi-tenant host for telephony adapters.
 ///
@@ -40,7 +47,7 @@ enum Command {
     /// A tenant whose file is wrong is named in the log and left out; the others run.
     Serve {
         /// The host's configuration; the tenants' files are found through it.
-        #[arg(long, value_name = "FILE", default_value = "config/jackfield.toml")]
+        #[arg(long, value_name = "FILE", default_value = CONFIG)]
         config: PathBuf,
     },
     /// Check the configuration as `serve` would, and say what is wrong with which file and key.
@@ -48,12 +55,15 @@ enum Command {
     /// Exit status 0: all is right, all tenants included. 1: something is not.
     CheckConfig {
         /// The host's configuration.
-        #[arg(value_name = "FILE", default_value = "config/jackfield.toml")]
+        #[arg(value_name = "FILE", default_value = CONFIG)]
         config: PathBuf,
     },
     /// API tokens of tenants with `auth.kind = "token"`.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// The plugin store: libraries that tenants' files name by version, as `adapter = "ID@VERSION"`.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// A desktop for a terminal: log an agent in, type commands, read what arrives.
     ///
     /// Lines are short forms (`ready c1`, `dial c1 5551234`; `help` lists them) or messages of the protocol as raw
@@ -68,6 +78,46 @@ enum TokenCommand {
         /// Who will have it; sessions belong to this name.
         #[arg(long, default_value = "desktop")]
         name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum PluginCommand {
+    /// Verify a library and copy it into the store; print its id, version and SHA-256.
+    ///
+    /// The library must be a plugin for this host's version of the plugin API and, where plugins.keys says so, be
+    /// signed. No file of the store is ever written over: other versions stay, and what runs goes on running.
+    Install {
+        /// The library; its signature, where one is needed, lies beside it.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// What its SHA-256 must be: 64 hexadecimal digits.
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
+        /// The host's configuration; it says where the store is and whose signatures count.
+        #[arg(long, value_name = "FILE", default_value = CONFIG)]
+        config: PathBuf,
+    },
+    /// List what is installed.
+    ///
+    /// A copy that is spoilt, or not signed as it must be, is named; the exit status is 1 then.
+    List {
+        /// The host's configuration.
+        #[arg(long, value_name = "FILE", default_value = CONFIG)]
+        config: PathBuf,
+    },
+    /// Say what a library says of itself. Nothing of it runs.
+    Inspect {
+        /// A file, or of what is installed ID@VERSION, ID@sha256:PREFIX or the first digits of a SHA-256.
+        #[arg(value_name = "FILE|ID@VERSION|DIGEST")]
+        plugin: String,
+        /// The host's configuration, config/jackfield.toml for what is installed. A file is looked at without one; its
+        /// signature is checked only with one.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The whole manifest, as JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -102,6 +152,7 @@ pub fn run() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve { config } => serve::run(&config),
         Command::CheckConfig { config } => check_config(&config),
+        Command::Plugin(command) => plugin::run(command),
         Command::Token(TokenCommand::New { name }) => token::print_new(&name),
         Command::Agent(arguments) => agent::run(arguments),
     };
@@ -114,11 +165,13 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Problems as lines of the standard error.
+fn lines(problems: &[config::Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: ")
+}
+
 fn check_config(file: &std::path::Path) -> Result<(), String> {
-    let lines = |problems: Vec<config::Problem>| {
-        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: ")
-    };
-    let loaded = config::load(file).map_err(lines)?;
+    let loaded = config::load(file).map_err(|problems| lines(&problems))?;
     let mut problems = loaded.problems;
     for tenant in &loaded.tenants {
         match crate::tenant::check(tenant, &loaded.host.plugin_trust) {
@@ -127,7 +180,7 @@ fn check_config(file: &std::path::Path) -> Result<(), String> {
         }
     }
     if !problems.is_empty() {
-        return Err(lines(problems));
+        return Err(lines(&problems));
     }
     println!("{}: right, {} tenants", file.display(), loaded.tenants.len());
     Ok(())

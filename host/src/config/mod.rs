@@ -85,7 +85,7 @@ pub struct Loaded {
 /// # Errors
 /// The host's own part is wrong, or the folder of the tenants cannot be read; a wrong tenant's file is no error.
 pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
-    let host = HostConfig::check(file, read(file).map_err(|problem| vec![problem])?)?;
+    let host = load_host(file)?;
     let mut loaded = Loaded { tenants: Vec::new(), problems: Vec::new(), host };
     for file in tenant_files(file, &loaded.host.tenants)? {
         match TenantConfig::read(&file, &loaded.host) {
@@ -94,6 +94,14 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
         }
     }
     Ok(loaded)
+}
+
+/// Reads `jackfield.toml` alone.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn load_host(file: &Path) -> Result<HostConfig, Vec<Problem>> {
+    HostConfig::check(file, read(file).map_err(|problem| vec![problem])?)
 }
 
 /// The files `*.toml` of the tenants' folder, in order of their names.

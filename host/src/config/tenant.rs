@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crate::adapter::worker::{budget::Rules, sandbox::Confinement};
+use crate::adapter::{
+    Wanted,
+    worker::{budget::Rules, sandbox::Confinement},
+};
 
 use super::{HostConfig, Limits, Problem, Settings, raw, read};
 
@@ -194,9 +197,14 @@ pub(crate) fn is_tenant_id(id: &str) -> bool {
     (1..=63).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// A bare name is looked for beside the executable and in `plugins.path`; anything else is a file.
+/// `ID@VERSION` and `ID@sha256:PREFIX` are looked for among the installed ones, a bare name beside the executable and in
+/// `plugins.path`; anything else is a file.
 fn find_adapter(file: &Path, host: &HostConfig, name: &str) -> Result<AdapterFile, Problem> {
     let found = |path: PathBuf| AdapterFile { name: name.to_owned(), path };
+    if let Some(wanted) = Wanted::by_name(name) {
+        let installed = wanted.find(&host.plugin_store).map_err(|error| Problem::key(file, "adapter", error))?;
+        return Ok(found(installed.path));
+    }
     let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !bare {
         let path = file.parent().unwrap_or(Path::new(".")).join(name);

@@ -23,5 +23,6 @@ mod ordering;
 mod plugins;
 mod resume;
 mod shutdown;
+mod store;
 mod tenants;
 mod workers;

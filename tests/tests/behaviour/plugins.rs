@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 #[path = "../adapters/variants.rs"]
 #[allow(dead_code)] // the other tests use more of it
-mod variants;
+pub mod variants;
 
 fn adapter<'a>(adapters: &'a Value, id: &str, version: &str) -> &'a Value {
     let all = adapters.as_array().unwrap();

@@ -1,0 +1,244 @@
+//! A plugin's file: read, judged, copied, run.
+//!
+//! Owns: all that is known of a file before any of its code runs, and where its copy is run. Must never: run a copy
+//! whose content is no longer the one that was judged.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+};
+
+use jackfield_plugin_api::{
+    Manifest,
+    export::Section,
+    wire::{Hello, Outlet},
+};
+
+use super::{
+    Library, installed,
+    library::Shelf,
+    load, manifest,
+    routes::Routes,
+    store::{self, Copy},
+    trust::Trust,
+    worker::{self, Worker},
+};
+
+/// What a plugin's file says of itself, and what can be told of it without running any of its code.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Description {
+    /// What the adapter says of itself.
+    pub manifest: Manifest,
+    /// The version of the plugin API that it says it was built with.
+    pub api: String,
+    /// What a panic does in it: `unwind` or `abort`.
+    pub panic: String,
+    /// The SHA-256 of the file, in hexadecimal digits.
+    pub digest: String,
+    /// The key that it is signed with; `None` where no signature is asked for.
+    pub signer: Option<String>,
+}
+
+/// A file as it was read and judged.
+struct Judged {
+    content: Vec<u8>,
+    section: Section,
+    text: String,
+    digest: String,
+    signer: Option<String>,
+}
+
+fn judge(path: &Path, trust: &Trust) -> Result<Judged, String> {
+    let content = store::read(path)?;
+    let digest = store::digest(&content);
+    // First of all: a store's file that was cut or changed is told as that, not as some library without a manifest.
+    store::fits_its_name(path, &digest)?;
+    let (section, text) = manifest::read(&content)?;
+    let signer = trust.check(path, &content)?.map(str::to_owned);
+    Ok(Judged { content, section, text, digest, signer })
+}
+
+/// Reads a plugin's file and says all that can be said without running any of its code. Nothing is copied.
+///
+/// # Errors
+/// It is no plugin, was built for another version of the contract, or is not signed as it must be.
+pub fn describe(path: &Path, trust: &Trust) -> Result<Description, LoadError> {
+    let judged = judge(path, trust).map_err(|reason| LoadError { path: path.to_owned(), reason })?;
+    let Judged { section, digest, signer, .. } = judged;
+    Ok(Description { manifest: section.manifest, api: section.api, panic: section.panic, digest, signer })
+}
+
+/// Reads the manifest of a plugin's file without running any of its code, and without copying it into a store.
+///
+/// # Errors
+/// It is no plugin, was built for another version of the contract, or is not signed as it must be.
+pub fn inspect(path: &Path, trust: &Trust) -> Result<Manifest, LoadError> {
+    describe(path, trust).map(|it| it.manifest)
+}
+
+impl Shelf {
+    /// Reads a file, judges it and copies it into the store.
+    pub(super) fn take(self: Arc<Self>, path: PathBuf) -> Result<PluginFile, String> {
+        let Judged { content, section, text, digest, signer } = judge(&path, &self.trust)?;
+        let copy = store::keep(&self.store, &digest, &content)?;
+        if signer.is_some() {
+            store::keep_signature(&path, copy.path())?;
+        }
+        let file = File { shelf: self, path, copy, digest, signer, section, text };
+        Ok(PluginFile { inner: Arc::new(file) })
+    }
+}
+
+/// A plugin's file: read, judged and copied into the store, ready to run. Cheap to clone.
+#[derive(Clone)]
+pub struct PluginFile {
+    inner: Arc<File>,
+}
+
+struct File {
+    shelf: Arc<Shelf>,
+    path: PathBuf,
+    copy: Copy,
+    digest: String,
+    signer: Option<String>,
+    section: Section,
+    text: String,
+}
+
+impl PluginFile {
+    /// What the adapter says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.inner.section.manifest
+    }
+
+    /// The version of the plugin API that it says it was built with.
+    #[must_use]
+    pub fn api_version(&self) -> &str {
+        &self.inner.section.api
+    }
+
+    /// The SHA-256 of the file, in hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.inner.digest
+    }
+
+    /// The key that it is signed with; `None` where no signature is asked for.
+    #[must_use]
+    pub fn signer(&self) -> Option<&str> {
+        self.inner.signer.as_deref()
+    }
+
+    /// The copy in the store.
+    #[must_use]
+    pub fn copy(&self) -> &Path {
+        self.inner.copy.path()
+    }
+
+    /// Notes in the store that this plugin is installed: a tenant's file may ask for it by name and version.
+    pub(super) fn install(&self) -> Result<(), String> {
+        installed::note(&self.inner.shelf.store, self.digest(), self.manifest())
+    }
+
+    /// Loads it into this process, or finds it loaded.
+    ///
+    /// # Errors
+    /// It was built for another version of the contract, or its adapter cannot work here.
+    pub async fn run_here(&self) -> Result<Library, LoadError> {
+        let cell = {
+            let mut loaded = self.inner.shelf.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(loaded.entry(self.inner.digest.clone()).or_default())
+        };
+        let library = cell.get_or_try_init(|| self.open()).await;
+        library.cloned().map_err(|reason| self.wrong(reason))
+    }
+
+    async fn open(&self) -> Result<Library, String> {
+        let File { section, text, shelf, .. } = &*self.inner;
+        if section.panic != "unwind" {
+            return Err(format!("built with panic={}: a panic in it would end the host", section.panic));
+        }
+        let file = Arc::clone(&self.inner);
+        let open = move || {
+            file.copy.check(&file.digest)?;
+            load::open(file.copy.path(), &file.section.api)
+        };
+        let checked = blocking(open).await?;
+        if checked.manifest() != text {
+            return Err("its manifest section is not the manifest that it has when it is loaded".to_owned());
+        }
+        let hello = self.hello()?;
+        Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, async |routes| {
+            let instance = checked.create(routes, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
+            Ok(Box::new(instance) as Box<dyn Outlet>)
+        })
+        .await
+    }
+
+    /// Runs it in a process of its own, which ends with the last handle of what is returned.
+    ///
+    /// # Errors
+    /// The process cannot be started, or the file cannot be loaded in it.
+    pub async fn run_in_worker(&self, options: &worker::Options) -> Result<Library, LoadError> {
+        let File { section, shelf, .. } = &*self.inner;
+        let mut pid = None;
+        let run = async |routes: Arc<Routes>| {
+            let dying = Arc::downgrade(&routes);
+            let on_death = move |death| {
+                if let Some(routes) = dying.upgrade() {
+                    routes.lost(&death);
+                }
+            };
+            let hello = self.hello()?;
+            let file = Arc::clone(&self.inner);
+            blocking(move || file.copy.check(&file.digest)).await?;
+            let worker = Worker::start(self.copy(), &section.api, &hello, options, routes, Box::new(on_death)).await?;
+            pid = Some(worker.pid());
+            Ok(Box::new(worker) as Box<dyn Outlet>)
+        };
+        let made = Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, run);
+        let library = made.await.map_err(|reason| self.wrong(reason))?;
+        Ok(library.in_worker(pid))
+    }
+
+    fn hello(&self) -> Result<String, String> {
+        serde_json::to_string(&Hello { log: self.inner.shelf.log }).map_err(|error| error.to_string())
+    }
+
+    fn wrong(&self, reason: String) -> LoadError {
+        LoadError { path: self.inner.path.clone(), reason }
+    }
+}
+
+impl fmt::Debug for PluginFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PluginFile({} {} {:.12})", self.manifest().id, self.manifest().version, self.digest())
+    }
+}
+
+/// Does what waits for the disk where it holds nobody up.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Why a plugin's file cannot be used, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+impl std::error::Error for LoadError {}
