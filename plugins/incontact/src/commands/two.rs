@@ -1,7 +1,8 @@
 //! Two calls of one agent: consult, alternate, transfer, conference, and their blind kinds.
 //!
 //! CXone's own steps are smaller than the protocol's: each command here is several of them, and the interaction is held
-//! back, or the second call hidden, until all are done. What was begun and cannot be finished is undone.
+//! back, or the second call hidden, until all are done. What was begun and cannot be finished is undone; but not where it
+//! is unknown whether it was finished: the effect may still come, and undoing would break it. Then the snapshot tells.
 
 use std::time::Duration;
 
@@ -45,10 +46,15 @@ async fn call_from(line: &Line, original: &str, destination: &str) -> Verdict {
     }
     let known = known_contacts(line);
     let called = step(line, dial, params, new_call(known, Some(original.to_owned()))).await;
-    if called.is_err() && active {
+    if active && refused(&called) {
         take_back(line, original).await;
     }
     called
+}
+
+/// It has failed for certain; where the outcome is unknown nothing may be undone.
+fn refused<T>(done: &Result<T, Failure>) -> bool {
+    done.as_ref().is_err_and(|failure| failure.code != Code::Timeout)
 }
 
 /// Resumes a call that was held for something that did not come about.
@@ -107,8 +113,8 @@ pub(super) async fn alternate(line: &Line, key: &str, hold: Option<&str>, retrie
         step(line, &path(held, "hold"), no_params(), until(held, |stage| stage == Stage::Held)).await?;
     }
     let resumed = step(line, &path(&taken, "resume"), no_params(), until(&taken, Stage::talking)).await;
-    if let (Err(_), Some(held)) = (&resumed, &held) {
-        take_back(line, held).await;
+    if let Some(held) = held.filter(|_| refused(&resumed)) {
+        take_back(line, &held).await;
     }
     resumed?;
     waiting.come("resume").await.map(drop)
@@ -218,9 +224,7 @@ pub(super) async fn blind_transfer(line: &Line, key: &str, conversation: &str, t
     let talking = line.look(|facts| facts.stage(&original).talking());
     let second = call_from(line, &original, to).await?;
     let done = connect(line, key, vec![original.clone(), second.clone()], Reason::Transferred).await;
-    if let Err(failure) = &done
-        && failure.code != Code::Timeout
-    {
+    if refused(&done) {
         // CXone has not taken the call: the agent keeps it.
         hang_up(line, &second).await;
         if talking {
@@ -233,15 +237,20 @@ pub(super) async fn blind_transfer(line: &Line, key: &str, conversation: &str, t
 pub(super) async fn blind_conference(line: &Line, key: &str, conversation: &str, to: &str) -> Result<(), Failure> {
     let (original, _hidden) = blind(line, key, conversation)?;
     let second = call_from(line, &original, to).await?;
-    let joined = join(line, key, &original, &second).await;
-    if joined.is_err() {
+    let answered = answered(line, &original, &second).await;
+    let joined = match &answered {
+        Ok(()) => join(line, key, &original, &second).await,
+        Err(failure) => Err(failure.clone()),
+    };
+    if answered.is_err() || refused(&joined) {
         hang_up(line, &second).await;
         take_back(line, &original).await;
     }
     joined
 }
 
-async fn join(line: &Line, key: &str, original: &str, second: &str) -> Result<(), Failure> {
+/// Waits until the called party is there.
+async fn answered(line: &Line, original: &str, second: &str) -> Result<(), Failure> {
     let (first, id) = (original.to_owned(), second.to_owned());
     let answered = move |facts: &Facts| {
         if facts.stage(&first) == Stage::Over {
@@ -255,7 +264,10 @@ async fn join(line: &Line, key: &str, original: &str, second: &str) -> Result<()
         }
     };
     let waiting = Waiting::new(line, After::Nothing, answered);
-    waiting.come_within("the call", ANSWER).await?;
+    waiting.come_within("the call", ANSWER).await.map(drop)
+}
+
+async fn join(line: &Line, key: &str, original: &str, second: &str) -> Result<(), Failure> {
     // From here on the second call is to be seen: as a member.
     let look = joined(original, second);
     let waiting = Waiting::new(line, After::Case(key.to_owned()), look);
