@@ -21,7 +21,7 @@ use crate::{
     directory::Directory,
     http::Http,
     line::{Line, Who},
-    model::{Case, DeskChannel, Media, Model},
+    model::{Case, Desk, DeskChannel, Facts, Media, Model},
     settings::Settings,
     token::Key,
 };
@@ -83,7 +83,7 @@ struct Resume {
     agent: String,
     acting: bool,
     id: Option<String>,
-    channels: Vec<DeskChannel>,
+    desk: Desk,
     cases: Vec<Case>,
 }
 
@@ -95,8 +95,11 @@ impl Platform for Cxone {
         let mut model = Model::default();
         let (who, id) = match kept {
             Some(kept) => {
-                model.desk.channels = kept.channels;
+                model.desk = kept.desk;
                 model.cases.list = kept.cases;
+                if kept.id.is_some() {
+                    model.facts = Facts::unknown();
+                }
                 let key = Key { id: kept.key, secret: kept.secret };
                 (Who { key, agent: kept.agent, acting: kept.acting, session: login.session }, kept.id)
             }
@@ -212,14 +215,14 @@ impl Agent for Seat {
     }
 
     fn resume_state(&self) -> Vec<u8> {
-        let (channels, cases) = self.line.peek(|model| (model.desk.channels.clone(), model.cases.list.clone()));
+        let (desk, cases) = self.line.peek(|model| (model.desk.clone(), model.cases.list.clone()));
         let resume = Resume {
             key: self.line.key.id.clone(),
             secret: self.line.key.secret.clone(),
             agent: self.line.agent.clone(),
             acting: self.line.acting,
             id: self.line.resume_id(),
-            channels,
+            desk,
             cases,
         };
         serde_json::to_vec(&resume).unwrap_or_default()

@@ -14,6 +14,51 @@ const TRANSFERRED: &str = "state.updated(primary) conversation.disposed(primary)
 const CONFERENCED: &str = "conversation.member.added(primary) state.updated(consult) conversation.disposed(consult) \
     interaction.focuschanged state.updated(interaction)";
 
+/// Every part of the day is a test in each of these circumstances; the events are the same.
+macro_rules! day {
+    ($($part:ident)*) => {
+        mod in_whole_batches {
+            $(#[tokio::test]
+            async fn $part() {
+                let (emulator, host) = crate::bench().await;
+                super::$part(emulator, host).await;
+            })*
+        }
+
+        /// CXone tells one event an answer, so that every transition comes in pieces.
+        mod in_single_events {
+            $(#[tokio::test]
+            async fn $part() {
+                let (emulator, host) = crate::bench().await;
+                let fault = serde_json::json!({"call": "get-next-event", "times": 1_000_000, "what": {"at_most": {"events": 1}}});
+                emulator.control("fault", fault);
+                super::$part(emulator, host).await;
+            })*
+        }
+
+        /// The adapter runs in a worker process of the tenant's own.
+        mod in_a_worker {
+            $(#[tokio::test]
+            async fn $part() {
+                let (emulator, host) = crate::bench_in("tenant").await;
+                super::$part(emulator, host).await;
+            })*
+        }
+    };
+}
+
+day! {
+    an_inbound_call_with_all_that_can_be_done_in_one_call
+    a_dial_asks_for_the_skill_and_goes_out_with_the_chosen_one
+    a_consult_is_alternated_and_transferred
+    a_consult_becomes_a_conference_that_the_agent_leaves
+    blind_transfer_and_blind_conference_show_only_what_comes_of_them
+    a_call_moves_to_a_colleague_by_consult_and_transfer
+    offers_are_rejected_and_given_up_and_customers_hang_up
+    chats_and_emails
+    the_address_book_lives_and_signals_and_scripts_reach_cxone
+}
+
 async fn answered(emulator: &Emulator, agent: &mut Agent, who: u64) -> Value {
     let contact = arrive(emulator, who, "call");
     agent.hears(CALL_COMES).await;
@@ -30,9 +75,7 @@ async fn completed(agent: &mut Agent) {
     assert_eq!(heard.data("state.updated(channel)")["availability"], "READY");
 }
 
-#[tokio::test]
-async fn an_inbound_call_with_all_that_can_be_done_in_one_call() {
-    let (emulator, host) = bench().await;
+async fn an_inbound_call_with_all_that_can_be_done_in_one_call(emulator: Emulator, host: Host) {
     let mut anna = ready(&host, "anna", "7001").await;
     answered(&emulator, &mut anna, ANNA).await;
     let (primary, interaction) = (anna.the("primary"), anna.the("interaction"));
@@ -56,9 +99,7 @@ async fn an_inbound_call_with_all_that_can_be_done_in_one_call() {
     anna.finish().await;
 }
 
-#[tokio::test]
-async fn a_dial_asks_for_the_skill_and_goes_out_with_the_chosen_one() {
-    let (emulator, host) = bench().await;
+async fn a_dial_asks_for_the_skill_and_goes_out_with_the_chosen_one(emulator: Emulator, host: Host) {
     let mut anna = ready(&host, "anna", "7001").await;
     let channel = anna.the("channel");
     let question = anna.command("channel.request.dial", &channel, json!({"destination": "5550001"})).await;
@@ -75,9 +116,7 @@ async fn a_dial_asks_for_the_skill_and_goes_out_with_the_chosen_one() {
     anna.fails("channel.request.dial", &channel, other, "rejected").await;
 }
 
-#[tokio::test]
-async fn a_consult_is_alternated_and_transferred() {
-    let (emulator, host) = bench().await;
+async fn a_consult_is_alternated_and_transferred(emulator: Emulator, host: Host) {
     let mut anna = ready(&host, "anna", "7001").await;
     answered(&emulator, &mut anna, ANNA).await;
     let interaction = anna.the("interaction");
@@ -92,9 +131,7 @@ async fn a_consult_is_alternated_and_transferred() {
     anna.finish().await;
 }
 
-#[tokio::test]
-async fn a_consult_becomes_a_conference_that_the_agent_leaves() {
-    let (emulator, host) = bench().await;
+async fn a_consult_becomes_a_conference_that_the_agent_leaves(emulator: Emulator, host: Host) {
     let mut anna = ready(&host, "anna", "7001").await;
     answered(&emulator, &mut anna, ANNA).await;
     let (interaction, primary) = (anna.the("interaction"), anna.the("primary"));
@@ -108,9 +145,7 @@ async fn a_consult_becomes_a_conference_that_the_agent_leaves() {
     completed(&mut anna).await;
 }
 
-#[tokio::test]
-async fn blind_transfer_and_blind_conference_show_only_what_comes_of_them() {
-    let (emulator, host) = bench().await;
+async fn blind_transfer_and_blind_conference_show_only_what_comes_of_them(emulator: Emulator, host: Host) {
     let mut anna = ready(&host, "anna", "7001").await;
     answered(&emulator, &mut anna, ANNA).await;
     let primary = anna.the("primary");
@@ -133,9 +168,7 @@ async fn blind_transfer_and_blind_conference_show_only_what_comes_of_them() {
     anna.finish().await;
 }
 
-#[tokio::test]
-async fn a_call_moves_to_a_colleague_by_consult_and_transfer() {
-    let (emulator, host) = bench().await;
+async fn a_call_moves_to_a_colleague_by_consult_and_transfer(emulator: Emulator, host: Host) {
     let (mut anna, mut ben) = (ready(&host, "anna", "7001").await, ready(&host, "ben", "7002").await);
     answered(&emulator, &mut anna, ANNA).await;
     let interaction = anna.the("interaction");
@@ -155,9 +188,7 @@ async fn a_call_moves_to_a_colleague_by_consult_and_transfer() {
     ben.finish().await;
 }
 
-#[tokio::test]
-async fn offers_are_rejected_and_given_up_and_customers_hang_up() {
-    let (emulator, host) = bench().await;
+async fn offers_are_rejected_and_given_up_and_customers_hang_up(emulator: Emulator, host: Host) {
     let mut anna = ready(&host, "anna", "7001").await;
     arrive(&emulator, ANNA, "call");
     anna.hears(CALL_COMES).await;
@@ -176,9 +207,7 @@ async fn offers_are_rejected_and_given_up_and_customers_hang_up() {
     completed(&mut anna).await;
 }
 
-#[tokio::test]
-async fn chats_and_emails() {
-    let (emulator, host) = bench().await;
+async fn chats_and_emails(emulator: Emulator, host: Host) {
     let mut anna = ready(&host, "anna", "7001").await;
     let session = anna.the("session");
     for (kind, word) in [("Chat", "chat"), ("Email", "email")] {
@@ -207,9 +236,7 @@ async fn chats_and_emails() {
     anna.finish().await;
 }
 
-#[tokio::test]
-async fn the_address_book_lives_and_signals_and_scripts_reach_cxone() {
-    let (emulator, host) = bench().await;
+async fn the_address_book_lives_and_signals_and_scripts_reach_cxone(emulator: Emulator, host: Host) {
     let mut anna = ready(&host, "anna", "7001").await;
     let session = anna.the("session");
     let books = anna.command("session.request.incontact.addressbook", &session, json!({"realtime": true})).await;

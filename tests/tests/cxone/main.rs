@@ -6,6 +6,7 @@
 
 mod day;
 mod trouble;
+mod worker;
 
 use jackfield_cxone_emulator::{Emulator, data::Data};
 use jackfield_tests::{
@@ -43,7 +44,11 @@ timing = {{ poll_seconds = 5, event_seconds = 5, directory_seconds = 1 }}
 
 /// A host with a tenant of an emulated CXone.
 pub async fn host(url: &str) -> Host {
-    let host = Setup::new().tenant(tenant(url)).file("client-secret", "jackfield-client-secret").start().await;
+    host_of(tenant(url)).await
+}
+
+async fn host_of(tenant: Tenant) -> Host {
+    let host = Setup::new().tenant(tenant).file("client-secret", "jackfield-client-secret").start().await;
     jackfield_tests::until("the link is up", || async {
         host.operations("/tenants").await.replace(' ', "").contains("\"link\":\"up\"").then_some(())
     })
@@ -53,8 +58,13 @@ pub async fn host(url: &str) -> Host {
 
 /// CXone, a host, and nobody at work yet.
 pub async fn bench() -> (Emulator, Host) {
+    bench_in("none").await
+}
+
+/// The same with the adapter in such an isolation.
+pub async fn bench_in(isolation: &'static str) -> (Emulator, Host) {
     let emulator = Emulator::start("127.0.0.1:0".parse().unwrap(), data()).await.unwrap();
-    let host = host(&emulator.url()).await;
+    let host = host_of(tenant(&emulator.url()).isolation(isolation)).await;
     (emulator, host)
 }
 

@@ -28,7 +28,6 @@ pub(crate) type Intent = (Reason, Option<Cause>);
 pub(crate) struct Case {
     /// The MasterID under which it was first seen.
     pub(crate) key: String,
-    #[serde(skip)]
     pub(crate) media: Media,
     /// The contact whose data is shown.
     pub(crate) lead: String,

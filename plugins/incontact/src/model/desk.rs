@@ -15,27 +15,11 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeskChannel {
     /// Which contacts it takes.
-    #[serde(with = "media")]
     pub(crate) media: Media,
     /// Station or address.
     pub(crate) endpoint: String,
     /// The desktop has activated it.
     pub(crate) opened: bool,
-}
-
-mod media {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Media;
-
-    pub(super) fn serialize<S: Serializer>(media: &Media, serializer: S) -> Result<S::Ok, S::Error> {
-        media.id().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Media, D::Error> {
-        let id = u64::deserialize(deserializer)?;
-        Ok([Media::Chat, Media::Email].into_iter().find(|media| media.id() == id).unwrap_or_default())
-    }
 }
 
 impl DeskChannel {
@@ -64,17 +48,18 @@ impl DeskChannel {
 }
 
 /// What was the agent's state before he began to work on a contact.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Base {
     available: bool,
     reason: String,
 }
 
 /// The channels.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Desk {
     /// Oldest first.
     pub(crate) channels: Vec<DeskChannel>,
+    /// CXone tells it no more once he works.
     base: Base,
 }
 
@@ -83,9 +68,12 @@ impl Desk {
     pub(super) fn learn(&mut self, facts: &Facts) {
         let state = &facts.state;
         if facts.session.is_none() {
-            self.base = Base::default();
-            self.channels.iter_mut().for_each(|channel| channel.opened = false);
-        } else if !state.working() && !state.acw {
+            // After a crash there may be one, and the channels stay as they were.
+            if !facts.unknown {
+                self.base = Base::default();
+                self.channels.iter_mut().for_each(|channel| channel.opened = false);
+            }
+        } else if !state.current.is_empty() && !state.working() && !state.acw {
             self.base = Base { available: is_available(&state.current), reason: state.reason.clone() };
         }
     }

@@ -3,6 +3,7 @@
 //! Owns: which members of an event mean what. Every value is a string, booleans are `True` and `False`; what is missing
 //! or strange is read as the harmless thing, because an event that cannot be read must not stop those behind it.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One event of the long poll.
@@ -85,8 +86,9 @@ pub(crate) enum LegStatus {
     Up,
 }
 
-/// What a contact is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+/// What a contact is. Kept as CXone's number of the media type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(into = "u64", from = "u64")]
 pub(crate) enum Media {
     /// A call.
     #[default]
@@ -105,6 +107,18 @@ impl Media {
             Self::Chat => 3,
             Self::Call => 4,
         }
+    }
+}
+
+impl From<Media> for u64 {
+    fn from(media: Media) -> Self {
+        media.id()
+    }
+}
+
+impl From<u64> for Media {
+    fn from(id: u64) -> Self {
+        [Self::Chat, Self::Email].into_iter().find(|media| media.id() == id).unwrap_or_default()
     }
 }
 

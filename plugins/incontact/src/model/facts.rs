@@ -53,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) out_of_order: bool,
     /// A replay runs: it is not known yet what is gone.
     pub(crate) replaying: bool,
+    /// No replay has begun yet, though there may be a session: nothing is known but that.
+    pub(super) unknown: bool,
 }
 
 /// What an event changed.
@@ -71,6 +73,16 @@ pub(crate) enum Touched {
 }
 
 impl Facts {
+    /// What is known after a crash: there may be a session.
+    pub(crate) fn unknown() -> Self {
+        Self { unknown: true, ..Self::default() }
+    }
+
+    /// The host may be told.
+    pub(crate) fn known(&self) -> bool {
+        !self.replaying && !self.unknown
+    }
+
     /// A contact.
     pub(crate) fn contact(&self, id: &str) -> Option<&Contact> {
         self.contacts.iter().find(|contact| contact.now.id == id)
@@ -87,6 +99,7 @@ impl Facts {
             Event::SessionStart(start) => {
                 self.session = Some(start);
                 self.replaying = true;
+                self.unknown = false;
                 self.contacts.iter_mut().for_each(|contact| contact.seen = false);
                 Touched::Session
             }
@@ -189,6 +202,7 @@ impl Facts {
     pub(crate) fn end(&mut self) {
         self.session = None;
         self.replaying = false;
+        self.unknown = false;
         self.state = AgentState::default();
         self.leg = LegStatus::Down;
         self.leg_id.clear();
@@ -212,6 +226,11 @@ impl Facts {
     /// The agent handles a contact, as far as the contacts tell.
     pub(crate) fn at_work(&self) -> bool {
         self.contacts.iter().any(|contact| contact.live() && contact.now.stage != Stage::Offered)
+    }
+
+    /// A contact lives, or is over and has left work to the agent.
+    pub(crate) fn at_hand(&self) -> bool {
+        self.contacts.iter().any(|contact| !contact.now.done)
     }
 
     /// Whether anything lives.

@@ -189,22 +189,32 @@ impl Model {
         }
     }
 
-    /// The agent's last contact is over and CXone still says that he works: the word on his state is on its way, and
-    /// both are one transition.
+    /// The agent's last contact is over and CXone still says that he works on it, or it is done and CXone still says
+    /// that he is in after-contact work: the word on his state is on its way, and both are one transition.
     fn state_must_follow(&self) -> bool {
-        self.facts.state.working() && !self.facts.live() && self.facts.session.is_some()
+        let state = &self.facts.state;
+        let stale = state.working() && !self.facts.live() || state.acw && !self.facts.at_hand();
+        stale && self.facts.session.is_some()
+    }
+
+    /// The same the other way round: CXone says that he works on a contact, or no more, and the contact's word on that
+    /// is on its way.
+    fn contacts_must_follow(&self) -> bool {
+        let state = &self.facts.state;
+        let begun = self.facts.at_work() && !state.working();
+        let done = !state.working() && !state.acw && !self.facts.live() && self.facts.at_hand();
+        begun || done
     }
 
     fn state_patience(&self) -> Duration {
-        let contacts_must_follow = self.facts.at_work() && !self.facts.state.working();
-        if contacts_must_follow || self.state_must_follow() { SETTLE } else { Duration::ZERO }
+        if self.contacts_must_follow() || self.state_must_follow() { SETTLE } else { Duration::ZERO }
     }
 
     /// What is at rest, or has waited long enough, as one report; and then answers those whose wish has come true.
     /// Call it after every batch and at [`next_deadline`](Self::next_deadline). The report must be handed on before
     /// [`answer`](Self::answer) is called.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Report> {
-        if self.facts.replaying {
+        if !self.facts.known() {
             return None;
         }
         self.look();
@@ -233,7 +243,7 @@ impl Model {
 
     /// When [`due`](Self::due) should be called again though nothing has come.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        if self.facts.replaying {
+        if !self.facts.known() {
             return None;
         }
         let cases = self.dirty.iter().map(|(key, since)| *since + self.patience(key));

@@ -11,7 +11,7 @@ use jackfield_plugin_api::{
 };
 use serde_json::{Value, json};
 
-use super::{HOLD, Model, SETTLE, Stage};
+use super::{Facts, HOLD, Model, SETTLE, Stage};
 
 /// A test's agent: a session that has been replayed, at a time of its own.
 struct Bench {
@@ -152,7 +152,7 @@ fn one_report(before: &[Value], events: &[Value], prepare: impl Fn(&mut Bench)) 
         }
         reports.extend(bench.rest());
         let told: Vec<_> = reports.iter().flat_map(|report| &report.channels).flat_map(|it| &it.interactions).collect();
-        assert_eq!(told.len(), 1, "{way:#?} came as {reports:#?}");
+        assert_eq!((told.len(), reports.len()), (1, 1), "{way:#?} came as {reports:#?}");
         match &first {
             // Contacts of the same moment may come in either order; the data tells which id leads.
             Some(first) => assert_eq!(told[0], first, "{way:#?}"),
@@ -365,6 +365,27 @@ fn a_call_in_after_contact_work_is_ended_and_then_gone() {
 }
 
 #[test]
+fn after_contact_work_ends_together_with_the_agents_state() {
+    let mut before = answered();
+    before.extend([
+        state("InboundContact", false),
+        contact("1", "Disconnected", json!({})),
+        state("Unavailable", true),
+    ]);
+    let events = [gone(contact("1", "Disconnected", json!({}))), state("Available", false)];
+    assert!(one_report(&before, &events, |_| {}).gone);
+}
+
+#[test]
+fn after_a_crash_nothing_is_told_before_the_replay() {
+    let mut bench = Bench::new();
+    bench.model = Model { facts: Facts::unknown(), ..Model::default() };
+    // A word that waited for the poll of the process that crashed.
+    assert!(bench.batch(&[contact("1", "Active", json!({}))]).is_empty());
+    assert_eq!(bench.model.next_deadline(), None);
+}
+
+#[test]
 fn repeated_and_late_events_say_nothing() {
     let mut bench = Bench::new();
     let mut events = two_calls();
@@ -444,6 +465,6 @@ fn the_end_of_the_agent_session_ends_all() {
 
 /// A command waits for both contacts to be in a state.
 fn want(bench: &mut Bench, holds: impl Fn((Stage, Stage)) -> bool + Send + 'static) {
-    let look = move |facts: &super::Facts| holds((facts.stage("1"), facts.stage("2"))).then(|| Ok(String::new()));
+    let look = move |facts: &Facts| holds((facts.stage("1"), facts.stage("2"))).then(|| Ok(String::new()));
     drop(bench.model.want(super::After::Case("1".to_owned()), look));
 }
