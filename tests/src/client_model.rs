@@ -158,6 +158,12 @@ impl ClientModel {
         shown.map(|(path, node)| (path.clone(), view(node))).collect()
     }
 
+    /// Whether the session has begun: its first snapshot is complete.
+    #[must_use]
+    pub fn is_initialized(&self) -> bool {
+        self.started
+    }
+
     /// Whether the link is up, as far as it was told.
     #[must_use]
     pub fn link_is_up(&self) -> bool {

@@ -25,6 +25,7 @@ pub struct Tenant {
     adapter: String,
     auth: String,
     limits: String,
+    worker: String,
     settings: String,
     may_be_down: bool,
     isolation: &'static str,
@@ -40,6 +41,7 @@ impl Tenant {
             adapter: adapter.into(),
             auth: "kind = \"none\"\n".into(),
             limits: String::new(),
+            worker: String::new(),
             settings: String::new(),
             may_be_down: false,
             isolation: "none",
@@ -62,6 +64,13 @@ impl Tenant {
     #[must_use]
     pub fn limits(mut self, lines: &str) -> Self {
         let _ = writeln!(self.limits, "{lines}");
+        self
+    }
+
+    /// Lines for `[worker]`.
+    #[must_use]
+    pub fn worker(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.worker, "{lines}");
         self
     }
 
@@ -122,9 +131,10 @@ impl Tenant {
         if let Some(written) = &self.written {
             return written.clone();
         }
-        let Self { adapter, auth, limits, settings, isolation, .. } = self;
+        let Self { adapter, auth, limits, worker, settings, isolation, .. } = self;
         format!(
-            "adapter = \"{adapter}\"\nisolation = \"{isolation}\"\n\n[auth]\n{auth}\n[limits]\n{limits}\n[settings]\n{settings}"
+            "adapter = \"{adapter}\"\nisolation = \"{isolation}\"\n\n[auth]\n{auth}\n[limits]\n{limits}\n[worker]\n{worker}\n\
+             [settings]\n{settings}"
         )
     }
 }

@@ -159,7 +159,8 @@ fn host_server(host: &Host) -> Server {
 async fn measure(options: &Options, server: &Server, script: &Arc<Script>) -> Run {
     let settings = Drive {
         address: server.address,
-        path: server.path.into(),
+        agents: "load".into(),
+        paths: vec![server.path.into()],
         sessions: options.sessions,
         warm_up: Duration::from_secs(2),
         time: Duration::from_secs(options.seconds),

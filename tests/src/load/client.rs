@@ -163,7 +163,10 @@ impl Measured {
 #[derive(Debug, Clone)]
 pub struct Drive {
     pub address: SocketAddr,
-    pub path: String,
+    /// What their agents' ids begin with: those of an earlier run have their sessions still.
+    pub agents: String,
+    /// Where the sessions connect, in turns.
+    pub paths: Vec<String>,
     pub sessions: usize,
     pub warm_up: Duration,
     pub time: Duration,
@@ -226,8 +229,9 @@ struct Player {
 impl Player {
     async fn play(self, ready: &Barrier) -> Measured {
         let (mut measured, mut request) = (Measured::new(), 0);
-        let mut socket = connect(self.drive.address, &self.drive.path, self.number).await.expect("a connection");
-        let mut ids = Ids::new(&format!("load{}", self.number));
+        let path = &self.drive.paths[self.number % self.drive.paths.len()];
+        let mut socket = connect(self.drive.address, path, self.number).await.expect("a connection");
+        let mut ids = Ids::new(&format!("{}{}", self.drive.agents, self.number));
         for step in &self.script.morning {
             request += 1;
             play_step(&mut socket, step, &mut ids, request).await;

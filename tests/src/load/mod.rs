@@ -7,11 +7,15 @@
 //! ```text
 //! script.rs   the working day, and its recording against a real host
 //! client.rs   sessions that play the script and measure
+//! desktop.rs  a desktop with a call that checks all that it is told
 //! bare.rs     the bare server
+//! lines.rs    times that the host's log tells
 //! process.rs  processor time and memory of a process
 //! ```
 
 pub mod bare;
 pub mod client;
+pub mod desktop;
+pub mod lines;
 pub mod process;
 pub mod script;

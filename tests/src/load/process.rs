@@ -12,6 +12,11 @@ pub fn cpu_time(pid: u32) -> Duration {
     Duration::from_secs_f64(ticks as f64 / ticks_per_second())
 }
 
+/// The same of a process and those that it has started and that still run.
+pub fn cpu_time_of_all(pid: u32) -> Duration {
+    children(pid).into_iter().map(cpu_time).sum::<Duration>() + cpu_time(pid)
+}
+
 fn ticks_per_second() -> f64 {
     use std::sync::OnceLock;
     static TICKS: OnceLock<f64> = OnceLock::new();
@@ -24,6 +29,28 @@ fn ticks_per_second() -> f64 {
 /// Resident memory of a process, in KiB.
 pub fn resident_kib(pid: u32) -> u64 {
     status_number(pid, "VmRSS:")
+}
+
+/// Memory of a process and of those that it has started, in KiB; what they share with others counts in parts.
+pub fn proportional_kib_of_all(pid: u32) -> u64 {
+    let of = |pid: u32| {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("the kernel tells it");
+        line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
+    };
+    of(pid) + children(pid).into_iter().map(of).sum::<u64>()
+}
+
+/// The processes that a process has started and that still run.
+pub fn children(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("there is a /proc");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |other: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(1)?.parse().ok());
+        parent == Some(pid)
+    };
+    pids.filter(is_child).collect()
 }
 
 /// Threads of a process.

@@ -11,10 +11,12 @@ use std::{
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// The pause before the first restart; it doubles with each death.
+    /// The pause before the first restart; it doubles with each death that follows soon after another.
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
+    /// After so long without a death the pauses begin anew.
+    pub steady: Duration,
     /// So many deaths …
     pub crashes: usize,
     /// … within this time, and the adapter is quarantined. A death older than this is forgotten.
@@ -26,6 +28,7 @@ impl Default for Rules {
         Self {
             first_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(30),
+            steady: Duration::from_secs(5),
             crashes: 8,
             within: Duration::from_secs(300),
         }
@@ -45,6 +48,8 @@ pub struct Verdict {
 #[derive(Debug, Default)]
 pub struct Budget {
     deaths: VecDeque<Instant>,
+    /// Deaths that followed one another soon.
+    in_a_row: u32,
     in_flight: BTreeSet<String>,
 }
 
@@ -60,13 +65,20 @@ impl Budget {
         } else {
             self.in_flight.intersection(&in_flight).cloned().collect()
         };
+        let soon =
+            self.deaths.back().is_some_and(|last| now.duration_since(*last) < rules.steady.max(self.pause(rules) * 2));
+        self.in_a_row = if soon { self.in_a_row + 1 } else { 0 };
         self.deaths.push_back(now);
         self.in_flight = in_flight;
-        let doubled = u32::try_from(self.deaths.len() - 1).unwrap_or(u32::MAX).min(16);
-        let pause = rules.first_pause.saturating_mul(1 << doubled).min(rules.longest_pause);
+        let pause = self.pause(rules);
         let restart_after =
             (self.deaths.len() < rules.crashes).then(|| pause.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0));
         Verdict { restart_after, culprits }
+    }
+
+    /// The pause after the last death.
+    fn pause(&self, rules: &Rules) -> Duration {
+        rules.first_pause.saturating_mul(1 << self.in_a_row.min(16)).min(rules.longest_pause)
     }
 
     /// Forgets everything: an operator or a new version releases the adapter.
@@ -92,6 +104,24 @@ mod tests {
             .map(|it| it.as_millis())
             .collect();
         assert_eq!(pauses, [50, 100, 200, 350, 350]);
+    }
+
+    #[test]
+    fn pauses_begin_anew_once_a_worker_has_lived_for_a_while() {
+        let (rules, mut budget, now) = (Rules::default(), Budget::default(), Instant::now());
+        let mut pause = |after| budget.died(&rules, now + Duration::from_secs(after), names(&[]), 1.0).restart_after;
+        assert_eq!(pause(0), Some(Duration::from_millis(50)));
+        assert_eq!(pause(1), Some(Duration::from_millis(100)));
+        assert_eq!(pause(7), Some(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn a_long_pause_does_not_count_as_a_life() {
+        let rules = Rules { first_pause: Duration::from_secs(6), crashes: 100, ..Rules::default() };
+        let (mut budget, now) = (Budget::default(), Instant::now());
+        let mut pause = |after| budget.died(&rules, now + Duration::from_secs(after), names(&[]), 1.0).restart_after;
+        assert_eq!(pause(0), Some(Duration::from_secs(6)));
+        assert_eq!(pause(7), Some(Duration::from_secs(12)), "it died as soon as it was started again");
     }
 
     #[test]

@@ -114,6 +114,7 @@ impl Worker {
         host: Arc<dyn Outlet>,
         on_death: OnDeath,
     ) -> Result<Self, String> {
+        let begun = std::time::Instant::now();
         let (mut child, socket) = spawn(options).map_err(|error| format!("a worker cannot be started: {error}"))?;
         let pid = child.id().ok_or("the worker ended at once")?;
         let stderr = watch::follow_stderr(&mut child, &options.name);
@@ -138,6 +139,8 @@ impl Worker {
         if !ready.unconfined.is_empty() {
             tracing::warn!(worker = options.name, "not confined: {}", ready.unconfined.join("; "));
         }
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(worker = options.name, pid, micros, "the worker is started");
         let shared = Arc::new(Shared {
             unsent: Mutex::default(),
             something: Notify::new(),
