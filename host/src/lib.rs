@@ -11,6 +11,8 @@ pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod metrics;
+mod random;
+pub mod reload;
 pub mod serve;
 pub mod server;
 pub mod session;

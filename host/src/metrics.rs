@@ -157,6 +157,7 @@ struct Families {
     http_requests: IntCounterVec,
     auth_failures: IntCounter,
     tenants: IntGaugeVec,
+    upgrades: IntCounterVec,
     tenants_overflowed: IntCounter,
 }
 
@@ -258,6 +259,11 @@ impl Families {
             ),
             auth_failures: counter("jackfield_auth_failures_total", "Requests without a valid tenant and token."),
             tenants: gauges("jackfield_tenants", "Tenants configured, by state.", &["state"]),
+            upgrades: counters(
+                "jackfield_upgrades_total",
+                "Attempts to move a tenant to another version of its adapter, by outcome.",
+                &["outcome"],
+            ),
             tenants_overflowed: counter(
                 "jackfield_metrics_tenants_overflowed_total",
                 "Tenants that got no series of their own because the cap was reached; they share the label _other.",
@@ -368,6 +374,11 @@ impl Metrics {
     /// How many tenants are in a state (`up`, `connecting`, `failed`).
     pub fn set_tenants(&self, state: &'static str, count: usize) {
         self.inner.families.tenants.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// An attempt to move a tenant to another version has ended: `moved`, `failed` or `taken_back`.
+    pub fn upgraded(&self, outcome: &'static str) {
+        self.inner.families.upgrades.with_label_values(&[outcome]).inc();
     }
 
     /// An HTTP request was answered.

@@ -1,6 +1,6 @@
 //! `jackfield serve`: from a configuration file to a host that runs, and to its end.
 //!
-//! Owns: the order of starting and stopping. Starting: log, metrics, both listeners (a port in use is found before any
+//! Owns: the order of starting and stopping. SIGHUP reads the configuration again (`reload.rs`). Starting: log, metrics, both listeners (a port in use is found before any
 //! platform hears of us), tenants, then desktops are let in. Stopping, at SIGTERM or SIGINT: no more desktops are let
 //! in, sessions are ended and their clients told, platforms disconnected, connections closed, each within the
 //! deadline; exit status 0. A second signal ends the process at once.
@@ -24,6 +24,7 @@ use crate::{
     config::{self, HostConfig, Loaded},
     logging,
     metrics::Metrics,
+    reload::Reload,
     server::{Desktops, Listener, Operations},
     session::DisposedReason,
     tenant::{Tenants, Workers},
@@ -42,16 +43,17 @@ pub fn run(file: &Path) -> Result<(), String> {
     logging::start(&loaded.host.log_filter, loaded.host.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let outcome = runtime.block_on(host(loaded));
+    let outcome = runtime.block_on(host(file, loaded));
     // What a plugin still does in a thread of ours must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
 
-async fn host(loaded: Loaded) -> Result<(), String> {
+async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
     let Loaded { host, tenants, problems } = loaded;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     let metrics = Metrics::new(host.metrics_max_tenants);
     let (closing, closed) = watch::channel(false);
     let (stopping, stop) = watch::channel(false);
@@ -61,8 +63,17 @@ async fn host(loaded: Loaded) -> Result<(), String> {
     let workers = Workers::new("/proc/self/exe".into(), host.plugin_store.join("recordings"));
     let tenants = Arc::new(Tenants::start(tenants, problems, &libraries, &workers, &metrics).await);
 
+    let reload = Arc::new(Reload {
+        file: file.to_owned(),
+        tenants: Arc::clone(&tenants),
+        libraries,
+        workers,
+        metrics: metrics.clone(),
+        turn: tokio::sync::Mutex::default(),
+    });
     let about = Arc::new(Operations {
         tenants: Arc::clone(&tenants),
+        reload: Arc::clone(&reload),
         metrics: metrics.clone(),
         ready: AtomicBool::new(true),
         since: std::time::Instant::now(),
@@ -77,9 +88,16 @@ async fn host(loaded: Loaded) -> Result<(), String> {
     let serving = tokio::spawn(desktops.serve_desktops(shared, stopped(stop), LAST_WORDS));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), tenants = tenants.all().len(), "jackfield is running");
 
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    let name = loop {
+        tokio::select! {
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            _ = hangup.recv() => {
+                let reload = Arc::clone(&reload);
+                // Beside this, so that the host can be stopped meanwhile. What is wrong is in the log.
+                tokio::spawn(async move { drop(reload.run().await) });
+            }
+        }
     };
     tracing::info!(signal = name, "jackfield is shutting down");
     about.ready.store(false, Ordering::Relaxed);

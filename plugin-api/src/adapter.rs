@@ -146,7 +146,7 @@ pub struct Login {
     pub password: Option<Secret>,
     /// The desktop's `model`, a free text.
     pub model: Option<String>,
-    /// Unique to the session and the same when it is logged in again after a crash.
+    /// Unique to the session and the same when it is logged in again, after a crash or on another version.
     pub session: String,
     /// Set when the host logs the agent in again: the newest [`Agent::resume_state`] (empty if there was none). The
     /// agent was authenticated before; do not disturb its calls.
@@ -202,7 +202,8 @@ pub enum Ending {
     /// The agent goes home: end live interactions (return offers, release calls) and log the agent out. Where the
     /// platform refuses, fail with [`Code::Rejected`] and change nothing.
     LogOut,
-    /// The session goes, the agent's calls stay: it is replaced, was never started, or the host ends.
+    /// The session goes, the agent's calls stay: it is replaced, was never started, is moved to another version of the
+    /// library (which is asked to [`Platform::log_in`] the agent with [`Login::resume`] right after), or the host ends.
     Leave,
 }
 

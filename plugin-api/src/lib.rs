@@ -77,6 +77,15 @@
 //! - **The process dies**: the host logs the agents in again ([`Login::resume`] is set, the password is not) and takes a
 //!   snapshot. Desktops see only what really changed.
 //!
+//! # When another version takes over
+//!
+//! A tenant is moved to another version of a library, or to other settings, while its agents work. The new version is
+//! connected beside the old one and must tell [`Link::Up`]; then each agent, at a moment without commands, leaves the
+//! old one ([`Ending::Leave`]) and is logged in at the new one with the [`Agent::resume_state`] that the old one gave,
+//! and a snapshot is taken. So two versions are connected to one platform for a while, each with agents of its own; a
+//! platform that lets in only one connection a tenant must let the newer one win. Read resume states of older versions,
+//! and of newer ones as far as you can: the tenant may be moved back.
+//!
 //! # What you get
 //!
 //! Your code runs in a tokio runtime of the library's own; `tokio::spawn`, timers and sockets work everywhere. What you

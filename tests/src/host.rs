@@ -373,6 +373,14 @@ impl Host {
         assert_eq!(status, 200, "{path}");
     }
 
+    /// The same, with whatever status and JSON it is answered.
+    pub async fn post(&self, path: &str) -> (u16, Value) {
+        let request = hyper::Request::post(path).header("host", &self.operations);
+        let request = request.body(http_body_util::Full::default()).expect("it is well formed");
+        let reply = http::send(&self.operations, request).await.expect("the operations listener answers");
+        (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
+    }
+
     /// The value of a metric's series; 0 when there is none. `series` as Prometheus writes it.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = self.operations("/metrics").await;

@@ -106,6 +106,12 @@ impl Libraries {
     }
 }
 
+impl fmt::Debug for Libraries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Libraries({})", self.inner.store.display())
+    }
+}
+
 /// The level that the host's own log lets through.
 fn wanted_level() -> Level {
     use tracing::level_filters::LevelFilter;

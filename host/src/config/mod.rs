@@ -16,6 +16,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use figment::{
@@ -33,7 +34,7 @@ mod units;
 
 pub use host::{HostConfig, Limits, ListenerConfig, LogFormat, Origins};
 pub use settings::Settings;
-pub use tenant::{AdapterFile, Auth, Isolation, TenantConfig, Token};
+pub use tenant::{AdapterFile, Auth, Isolation, TenantConfig, Token, UpgradeConfig};
 
 /// What is wrong with a file, in one line: file, key, what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +103,21 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
 /// What is wrong with it.
 pub fn load_host(file: &Path) -> Result<HostConfig, Vec<Problem>> {
     HostConfig::check(file, read(file).map_err(|problem| vec![problem])?)
+}
+
+/// Finds an adapter for a tenant, by a name as its file may have it.
+///
+/// # Errors
+/// `jackfield.toml` is wrong, or there is no such adapter.
+pub fn adapter(host: &Path, tenant: &Path, name: &str) -> Result<AdapterFile, Vec<Problem>> {
+    let host = load_host(host)?;
+    tenant::find_adapter(tenant, &host, name).map_err(|problem| vec![problem])
+}
+
+/// Reads a duration as it may stand in a file, such as `5m`.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    units::Span::parse(text).map(|span| span.0)
 }
 
 /// The files `*.toml` of the tenants' folder, in order of their names.

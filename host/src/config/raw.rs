@@ -107,6 +107,8 @@ pub(super) struct Tenant {
     pub(super) worker: Worker,
     pub(super) auth: Auth,
     #[serde(default)]
+    pub(super) upgrade: Upgrade,
+    #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) settings: Map<String, Value>,
@@ -123,6 +125,14 @@ pub(super) struct Worker {
     pub(super) patience: Option<Span>,
     pub(super) crashes: Option<usize>,
     pub(super) within: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Upgrade {
+    pub(super) canary: Option<f64>,
+    pub(super) observe: Option<Span>,
+    pub(super) deadline: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -17,7 +17,7 @@ use super::Problem;
 const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// An adapter's settings as a tenant's file has them: secrets are references.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Settings {
     file: PathBuf,
     values: Map<String, Value>,

@@ -14,7 +14,7 @@ use crate::adapter::{
 use super::{HostConfig, Limits, Problem, Settings, raw, read};
 
 /// One tenant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TenantConfig {
     /// Its name: that of its file.
     pub id: String,
@@ -26,6 +26,8 @@ pub struct TenantConfig {
     pub isolation: Isolation,
     /// What its worker may use, and how often it may die.
     pub worker: WorkerConfig,
+    /// How it is moved to another version of its adapter.
+    pub upgrade: UpgradeConfig,
     /// Who may come in.
     pub auth: Auth,
     /// What it may have.
@@ -119,8 +121,37 @@ impl WorkerConfig {
     }
 }
 
+/// How a tenant is moved to another version of its adapter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UpgradeConfig {
+    /// The share of agents who try the new version first; 0: everybody is moved at once.
+    pub canary: f64,
+    /// For how long they try it.
+    pub observe: Duration,
+    /// How long the new version may take until its link is up.
+    pub deadline: Duration,
+}
+
+impl Default for UpgradeConfig {
+    fn default() -> Self {
+        Self { canary: 0.0, observe: Duration::from_secs(300), deadline: Duration::from_secs(30) }
+    }
+}
+
+impl UpgradeConfig {
+    fn check(file: &Path, raw: &raw::Upgrade) -> Result<Self, Problem> {
+        let usual = Self::default();
+        let canary = raw.canary.unwrap_or(usual.canary);
+        if !(0.0..1.0).contains(&canary) {
+            return Err(Problem::key(file, "upgrade.canary", "from 0 to less than 1, such as 0.1 for a tenth"));
+        }
+        let observe = raw.observe.map_or(usual.observe, |span| span.0);
+        Ok(Self { canary, observe, deadline: raw.deadline.map_or(usual.deadline, |span| span.0) })
+    }
+}
+
 /// Who may come in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// Everybody; only where the listener is on loopback.
     None,
@@ -129,7 +160,7 @@ pub enum Auth {
 }
 
 /// The hash of an API token. Tokens are 256 random bits, so a fast hash gives nothing away.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     /// Who has it. Sessions belong to the name, so that a token can be replaced by another of the same name.
     pub name: String,
@@ -156,21 +187,32 @@ impl TenantConfig {
         let adapter = find_adapter(file, host, &raw.adapter).map_err(|problem| problems.push(problem)).ok();
         let isolation = isolation(file, raw.isolation.as_deref()).map_err(|problem| problems.push(problem)).ok();
         let worker = WorkerConfig::check(file, raw.worker).map_err(|problem| problems.push(problem)).ok();
+        let upgrade = UpgradeConfig::check(file, &raw.upgrade).map_err(|problem| problems.push(problem)).ok();
         let auth = auth(file, host, raw.auth).map_err(|found| problems.extend(found)).ok();
         let limits = host.limits.with(file, &raw.limits).map_err(|found| problems.extend(found)).ok();
-        match (adapter, isolation, worker, auth, limits) {
-            (Some(adapter), Some(isolation), Some(worker), Some(auth), Some(limits)) => Ok(Self {
+        match (adapter, isolation, worker, upgrade, auth, limits) {
+            (Some(adapter), Some(isolation), Some(worker), Some(upgrade), Some(auth), Some(limits)) => Ok(Self {
                 id,
                 file: file.to_owned(),
                 adapter,
                 isolation,
                 worker,
+                upgrade,
                 auth,
                 limits,
                 settings: Settings::new(file, raw.settings),
             }),
             _ => Err(problems),
         }
+    }
+}
+
+impl TenantConfig {
+    /// Takes over what is not a matter of the adapter: who may come in, how much there may be, how it is upgraded.
+    pub(crate) fn take_rules_of(&mut self, other: &Self) {
+        self.auth.clone_from(&other.auth);
+        self.limits.clone_from(&other.limits);
+        self.upgrade.clone_from(&other.upgrade);
     }
 }
 
@@ -184,6 +226,7 @@ impl TenantConfig {
             adapter: AdapterFile { name: "none".to_owned(), path: PathBuf::from("none") },
             isolation: Isolation::None,
             worker: WorkerConfig::default(),
+            upgrade: UpgradeConfig::default(),
             auth,
             limits: Limits::default(),
             settings: Settings::new(&file, serde_json::Map::new()),
@@ -199,7 +242,7 @@ pub(crate) fn is_tenant_id(id: &str) -> bool {
 
 /// `ID@VERSION` and `ID@sha256:PREFIX` are looked for among the installed ones, a bare name beside the executable and in
 /// `plugins.path`; anything else is a file.
-fn find_adapter(file: &Path, host: &HostConfig, name: &str) -> Result<AdapterFile, Problem> {
+pub(super) fn find_adapter(file: &Path, host: &HostConfig, name: &str) -> Result<AdapterFile, Problem> {
     let found = |path: PathBuf| AdapterFile { name: name.to_owned(), path };
     if let Some(wanted) = Wanted::by_name(name) {
         let installed = wanted.find(&host.plugin_store).map_err(|error| Problem::key(file, "adapter", error))?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 pub(super) struct Span(pub(super) Duration);
 
 impl Span {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().ok()?;

@@ -127,7 +127,7 @@ impl Listener {
         let metrics = operations.metrics.clone();
         let answer = move |request: Request<Incoming>, _| {
             let operations = Arc::clone(&operations);
-            async move { operations.answer(request.method(), request.uri().path()) }
+            async move { operations.answer(&request).await }
         };
         self.serve(answer, &metrics, stop, Duration::from_secs(1)).await;
     }

@@ -1,8 +1,9 @@
 //! The operators' listener: metrics, health and lists, for Prometheus and for people with `curl`.
 //!
-//! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`, and releasing a tenant from
-//! quarantine. Must never: show a secret, or anything
-//! of a call or its data. It listens on loopback unless it is told otherwise, because it asks nobody for a token.
+//! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`, and what operators can do: reload the
+//! configuration, move a tenant to another version of its adapter and back, release one from quarantine. Must never:
+//! show a secret, or anything of a call or its data; act for a page in somebody's browser; run a file that no
+//! configuration names. It listens on loopback unless it is told otherwise, because it asks nobody for a token.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use std::{
 };
 
 use hyper::{
-    Method, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     header::{self, HeaderValue},
 };
 use jackfield_plugin_api::Link;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 use super::{http::Body, text};
 use crate::{
     metrics::Metrics,
+    reload::{Reload, Wanted},
     tenant::{State, Tenant, Tenants},
 };
 
@@ -31,6 +33,8 @@ use crate::{
 pub struct Operations {
     /// The tenants.
     pub tenants: Arc<Tenants>,
+    /// How they are changed.
+    pub reload: Arc<Reload>,
     /// The metrics.
     pub metrics: Metrics,
     /// Whether desktops are let in.
@@ -43,9 +47,14 @@ pub struct Operations {
 const FIRST_ATTEMPTS: Duration = Duration::from_secs(5);
 
 impl Operations {
-    pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+    pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+        let (method, path) = (request.method(), request.uri().path());
         if method == Method::POST {
-            return self.act(path);
+            // Only browsers send an origin, and none has business here.
+            if request.headers().contains_key(header::ORIGIN) {
+                return plain(StatusCode::FORBIDDEN, "not for pages\n");
+            }
+            return self.act(path, request.uri().query().unwrap_or_default()).await;
         }
         if method != Method::GET && method != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "GET, or POST to act\n");
@@ -63,13 +72,35 @@ impl Operations {
         }
     }
 
-    /// What an operator can do: `POST /tenants/TENANT/release`.
-    fn act(&self, path: &str) -> Response<Body> {
-        let tenant = path.strip_prefix("/tenants/").and_then(|rest| rest.strip_suffix("/release"));
-        match tenant.and_then(|tenant| self.tenants.find(tenant)) {
-            Some(tenant) if tenant.release() => plain(StatusCode::OK, "released\n"),
-            Some(_) => plain(StatusCode::CONFLICT, "it is not in quarantine\n"),
-            None => plain(StatusCode::NOT_FOUND, "there is nothing to do at this address\n"),
+    /// What an operator can do: `POST /reload`, and `/tenants/TENANT/` with `upgrade`, `rollback` or `release`.
+    async fn act(&self, path: &str, query: &str) -> Response<Body> {
+        let nothing = || plain(StatusCode::NOT_FOUND, "there is nothing to do at this address\n");
+        if path == "/reload" {
+            return match self.reload.run().await {
+                Ok(outcome) => json_of(&json!(outcome)),
+                Err(problems) => {
+                    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                    with_status(StatusCode::UNPROCESSABLE_ENTITY, json_of(&json!({"problems": problems})))
+                }
+            };
+        }
+        let Some((tenant, action)) = path.strip_prefix("/tenants/").and_then(|rest| rest.split_once('/')) else {
+            return nothing();
+        };
+        let Some(tenant) = self.tenants.find(tenant) else { return nothing() };
+        let begun = match action {
+            "release" if tenant.release() => return plain(StatusCode::OK, "released\n"),
+            "release" => return plain(StatusCode::CONFLICT, "it is not in quarantine\n"),
+            "rollback" => tenant.roll_back(&self.metrics),
+            "upgrade" => match Wanted::parse(query) {
+                Ok(wanted) => self.reload.upgrade(&tenant, &wanted).await,
+                Err(wrong) => return with_status(StatusCode::BAD_REQUEST, json_of(&json!({"problem": wrong}))),
+            },
+            _ => return nothing(),
+        };
+        match begun {
+            Ok(()) => with_status(StatusCode::ACCEPTED, json_of(&describe(&tenant))),
+            Err(refusal) => with_status(StatusCode::CONFLICT, json_of(&json!({"problem": refusal.to_string()}))),
         }
     }
 
@@ -132,24 +163,24 @@ impl Operations {
     fn adapters(&self) -> Value {
         let mut adapters: BTreeMap<(String, String), (Value, Vec<Value>)> = BTreeMap::new();
         for tenant in self.tenants.all() {
-            let (manifest, config) = (tenant.manifest(), tenant.config());
-            let file = &config.adapter.path;
+            let serving = tenant.version();
             let about = || {
                 json!({
-                    "id": manifest.id,
-                    "version": manifest.version,
-                    "vendor": manifest.vendor,
-                    "platform": manifest.platform,
-                    "api": tenant.api_version(),
-                    "file": file,
+                    "id": serving.adapter,
+                    "version": serving.version,
+                    "vendor": serving.vendor,
+                    "platform": serving.platform,
+                    "api": serving.api,
+                    "file": serving.file,
+                    "sha256": serving.digest,
                 })
             };
-            let key = (manifest.id.clone(), format!("{} {}", manifest.version, file.display()));
+            let key = (serving.adapter.clone(), format!("{} {}", serving.version, serving.file.display()));
             adapters.entry(key).or_insert_with(|| (about(), Vec::new())).1.push(json!({
                 "id": tenant.id(),
-                "isolation": config.isolation.as_str(),
-                "worker": tenant.library().and_then(|library| library.worker()),
-                "responsive": tenant.library().is_some_and(|library| library.is_responsive()),
+                "isolation": serving.isolation.as_str(),
+                "worker": serving.worker,
+                "responsive": serving.responsive,
             }));
         }
         let with_tenants = |(mut about, tenants): (Value, Vec<Value>)| {
@@ -167,17 +198,19 @@ fn describe(tenant: &Tenant) -> Value {
         | (_, Some(Link::Down { reason })) => Some(reason),
         _ => None,
     };
-    let manifest = tenant.manifest();
+    let (serving, (change, last_change)) = (tenant.version(), tenant.change());
     json!({
         "id": tenant.id(),
-        "adapter": manifest.id,
-        "adapterVersion": manifest.version,
+        "adapter": serving.adapter,
+        "adapterVersion": serving.version,
         "state": state.as_str(),
         "link": if link == Some(Link::Up) { "up" } else { "down" },
         "reason": reason,
         "sessions": tenant.board().sessions().len(),
         "sessionsLimit": tenant.config().limits.sessions,
         "file": tenant.config().file,
+        "change": change,
+        "lastChange": last_change,
     })
 }
 
@@ -185,6 +218,11 @@ fn plain(status: StatusCode, body: &'static str) -> Response<Body> {
     let mut response = Response::new(text(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn with_status(status: StatusCode, mut response: Response<Body>) -> Response<Body> {
+    *response.status_mut() = status;
     response
 }
 

@@ -17,6 +17,7 @@ use super::{
     client::Grace,
     commands::{Known, LOGOUT, Repertoire, START},
     data::{self, Args},
+    handover::Moving,
     journal::Journal,
     link::LinkState,
     message::{Request, Response},
@@ -24,6 +25,7 @@ use super::{
     plan::{self, Each, Plan, Step},
     port::AgentPort,
     tree::{Event, Notes, Tree, rules},
+    trunk::Trunk,
 };
 use crate::{
     adapter::{FromAgent, RequestId},
@@ -133,6 +135,12 @@ pub(super) struct Core {
     pub(super) generation: u32,
     pub(super) resume: Vec<u8>,
     pub(super) link: LinkState,
+    /// The connection to the platform that its agent is on, or will be.
+    pub(super) trunk: Arc<Trunk>,
+    /// Its agent is being moved to another trunk: commands wait.
+    pub(super) moving: Option<Moving>,
+    /// The trunk whose adapter did not take the agent.
+    pub(super) refused_by: Option<Arc<Trunk>>,
     pub(super) commands: Vec<Entry>,
     pub(super) next_request: RequestId,
     pub(super) connection: Option<Outbox>,
@@ -165,7 +173,13 @@ impl Phase {
 }
 
 impl Core {
-    pub(super) fn new(id: &str, limits: Arc<Limits>, metrics: TenantMetrics, repertoire: Arc<Repertoire>) -> Self {
+    pub(super) fn new(
+        id: &str,
+        limits: Arc<Limits>,
+        metrics: TenantMetrics,
+        trunk: Arc<Trunk>,
+        repertoire: Arc<Repertoire>,
+    ) -> Self {
         Self {
             id: id.into(),
             phase: Phase::Prepared,
@@ -176,6 +190,9 @@ impl Core {
             generation: 0,
             resume: Vec::new(),
             link: LinkState::default(),
+            trunk,
+            moving: None,
+            refused_by: None,
             commands: Vec::new(),
             next_request: 1,
             connection: None,
@@ -287,8 +304,11 @@ impl Core {
             })
     }
 
-    /// Commands to one object, its parents and its children keep their order.
+    /// Commands to one object, its parents and its children keep their order, and all wait while the agent is moved.
     fn must_wait(&self, at: usize) -> bool {
+        if self.moving.is_some() {
+            return true;
+        }
         let own = &self.commands[at];
         let mut earlier = self.commands[..at].iter();
         if own.command.is_urgent() {
@@ -439,7 +459,14 @@ impl Core {
             Response::Failure(failure) => OutcomeLabel::Failure(failure.code),
         };
         self.metrics.adapter().command(entry.command.label(), outcome, entry.since.elapsed());
+        if matches!(entry.state, State::Asked { .. } | State::Next { .. }) {
+            self.trunk.answered(match &response {
+                Response::Failure(failure) => Some(failure.code),
+                _ => None,
+            });
+        }
         entry.reply.send(entry.request.respond(response));
+        self.notice_idle();
     }
 
     // ---- what comes from the adapter ----

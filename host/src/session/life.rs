@@ -217,6 +217,9 @@ impl Core {
 
     /// An answer to what no desktop has asked for.
     pub(super) fn chore_answered(&mut self, request: RequestId, outcome: Outcome) {
+        if self.move_answered(request, &outcome) {
+            return;
+        }
         match self.closing {
             Closing::Expiring { request: own, .. } if own == request => {
                 // Where the platform refuses, the session goes all the same and the calls stay.
@@ -276,6 +279,7 @@ impl Core {
         self.generation = self.generation.wrapping_add(1);
         self.discarded.extend(self.agent.take());
         self.late_logout = None;
+        self.moving = None;
         let failure = Failure::new(Code::AdapterFailed, "the adapter was lost: the outcome is unknown").context(reason);
         self.fail_asked(&failure, |_| true);
         if matches!(self.closing, Closing::Expiring { .. }) {
@@ -286,6 +290,12 @@ impl Core {
         self.chores.log_in_again = true;
     }
 
+    /// The agent may be one of another version of the adapter, which can do other things.
+    pub(super) fn set_repertoire(&mut self, repertoire: &Arc<Repertoire>) {
+        self.repertoire = Arc::clone(repertoire);
+        self.tree.set_capabilities(&repertoire.capabilities);
+    }
+
     /// The agent has been logged in again.
     pub(super) fn regain_agent(&mut self, agent: Box<dyn AgentPort>, generation: u32, repertoire: &Arc<Repertoire>) {
         if self.is_ended() || generation != self.generation {
@@ -293,8 +303,7 @@ impl Core {
             return;
         }
         self.agent = Some(agent);
-        // It may be another version of the adapter.
-        self.repertoire = Arc::clone(repertoire);
+        self.set_repertoire(repertoire);
         self.follow_link();
     }
 }

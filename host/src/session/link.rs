@@ -51,6 +51,15 @@ enum Recovery {
     Done,
 }
 
+/// How a session's link stands after it was moved to another trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As before: up, or down.
+    Unchanged,
+    /// It is down and comes up by a snapshot of its own.
+    Recovers,
+}
+
 impl Default for LinkState {
     fn default() -> Self {
         Self {
@@ -78,6 +87,19 @@ impl LinkState {
     pub(super) fn begin(&mut self, link: Link, losses: u64) {
         self.losses = losses;
         self.tenant = link;
+    }
+
+    /// The session is on another trunk, whose link is this and was lost so many times. The new agent has a link of its
+    /// own, which is up unless it says otherwise.
+    pub(super) fn change_trunk(&mut self, link: Link, losses: u64) -> Standing {
+        self.begin(link, losses);
+        self.agent = Link::Up;
+        self.lost = None;
+        if self.up && self.raw_up() {
+            return Standing::Unchanged;
+        }
+        self.stale |= !self.up;
+        Standing::Recovers
     }
 
     pub(super) fn set_agent(&mut self, link: Link) {

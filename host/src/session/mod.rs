@@ -10,6 +10,7 @@
 //! message.rs    what a desktop sent, read without changing a byte; what it is answered
 //! commands.rs   the table of commands: name, target, data, what becomes of it
 //! registry.rs   all sessions of a tenant: by id and by agent, quotas, who may bind
+//! trunk.rs      one connection to the tenant's platform; two while it is moved to another version of its adapter
 //! prepare.rs    how a session comes to be, and gets a new agent after a crash
 //! timer.rs      one clock for all sessions of a tenant
 //! cell.rs       one session, worked by whoever brings it something: desktop, adapter or clock
@@ -17,6 +18,7 @@
 //! data.rs       what a command's data must look like
 //! plan.rs       what the platform is asked for
 //! life.rs       how a session starts, loses and regains its link, and ends
+//! handover.rs   how an agent is moved to another trunk
 //! link.rs       whether commands can be carried out
 //! client.rs     what the client is sent, how it comes back, how long its session waits for it
 //! port.rs       the adapter as a session needs it
@@ -29,7 +31,8 @@
 //!
 //! ```text
 //! let board = Switchboard::new("acme", limits, metrics);      // inside a tokio runtime
-//! board.set_platform(Some(platform)); board.set_link(link);   // as the tenant's adapter comes and goes
+//! let trunk = board.serving();
+//! board.set_platform(&trunk, Some(platform)); board.set_link(&trunk, link);   // as the adapter comes and goes
 //!
 //! // a WebSocket
 //! let (outbox, mut outlet) = Outbox::new(limits.outbox);
@@ -51,6 +54,7 @@ mod client;
 mod commands;
 mod data;
 mod desk;
+mod handover;
 mod journal;
 mod life;
 mod link;
@@ -62,16 +66,19 @@ mod prepare;
 mod registry;
 mod timer;
 pub mod tree;
+mod trunk;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 pub use desk::{Desk, Stream};
+pub use handover::Moved;
 pub use journal::JournalLimits;
 pub use outbox::{CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
 pub use port::{AgentPort, LoggedIn, PlatformPort};
 pub use registry::{Answer, SessionStatus, StreamRefused, Switchboard};
+pub use trunk::{Tally, Trunk};
 
 /// What a tenant's sessions may have.
 #[derive(Debug, Clone, PartialEq, Eq)]

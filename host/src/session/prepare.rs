@@ -20,7 +20,8 @@ use super::{
     commands::PREPARE,
     data,
     message::{Request, Response},
-    registry::{Board, Current},
+    registry::Board,
+    trunk::{Current, Trunk},
 };
 use crate::metrics::CommandLabel;
 
@@ -100,20 +101,23 @@ impl Board {
         if self.is_closing() {
             return Err(Failure::new(Code::ShuttingDown, "the host is shutting down").into());
         }
-        let (link, losses) = self.link();
+        let trunk = self.trunk_for_newcomer();
+        let (link, losses) = trunk.link();
         if let Link::Down { reason } = link {
             return Err(Failure::new(Code::LinkDown, "the link to the platform is down").context(reason).into());
         }
-        let Some(Current { port, repertoire }) = self.platform.borrow().clone() else {
+        let Some(Current { port, repertoire }) = trunk.current() else {
             return Err(Failure::new(Code::LinkDown, "the adapter is being started").into());
         };
         let _room = self.reserve(&agent, replace)?;
         let id = new_id()?;
-        let mut core = Core::new(&id, Arc::clone(&self.limits), self.metrics.clone(), Arc::clone(&repertoire));
+        let mut core = Core::new(&id, self.limits(), self.metrics.clone(), Arc::clone(&trunk), Arc::clone(&repertoire));
         core.link.begin(link, losses);
         let cell = Cell::new(core, &agent, model.as_deref(), identity.clone(), self);
         let login = Login::new(agent, password, id).model(model);
-        let handle = port.log_in(login, cell.sink(0), self.limits.command_deadline).await?;
+        let handle = port.log_in(login, cell.sink(0), self.limits().command_deadline).await;
+        trunk.answered(handle.as_ref().err().map(|failure| failure.code));
+        let handle = handle?;
         // From here on there is an agent that has to leave again if nothing comes of it.
         let undo = Undo(Some(Arc::clone(&cell)));
         cell.with(|core| core.regain_agent(handle, 0, &repertoire));
@@ -146,19 +150,20 @@ impl Board {
         self.runtime.spawn(async move {
             let mut failed = 0_u32;
             loop {
-                let mut platforms = {
-                    let Some(board) = board.upgrade() else { return };
-                    board.platform.subscribe()
+                let trunk = {
+                    let Some(cell) = cell.upgrade() else { return };
+                    cell.with(|core| Arc::clone(&core.trunk))
                 };
-                let Ok(current) = platforms.wait_for(Option::is_some).await.map(|current| current.clone()) else {
-                    return;
-                };
+                let current = trunk.connected().await;
                 let (Some(board), Some(cell)) = (board.upgrade(), cell.upgrade()) else { return };
-                let Some(current) = current else { return };
                 if cell.is_ended() {
                     return;
                 }
-                match board.try_again(&cell, &current).await {
+                let tried = match current {
+                    Some(current) => board.try_again(&cell, &trunk, &current).await,
+                    None => Err(Failure::new(Code::AdapterFailed, "its adapter serves no more")),
+                };
+                match tried {
                     Ok(()) => return,
                     Err(failure) if is_final(failure.code) => {
                         tracing::warn!(tenant = %board.tenant, "an agent cannot be logged in again: {failure}");
@@ -175,16 +180,24 @@ impl Board {
         });
     }
 
-    async fn try_again(&self, cell: &Arc<Cell>, current: &Current) -> Result<(), Failure> {
+    async fn try_again(&self, cell: &Arc<Cell>, trunk: &Arc<Trunk>, current: &Current) -> Result<(), Failure> {
         let _turn = self.logins_again.acquire().await;
         let (generation, resume) = cell.with(|core| {
             core.generation = core.generation.wrapping_add(1);
             (core.generation, core.resume.clone())
         });
         let login = Login::again(&*cell.agent, &*cell.id, resume).model(cell.model.as_deref().map(ToOwned::to_owned));
-        let agent = current.port.log_in(login, cell.sink(generation), self.limits.command_deadline).await?;
-        cell.with(|core| core.regain_agent(agent, generation, &current.repertoire));
-        Ok(())
+        let agent = current.port.log_in(login, cell.sink(generation), self.limits().command_deadline).await?;
+        cell.with(|core| {
+            if !Arc::ptr_eq(&core.trunk, trunk) {
+                core.discarded.push(agent);
+                return Err(Failure::new(Code::AdapterFailed, "the session has been moved meanwhile"));
+            }
+            let (link, losses) = trunk.link();
+            core.link.set_tenant(link, losses);
+            core.regain_agent(agent, generation, &current.repertoire);
+            Ok(())
+        })
     }
 }
 

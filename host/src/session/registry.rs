@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use jackfield_plugin_api::{Code, Failure, Link};
 use serde::Serialize;
 use tokio::{
     runtime::Handle,
-    sync::{Notify, Semaphore, oneshot, watch},
+    sync::{Notify, Semaphore, oneshot},
     time::{Instant, timeout_at},
 };
 
@@ -23,20 +23,21 @@ use super::{
     Desk, DisposedReason, Identity, Limits, Outbox, Stream,
     actor::Reply,
     cell::Cell,
-    commands::{BIND, PREPARE, Repertoire},
+    commands::{BIND, PREPARE},
     data,
     message::{Request, Response},
     port::PlatformPort,
     prepare::Prepared,
     timer::Timer,
+    trunk::Trunk,
 };
 use crate::{
     adapter,
     metrics::{CommandLabel, OutcomeLabel, TenantMetrics},
 };
 
-/// How many agents of a tenant are logged in again at the same time after a crash.
-const LOGINS_AGAIN: usize = 8;
+/// How many agents of a tenant are logged in again, or moved, at the same time.
+pub(super) const LOGINS_AGAIN: usize = 8;
 
 /// All sessions of one tenant. Cheap to clone.
 #[derive(Clone)]
@@ -91,21 +92,13 @@ pub struct SessionStatus {
 
 pub(super) struct Board {
     pub(super) tenant: Box<str>,
-    pub(super) limits: Arc<Limits>,
+    limits: RwLock<Arc<Limits>>,
     pub(super) metrics: TenantMetrics,
     pub(super) runtime: Handle,
     pub(super) timer: Arc<Timer>,
-    pub(super) platform: watch::Sender<Option<Current>>,
     pub(super) logins_again: Semaphore,
     state: Mutex<State>,
     left: Notify,
-}
-
-/// The tenant's platform, and what its adapter can do.
-#[derive(Clone)]
-pub(super) struct Current {
-    pub(super) port: Arc<dyn PlatformPort>,
-    pub(super) repertoire: Arc<Repertoire>,
 }
 
 struct State {
@@ -115,8 +108,10 @@ struct State {
     leaving: HashMap<Box<str>, Arc<Cell>>,
     /// Being prepared: they count as sessions.
     preparing: usize,
-    link: Link,
-    losses: u64,
+    /// What serves the tenant.
+    serving: Arc<Trunk>,
+    /// What is tried out beside it, and the share of new sessions that it gets.
+    candidate: Option<(Arc<Trunk>, f64)>,
     closing: bool,
 }
 
@@ -130,69 +125,98 @@ impl Switchboard {
         tokio::spawn(Arc::clone(&timer).run());
         Self(Arc::new(Board {
             tenant: tenant.into(),
-            limits: Arc::new(limits),
+            limits: RwLock::new(Arc::new(limits)),
             metrics,
             runtime: Handle::current(),
             timer,
-            platform: watch::Sender::new(None),
             logins_again: Semaphore::new(LOGINS_AGAIN),
             state: Mutex::new(State {
                 by_id: HashMap::new(),
                 by_agent: HashMap::new(),
                 leaving: HashMap::new(),
                 preparing: 0,
-                link: Link::Down { reason: "the platform is not connected yet".to_owned() },
-                losses: 0,
+                serving: Arc::new(Trunk::new()),
+                candidate: None,
                 closing: false,
             }),
             left: Notify::new(),
         }))
     }
 
-    /// The tenant's platform is this from now on. Sessions whose agent was lost are logged in again on it.
-    pub fn set_platform(&self, platform: Option<adapter::Platform>) {
-        self.set_port(platform.map(|platform| Arc::new(platform) as Arc<dyn PlatformPort>));
+    /// The trunk that serves the tenant: where agents are logged in.
+    #[must_use]
+    pub fn serving(&self) -> Arc<Trunk> {
+        Arc::clone(&self.0.lock().serving)
+    }
+
+    /// A trunk beside the one that serves the tenant. Nobody is on it until [`Self::try_out`], [`Self::serve_by`] or
+    /// [`Self::move_sessions`] says so.
+    #[must_use]
+    pub fn open_trunk(&self) -> Arc<Trunk> {
+        Arc::new(Trunk::new())
+    }
+
+    /// A share of the agents who log in from now on, 0 to 1, are logged in on this trunk.
+    pub fn try_out(&self, trunk: &Arc<Trunk>, share: f64) {
+        self.0.lock().candidate = Some((Arc::clone(trunk), share));
+    }
+
+    /// All agents who log in from now on are logged in on this trunk, and none on trial.
+    pub fn serve_by(&self, trunk: &Arc<Trunk>) {
+        let mut state = self.0.lock();
+        state.serving = Arc::clone(trunk);
+        state.candidate = None;
+        drop(state);
+        self.0.metrics.set_link(trunk.link().0 == Link::Up);
+    }
+
+    /// A trunk is used no more. Sessions that are still on it are logged in again where the tenant is served.
+    pub fn retire(&self, trunk: &Arc<Trunk>) {
+        let serving = self.serving();
+        for cell in self.0.on(trunk) {
+            cell.with(|core| core.trunk = Arc::clone(&serving));
+        }
+        trunk.retire();
+    }
+
+    /// A trunk's platform is this from now on. Sessions whose agent was lost are logged in again on it.
+    pub fn set_platform(&self, trunk: &Arc<Trunk>, platform: Option<adapter::Platform>) {
+        self.set_port(trunk, platform.map(|platform| Arc::new(platform) as Arc<dyn PlatformPort>));
     }
 
     /// As [`Self::set_platform`], for any platform.
-    pub fn set_port(&self, port: Option<Arc<dyn PlatformPort>>) {
+    pub fn set_port(&self, trunk: &Arc<Trunk>, port: Option<Arc<dyn PlatformPort>>) {
         if port.is_none() {
-            self.set_link(Link::Down { reason: "the adapter is being started".to_owned() });
+            self.set_link(trunk, Link::Down { reason: "the adapter is being started".to_owned() });
         }
-        self.0.platform.send_modify(|current| {
-            let known = current.take();
-            *current = port.map(|port| {
-                let repertoire = known.map(|known| known.repertoire).filter(|it| it.manifest == *port.manifest());
-                let repertoire = repertoire.unwrap_or_else(|| Arc::new(Repertoire::of(port.manifest())));
-                Current { port, repertoire }
-            });
-        });
+        trunk.set_port(port);
     }
 
-    /// The tenant's link is this from now on; until the first call it is down.
-    pub fn set_link(&self, link: Link) {
+    /// A trunk's link is this from now on; until the first call it is down.
+    pub fn set_link(&self, trunk: &Arc<Trunk>, link: Link) {
         let up = link == Link::Up;
-        {
-            let mut state = self.0.lock();
-            if state.link == link {
-                return;
-            }
-            if !up {
-                state.losses += 1;
-            }
-            state.link = link;
+        if !trunk.set_link(link) {
+            return;
         }
-        self.0.metrics.set_link(up);
+        if Arc::ptr_eq(&self.0.lock().serving, trunk) {
+            self.0.metrics.set_link(up);
+        }
         // Beside the caller, who is the adapter: there may be ten thousand sessions.
-        let board = Arc::clone(&self.0);
+        let (board, trunk) = (Arc::clone(&self.0), Arc::clone(trunk));
         self.0.runtime.spawn(async move {
-            for (n, cell) in board.all().into_iter().enumerate() {
+            for (n, cell) in board.on(&trunk).into_iter().enumerate() {
                 board.refresh_link(&cell);
                 if n % 64 == 63 {
                     tokio::task::yield_now().await;
                 }
             }
         });
+    }
+
+    /// Sessions have these limits from now on; those that are there keep theirs, but for how many there may be.
+    pub fn set_limits(&self, limits: Limits) {
+        self.0.metrics.set_session_limit(limits.sessions);
+        *self.0.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
     }
 
     /// One connection that can take messages at any time.
@@ -328,16 +352,31 @@ impl Board {
         (cell.belongs_to(identity) && !cell.is_ended()).then_some(cell)
     }
 
-    /// The tenant's link, and how often it was lost.
-    pub(super) fn link(&self) -> (Link, u64) {
-        let state = self.lock();
-        (state.link.clone(), state.losses)
+    /// The sessions on a trunk.
+    pub(super) fn on(&self, trunk: &Arc<Trunk>) -> Vec<Arc<Cell>> {
+        let mut cells = self.all();
+        cells.retain(|cell| cell.with(|core| Arc::ptr_eq(&core.trunk, trunk)));
+        cells
     }
 
-    /// Tells a session of the tenant's link.
+    /// What sessions may have that begin now.
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where an agent who logs in now belongs.
+    pub(super) fn trunk_for_newcomer(&self) -> Arc<Trunk> {
+        let state = self.lock();
+        match &state.candidate {
+            Some((trunk, share)) if crate::random::random() < *share => Arc::clone(trunk),
+            _ => Arc::clone(&state.serving),
+        }
+    }
+
+    /// Tells a session of its trunk's link.
     pub(super) fn refresh_link(&self, cell: &Arc<Cell>) {
         cell.with(|core| {
-            let (link, losses) = self.link();
+            let (link, losses) = core.trunk.link();
             core.link.set_tenant(link, losses);
             core.follow_link();
         });
@@ -352,10 +391,11 @@ impl Board {
     /// # Errors
     /// The tenant has as many as it may have, and none of them would go for it.
     pub(super) fn reserve(self: &Arc<Self>, agent: &str, replace: bool) -> Result<Reservation, Failure> {
+        let limit = self.limits().sessions;
         let mut state = self.lock();
         let replaces = replace && state.by_agent.contains_key(agent);
-        if state.by_id.len() + state.preparing >= self.limits.sessions && !replaces {
-            let words = format!("the tenant may have {} sessions at the same time", self.limits.sessions);
+        if state.by_id.len() + state.preparing >= limit && !replaces {
+            let words = format!("the tenant may have {limit} sessions at the same time");
             return Err(Failure::new(Code::QuotaExceeded, words));
         }
         state.preparing += 1;
@@ -435,7 +475,7 @@ impl Board {
     /// Answers a command on a connection without a session.
     pub(super) fn answer_unbound(&self, request: &Request) -> Bytes {
         let name = request.command();
-        let found = match &*self.platform.borrow() {
+        let found = match self.lock().serving.current() {
             Some(current) => current.repertoire.find(&name),
             None => super::commands::find_without_adapter(&name),
         };

@@ -12,8 +12,8 @@ use std::{
 use jackfield_plugin_api::Manifest;
 
 use crate::{
-    adapter::{Library, LoadError, PluginFile, WeakLibrary, worker::Options},
-    config::{Isolation, TenantConfig},
+    adapter::{Libraries, Library, LoadError, PluginFile, WeakLibrary, worker::Options},
+    config::{Isolation, Problem, TenantConfig},
 };
 
 /// How many messages a second a worker may send that nobody asked for, for each session that its tenants may have, and
@@ -29,6 +29,24 @@ pub(super) enum Plugin {
 }
 
 impl Plugin {
+    /// Reads and judges the file that a tenant's configuration names.
+    ///
+    /// # Errors
+    /// It cannot be used, by file and key.
+    pub(super) async fn find(
+        config: &TenantConfig,
+        libraries: &Libraries,
+        workers: &Workers,
+    ) -> Result<Self, Vec<Problem>> {
+        let unusable = |error: LoadError| vec![super::unusable(config, &error)];
+        let file = libraries.find(&config.adapter.path).await.map_err(unusable)?;
+        if config.isolation == Isolation::None {
+            // What cannot be loaded is told before the tenant is there. A worker is started by its first connect.
+            file.run_here().await.map_err(unusable)?;
+        }
+        Ok(Self::File(file, workers.clone()))
+    }
+
     pub(super) fn manifest(&self) -> &Manifest {
         match self {
             Self::File(file, _) => file.manifest(),
@@ -40,6 +58,14 @@ impl Plugin {
         match self {
             Self::File(file, _) => file.api_version(),
             Self::Loaded(library) => library.api_version(),
+        }
+    }
+
+    /// The SHA-256 of its file; nothing for one that is compiled into the host.
+    pub(super) fn digest(&self) -> &str {
+        match self {
+            Self::File(file, _) => file.digest(),
+            Self::Loaded(_) => "",
         }
     }
 

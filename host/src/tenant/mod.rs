@@ -7,25 +7,34 @@
 //! ```text
 //! auth.rs       who may come in
 //! launch.rs     where its plugin runs
-//! platform.rs   connecting to the platform, and again
+//! run.rs        one plugin at work for a tenant
+//! platform.rs   connecting its platform, and again
+//! upgrade.rs    from one version of the adapter to another, with everybody on board
 //! ```
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use jackfield_plugin_api::{Link, Manifest};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 mod auth;
 mod launch;
 mod platform;
+mod run;
+mod upgrade;
 
 pub use auth::hash_token;
 use launch::Plugin;
 pub use launch::Workers;
+use run::Run;
+pub use upgrade::{Fate, Progress, Refusal, Stage};
 
 use crate::{
     adapter::{self, Libraries, Library, LoadError, Trust},
@@ -90,16 +99,14 @@ impl State {
 
 /// One tenant at work.
 pub struct Tenant {
-    config: TenantConfig,
-    plugin: Plugin,
-    running: Mutex<Option<Library>>,
-    released: Notify,
+    id: Box<str>,
+    config: RwLock<Arc<TenantConfig>>,
+    serving: RwLock<Arc<Run>>,
+    /// The run on trial, or the last one's fate.
+    change: upgrade::Change,
     board: Switchboard,
     metrics: TenantMetrics,
-    connections: Arc<Semaphore>,
-    status: Mutex<(State, Option<Link>)>,
-    stop: watch::Sender<bool>,
-    life: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    connections: AtomicUsize,
 }
 
 impl Tenant {
@@ -113,12 +120,8 @@ impl Tenant {
         workers: &Workers,
         metrics: &Metrics,
     ) -> Result<Arc<Self>, Vec<Problem>> {
-        let file = libraries.find(&config.adapter.path).await.map_err(|error| vec![unusable(&config, &error)])?;
-        if config.isolation == Isolation::None {
-            // What cannot be loaded is told before the tenant is there. A worker is started by its first connect.
-            file.run_here().await.map_err(|error| vec![unusable(&config, &error)])?;
-        }
-        Self::with_plugin(config, Plugin::File(file, workers.clone()), metrics)
+        let plugin = Plugin::find(&config, libraries, workers).await?;
+        Self::with_plugin(config, plugin, metrics)
     }
 
     /// Starts a tenant whose adapter is loaded already. Must be called inside a runtime.
@@ -132,63 +135,61 @@ impl Tenant {
     fn with_plugin(config: TenantConfig, plugin: Plugin, metrics: &Metrics) -> Result<Arc<Self>, Vec<Problem>> {
         let manifest = plugin.manifest();
         config.settings.resolve(&manifest.settings)?;
-        for refused in metrics.declare(&manifest.id, &manifest.metrics) {
-            tracing::warn!(tenant = config.id, refused, "a metric that the adapter declares is not taken");
-        }
+        declare(&config.id, manifest, metrics);
         let tenant_metrics = metrics.tenant(&config.id, &manifest.id);
-        let (stop, stopped) = watch::channel(false);
-        let tenant = Arc::new(Self {
-            board: Switchboard::new(&config.id, session_limits(&config.limits), tenant_metrics.clone()),
-            connections: Arc::new(Semaphore::new(config.limits.connections)),
+        let config = Arc::new(config);
+        let board = Switchboard::new(&config.id, session_limits(&config.limits), tenant_metrics.clone());
+        let run = Run::start(Arc::clone(&config), plugin, board.clone(), board.serving(), tenant_metrics.clone());
+        Ok(Arc::new(Self {
+            id: config.id.as_str().into(),
+            config: RwLock::new(config),
+            serving: RwLock::new(run),
+            change: upgrade::Change::default(),
+            board,
             metrics: tenant_metrics,
-            plugin,
-            running: Mutex::new(None),
-            released: Notify::new(),
-            config,
-            status: Mutex::new((State::Connecting, None)),
-            stop,
-            life: Mutex::new(None),
-        });
-        let life = tokio::spawn(platform::keep_connected(Arc::clone(&tenant), stopped));
-        *locked(&tenant.life) = Some(life);
-        Ok(tenant)
+            connections: AtomicUsize::new(0),
+        }))
     }
 
     /// Its name.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.config.id
+        &self.id
     }
 
     /// Its configuration.
     #[must_use]
-    pub fn config(&self) -> &TenantConfig {
-        &self.config
+    pub fn config(&self) -> Arc<TenantConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What its adapter says of itself.
-    #[must_use]
-    pub fn manifest(&self) -> &Manifest {
-        self.plugin.manifest()
+    fn set_config(&self, config: Arc<TenantConfig>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// The version of the plugin API that its adapter was built with.
-    #[must_use]
-    pub fn api_version(&self) -> &str {
-        self.plugin.api_version()
+    fn serving(&self) -> Arc<Run> {
+        Arc::clone(&self.serving.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Its adapter's library as it runs now; none while its worker is being started.
+    /// The version of its adapter that serves it now.
     #[must_use]
-    pub fn library(&self) -> Option<Library> {
-        locked(&self.running).clone()
+    pub fn version(&self) -> Version {
+        Version::of(&self.serving())
+    }
+
+    /// Who may come in and how much of everything there may be are these from now on. Limits of sessions that are there
+    /// stay as they are, but for how many there may be.
+    pub fn adopt(&self, config: TenantConfig) {
+        self.board.set_limits(session_limits(&config.limits));
+        self.set_config(Arc::new(config));
     }
 
     /// Lets a tenant in quarantine try again. Returns whether it was in quarantine.
     pub fn release(&self) -> bool {
-        let quarantined = matches!(self.status().0, State::Quarantined { .. });
+        let run = self.serving();
+        let quarantined = matches!(run.status().0, State::Quarantined { .. });
         if quarantined {
-            self.released.notify_one();
+            run.released.notify_one();
         }
         quarantined
     }
@@ -208,44 +209,36 @@ impl Tenant {
     /// How much may wait for each of its clients.
     #[must_use]
     pub fn outbox_limits(&self) -> OutboxLimits {
-        session_limits(&self.config.limits).outbox
+        session_limits(&self.config().limits).outbox
     }
 
     /// How it is with its platform; the link is `None` until the adapter has told it.
     #[must_use]
     pub fn status(&self) -> (State, Option<Link>) {
-        locked(&self.status).clone()
-    }
-
-    fn set_state(&self, state: State) {
-        locked(&self.status).0 = state;
-    }
-
-    fn set_link_known(&self, link: Link) {
-        locked(&self.status).1 = Some(link);
+        self.serving().status()
     }
 
     /// Makes room for one more connection, if there is any.
     #[must_use]
     pub fn connection(self: &Arc<Self>) -> Option<Connection> {
-        let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        let limit = self.config().limits.connections;
+        let one_more = |open: usize| (open < limit).then_some(open + 1);
+        self.connections.fetch_update(Relaxed, Relaxed, one_more).ok()?;
         self.metrics.connection_opened();
-        Some(Connection { tenant: Arc::clone(self), _permit: permit })
+        Some(Connection { tenant: Arc::clone(self) })
     }
 
     /// Ends its sessions and disconnects its platform, within a deadline.
     pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
         let end = tokio::time::Instant::now() + deadline;
+        let candidate = self.change.abandon().await;
         // Agents that do not leave must not take the platform's time as well.
         self.board.shut_down(reason, deadline.mul_f32(0.7)).await;
-        self.stop.send_replace(true);
-        let life = locked(&self.life).take();
-        if let Some(mut life) = life
-            && tokio::time::timeout_at(end, &mut life).await.is_err()
-        {
-            tracing::warn!(tenant = self.id(), "the platform could not be disconnected in time");
-            life.abort();
+        let left = || end.saturating_duration_since(tokio::time::Instant::now());
+        if let Some(candidate) = candidate {
+            candidate.stop(left()).await;
         }
+        self.serving().stop(left()).await;
     }
 
     /// Brings the gauges of its queues up to date.
@@ -261,9 +254,59 @@ impl Tenant {
     }
 }
 
+/// Metrics that an adapter declares are served from now on.
+fn declare(tenant: &str, manifest: &Manifest, metrics: &Metrics) {
+    for refused in metrics.declare(&manifest.id, &manifest.metrics) {
+        tracing::warn!(tenant, refused, "a metric that the adapter declares is not taken");
+    }
+}
+
+/// One version of an adapter, as a tenant runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The adapter's id.
+    pub adapter: String,
+    /// Its version.
+    pub version: String,
+    /// Its vendor.
+    pub vendor: String,
+    /// Its platform.
+    pub platform: String,
+    /// The version of the plugin API that it was built with.
+    pub api: String,
+    /// The file that the tenant's configuration names.
+    pub file: PathBuf,
+    /// The SHA-256 of the file when it was loaded; empty for one that is compiled into the host.
+    pub digest: String,
+    /// Where it runs.
+    pub isolation: Isolation,
+    /// The process of its worker.
+    pub worker: Option<u32>,
+    /// Whether its threads answer.
+    pub responsive: bool,
+}
+
+impl Version {
+    fn of(run: &Run) -> Self {
+        let (manifest, library) = (run.manifest(), locked(&run.running).clone());
+        Self {
+            adapter: manifest.id.clone(),
+            version: manifest.version.clone(),
+            vendor: manifest.vendor.clone(),
+            platform: manifest.platform.clone(),
+            api: run.plugin.api_version().to_owned(),
+            file: run.config.adapter.path.clone(),
+            digest: run.plugin.digest().to_owned(),
+            isolation: run.config.isolation,
+            worker: library.as_ref().and_then(Library::worker),
+            responsive: library.is_some_and(|library| library.is_responsive()),
+        }
+    }
+}
+
 impl std::fmt::Debug for Tenant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tenant({})", self.config.id)
+        write!(f, "Tenant({})", self.id)
     }
 }
 
@@ -285,7 +328,6 @@ fn session_limits(limits: &Limits) -> session::Limits {
 #[derive(Debug)]
 pub struct Connection {
     tenant: Arc<Tenant>,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
@@ -298,6 +340,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.tenant.connections.fetch_sub(1, Relaxed);
         self.tenant.metrics.connection_gone();
     }
 }
@@ -353,7 +396,7 @@ impl Tenants {
             auth::pretend(presented);
             return None;
         };
-        let identity = auth::identify(&tenant.config.auth, presented)?;
+        let identity = auth::identify(&tenant.config().auth, presented)?;
         Some((tenant, identity))
     }
 
@@ -367,6 +410,20 @@ impl Tenants {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Tenant>> {
         self.running.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// One more runs.
+    pub(crate) fn add(&self, tenant: Arc<Tenant>) {
+        self.running.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.id().to_owned(), tenant);
+    }
+
+    /// One runs no more: nobody finds it from now on.
+    pub(crate) fn remove(&self, tenant: &str) {
+        self.running.write().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+    }
+
+    pub(crate) fn set_problems(&self, problems: Vec<Problem>) {
+        *self.problems.write().unwrap_or_else(PoisonError::into_inner) = problems;
     }
 
     /// What is wrong with the files of those that do not run.

@@ -25,4 +25,5 @@ mod resume;
 mod shutdown;
 mod store;
 mod tenants;
+mod upgrades;
 mod workers;

@@ -19,7 +19,7 @@ fn kill(pid: u64) {
     assert!(killed.success());
 }
 
-fn is_running(pid: u64) -> bool {
+pub(crate) fn is_running(pid: u64) -> bool {
     // A zombie runs no more.
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"))
 }

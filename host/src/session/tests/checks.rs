@@ -37,7 +37,7 @@ async fn the_first_check_that_fails_answers() {
     }
     let line = tenant.adapter.line();
     assert!(line.is_idle());
-    tenant.board.set_link(Link::Down { reason: "cable".to_owned() });
+    tenant.set_link(Link::Down { reason: "cable".to_owned() });
     settle().await;
     client.heard();
     client.send("channel.request.activate", ".c1", json!({}));

@@ -12,13 +12,13 @@ async fn a_lost_link_fails_what_is_in_flight_and_comes_back_with_the_differences
     let (mut client, line) = tenant.at_work().await;
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     line.next_command();
-    tenant.board.set_link(down());
+    tenant.set_link(down());
     settle().await;
     assert_eq!(client.heard(), ["timeout channel.request.dial", "session.linkchanged"]);
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     assert_eq!(client.heard(), ["link_down channel.request.dial"]);
 
-    tenant.board.set_link(Link::Up);
+    tenant.set_link(Link::Up);
     settle().await;
     assert_eq!(client.heard(), [""; 0], "not yet: the differences come first");
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
@@ -62,8 +62,8 @@ async fn a_snapshot_that_cannot_be_had_is_asked_for_again() {
 async fn a_link_that_was_lost_and_is_back_before_anyone_looked_is_still_told_and_made_good() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;
-    tenant.board.set_link(down());
-    tenant.board.set_link(Link::Up);
+    tenant.set_link(down());
+    tenant.set_link(Link::Up);
     settle().await;
     assert_eq!(client.heard(), ["session.linkchanged"]);
     let (request, asked) = line.next().unwrap();
@@ -76,10 +76,10 @@ async fn a_link_that_was_lost_and_is_back_before_anyone_looked_is_still_told_and
 async fn both_links_must_be_up() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;
-    tenant.board.set_link(down());
+    tenant.set_link(down());
     settle().await;
     line.tell(FromAgent::Link(down()));
-    tenant.board.set_link(Link::Up);
+    tenant.set_link(Link::Up);
     settle().await;
     assert_eq!(client.heard(), ["session.linkchanged"]);
     assert!(line.is_idle());
@@ -92,7 +92,7 @@ async fn both_links_must_be_up() {
 async fn nothing_is_prepared_while_the_link_is_down_and_a_logout_is_passed_on() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;
-    tenant.board.set_link(down());
+    tenant.set_link(down());
     settle().await;
     client.heard();
     let mut other = tenant.client();
@@ -110,7 +110,7 @@ async fn nothing_is_prepared_while_the_link_is_down_and_a_logout_is_passed_on() 
 async fn a_snapshot_for_a_returning_client_tells_that_the_link_is_down() {
     let tenant = Tenant::new();
     let (client, _) = tenant.at_work().await;
-    tenant.board.set_link(down());
+    tenant.set_link(down());
     settle().await;
     let mut again = tenant.client();
     assert_eq!(again.bind(&client.session.clone(), None)["data"]["replay"], "snapshot");
@@ -127,7 +127,7 @@ async fn a_lost_adapter_fails_commands_once_and_the_agent_is_logged_in_again_wit
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     client.send("channel.request.ready", ".c1", json!({}));
     let (request, _) = line.next_command();
-    tenant.board.set_port(None);
+    tenant.set_port(None);
     line.tell(FromAgent::Lost { reason: "the worker died".to_owned() });
     line.tell(FromAgent::Answer { request, outcome: Outcome::success() });
     settle().await;
@@ -140,8 +140,8 @@ async fn a_lost_adapter_fails_commands_once_and_the_agent_is_logged_in_again_wit
     assert_eq!(client.heard(), ["adapter_failed session.request.logout"]);
 
     tokio::time::sleep(Duration::from_secs(600)).await;
-    tenant.board.set_link(Link::Up);
-    tenant.board.set_port(Some(Arc::new(Port(Arc::clone(&tenant.adapter)))));
+    tenant.set_link(Link::Up);
+    tenant.set_port(Some(Arc::new(Port(Arc::clone(&tenant.adapter)))));
     settle().await;
     assert_eq!(tenant.adapter.logins(), 2);
     let line = tenant.adapter.line();

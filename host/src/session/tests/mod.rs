@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod checks;
+mod handover;
 mod http;
 mod life;
 mod link;
@@ -141,6 +142,20 @@ struct Adapter {
 }
 
 impl Adapter {
+    fn new(manifest: Arc<Manifest>) -> Arc<Self> {
+        Arc::new(Self {
+            manifest,
+            lines: Mutex::default(),
+            refuse: Mutex::default(),
+            obliging: AtomicBool::new(true),
+            slow: Mutex::default(),
+        })
+    }
+
+    fn like(other: &Self) -> Arc<Self> {
+        Self::new(Arc::clone(&other.manifest))
+    }
+
     fn refuse(&self, code: Code) {
         *self.refuse.lock().unwrap() = Some(Failure::new(code, "refused"));
     }
@@ -217,16 +232,18 @@ impl Tenant {
             }))
             .unwrap(),
         );
-        let adapter = Arc::new(Adapter {
-            manifest,
-            lines: Mutex::default(),
-            refuse: Mutex::default(),
-            obliging: AtomicBool::new(true),
-            slow: Mutex::default(),
-        });
-        board.set_port(Some(Arc::new(Port(Arc::clone(&adapter)))));
-        board.set_link(Link::Up);
+        let adapter = Adapter::new(manifest);
+        board.set_port(&board.serving(), Some(Arc::new(Port(Arc::clone(&adapter)))));
+        board.set_link(&board.serving(), Link::Up);
         Self { board, adapter, metrics }
+    }
+
+    fn set_link(&self, link: Link) {
+        self.board.set_link(&self.board.serving(), link);
+    }
+
+    fn set_port(&self, port: Option<Arc<dyn PlatformPort>>) {
+        self.board.set_port(&self.board.serving(), port);
     }
 
     fn client(&self) -> Client {

@@ -338,6 +338,11 @@ impl Tree {
         }
     }
 
+    /// Another version of the adapter can do other things; what that changes is said with the next report.
+    pub fn set_capabilities(&mut self, capabilities: &Arc<Capabilities>) {
+        self.capabilities = Arc::clone(capabilities);
+    }
+
     /// Whether the first snapshot was applied: from then on the desktop is told everything.
     #[must_use]
     pub fn is_started(&self) -> bool {

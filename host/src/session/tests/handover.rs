@@ -1,0 +1,281 @@
+//! Agents moved from one trunk to another.
+
+use super::*;
+
+/// A second version of the tenant's adapter, on a trunk of its own.
+struct Other {
+    trunk: Arc<Trunk>,
+    adapter: Arc<Adapter>,
+}
+
+impl Tenant {
+    fn other(&self) -> Other {
+        let (trunk, adapter) = (self.board.open_trunk(), Adapter::like(&self.adapter));
+        self.board.set_port(&trunk, Some(Arc::new(Port(Arc::clone(&adapter)))));
+        self.board.set_link(&trunk, Link::Up);
+        Other { trunk, adapter }
+    }
+
+    /// Begins to move everybody.
+    fn begin_to_move(&self, other: &Other) -> tokio::task::JoinHandle<Moved> {
+        let (board, to) = (self.board.clone(), Arc::clone(&other.trunk));
+        let from = board.serving();
+        tokio::spawn(async move { board.move_sessions(&from, &to, 1.0, Duration::from_secs(60)).await })
+    }
+}
+
+impl Other {
+    /// The newest agent, who was asked for a snapshot and gives it.
+    fn gives(&self, report: Report) -> Arc<Line> {
+        let line = self.adapter.line();
+        let (request, asked) = line.next().expect("it was asked for something");
+        assert_eq!(asked, Asked::Snapshot);
+        line.report(report);
+        line.answer(request, Outcome::success());
+        line
+    }
+}
+
+const UNNOTICED: Moved = Moved { moved: 1, forced: 0, refused: 0 };
+
+#[tokio::test(start_paused = true)]
+async fn a_desktop_notices_nothing_and_its_next_command_goes_to_the_new_adapter() {
+    let tenant = Tenant::new();
+    let (mut client, old) = tenant.at_work().await;
+    old.tell(FromAgent::Resume(vec![7]));
+    let other = tenant.other();
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    let new = other.gives(shop());
+    assert_eq!(moving.await.unwrap(), UNNOTICED);
+    assert!(old.is_gone());
+    assert_eq!((new.login.resume.clone(), new.login.password.is_none()), (Some(vec![7]), true));
+    assert_eq!(new.login.session, client.session);
+    assert_eq!(client.heard(), [""; 0]);
+    client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
+    let (request, _) = new.next_command();
+    new.answer(request, Outcome::success());
+    assert_eq!(client.heard(), ["success channel.request.dial"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_sent_meanwhile_wait_and_are_carried_out_once_by_the_new_adapter() {
+    let tenant = Tenant::new();
+    let (mut client, old) = tenant.at_work().await;
+    let other = tenant.other();
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
+    settle().await;
+    assert_eq!(client.heard(), [""; 0]);
+    let new = other.gives(shop());
+    assert_eq!(moving.await.unwrap(), UNNOTICED);
+    let (request, _) = new.next_command();
+    new.answer(request, Outcome::success());
+    assert_eq!(client.heard(), ["success channel.request.dial"]);
+    assert!(old.is_idle(), "the old adapter was asked for nothing of this");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_is_answered_by_the_old_adapter_first() {
+    let tenant = Tenant::new();
+    let (mut client, old) = tenant.at_work().await;
+    let other = tenant.other();
+    client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
+    let (request, _) = old.next_command();
+    let moving = tenant.begin_to_move(&other);
+    // Not held back for ever: between two attempts other commands go on.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    client.send("channel.request.ready", ".c2", json!({}));
+    assert!(old.is_idle());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(client.heard(), ["invalid_state channel.request.ready"], "answered while the dial is in flight");
+    assert_eq!(other.adapter.logins(), 0);
+    old.answer(request, Outcome::success());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    other.gives(shop());
+    assert_eq!(moving.await.unwrap(), UNNOTICED);
+    assert_eq!(client.heard(), ["success channel.request.dial"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_really_changed_is_told() {
+    let tenant = Tenant::new();
+    let (mut client, _) = tenant.at_work().await;
+    let other = tenant.other();
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    other.gives(shop().channel(Channel::create("n", ChannelType::Chat, "x", "x").status(ChannelStatus::Inactive)));
+    assert_eq!(moving.await.unwrap(), UNNOTICED);
+    assert_eq!(client.heard(), ["channel.created", "state.updated", "channel.initialized"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_whom_the_new_adapter_refuses_stays_and_notices_nothing() {
+    let tenant = Tenant::new();
+    let (mut client, _) = tenant.at_work().await;
+    let other = tenant.other();
+    other.adapter.refuse(Code::Unauthorized);
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    assert_eq!(tenant.adapter.logins(), 2);
+    let back = tenant.adapter.line();
+    let (request, asked) = back.next().unwrap();
+    assert_eq!(asked, Asked::Snapshot);
+    back.report(shop());
+    back.answer(request, Outcome::success());
+    assert_eq!(moving.await.unwrap(), Moved { moved: 0, forced: 0, refused: 1 });
+    assert_eq!(client.heard(), [""; 0]);
+    client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
+    back.next_command();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_without_a_snapshot_does_not_get_the_agent() {
+    let tenant = Tenant::new();
+    let (mut client, _) = tenant.at_work().await;
+    let other = tenant.other();
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    let line = other.adapter.line();
+    let (request, _) = line.next().unwrap();
+    line.answer(request, Outcome::failure(Code::Internal, "no idea"));
+    settle().await;
+    assert!(line.is_gone());
+    let back = tenant.adapter.line();
+    let (request, _) = back.next().unwrap();
+    back.answer(request, Outcome::success());
+    assert_eq!(moving.await.unwrap().refused, 1);
+    assert_eq!(client.heard(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_lost_on_the_way_is_logged_in_again_where_it_was_going() {
+    let tenant = Tenant::new();
+    let (mut client, _) = tenant.at_work().await;
+    let other = tenant.other();
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    other.adapter.line().tell(FromAgent::Lost { reason: "gone".to_owned() });
+    settle().await;
+    tenant.board.serve_by(&other.trunk);
+    assert_eq!(moving.await.unwrap().forced, 0);
+    assert_eq!(client.heard(), ["session.linkchanged"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    other.gives(shop());
+    assert_eq!(client.heard(), ["session.linkchanged"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_being_logged_in_again_is_logged_in_on_the_new_trunk() {
+    let tenant = Tenant::new();
+    let (mut client, old) = tenant.at_work().await;
+    tenant.adapter.refuse(Code::LinkDown);
+    old.tell(FromAgent::Lost { reason: "gone".to_owned() });
+    settle().await;
+    let other = tenant.other();
+    let from = tenant.board.serving();
+    tenant.begin_to_move(&other).await.unwrap();
+    tenant.board.serve_by(&other.trunk);
+    tenant.board.retire(&from);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    other.gives(shop());
+    assert_eq!(client.heard(), ["session.linkchanged", "session.linkchanged"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_busy_until_the_deadline_is_moved_as_after_a_crash() {
+    let tenant = Tenant::with(Limits { command_deadline: Duration::from_secs(1000), ..Limits::default() });
+    let (mut client, old) = tenant.at_work().await;
+    client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
+    old.next_command();
+    let other = tenant.other();
+    let moved = tenant.begin_to_move(&other).await.unwrap();
+    assert_eq!(moved, Moved { moved: 0, forced: 1, refused: 0 });
+    settle().await;
+    assert_eq!(client.heard(), ["adapter_failed channel.request.dial", "session.linkchanged"]);
+    other.gives(shop());
+    assert_eq!(client.heard(), ["session.linkchanged"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_on_the_way_leaves_nobody_behind() {
+    let tenant = Tenant::new();
+    let (mut client, _) = tenant.at_work().await;
+    let other = tenant.other();
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    let line = other.adapter.line();
+    let mut again = tenant.client();
+    again.send_raw(&Client::prepare_message("ann", true));
+    again.wait().await;
+    assert_eq!(words(&client.wait().await), "session.disposed");
+    settle().await;
+    assert!(line.is_gone());
+    tenant.board.shut_down(DisposedReason::ShuttingDown, Duration::from_secs(5)).await;
+    moving.await.unwrap();
+    assert!(tenant.board.sessions().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_only_prepared_is_moved_without_a_snapshot() {
+    let tenant = Tenant::new();
+    let mut client = tenant.client();
+    client.prepare("ann").await;
+    let other = tenant.other();
+    assert_eq!(tenant.begin_to_move(&other).await.unwrap(), UNNOTICED);
+    client.start();
+    assert_eq!(other.adapter.logins(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_of_the_sessions_is_moved_and_newcomers_go_where_the_tenant_is_served() {
+    let tenant = Tenant::new();
+    let mut clients = Vec::new();
+    for n in 0..4 {
+        let mut client = tenant.client();
+        client.prepare(&format!("agent{n}")).await;
+        clients.push(client);
+    }
+    let (other, from) = (tenant.other(), tenant.board.serving());
+    let moved = tenant.board.move_sessions(&from, &other.trunk, 0.5, Duration::from_secs(60)).await;
+    assert_eq!((moved.moved, other.adapter.logins()), (2, 2));
+    tenant.client().prepare("late").await;
+    assert_eq!(other.adapter.logins(), 2);
+    tenant.board.try_out(&other.trunk, 1.1);
+    tenant.client().prepare("later").await;
+    assert_eq!(other.adapter.logins(), 3);
+    tenant.board.serve_by(&other.trunk);
+    tenant.client().prepare("latest").await;
+    assert_eq!(other.adapter.logins(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_was_down_comes_up_with_the_new_adapter() {
+    let tenant = Tenant::new();
+    let (mut client, _) = tenant.at_work().await;
+    tenant.set_link(Link::Down { reason: "cable".to_owned() });
+    settle().await;
+    assert_eq!(client.heard(), ["session.linkchanged"]);
+    let other = tenant.other();
+    assert_eq!(tenant.begin_to_move(&other).await.unwrap(), UNNOTICED);
+    settle().await;
+    other.gives(shop());
+    assert_eq!(client.heard(), ["session.linkchanged"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_trunk_tells_how_it_has_answered() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    let before = tenant.board.serving().tally();
+    for outcome in [Outcome::success(), Outcome::failure(Code::Busy, "busy"), Outcome::failure(Code::Internal, "oh")] {
+        client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
+        let (request, _) = line.next_command();
+        line.answer(request, outcome);
+    }
+    client.send("channel.request.ready", ".c9", json!({}));
+    assert_eq!(client.heard().len(), 4);
+    let tally = tenant.board.serving().tally().since(before);
+    assert_eq!(tally, Tally { answers: 3, faults: 1 }, "what the host answers by itself is nobody's fault");
+}

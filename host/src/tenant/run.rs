@@ -1,0 +1,157 @@
+//! One plugin at work for a tenant: its file, its settings, its platform.
+//!
+//! Owns: what belongs to one version of a tenant's adapter. A tenant has one run; while it is moved to another version,
+//! two. Must never: touch sessions that are not on its trunk. `platform.rs` keeps it connected; `upgrade.rs` starts a
+//! second one and ends the first.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jackfield_plugin_api::{Link, Manifest};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+
+use super::{State, launch::Plugin, locked, platform};
+use crate::{
+    adapter::Library,
+    config::TenantConfig,
+    metrics::TenantMetrics,
+    session::{Switchboard, Trunk},
+};
+
+/// How it is with a run's platform; the link is `None` until the adapter has told it.
+pub(super) type Status = (State, Option<Link>);
+
+pub(super) struct Run {
+    pub(super) config: Arc<TenantConfig>,
+    pub(super) plugin: Plugin,
+    pub(super) board: Switchboard,
+    pub(super) trunk: Arc<Trunk>,
+    pub(super) metrics: TenantMetrics,
+    pub(super) running: Mutex<Option<Library>>,
+    pub(super) released: Notify,
+    status: watch::Sender<Status>,
+    /// How often its worker has died.
+    deaths: watch::Sender<u64>,
+    stop: watch::Sender<bool>,
+    life: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Run {
+    /// Begins to connect a platform for a trunk.
+    pub(super) fn start(
+        config: Arc<TenantConfig>,
+        plugin: Plugin,
+        board: Switchboard,
+        trunk: Arc<Trunk>,
+        metrics: TenantMetrics,
+    ) -> Arc<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let run = Arc::new(Self {
+            config,
+            plugin,
+            board,
+            trunk,
+            metrics,
+            running: Mutex::new(None),
+            released: Notify::new(),
+            status: watch::Sender::new((State::Connecting, None)),
+            deaths: watch::Sender::new(0),
+            stop,
+            life: Mutex::new(None),
+        });
+        *locked(&run.life) = Some(tokio::spawn(platform::keep_connected(Arc::clone(&run), stopped)));
+        run
+    }
+
+    /// The tenant's name.
+    pub(super) fn id(&self) -> &str {
+        &self.config.id
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        self.plugin.manifest()
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until its platform is connected and the link is up.
+    ///
+    /// # Errors
+    /// What it is instead: it is refused, its worker has died, or nothing of all this within the deadline.
+    pub(super) async fn up(&self, deadline: Duration) -> Result<(), String> {
+        let (mut status, mut deaths) = (self.status.subscribe(), self.deaths.subscribe());
+        let ready = async {
+            let settled = |(state, link): &Status| {
+                matches!(state, State::Refused { .. } | State::Quarantined { .. })
+                    || (*state == State::Connected && *link == Some(Link::Up))
+            };
+            status.wait_for(settled).await.map(|status| status.0.clone())
+        };
+        tokio::select! {
+            died = deaths.wait_for(|deaths| *deaths > 0) => {
+                drop(died);
+                Err("its worker died".to_owned())
+            }
+            ready = tokio::time::timeout(deadline, ready) => match ready {
+                Ok(Ok(State::Connected)) => Ok(()),
+                Ok(Ok(State::Refused { reason } | State::Quarantined { reason })) => Err(reason),
+                Ok(_) => Err("it was stopped".to_owned()),
+                Err(_) => Err(match self.status() {
+                    (State::Waiting { reason }, _) | (_, Some(Link::Down { reason })) => {
+                        format!("its link is not up after {deadline:?}: {reason}")
+                    }
+                    _ => format!("its link is not up after {deadline:?}"),
+                }),
+            },
+        }
+    }
+
+    /// How often its worker has died so far.
+    pub(super) fn deaths(&self) -> u64 {
+        *self.deaths.borrow()
+    }
+
+    pub(super) fn worker_died(&self) {
+        self.deaths.send_modify(|deaths| *deaths += 1);
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.status.send_modify(|status| status.0 = state);
+    }
+
+    /// The link as the adapter tells it: to the sessions on its trunk, the metrics and the log.
+    pub(super) fn link(&self, link: &Link) {
+        match link {
+            Link::Up => tracing::info!(tenant = self.id(), "the link to the platform is up"),
+            Link::Down { reason } => tracing::warn!(tenant = self.id(), reason, "the link to the platform is down"),
+        }
+        self.status.send_modify(|status| status.1 = Some(link.clone()));
+        self.board.set_link(&self.trunk, link.clone());
+    }
+
+    /// Disconnects its platform, within a deadline. Its worker ends when the last agent is gone.
+    pub(super) async fn stop(&self, deadline: Duration) {
+        self.stop.send_replace(true);
+        let life = locked(&self.life).take();
+        if let Some(mut life) = life
+            && tokio::time::timeout(deadline, &mut life).await.is_err()
+        {
+            tracing::warn!(tenant = self.id(), "the platform could not be disconnected in time");
+            life.abort();
+        }
+        *locked(&self.running) = None;
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Run({} {} of {})", self.manifest().id, self.manifest().version, self.id())
+    }
+}
