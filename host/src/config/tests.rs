@@ -74,6 +74,19 @@ fn a_tenants_limits_stand_on_top_of_the_hosts() {
 }
 
 #[test]
+fn a_tenant_says_how_it_is_upgraded() {
+    let tenant = format!("{GOOD}[upgrade]\ncanary = 0.1\nobserve = \"5m\"\n");
+    let loaded = Folder::new("", &[("acme.toml", &tenant), ("plain.toml", GOOD)]).load().unwrap();
+    let UpgradeConfig { canary, observe, .. } = loaded.tenants[0].upgrade;
+    assert!((canary - 0.1).abs() < 1e-9 && observe.as_secs() == 300);
+    assert!(loaded.tenants[1].upgrade.canary.abs() < 1e-9, "all at once unless told otherwise");
+    for share in ["1.0", "-0.5", "nan"] {
+        let said = Folder::tenant(&format!("{GOOD}[upgrade]\ncanary = {share}\n"));
+        assert!(said.contains("upgrade.canary"), "{said}");
+    }
+}
+
+#[test]
 fn one_wrong_tenant_is_named_and_the_others_are_loaded() {
     let folder = Folder::new("", &[("acme.toml", GOOD), ("broken.toml", "adaptor = \"x\"\n"), ("zeta.toml", GOOD)]);
     let loaded = folder.load().unwrap();

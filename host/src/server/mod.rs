@@ -10,7 +10,7 @@
 //! handshake.rs   what a request's head says
 //! ws.rs          one WebSocket connection
 //! http.rs        commands and events over plain HTTP
-//! operations.rs  the operators' listener: metrics, health, lists
+//! operations.rs  the operators' listener: metrics, health, lists, and what operators can do
 //! ```
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};

@@ -64,8 +64,8 @@ enum NotMoved {
 }
 
 impl Switchboard {
-    /// Moves a share of the sessions of one trunk, or all, to another. Comes back when all are moved or refused; those
-    /// that are busy until the deadline are moved as after a crash.
+    /// Moves a share of the sessions of one trunk, or all, to another. Comes back when they are moved or refused. Those
+    /// that are busy until the deadline are moved as after a crash if all are to be moved, and else stay.
     pub async fn move_sessions(&self, from: &Arc<Trunk>, to: &Arc<Trunk>, share: f64, deadline: Duration) -> Moved {
         let board = &self.0;
         let until = Instant::now() + deadline;
@@ -108,9 +108,9 @@ impl Switchboard {
             }
             sleep(AGAIN).await;
         }
-        for cell in left {
-            cell.with(|core| core.force_over(to));
-            moved.forced += 1;
+        if share >= 1.0 {
+            moved.forced = left.len();
+            left.iter().for_each(|cell| cell.with(|core| core.force_over(to)));
         }
         moved
     }
@@ -266,9 +266,13 @@ impl Core {
     }
 
     /// Moves it as after a crash.
-    fn force_over(&mut self, to: &Arc<Trunk>) {
-        if self.is_bindable() {
-            self.trunk = Arc::clone(to);
+    pub(super) fn force_over(&mut self, to: &Arc<Trunk>) {
+        if !self.is_bindable() {
+            return;
+        }
+        self.trunk = Arc::clone(to);
+        // Without an agent it is being logged in again already.
+        if self.agent.is_some() {
             self.lose_agent("the adapter is replaced by another version");
         }
     }

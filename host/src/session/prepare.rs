@@ -122,6 +122,11 @@ impl Board {
         let undo = Undo(Some(Arc::clone(&cell)));
         cell.with(|core| core.regain_agent(handle, 0, &repertoire));
         self.take_in_or_replace(&cell, replace).await?;
+        if trunk.is_retired() {
+            // Another version has taken over meanwhile.
+            let serving = self.serving();
+            cell.with(|core| core.force_over(&serving));
+        }
         self.refresh_link(&cell);
         undo.keep();
         Ok(cell)

@@ -146,7 +146,7 @@ impl Switchboard {
     /// The trunk that serves the tenant: where agents are logged in.
     #[must_use]
     pub fn serving(&self) -> Arc<Trunk> {
-        Arc::clone(&self.0.lock().serving)
+        self.0.serving()
     }
 
     /// A trunk beside the one that serves the tenant. Nobody is on it until [`Self::try_out`], [`Self::serve_by`] or
@@ -172,11 +172,12 @@ impl Switchboard {
 
     /// A trunk is used no more. Sessions that are still on it are logged in again where the tenant is served.
     pub fn retire(&self, trunk: &Arc<Trunk>) {
+        // First of all, so that whoever is being prepared on it either sees this or is found here.
+        trunk.retire();
         let serving = self.serving();
         for cell in self.0.on(trunk) {
-            cell.with(|core| core.trunk = Arc::clone(&serving));
+            cell.with(|core| core.force_over(&serving));
         }
-        trunk.retire();
     }
 
     /// A trunk's platform is this from now on. Sessions whose agent was lost are logged in again on it.
@@ -362,6 +363,11 @@ impl Board {
     /// What sessions may have that begin now.
     pub(super) fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The trunk that serves the tenant.
+    pub(super) fn serving(&self) -> Arc<Trunk> {
+        Arc::clone(&self.lock().serving)
     }
 
     /// Where an agent who logs in now belongs.

@@ -108,6 +108,10 @@ impl Trunk {
         });
     }
 
+    pub(super) fn is_retired(&self) -> bool {
+        self.line.borrow().retired
+    }
+
     /// It is used no more: whoever waits for its platform looks for another trunk.
     pub(super) fn retire(&self) {
         self.line.send_modify(|line| *line = Line { current: None, retired: true });

@@ -284,7 +284,8 @@ impl Move<'_> {
         let until = Instant::now() + observe;
         let before = (self.old.trunk.tally(), self.new.trunk.tally());
         board.try_out(&self.new.trunk, share);
-        let moved = board.move_sessions(&self.old.trunk, &self.new.trunk, share, observe).await;
+        let patience = self.patience().min(observe);
+        let moved = board.move_sessions(&self.old.trunk, &self.new.trunk, share, patience).await;
         self.progress().moved += moved.moved;
         if moved.refused > 0 {
             return Err(format!("it refused {} agents", moved.refused));

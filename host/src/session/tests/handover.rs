@@ -279,3 +279,22 @@ async fn each_trunk_tells_how_it_has_answered() {
     let tally = tenant.board.serving().tally().since(before);
     assert_eq!(tally, Tally { answers: 3, faults: 1 }, "what the host answers by itself is nobody's fault");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_logs_in_while_another_version_takes_over_is_served_by_it() {
+    let tenant = Tenant::new();
+    *tenant.adapter.slow.lock().unwrap() = Duration::from_secs(5);
+    let mut client = tenant.client();
+    client.send_raw(&Client::prepare_message("ann", false));
+    settle().await;
+    let (other, from) = (tenant.other(), tenant.board.serving());
+    tenant.board.serve_by(&other.trunk);
+    assert_eq!(tenant.board.move_sessions(&from, &other.trunk, 1.0, Duration::from_secs(60)).await, Moved::default());
+    tenant.board.retire(&from);
+    let answer = client.wait().await;
+    client.session = answer["data"]["session"]["id"].as_str().unwrap().to_owned();
+    settle().await;
+    assert!(tenant.adapter.line().is_gone());
+    client.start();
+    assert_eq!(other.adapter.logins(), 1);
+}
