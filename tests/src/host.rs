@@ -310,6 +310,11 @@ impl Host {
         until(&format!("{tenant} has a worker"), ask).await
     }
 
+    /// Kills the process in which a tenant's plugin runs, as a crash does.
+    pub async fn kill_worker(&self, tenant: &str) {
+        kill(self.worker(tenant).await);
+    }
+
     /// The process's number.
     pub fn pid(&self) -> u32 {
         self.process.id()
@@ -408,6 +413,12 @@ impl Host {
         };
         patience("jackfield is ready", wait).await
     }
+}
+
+/// Ends a process without asking it.
+pub fn kill(pid: u64) {
+    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
+    assert!(killed.success());
 }
 
 impl Drop for Host {

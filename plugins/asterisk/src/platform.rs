@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    agent::AsteriskAgent,
+    agent::{AsteriskAgent, Memory},
     ari::{
         Request,
         connection::{Connection, Refused},
@@ -42,12 +42,44 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(8);
 
 /// What a session, or the host, asks of a tenant's task.
 pub(crate) enum Ask {
-    Start { agent: String, session: String, options: StartOptions, host: AgentHost, done: oneshot::Sender<Outcome> },
-    Command { agent: String, command: Command, done: oneshot::Sender<Outcome> },
-    Snapshot { agent: String, done: oneshot::Sender<Outcome> },
-    LogOut { agent: String, session: String, done: oneshot::Sender<Outcome> },
-    Leave { agent: String, session: String, done: oneshot::Sender<Outcome> },
-    Close { done: oneshot::Sender<()> },
+    Start {
+        agent: String,
+        session: String,
+        options: StartOptions,
+        host: AgentHost,
+        memory: Memory,
+        done: oneshot::Sender<Outcome>,
+    },
+    Resume {
+        agent: String,
+        session: String,
+        state: Vec<u8>,
+        host: AgentHost,
+        memory: Memory,
+        done: oneshot::Sender<Outcome>,
+    },
+    Command {
+        agent: String,
+        command: Command,
+        done: oneshot::Sender<Outcome>,
+    },
+    Snapshot {
+        agent: String,
+        done: oneshot::Sender<Outcome>,
+    },
+    LogOut {
+        agent: String,
+        session: String,
+        done: oneshot::Sender<Outcome>,
+    },
+    Leave {
+        agent: String,
+        session: String,
+        done: oneshot::Sender<Outcome>,
+    },
+    Close {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// A tenant on an Asterisk.
@@ -119,7 +151,11 @@ impl Platform for AsteriskPlatform {
         if !self.is_known(&login) {
             return Err(Failure::new(Code::Unauthorized, "unknown agent or wrong password"));
         }
-        Ok(AsteriskAgent::new(login.agent, login.session, host, self.tenant.clone()))
+        let agent = AsteriskAgent::new(login.agent, login.session, host, self.tenant.clone());
+        if let Some(state) = login.resume {
+            agent.resume(state).await?;
+        }
+        Ok(agent)
     }
 
     async fn disconnect(&self) {
@@ -140,7 +176,7 @@ struct Task {
     asked: bool,
     pause: Duration,
     fenced: bool,
-    sessions: HashMap<String, AgentHost>,
+    sessions: HashMap<String, (AgentHost, Memory)>,
     waiting: HashMap<CommandId, oneshot::Sender<Outcome>>,
     last_id: CommandId,
 }
@@ -228,18 +264,23 @@ impl Task {
         self.last_id += 1;
         let id = self.last_id;
         match ask {
-            Ask::Start { agent, session, options, host, done } => {
-                self.sessions.insert(session.clone(), host);
+            Ask::Start { agent, session, options, host, memory, done } => {
+                self.sessions.insert(session.clone(), (host, memory));
                 self.waiting.insert(id, done);
                 self.step(Input::Start { id, agent, session, options });
+            }
+            Ask::Resume { agent, session, state, host, memory, done } => {
+                self.sessions.insert(session.clone(), (host, memory));
+                self.waiting.insert(id, done);
+                self.step(Input::Resume { id, agent, session, memory: state });
             }
             Ask::Command { agent, command, done } => {
                 self.waiting.insert(id, done);
                 self.step(Input::Command { id, agent, command });
             }
             Ask::Snapshot { agent, done } => {
-                self.step(Input::Snapshot { agent });
-                let _ = done.send(Outcome::success());
+                self.waiting.insert(id, done);
+                self.step(Input::Snapshot { id, agent });
             }
             Ask::LogOut { agent, session, done } => {
                 self.sessions.remove(&session);
@@ -273,8 +314,13 @@ impl Task {
                 }
             }
             Effect::Report { session, report } => {
-                if let Some(host) = self.sessions.get(&session) {
+                if let Some((host, _)) = self.sessions.get(&session) {
                     host.report(report);
+                }
+            }
+            Effect::Remember { session, memory: bytes } => {
+                if let Some((_, memory)) = self.sessions.get(&session) {
+                    memory.put(bytes);
                 }
             }
             Effect::Reply { id, outcome } => {

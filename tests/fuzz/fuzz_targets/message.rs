@@ -1,7 +1,7 @@
 //! Any text that a desktop may send is answered with one JSON object, and nothing panics.
 //!
-//! `cargo fuzz run message --fuzz-dir tests/fuzz` (with `RUSTC_BOOTSTRAP=1` where there is no nightly compiler). The
-//! same is tried with random texts by `cargo test -p jackfield message`.
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz message` (see the README at the top). The same is tried with
+//! random texts by `cargo test -p jackfield message`.
 
 #![no_main]
 

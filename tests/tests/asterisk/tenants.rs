@@ -6,7 +6,7 @@ use jackfield_tests::{
         sipp::{Ask, Sipp},
     },
     host::Setup,
-    words::{ANSWERED, CALL_COMES},
+    words::{ANSWERED, CALL_COMES, CALL_ENDS, list},
 };
 use serde_json::json;
 
@@ -83,4 +83,56 @@ async fn an_agent_who_logs_out_leaves_nothing_whatever_went_on() {
         asterisk.is_empty().await;
         drop(phone);
     }
+}
+
+#[tokio::test]
+async fn a_killed_worker_costs_a_link_change_and_no_call() {
+    let Some((asterisk, host)) = open(&["1001", "1002"]).await else { return };
+    let (mut anna, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let mut customer = in_call(&asterisk, &mut anna).await;
+    let (mut bert, _bert_phone) = at_work(&asterisk, &host, "bert", "1002", COLLEAGUE).await;
+    let leg = asterisk.has_channel("1001").await;
+    customer.speak().await;
+    phone.speak().await;
+    customer.media.hears(AGENT).await;
+
+    host.kill_worker("acme").await;
+    for agent in [&mut anna, &mut bert] {
+        for link in ["down", "up"] {
+            let heard = agent.hears("session.linkchanged").await;
+            assert_eq!(heard.data("session.linkchanged")["link"], link);
+        }
+    }
+    customer.media.hears(AGENT).await;
+    assert_eq!(asterisk.has_channel("1001").await["id"], leg["id"]);
+
+    // Everything works on that call, and on the next.
+    act(&mut anna, "conversation.request.hold", "primary", json!({}), &["state.updated(primary)"]).await;
+    customer.media.hears_music(&[AGENT]).await;
+    act(&mut anna, "conversation.request.retrieve", "primary", json!({}), &["state.updated(primary)"]).await;
+    let invite = json!({"destination": "1002"});
+    let request = {
+        let primary = anna.the("primary");
+        anna.send("conversation.request.blindconference", &primary, invite).await
+    };
+    bert.hears_until("interaction.initialized").await;
+    act(&mut bert, "conversation.request.answer", "primary", json!({}), &[ANSWERED]).await;
+    assert_eq!(anna.response(request).await["result"], "success");
+    let joined = ["conversation.member.added(primary)", "state.updated(interaction)"];
+    anna.hears(&list(&joined)).await;
+    asterisk.has_bridged(&["555", "1001", "1002"]).await;
+
+    // Now with both in one call.
+    host.kill_worker("acme").await;
+    for agent in [&mut anna, &mut bert] {
+        agent.hears("session.linkchanged session.linkchanged").await;
+    }
+    asterisk.has_bridged(&["555", "1001", "1002"]).await;
+    act(&mut anna, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
+    bert.hears(&list(&["conversation.member.removed(primary)", "state.updated(interaction)"])).await;
+    act(&mut bert, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
+    assert!(customer.succeeds().await);
+    logs_out(anna).await;
+    logs_out(bert).await;
+    asterisk.is_empty().await;
 }

@@ -2,7 +2,7 @@
 
 use jackfield_tests::{
     agent::Agent,
-    host::{Host, Setup, Tenant},
+    host::{Host, Setup, Tenant, kill},
     puppet::{Answer, Puppet},
     until,
 };
@@ -12,11 +12,6 @@ fn phone(state: &str) -> Value {
     json!({"channels": [{"key": "p", "type": "Telephony", "endpoint": "p", "name": "P", "status": {"ACTIVE": {}},
         "interactions": [{"key": "i", "direction": "inbound",
             "conversations": [{"key": "c", "role": "primary", "state": state}]}]}]})
-}
-
-fn kill(pid: u64) {
-    let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
-    assert!(killed.success());
 }
 
 pub(crate) fn is_running(pid: u64) -> bool {
@@ -55,7 +50,7 @@ async fn what_ended_while_the_worker_was_dead_ends_on_the_desktop() {
     let (host, puppet, mut agent) = talking("tenant").await;
     puppet.starts_with(json!({"channels": [{"key": "p", "type": "Telephony", "endpoint": "p", "name": "P",
         "status": {"ACTIVE": {}}}]}));
-    kill(host.worker("acme").await);
+    host.kill_worker("acme").await;
     agent.hears("session.linkchanged").await;
     let heard = agent.hears_until("session.linkchanged").await;
     assert!(heard.words().contains(&"interaction.disposed"), "{:?}", heard.words());
@@ -69,7 +64,7 @@ async fn a_command_in_flight_fails_once_and_is_not_sent_again() {
     puppet.when("hold", Answer::never());
     let hold = agent.send("conversation.request.hold", &call, json!({})).await;
     puppet.asked("hold").await;
-    kill(host.worker("acme").await);
+    host.kill_worker("acme").await;
     let response = agent.response(hold).await;
     let code = response["failure"]["code"].as_str().unwrap();
     assert!(["timeout", "adapter_failed"].contains(&code), "{response}");

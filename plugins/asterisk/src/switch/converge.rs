@@ -16,9 +16,9 @@ use crate::ari::Request;
 
 /// How a room should be.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Wanted {
+pub(super) struct Wanted {
     inside: BTreeSet<ChannelId>,
-    music: bool,
+    pub(super) music: bool,
     /// A leg that hears a ringing tone while the others' phones ring.
     ringing: Option<PhoneKey>,
 }
@@ -27,7 +27,8 @@ impl Switch {
     /// Sends the differences. The order matters: a leg that moves is added to its new bridge without being removed from
     /// the old one, a bridge's music stops before someone talks in it, and a bridge goes when all have left it.
     pub(super) fn converge(&mut self) {
-        if !self.up || self.closing {
+        // What was touched while Asterisk is being asked how things are waits for its answer.
+        if !self.up || self.closing || self.resync.is_some() {
             return;
         }
         let phones: Vec<_> = std::mem::take(&mut self.touched_phones).into_iter().collect();
@@ -65,7 +66,7 @@ impl Switch {
         }
     }
 
-    fn wanted(&self, id: RoomId) -> Wanted {
+    pub(super) fn wanted(&self, id: RoomId) -> Wanted {
         let Some(room) = self.rooms.get(&id) else { return Wanted::default() };
         let is_up = |channel: &&ChannelId| self.parties.get(*channel).is_some_and(|p| p.state == PartyState::Up);
         let parties: Vec<&ChannelId> = room.parties.iter().filter(is_up).collect();
@@ -140,7 +141,7 @@ impl Switch {
     }
 
     /// Whether the agent should hear a ringing tone: a call is offered to an idle leg, or the other's phone rings.
-    fn wants_ringing(&self, key: &str) -> bool {
+    pub(super) fn wants_ringing(&self, key: &str) -> bool {
         let Some(phone) = self.phones.get(key) else { return false };
         match phone.engaged() {
             Some(room) => self.wanted(room).ringing.is_some_and(|ringing| ringing == key),

@@ -61,9 +61,13 @@ impl Switch {
     }
 
     pub(super) fn stranger_enters(&mut self, channel: &Channel, args: &[String]) {
-        if channel.id.starts_with(&self.own_prefix()) {
-            // Answered after we gave it up.
-            return self.hang_up_channel(&channel.id, "normal");
+        let prefix = self.own_prefix();
+        if let Some(rest) = channel.id.strip_prefix(&prefix) {
+            // Answered after we gave it up; but an earlier life's may still be asked for.
+            if self.strays_stay_until.is_none() || rest.starts_with(&self.nonce) {
+                self.hang_up_channel(&channel.id, "normal");
+            }
+            return;
         }
         match args {
             [kind, queue, rest @ ..] if kind == "queue" => self.customer_enters(channel, queue, rest),

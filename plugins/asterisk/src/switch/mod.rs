@@ -14,6 +14,7 @@ mod converge;
 mod dialing;
 mod events;
 mod legs;
+mod memory;
 mod model;
 mod queue;
 mod report;
@@ -44,8 +45,10 @@ pub(crate) enum Input {
     Start { id: CommandId, agent: String, session: String, options: StartOptions },
     /// A session asks for something.
     Command { id: CommandId, agent: String, command: Command },
+    /// The session of an agent whom another life of this adapter knew, and what that life remembered.
+    Resume { id: CommandId, agent: String, session: String, memory: Vec<u8> },
     /// A session wants to hear everything.
-    Snapshot { agent: String },
+    Snapshot { id: CommandId, agent: String },
     /// A session ends; the agent's calls end too.
     LogOut { id: CommandId, agent: String },
     /// A session ends; the agent's calls stay for a while.
@@ -69,6 +72,8 @@ pub(crate) enum Effect {
     Send { id: u64, request: Request },
     /// For a session.
     Report { session: String, report: Report },
+    /// What another life of this adapter must know of a session's agent to go on.
+    Remember { session: String, memory: Vec<u8> },
     /// The answer to a command.
     Reply { id: CommandId, outcome: Outcome },
     /// The model is complete and Asterisk agrees with it.
@@ -143,6 +148,10 @@ pub(crate) struct Switch {
     /// Bridges of rooms that are no more.
     dead_bridges: Vec<String>,
     resync: Option<resync::Listing>,
+    /// Snapshots that wait for it.
+    snapshots: Vec<(CommandId, String)>,
+    /// Until then what an earlier life left is not tidied: its agents may come back for it.
+    strays_stay_until: Option<Instant>,
 
     requests: HashMap<u64, Pending>,
     batches: HashMap<u64, Batch>,
@@ -175,6 +184,8 @@ impl Switch {
             owners: HashMap::new(),
             dead_bridges: Vec::new(),
             resync: None,
+            snapshots: Vec::new(),
+            strays_stay_until: Some(now + resync::STRAYS_STAY),
             requests: HashMap::new(),
             batches: HashMap::new(),
             batch: 0,
@@ -196,7 +207,8 @@ impl Switch {
         match input {
             Input::Start { id, agent, session, options } => self.start(id, agent, session, &options),
             Input::Command { id, agent, command } => self.command(id, &agent, command),
-            Input::Snapshot { agent } => self.report_snapshot(&agent),
+            Input::Resume { id, agent, session, memory } => self.resume(id, agent, session, &memory),
+            Input::Snapshot { id, agent } => self.snapshot(id, agent),
             Input::LogOut { id, agent } => self.log_out(id, &agent),
             Input::Leave { agent, session } => self.leave(&agent, &session),
             Input::Ari(Message::Event(event)) => self.event(event),
@@ -257,7 +269,8 @@ impl Switch {
             seats.chain(ticket)
         });
         let desks = self.desks.values().filter_map(|desk| desk.keep_until);
-        phones.chain(rooms).chain(desks).min()
+        let strays = self.strays_stay_until.filter(|_| self.up && self.resync.is_none());
+        phones.chain(rooms).chain(desks).chain(strays).min()
     }
 
     // What goes to Asterisk.

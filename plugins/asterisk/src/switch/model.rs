@@ -12,6 +12,7 @@ use jackfield_plugin_api::{
     Json,
     report::{Cause, ConversationState, Direction, MemberRole, Reason, Role},
 };
+use serde::{Deserialize, Serialize};
 
 pub(crate) type ChannelId = String;
 /// The extension, as the desktop names it; also the key of the channel in reports.
@@ -30,7 +31,7 @@ pub(crate) struct Desk {
 }
 
 /// Whether the agent works on a phone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Work {
     Inactive,
     Active,
@@ -39,7 +40,7 @@ pub(crate) enum Work {
 }
 
 /// The connection to the agent's phone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Leg {
     None,
     Calling(ChannelId),
@@ -63,7 +64,7 @@ impl Leg {
 }
 
 /// Whether the agent takes contacts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Availability {
     Ready,
     NotReady { code: Option<String>, desc: Option<String> },
@@ -160,7 +161,7 @@ impl Phone {
 }
 
 /// A customer contact of one agent.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Interaction {
     pub(crate) key: String,
     pub(crate) direction: Direction,
@@ -171,6 +172,7 @@ pub(crate) struct Interaction {
     pub(crate) data: BTreeMap<String, Json>,
     pub(crate) conversations: Vec<Conversation>,
     /// Over, not reported yet.
+    #[serde(skip)]
     pub(crate) closed: Vec<Closed>,
     pub(crate) ended: Option<(Reason, Option<Cause>)>,
 }
@@ -190,7 +192,7 @@ impl Interaction {
 }
 
 /// A conversation that is over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Closed {
     pub(crate) key: String,
     pub(crate) reason: Reason,
@@ -198,7 +200,7 @@ pub(crate) struct Closed {
 }
 
 /// An agent's share in a room.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Conversation {
     pub(crate) key: String,
     pub(crate) role: Role,
@@ -222,19 +224,21 @@ pub(crate) struct Room {
 }
 
 /// An agent in a room.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Seat {
     pub(crate) phone: PhoneKey,
     pub(crate) interaction: String,
     pub(crate) conversation: String,
     /// While it rings.
+    #[serde(skip)]
     pub(crate) until: Option<Instant>,
     /// The conference that waits for this agent's answer.
+    #[serde(skip)]
     pub(crate) waiter: Option<CommandId>,
 }
 
 /// A recording of a room.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Recording {
     pub(crate) name: String,
     pub(crate) paused: bool,
@@ -255,7 +259,7 @@ pub(crate) struct Ticket {
 }
 
 /// How far a party's call has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PartyState {
     /// Called us and is not answered.
     Waiting,
@@ -265,7 +269,7 @@ pub(crate) enum PartyState {
 }
 
 /// Someone at the other end: a customer or an outside number.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Party {
     pub(crate) number: String,
     pub(crate) name: String,
@@ -274,6 +278,7 @@ pub(crate) struct Party {
     pub(crate) room: RoomId,
     pub(crate) data: BTreeMap<String, Json>,
     /// The conference that waits for this party's answer.
+    #[serde(skip)]
     pub(crate) waiter: Option<CommandId>,
     /// The cause that Asterisk named before the channel's end.
     pub(crate) cause: Option<u16>,

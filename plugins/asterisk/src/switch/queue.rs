@@ -241,6 +241,7 @@ impl Switch {
         }
         self.recall_legs();
         self.expire_desks();
+        self.look_for_strays();
     }
 
     /// Nobody had time.

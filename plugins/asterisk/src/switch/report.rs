@@ -40,8 +40,14 @@ impl Switch {
                 }
                 self.told(&key);
             }
-            self.effects.push(Effect::Report { session, report });
+            self.tell(&agent, session, report);
         }
+    }
+
+    fn tell(&mut self, agent: &str, session: String, report: Report) {
+        let memory = self.memory_of(agent);
+        self.effects.push(Effect::Remember { session: session.clone(), memory });
+        self.effects.push(Effect::Report { session, report });
     }
 
     /// Reports everything that an agent has.
@@ -56,12 +62,12 @@ impl Switch {
             self.told(&key);
             self.unreported.remove(&key);
         }
-        self.effects.push(Effect::Report { session, report });
+        self.tell(agent, session, report);
     }
 
     pub(super) fn removed_channel(&mut self, agent: &str, key: &str) {
         let Some(session) = self.desks.get(agent).and_then(|desk| desk.session.clone()) else { return };
-        self.effects.push(Effect::Report { session, report: Report::new().channel(Channel::gone(key)) });
+        self.tell(agent, session, Report::new().channel(Channel::gone(key)));
     }
 
     fn told(&mut self, key: &str) {

@@ -5,28 +5,82 @@
 //! what it does not know for new, and lets [`converge`](super::converge) repair the rest. Only then is the link up and
 //! are sessions asked for snapshots.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use jackfield_plugin_api::Outcome;
 
 use super::{
-    Effect, Switch, What,
+    CommandId, Effect, RoomId, Switch, What,
     converge::bridge_uri,
-    model::{Leg, LegWaiter, Owner, PartyState, Work},
+    model::{ChannelId, Leg, LegWaiter, Owner, PartyState, Work},
     rooms::segment,
 };
 use crate::ari::{self, Bridge, Channel, Request, Response};
 
-/// What Asterisk listed so far.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
+/// How long an earlier life's calls wait for their agents: the host logs them in again right after a crash.
+pub(super) const STRAYS_STAY: Duration = Duration::from_secs(10);
+
+/// What Asterisk was asked, and what it listed so far.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// The link was down before.
+    news: bool,
+    /// What was there when it was asked; the lists say nothing of what is newer.
+    ours: BTreeSet<ChannelId>,
+    rooms: BTreeSet<RoomId>,
     channels: Option<Vec<Channel>>,
+    /// It must be asked once more: something older than the lists is known since.
+    again: bool,
 }
 
 impl Switch {
     pub(super) fn connected(&mut self) {
         self.up = true;
-        self.resync = Some(Listing::default());
+        self.list(true);
+    }
+
+    /// Asks Asterisk how things are.
+    fn list(&mut self, news: bool) {
+        self.resync = Some(Listing {
+            news,
+            ours: self.owners.keys().cloned().collect(),
+            rooms: self.rooms.keys().copied().collect(),
+            channels: None,
+            again: false,
+        });
         self.send(Request::get("channels"), What::Channels);
         self.send(Request::get("bridges"), What::Bridges);
+    }
+
+    /// The same, if there is a connection; once for all who want to know at the same time.
+    pub(super) fn list_again(&mut self) {
+        match &mut self.resync {
+            Some(listing) => listing.again = true,
+            None if self.up => self.list(false),
+            None => {}
+        }
+    }
+
+    /// Reports everything that an agent has, as soon as it is known.
+    pub(super) fn snapshot(&mut self, id: CommandId, agent: String) {
+        if !self.up {
+            self.handle_late(id);
+        } else if self.resync.is_some() {
+            self.snapshots.push((id, agent));
+        } else {
+            self.report_snapshot(&agent);
+            self.reply(id, Outcome::success());
+        }
+    }
+
+    pub(super) fn look_for_strays(&mut self) {
+        let due = self.strays_stay_until.is_some_and(|until| until <= self.now);
+        if due && self.up && self.resync.is_none() {
+            self.list(false);
+        }
     }
 
     pub(super) fn disconnected(&mut self) {
@@ -44,7 +98,8 @@ impl Switch {
             .collect();
         let parties = self.parties.values_mut().filter_map(|party| party.waiter.take());
         let seats = self.rooms.values_mut().flat_map(|room| &mut room.seats).filter_map(|seat| seat.waiter.take());
-        let waiting: Vec<_> = waiting.into_iter().chain(parties).chain(seats).collect();
+        let snapshots = std::mem::take(&mut self.snapshots).into_iter().map(|(id, _)| id);
+        let waiting: Vec<_> = waiting.into_iter().chain(parties).chain(seats).chain(snapshots).collect();
         for id in waiting {
             self.reply(id, super::link_lost());
         }
@@ -57,12 +112,19 @@ impl Switch {
     }
 
     pub(super) fn bridges_listed(&mut self, response: &Response) {
-        let Some(channels) = self.resync.take().and_then(|listing| listing.channels) else { return };
+        let Some(listing) = self.resync.take() else { return };
+        let Some(channels) = listing.channels else { return };
+        if listing.again {
+            return self.list(listing.news);
+        }
         let bridges = ari::bridges(&response.body);
-        self.end_missing(&channels);
+        self.end_missing(&channels, &listing.ours);
         self.take_answers(&channels);
-        self.note_bridges(&bridges);
-        self.clear_strays(&channels, &bridges);
+        self.note_bridges(&bridges, &listing.rooms);
+        if self.strays_stay_until.is_none_or(|until| until <= self.now) {
+            self.strays_stay_until = None;
+            self.clear_strays(&channels, &bridges);
+        }
         for key in self.phones.keys().cloned().collect::<Vec<_>>() {
             self.restore_leg(&key);
         }
@@ -70,14 +132,23 @@ impl Switch {
             self.touch_room(room);
         }
         self.queues_touched = true;
-        self.effects.push(Effect::Ready);
+        if listing.news {
+            self.effects.push(Effect::Ready);
+        }
+        for (id, agent) in std::mem::take(&mut self.snapshots) {
+            self.report_snapshot(&agent);
+            self.reply(id, Outcome::success());
+        }
     }
 
     /// What ended while nobody listened.
-    fn end_missing(&mut self, channels: &[Channel]) {
+    fn end_missing(&mut self, channels: &[Channel], ours: &BTreeSet<ChannelId>) {
         let there: BTreeSet<&str> = channels.iter().map(|channel| channel.id.as_str()).collect();
-        let missing: Vec<String> =
-            self.owners.keys().filter(|channel| !there.contains(channel.as_str())).cloned().collect();
+        let missing: Vec<ChannelId> = ours
+            .iter()
+            .filter(|channel| self.owners.contains_key(*channel) && !there.contains(channel.as_str()))
+            .cloned()
+            .collect();
         // Customers first: a call whose both ends are gone ended; it was not the phone that was lost.
         let (parties, legs): (Vec<_>, Vec<_>) =
             missing.into_iter().partition(|channel| self.owners.get(channel) == Some(&Owner::Party));
@@ -108,18 +179,21 @@ impl Switch {
     }
 
     /// Who is in which bridge; nothing is known of music, ringing and mute, so all three are said again.
-    fn note_bridges(&mut self, bridges: &[Bridge]) {
+    fn note_bridges(&mut self, bridges: &[Bridge], rooms: &BTreeSet<RoomId>) {
         let by_id: HashMap<&str, &Bridge> = bridges.iter().map(|bridge| (bridge.id.as_str(), bridge)).collect();
-        for room in self.rooms.values_mut() {
+        for id in rooms {
+            let music = self.wanted(*id).music;
+            let Some(room) = self.rooms.get_mut(id) else { continue };
             let bridge = by_id.get(room.bridge.as_str());
             room.told_bridge = bridge.is_some();
-            room.told_music = false;
+            room.told_music = room.told_bridge && !music;
             room.placed = bridge.map(|bridge| bridge.channels.iter().cloned().collect()).unwrap_or_default();
         }
-        for phone in self.phones.values_mut() {
-            // Says "not muted" again only where it may be wrong.
-            phone.told_muted = !phone.muted && phone.told_muted;
-            phone.told_ringing = false;
+        for key in self.phones.keys().cloned().collect::<Vec<_>>() {
+            let ringing = self.wants_ringing(&key);
+            let Some(phone) = self.phones.get_mut(&key) else { continue };
+            phone.told_ringing = !ringing;
+            phone.told_muted = !phone.muted;
         }
     }
 

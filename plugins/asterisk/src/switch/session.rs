@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long an agent's calls stay when the session went without logging out.
-const KEEP: Duration = Duration::from_secs(60);
+pub(super) const KEEP: Duration = Duration::from_secs(60);
 
 impl Switch {
     pub(super) fn start(&mut self, id: CommandId, agent: String, session: String, options: &StartOptions) {
@@ -49,7 +49,7 @@ impl Switch {
         self.reply(id, Outcome::success());
     }
 
-    fn add_phone(&mut self, agent: &str, extension: &str) {
+    pub(super) fn add_phone(&mut self, agent: &str, extension: &str) {
         self.phones.insert(
             extension.to_owned(),
             Phone {

@@ -1,7 +1,12 @@
 //! The switch without Asterisk: every request is confirmed, unless a test says otherwise.
 #![allow(clippy::unwrap_used)]
 
-use std::time::{Duration, Instant};
+mod memory;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use jackfield_plugin_api::{
     Code, Command, Json, Outcome, Report, StartOptions,
@@ -27,6 +32,7 @@ struct Bench {
     refuse: Option<(&'static str, u16)>,
     reports: Vec<(String, Report)>,
     replies: Vec<(u64, Outcome)>,
+    remembered: BTreeMap<String, Vec<u8>>,
     ready: bool,
     fenced: bool,
     listed_channels: Value,
@@ -34,24 +40,30 @@ struct Bench {
 }
 
 impl Bench {
+    /// At work for a while.
     fn new(more: Value) -> Self {
-        let now = Instant::now();
-        let mut bench = Self {
-            switch: Switch::new(settings(more).unwrap(), "n".into(), now),
+        let mut bench = Self::at(Instant::now(), "n", more);
+        bench.input(Input::Connected);
+        assert!(bench.ready);
+        bench.tick(super::resync::STRAYS_STAY.as_secs());
+        bench
+    }
+
+    fn at(now: Instant, nonce: &str, more: Value) -> Self {
+        Self {
+            switch: Switch::new(settings(more).unwrap(), nonce.into(), now),
             now,
             last: 0,
             sent: Vec::new(),
             refuse: None,
             reports: Vec::new(),
             replies: Vec::new(),
+            remembered: BTreeMap::new(),
             ready: false,
             fenced: false,
             listed_channels: json!([]),
             listed_bridges: json!([]),
-        };
-        bench.input(Input::Connected);
-        assert!(bench.ready);
-        bench
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -64,6 +76,7 @@ impl Bench {
                         self.sent.push(request);
                     }
                     Effect::Report { session, report } => self.reports.push((session, report)),
+                    Effect::Remember { session, memory } => drop(self.remembered.insert(session, memory)),
                     Effect::Reply { id, outcome } => self.replies.push((id, outcome)),
                     Effect::Ready => self.ready = true,
                     Effect::Fenced => self.fenced = true,
@@ -168,7 +181,7 @@ impl Bench {
         self.interaction(agent).conversations.unwrap_or_default().iter().filter_map(|it| it.state).collect()
     }
 
-    fn at(&self, agent: &str, extension: &str) -> InteractionAt {
+    fn at_interaction(&self, agent: &str, extension: &str) -> InteractionAt {
         InteractionAt { channel: extension.into(), interaction: self.interaction(agent).key }
     }
 
@@ -189,7 +202,7 @@ impl Bench {
     /// … and a consulted number that has answered.
     fn consulting() -> (Self, String) {
         let mut bench = Self::in_call();
-        let interaction = bench.at("anna", "1001");
+        let interaction = bench.at_interaction("anna", "1001");
         let consult = Command::Consult { interaction, destination: "700".into() };
         assert_eq!(bench.command("anna", consult), Outcome::success());
         let party = bench.originated();
@@ -242,7 +255,7 @@ fn an_answered_command_is_reported_before_it_is_answered_and_only_when_asterisk_
         let response = Response { id, status: 204, body: Value::Null };
         last = bench.switch.handle(now, Input::Ari(Message::Response(response)));
     }
-    last.retain(|effect| !matches!(effect, Effect::Count { .. }));
+    last.retain(|effect| !matches!(effect, Effect::Count { .. } | Effect::Remember { .. }));
     assert!(matches!(last.as_slice(), [Effect::Report { .. }, Effect::Reply { id: 99, .. }]), "{last:?}");
 }
 
@@ -318,7 +331,7 @@ fn a_call_that_cannot_be_placed_leaves_no_trace() {
 fn a_consult_transfer_is_one_report_and_connects_the_other_two() {
     let (mut bench, party) = Bench::consulting();
     let before = bench.reports.len();
-    let interaction = bench.at("anna", "1001");
+    let interaction = bench.at_interaction("anna", "1001");
     assert_eq!(bench.command("anna", Command::ConsultTransfer { interaction }), Outcome::success());
     assert_eq!(bench.reports.len(), before + 1);
     let ended = bench.interaction("anna");
@@ -335,7 +348,7 @@ fn a_consult_transfer_is_one_report_and_connects_the_other_two() {
 fn a_consult_conference_is_one_report_with_two_members() {
     let (mut bench, party) = Bench::consulting();
     let before = bench.reports.len();
-    let interaction = bench.at("anna", "1001");
+    let interaction = bench.at_interaction("anna", "1001");
     assert_eq!(bench.command("anna", Command::ConsultConference { interaction }), Outcome::success());
     assert_eq!(bench.reports.len(), before + 1);
     let conversations = bench.interaction("anna").conversations.unwrap();
@@ -350,14 +363,14 @@ fn a_consult_conference_is_one_report_with_two_members() {
 fn a_colleague_gets_the_customer_by_consult_transfer() {
     let mut bench = Bench::in_call();
     bench.agent("bert", "1002");
-    let interaction = bench.at("anna", "1001");
+    let interaction = bench.at_interaction("anna", "1001");
     let consult = Command::Consult { interaction, destination: "1002".into() };
     assert_eq!(bench.command("anna", consult), Outcome::success());
     assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
     let conversation = bench.conversation("bert", "1002", Role::Primary);
     assert_eq!(bench.command("bert", Command::Answer { conversation }), Outcome::success());
     assert_eq!(bench.states("anna"), [ConversationState::Held, ConversationState::Talking]);
-    let interaction = bench.at("anna", "1001");
+    let interaction = bench.at_interaction("anna", "1001");
     assert_eq!(bench.command("anna", Command::ConsultTransfer { interaction }), Outcome::success());
     let interaction = bench.interaction("bert");
     let members = interaction.conversations.unwrap()[0].members.clone().unwrap();
@@ -502,7 +515,7 @@ fn one_agents_unanswered_command_does_not_hold_back_another_agents_report() {
         let response = Response { id, status: 204, body: Value::Null };
         told.extend(bench.switch.handle(now, Input::Ari(Message::Response(response))));
     }
-    told.retain(|effect| !matches!(effect, Effect::Count { .. }));
+    told.retain(|effect| !matches!(effect, Effect::Count { .. } | Effect::Remember { .. }));
     let [Effect::Report { session, .. }, Effect::Reply { id: 101, .. }] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!(session, "s-anna");
 }

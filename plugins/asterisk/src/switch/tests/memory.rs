@@ -1,0 +1,141 @@
+//! The process dies in the middle of calls, and another goes on with them.
+
+use super::*;
+
+impl Bench {
+    /// Another process, in which Asterisk still has these channels, and each room's bridge with those of them in it who
+    /// were there.
+    fn reborn(&self, living: &[&str]) -> Self {
+        let mut bench = Self::at(self.now, "m", json!({}));
+        let dialplan = json!({"app_name": "Stasis", "app_data": "jackfield-acme,queue,sales"});
+        let list = |id: &&str| json!({"id": id, "state": "Up", "dialplan": dialplan});
+        bench.listed_channels = living.iter().map(list).collect();
+        let bridge = |room: &crate::switch::model::Room| {
+            let inside = room.placed.iter().filter(|channel| living.contains(&channel.as_str()));
+            json!({"id": room.bridge, "channels": inside.collect::<Vec<_>>()})
+        };
+        bench.listed_bridges = self.switch.rooms.values().map(bridge).collect();
+        bench.input(Input::Connected);
+        bench
+    }
+
+    /// The host logs an agent in again and asks for a snapshot.
+    fn comes_back(&mut self, agent: &str, dead: &Bench) {
+        let session = format!("s-{agent}");
+        let memory = dead.remembered[&session].clone();
+        let (id, snapshot) = (self.last + 1, self.last + 2);
+        self.last += 2;
+        self.input(Input::Resume { id, agent: agent.into(), session, memory });
+        self.input(Input::Snapshot { id: snapshot, agent: agent.into() });
+        assert_eq!((self.outcome(id), self.outcome(snapshot)), (Some(Outcome::success()), Some(Outcome::success())));
+        assert!(self.reports.iter().any(|(to, report)| *to == format!("s-{agent}") && report.snapshot));
+    }
+
+    fn deleted(&self, channel: &str) -> bool {
+        self.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{channel}"))
+    }
+
+    /// Requests that change who hears whom.
+    fn moves(&self) -> usize {
+        self.posted("/addChannel") + self.posted("/removeChannel") + self.posted("bridges")
+    }
+}
+
+#[test]
+fn a_call_goes_on_under_the_same_keys_and_nothing_is_moved() {
+    let dead = Bench::in_call();
+    let (leg, before) = (dead.originated(), dead.interaction("anna"));
+    let mut bench = dead.reborn(&[&leg, "c1"]);
+    bench.comes_back("anna", &dead);
+    assert_eq!(bench.interaction("anna"), before);
+    assert_eq!(bench.status("anna"), dead.status("anna"));
+    assert_eq!(bench.moves(), 0);
+    bench.tick(60);
+    assert!(!bench.deleted(&leg) && !bench.deleted("c1"));
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    assert_eq!(bench.command("anna", Command::Release { conversation }), Outcome::success());
+    assert!(bench.deleted("c1"));
+}
+
+#[test]
+fn who_hung_up_meanwhile_is_told_with_the_snapshot() {
+    let dead = Bench::in_call();
+    let mut bench = dead.reborn(&[&dead.originated()]);
+    bench.comes_back("anna", &dead);
+    let ended = bench.interaction("anna");
+    assert_eq!((ended.state, ended.reason), (Some(InteractionState::Ended), Some(Reason::Released)));
+    assert!(matches!(bench.status("anna"), ChannelStatus::Active(_)));
+}
+
+#[test]
+fn a_phone_that_was_lost_meanwhile_is_called_again_and_its_customer_waits() {
+    let dead = Bench::in_call();
+    let mut bench = dead.reborn(&["c1"]);
+    bench.comes_back("anna", &dead);
+    assert_eq!(bench.status("anna"), ChannelStatus::Unavailable);
+    bench.tick(0);
+    assert_eq!(bench.posted("channels"), 1);
+    assert!(!bench.deleted("c1"));
+}
+
+#[test]
+fn bridges_that_are_gone_meanwhile_are_made_again() {
+    let (dead, party) = Bench::consulting();
+    let leg = dead.sent.iter().find(|it| it.method == Method::Post && it.uri == "channels").unwrap();
+    let leg = leg.query.iter().find(|(name, _)| *name == "channelId").unwrap().1.clone();
+    let mut bench = dead.reborn(&[&leg, "c1", &party]);
+    bench.listed_bridges = json!([]);
+    bench.comes_back("anna", &dead);
+    assert_eq!(bench.states("anna"), [ConversationState::Held, ConversationState::Talking]);
+    assert_eq!(bench.posted("/addChannel"), 3);
+}
+
+#[test]
+fn agents_who_talk_to_each_other_find_each_other() {
+    let mut dead = Bench::in_call();
+    let anna = dead.originated();
+    dead.agent("bert", "1002");
+    let bert = dead.originated();
+    let interaction = dead.at_interaction("anna", "1001");
+    dead.command("anna", Command::Consult { interaction, destination: "1002".into() });
+    let conversation = dead.conversation("bert", "1002", Role::Primary);
+    dead.command("bert", Command::Answer { conversation });
+    let interaction = dead.at_interaction("anna", "1001");
+    dead.command("anna", Command::ConsultConference { interaction });
+
+    let mut bench = dead.reborn(&[&anna, &bert, "c1"]);
+    bench.comes_back("anna", &dead);
+    assert_eq!(bench.interaction("anna").conversations.unwrap()[0].members.as_ref().unwrap().len(), 2);
+    bench.tick(5);
+    bench.comes_back("bert", &dead);
+    assert_eq!(bench.states("bert"), [ConversationState::Talking]);
+    assert_eq!(bench.moves(), 0);
+    bench.over("c1", 16);
+    assert_eq!(bench.interaction("bert").conversations.unwrap()[0].members.as_ref().unwrap().len(), 1);
+}
+
+#[test]
+fn what_nobody_comes_back_for_is_tidied_after_a_while() {
+    let dead = Bench::in_call();
+    let leg = dead.originated();
+    let mut bench = dead.reborn(&[&leg, "c1"]);
+    bench.tick(5);
+    assert!(!bench.deleted(&leg));
+    bench.tick(5);
+    assert!(bench.deleted(&leg) && !bench.deleted("c1"));
+    // The customer is in the queue again.
+    bench.agent("bert", "1002");
+    assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
+}
+
+#[test]
+fn a_memory_that_cannot_be_read_is_none() {
+    let mut bench = Bench::at(Instant::now(), "m", json!({}));
+    bench.input(Input::Connected);
+    let effects = bench.switch.handle(
+        bench.now,
+        Input::Resume { id: 1, agent: "anna".into(), session: "s-anna".into(), memory: b"{".to_vec() },
+    );
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Warn(_))), "{effects:?}");
+    assert!(bench.switch.desks.contains_key("anna"));
+}
