@@ -36,6 +36,16 @@ impl Other {
     }
 }
 
+/// An agent at work whose adapter has been left, and who has arrived at another one.
+async fn on_the_way() -> (Tenant, Client, Arc<Line>, Other, tokio::task::JoinHandle<Moved>) {
+    let tenant = Tenant::new();
+    let (client, old) = tenant.at_work().await;
+    let other = tenant.other();
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    (tenant, client, old, other, moving)
+}
+
 const UNNOTICED: Moved = Moved { moved: 1, forced: 0, refused: 0 };
 
 #[tokio::test(start_paused = true)]
@@ -60,11 +70,7 @@ async fn a_desktop_notices_nothing_and_its_next_command_goes_to_the_new_adapter(
 
 #[tokio::test(start_paused = true)]
 async fn commands_sent_meanwhile_wait_and_are_carried_out_once_by_the_new_adapter() {
-    let tenant = Tenant::new();
-    let (mut client, old) = tenant.at_work().await;
-    let other = tenant.other();
-    let moving = tenant.begin_to_move(&other);
-    settle().await;
+    let (_tenant, mut client, old, other, moving) = on_the_way().await;
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     settle().await;
     assert_eq!(client.heard(), [""; 0]);
@@ -100,11 +106,7 @@ async fn what_is_in_flight_is_answered_by_the_old_adapter_first() {
 
 #[tokio::test(start_paused = true)]
 async fn what_has_really_changed_is_told() {
-    let tenant = Tenant::new();
-    let (mut client, _) = tenant.at_work().await;
-    let other = tenant.other();
-    let moving = tenant.begin_to_move(&other);
-    settle().await;
+    let (_tenant, mut client, _, other, moving) = on_the_way().await;
     other.gives(shop().channel(Channel::create("n", ChannelType::Chat, "x", "x").status(ChannelStatus::Inactive)));
     assert_eq!(moving.await.unwrap(), UNNOTICED);
     assert_eq!(client.heard(), ["channel.created", "state.updated", "channel.initialized"]);
@@ -132,11 +134,7 @@ async fn an_agent_whom_the_new_adapter_refuses_stays_and_notices_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_adapter_without_a_snapshot_does_not_get_the_agent() {
-    let tenant = Tenant::new();
-    let (mut client, _) = tenant.at_work().await;
-    let other = tenant.other();
-    let moving = tenant.begin_to_move(&other);
-    settle().await;
+    let (tenant, mut client, _, other, moving) = on_the_way().await;
     let line = other.adapter.line();
     let (request, _) = line.next().unwrap();
     line.answer(request, Outcome::failure(Code::Internal, "no idea"));
@@ -151,11 +149,7 @@ async fn an_adapter_without_a_snapshot_does_not_get_the_agent() {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_lost_on_the_way_is_logged_in_again_where_it_was_going() {
-    let tenant = Tenant::new();
-    let (mut client, _) = tenant.at_work().await;
-    let other = tenant.other();
-    let moving = tenant.begin_to_move(&other);
-    settle().await;
+    let (tenant, mut client, _, other, moving) = on_the_way().await;
     other.adapter.line().tell(FromAgent::Lost { reason: "gone".to_owned() });
     settle().await;
     tenant.board.serve_by(&other.trunk);
@@ -200,11 +194,7 @@ async fn who_is_busy_until_the_deadline_is_moved_as_after_a_crash() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_ends_on_the_way_leaves_nobody_behind() {
-    let tenant = Tenant::new();
-    let (mut client, _) = tenant.at_work().await;
-    let other = tenant.other();
-    let moving = tenant.begin_to_move(&other);
-    settle().await;
+    let (tenant, mut client, _, other, moving) = on_the_way().await;
     let line = other.adapter.line();
     let mut again = tenant.client();
     again.send_raw(&Client::prepare_message("ann", true));
