@@ -359,3 +359,28 @@ async fn operators_can_do_what_is_sensible_and_pages_in_browsers_nothing() {
     assert_eq!(jackfield_tests::http::status(&host.operations, request).await, 403);
     agent.finish().await;
 }
+
+#[tokio::test]
+async fn a_host_that_ends_in_the_middle_of_a_trial_leaves_no_worker_behind() {
+    let (mut host, _switch, library, _folder) = simulator("tenant").await;
+    let mut agent = talking(&host, "1001").await;
+    let first = host.worker("demo").await;
+    ship(&library, "1.0.1");
+    assert_eq!(host.post("/tenants/demo/upgrade?canary=0.5&observe=1h").await.0, 202);
+    until("the agent tries it", async || (status(&host, "demo").await["change"]["moved"] == 1).then_some(())).await;
+    let both = children(host.pid());
+    assert!(both.len() == 2 && both.contains(&first), "{both:?}");
+    host.terminate();
+    let heard = agent.hears_until("session.disposed").await;
+    assert_eq!(heard.data("session.disposed"), &json!({"reason": "shutting_down"}));
+    assert_eq!(host.ends().await.code(), Some(0));
+    until("no worker is left", async || both.iter().all(|pid| !is_running(*pid)).then_some(())).await;
+}
+
+/// The processes that a process has started.
+fn children(pid: u32) -> Vec<u64> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let lists = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
+    let all: Vec<String> = lists.collect();
+    all.iter().flat_map(|list| list.split_whitespace()).map(|pid| pid.parse().unwrap()).collect()
+}
