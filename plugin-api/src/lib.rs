@@ -22,8 +22,8 @@
 //! tokio = { version = "1", features = ["rt", "net", "time", "sync"] }
 //! ```
 //!
-//! Build with unwinding panics (Cargo's default); a library built with `panic = "abort"` is refused, since a panic in it
-//! would end the host. Keep no state in globals: two tenants share a library.
+//! Build with unwinding panics (Cargo's default); inside the host a library built with `panic = "abort"` is refused, since
+//! a panic in it would end the host. Keep no state in globals: two tenants share a library.
 //!
 //! # The order of calls
 //!
@@ -76,6 +76,29 @@
 //!   any tenant, and the host says so. Use `tokio::task::spawn_blocking` for what cannot be async.
 //! - **The process dies**: the host logs the agents in again ([`Login::resume`] is set, the password is not) and takes a
 //!   snapshot. Desktops see only what really changed.
+//!
+//! What a mistake costs, by where the operator lets the library run. *The worker dies* means: commands in flight fail
+//! with `adapter_failed`, once; the tenant's desktops stay connected and are told that the link is down; the worker is
+//! started again, the agents are logged in again, and after their snapshots the link is up. With `isolation = "tenant"`
+//! that is one tenant's affair, with `"adapter"` that of all tenants which share the worker. The log says `the worker
+//! died` with the reason and the file in which the last messages are; `jackfield_worker_deaths_total{adapter,kind}`
+//! counts it.
+//!
+//! | what the adapter does | in a worker (`"tenant"`, `"adapter"`) | inside the host (`"none"`) | what tells it |
+//! | --- | --- | --- | --- |
+//! | panics, in any method | that request fails with `adapter_failed`; nothing else happens | the same | an error in the log; `jackfield_plugin_failures_total{kind="panic"}` |
+//! | crashes, aborts | the worker dies | the host ends | deaths, `kind="signal"` |
+//! | exits | the worker dies | the host ends | deaths, `kind="exit"` |
+//! | spins, deadlocks, blocks all its threads | the worker dies after `worker.patience` | its commands end with `timeout`; nothing of the library runs, for any tenant; other libraries go on | deaths, `kind="hang"`; inside the host `jackfield_plugin_failures_total{kind="unresponsive"}` |
+//! | leaks | the worker dies at `worker.memory` | the host grows | deaths, `kind="memory"` |
+//! | floods with reports | they are merged, and the session takes what it can; the worker dies only at more messages a second than 50 for each session that the tenant may have, and than 20 000 | they are merged, and the session takes what it can | `jackfield_plugin_breaches_total{kind="reports_dropped"}`; deaths, `kind="flood"` |
+//! | answers late | `timeout` at the deadline; the answer is thrown away when it comes, the session goes on | the same | `jackfield_plugin_late_answers_total` |
+//! | answers twice, or what was not asked | not possible with this crate; past it, on the worker's socket, the first answer counts and others are thrown away | not possible with this crate | `jackfield_plugin_late_answers_total` |
+//! | answers or reports for sessions of others | not possible with this crate; past it, it reaches sessions of the same worker at most, and nobody where there is no such session | not possible with this crate | — |
+//! | sends what is no message | the worker dies | — | deaths, `kind="protocol"` |
+//! | prints | it is thrown away | it stands in the host's standard output, which means nothing | — |
+//! | writes to its standard error | it stands in the host's log under the worker's name, up to 100 lines a second | it stands among the host's log | a warning in the log, `worker="TENANT:ADAPTER"` |
+//! | dies again and again | after `worker.crashes` deaths within `worker.within` the tenant is in quarantine until an operator releases it; its commands fail with `link_down` | — | `quarantined` in `/tenants`; an error in the log that names the commands in flight at two deaths in a row |
 //!
 //! # When another version takes over
 //!

@@ -48,16 +48,18 @@ async fn two_libraries_and_two_versions_of_one_answer_as_themselves() {
 }
 
 /// A host with the tenant `odd`, whose adapter panics there, and a good one beside it.
-async fn beside_one_that_panics(at: &str) -> Host {
-    let odd = Tenant::new("odd", "odd").settings(&format!("panics = [\"{at}\"]"));
+async fn beside_one_that_panics(at: &str, isolation: &'static str) -> Host {
+    let odd = Tenant::new("odd", "odd").isolation(isolation).settings(&format!("panics = [\"{at}\"]"));
     let odd = if at == "connect" { odd.may_be_down() } else { odd };
     Setup::new().tenant(odd).tenant(Tenant::simulator("demo")).start().await
 }
 
 #[tokio::test]
 async fn a_panic_in_any_entry_fails_what_was_asked_and_nothing_else() {
-    for at in ["connect", "log_in", "start", "command", "snapshot", "log_out", "resume_state", "drop", "disconnect"] {
-        let mut host = beside_one_that_panics(at).await;
+    let entries =
+        ["connect", "log_in", "start", "command", "snapshot", "log_out", "resume_state", "drop", "disconnect"];
+    for (at, isolation) in entries.into_iter().flat_map(|at| [(at, "none"), (at, "tenant")]) {
+        let mut host = beside_one_that_panics(at, isolation).await;
         let mut agent = Agent::connect(&host, "odd").await;
         let response = agent.prepare("1001", false).await;
         if at == "connect" || at == "log_in" {
@@ -87,6 +89,8 @@ async fn a_panic_in_any_entry_fails_what_was_asked_and_nothing_else() {
             }
         }
         assert!(host.is_running(), "{at}");
+        let died = host.log().contains("the worker died");
+        assert!(!died, "{at}: a panic does not cost a worker");
         host.log_in("1001").await.finish().await;
         host.terminate();
         assert_eq!(host.ends().await.code(), Some(0), "{at}");

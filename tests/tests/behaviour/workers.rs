@@ -147,3 +147,15 @@ async fn no_worker_outlives_a_killed_host() {
     kill(u64::from(host.pid()));
     until("the worker is gone", async || (!is_running(pid)).then_some(())).await;
 }
+
+#[tokio::test]
+async fn not_even_a_worker_that_does_nothing_any_more_outlives_a_killed_host() {
+    let puppet = Puppet::start().await;
+    let host = Setup::new().tenant(Tenant::puppet("acme", &puppet).isolation("tenant")).start().await;
+    let pid = host.worker("acme").await;
+    // Stopped, it does not see that its socket has ended: the kernel ends it with its parent.
+    let stopped = std::process::Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap();
+    assert!(stopped.success());
+    kill(u64::from(host.pid()));
+    until("the worker is gone", async || (!is_running(pid)).then_some(())).await;
+}

@@ -3,7 +3,12 @@
 //! The settings say in which of its methods it panics or never returns; the extension command `session.request.odd.do`
 //! says what to do at the moment. Everything else it does right: one channel `c1`, which can be made ready.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    io::Write as _,
+    os::{fd::BorrowedFd, unix::net::UnixStream},
+    sync::Mutex,
+    time::Duration,
+};
 
 use jackfield_plugin_api::{
     Adapter, Agent, AgentHost, Code, Command, Ending, Failure, Link, Login, Outcome, Platform, PlatformHost, Report,
@@ -145,6 +150,7 @@ impl OddAgent {
                 self.platform.metric("things_total", &["a"], -1.0);
             }
             "metric" => self.platform.metric("things_total", &["a"], 2.0),
+            "look" => return Outcome::data(look(data)),
             "resume" => {
                 let length = usize::try_from(number("length")).unwrap_or(0);
                 if let Ok(mut resume) = self.resume.lock() {
@@ -169,7 +175,21 @@ impl OddAgent {
                 self.host.report(Report::new().event(happened));
                 tokio::task::yield_now().await;
             },
+            // Writes to the host past the plugin API, as only a worker's plugin can.
+            "forge" => {
+                let id = |name: &str| u32::try_from(number(name)).unwrap_or(0);
+                for request in 0..number("requests") {
+                    let answer = json!({"request": request, "outcome": {"success": {"forged": true}}});
+                    forge(id("kind"), number("id"), &data.get("payload").unwrap_or(&answer).to_string());
+                }
+            }
+            // A frame that is none: its length is beyond every bound.
+            "tear" => {
+                forge_bytes(&[0xff; 16]);
+                std::future::pending::<()>().await;
+            }
             "print" => println!("an adapter that prints"),
+            "complain" => eprintln!("an adapter that complains"),
             "link" => self.host.link(Link::Down { reason: "odd".to_owned() }),
             "background" => {
                 let host = self.host.clone();
@@ -185,11 +205,51 @@ impl OddAgent {
     }
 }
 
+/// What the process has around it.
+fn look(data: &Value) -> Value {
+    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let try_path = |name: &str| data[name].as_str().map(std::path::PathBuf::from).unwrap_or_default();
+    let environment: Vec<String> = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    let stdin = std::fs::read_link("/proc/self/fd/0").unwrap_or_default();
+    json!({
+        "environment": environment,
+        "stdin": stdin,
+        "status": text("/proc/self/status"),
+        "limits": text("/proc/self/limits"),
+        "stat": text("/proc/self/stat"),
+        "reads": std::fs::read(try_path("read")).is_ok(),
+        "writes": std::fs::write(try_path("write"), "odd was here").is_ok(),
+    })
+}
+
 /// Reads where nothing may be read.
 fn crash() {
     let nowhere: *const u8 = std::hint::black_box(std::ptr::without_provenance(8));
     // SAFETY: none; the process must die of this.
     let _ = std::hint::black_box(unsafe { nowhere.read_volatile() });
+}
+
+/// Puts a frame of the worker's own on its socket.
+fn forge(kind: u32, id: u64, payload: &str) {
+    let mut frame = Vec::new();
+    frame.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(0).to_le_bytes());
+    frame.extend_from_slice(&kind.to_le_bytes());
+    frame.extend_from_slice(&id.to_le_bytes());
+    frame.extend_from_slice(payload.as_bytes());
+    forge_bytes(&frame);
+}
+
+fn forge_bytes(frame: &[u8]) {
+    let is_socket = |fd: &i32| {
+        std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
+    };
+    let Some(fd) = (0..64).find(is_socket) else { return };
+    // SAFETY: the worker's socket stays open as long as the process.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
+    if let Ok(mut socket) = socket.map(UnixStream::from) {
+        // One write for the whole frame, so that no other gets in between.
+        let _ = socket.write_all(frame);
+    }
 }
 
 /// Takes memory until something ends the process.
