@@ -85,6 +85,8 @@ struct Resume {
     id: Option<String>,
     desk: Desk,
     cases: Vec<Case>,
+    /// The session listens to the address book.
+    listens: bool,
 }
 
 impl Platform for Cxone {
@@ -93,7 +95,7 @@ impl Platform for Cxone {
     async fn log_in(&self, login: Login, host: AgentHost) -> Result<Seat, Failure> {
         let kept: Option<Resume> = login.resume.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
         let mut model = Model::default();
-        let (who, id) = match kept {
+        let (who, id, listens) = match kept {
             Some(kept) => {
                 model.desk = kept.desk;
                 model.cases.list = kept.cases;
@@ -101,11 +103,14 @@ impl Platform for Cxone {
                     model.facts = Facts::unknown();
                 }
                 let key = Key { id: kept.key, secret: kept.secret };
-                (Who { key, agent: kept.agent, acting: kept.acting, session: login.session }, kept.id)
+                (Who { key, agent: kept.agent, acting: kept.acting, session: login.session }, kept.id, kept.listens)
             }
-            None => (self.authenticate(login).await?, None),
+            None => (self.authenticate(login).await?, None, false),
         };
         let line = Line::new(self.api.clone(), self.directory.clone(), host, who, model);
+        if listens {
+            line.listen(true);
+        }
         Ok(Seat { line, resumed: Mutex::new(id), running: AtomicBool::new(false) })
     }
 
@@ -224,6 +229,7 @@ impl Agent for Seat {
             id: self.line.resume_id(),
             desk,
             cases,
+            listens: self.line.directory.listens(&self.line.session),
         };
         serde_json::to_vec(&resume).unwrap_or_default()
     }

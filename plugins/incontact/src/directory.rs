@@ -30,6 +30,8 @@ struct Listener {
     host: AgentHost,
     key: Key,
     agent: String,
+    /// He knows the address book from before a crash, and is told all of it once.
+    behind: bool,
 }
 
 /// The address book of a tenant.
@@ -79,13 +81,18 @@ impl Directory {
         Ok(compose(contents.entries.values()))
     }
 
-    /// A session wants to be told of changes.
-    pub(crate) fn listen(self: &Arc<Self>, session: &str, host: AgentHost, key: Key, agent: String) {
-        open(&self.listeners).insert(session.to_owned(), Listener { host, key, agent });
+    /// A session wants to be told of changes; one that is behind did so before a crash, and may have missed some.
+    pub(crate) fn listen(self: &Arc<Self>, session: &str, host: AgentHost, key: Key, agent: String, behind: bool) {
+        open(&self.listeners).insert(session.to_owned(), Listener { host, key, agent, behind });
         let mut poller = open(&self.poller);
         if poller.as_ref().is_none_or(AbortHandle::is_finished) {
             *poller = Some(tokio::spawn(poll(Arc::downgrade(self))).abort_handle());
         }
+    }
+
+    /// Whether a session is told of changes.
+    pub(crate) fn listens(&self, session: &str) -> bool {
+        open(&self.listeners).contains_key(session)
     }
 
     /// A session does not any more.
@@ -106,10 +113,13 @@ impl Directory {
         Some((self.service.clone().unwrap_or_else(|| first.key.clone()), first.agent.clone()))
     }
 
-    fn tell(&self, changed: &Value) {
-        for listener in open(&self.listeners).values() {
-            let event = ExtensionEvent::new(Target::Session, UPDATED, changed.clone());
-            listener.host.report(Report::new().event(event));
+    /// Tells what has changed; to those who are behind, all.
+    fn tell(&self, changed: Option<&Value>, all: impl Fn() -> Value) {
+        for listener in open(&self.listeners).values_mut() {
+            let told = if std::mem::take(&mut listener.behind) { Some(all()) } else { changed.cloned() };
+            if let Some(told) = told {
+                listener.host.report(Report::new().event(ExtensionEvent::new(Target::Session, UPDATED, told)));
+            }
         }
     }
 
@@ -271,13 +281,9 @@ async fn poll(directory: Weak<Directory>) {
             Ok(changed) => {
                 backoff.reset();
                 // The first time all is new; the listener has just read it.
-                if !std::mem::take(&mut first) && !changed.is_empty() {
-                    let entries = contents.entries.iter().filter(|(place, _)| changed.contains(place));
-                    let mut told = compose(entries.map(|(_, entry)| entry));
-                    let gone = changed.iter().filter(|place| !contents.entries.contains_key(*place));
-                    mark_gone(&mut told, gone, &contents.books);
-                    directory.tell(&told);
-                }
+                let news = !std::mem::take(&mut first) && !changed.is_empty();
+                let changed = news.then(|| contents.changes(&changed));
+                directory.tell(changed.as_ref(), || compose(contents.entries.values()));
                 pause
             }
             Err(refusal) => {
@@ -302,6 +308,15 @@ impl Contents {
         if self.entries.remove(place).is_some() {
             changed.push(place.clone());
         }
+    }
+
+    /// Entries that have changed, as the desktop gets them.
+    fn changes(&self, changed: &[(u8, String, String)]) -> Value {
+        let entries = self.entries.iter().filter(|(place, _)| changed.contains(place));
+        let mut told = compose(entries.map(|(_, entry)| entry));
+        let gone = changed.iter().filter(|place| !self.entries.contains_key(*place));
+        mark_gone(&mut told, gone, &self.books);
+        told
     }
 
     fn since(&self, asked: &str, first: Value) -> Value {

@@ -146,6 +146,12 @@ impl Line {
         open(&self.lists)
     }
 
+    /// Lets the session be told of changes of the address book.
+    pub(crate) fn listen(&self, behind: bool) {
+        let (host, key, agent) = (self.host.clone(), self.key.clone(), self.agent.clone());
+        self.directory.listen(&self.session, host, key, agent, behind);
+    }
+
     /// A report that does not come from the model.
     pub(crate) fn report_extra(&self, report: Report) {
         // Under the model's lock, so that it keeps its place among the others.

@@ -16,12 +16,7 @@ async fn killed_and_back(host: &Host, agent: &mut Agent) {
 }
 
 async fn kill_worker(host: &Host) {
-    let pid = until("the tenant has a worker", async || {
-        let adapters: Value = serde_json::from_str(&host.operations("/adapters").await).unwrap();
-        let mut tenants = adapters.as_array().unwrap().iter().flat_map(|it| it["tenants"].as_array().unwrap());
-        tenants.find(|it| it["id"] == "blue").and_then(|it| it["worker"].as_u64())
-    })
-    .await;
+    let pid = host.worker("blue").await;
     let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
     assert!(killed.success());
 }
@@ -124,4 +119,22 @@ async fn a_command_that_was_under_way_fails_once_and_its_effect_is_shown() {
     assert_eq!(emulator.count("interactions/hold"), 1, "it is not sent again");
     anna.does("conversation.request.hold", &primary, json!({}), "state.updated(primary)").await;
     anna.finish().await;
+}
+
+#[tokio::test]
+async fn who_listens_to_the_address_book_misses_nothing() {
+    let (emulator, host) = bench_in("tenant").await;
+    let mut anna = ready(&host, "anna", "7001").await;
+    let session = anna.the("session");
+    let books = anna.command("session.request.incontact.addressbook", &session, json!({"realtime": true})).await;
+    assert_eq!(books["result"], "success", "{books}");
+    kill_worker(&host).await;
+    let entry = json!({"id": "ext-9", "firstName": "Cy", "lastName": "Example", "phone": "5550300"});
+    emulator.control("entry", json!({"book": 701, "entry": entry}));
+    loop {
+        let update = anna.hears_until("session.incontact.addressbook.updated").await;
+        if update.data("session.incontact.addressbook.updated").to_string().contains("Cy Example") {
+            break;
+        }
+    }
 }

@@ -47,7 +47,7 @@ async fn address_book(line: &Line, data: &Map<String, Value>) -> Outcome {
     let realtime = data.get("realtime").and_then(Value::as_bool).unwrap_or_default();
     if realtime {
         // Before reading, so that nothing is missed in between.
-        line.directory.listen(&line.session, line.host.clone(), line.key.clone(), line.agent.clone());
+        line.listen(false);
     }
     match line.directory.read(&line.key, &line.agent).await {
         Ok(books) => Outcome::data(books),
