@@ -171,7 +171,12 @@ impl Agent {
 
     /// prepareSession, as it is answered.
     pub async fn prepare(&mut self, agent: &str, over: bool) -> Value {
-        let data = json!({"override": over, "agent": {"id": agent, "password": "secret"}});
+        self.prepare_with(agent, "secret", over).await
+    }
+
+    /// The same with another password than all test agents have.
+    pub async fn prepare_with(&mut self, agent: &str, password: &str, over: bool) -> Value {
+        let data = json!({"override": over, "agent": {"id": agent, "password": password}});
         let response = self.command("prepareSession", "", data).await;
         if let Some(session) = response["data"]["session"]["id"].as_str() {
             self.begin(session, 0);

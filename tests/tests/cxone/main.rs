@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
+mod configuration;
 mod day;
 mod trouble;
 mod worker;
