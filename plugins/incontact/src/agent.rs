@@ -29,15 +29,16 @@ use crate::{
 /// The adapter.
 #[derive(Default)]
 pub struct InContact {
-    /// One client for all tenants: what it keeps are connections and the system's root certificates.
+    /// One client for all tenants without root certificates of their own: it keeps connections and the system's roots.
     http: OnceLock<Http>,
 }
 
 impl InContact {
-    fn http(&self) -> Result<Http, Failure> {
-        match self.http.get() {
-            Some(http) => Ok(http.clone()),
-            None => Http::new().map(|http| self.http.get_or_init(|| http).clone()),
+    fn http(&self, roots: Option<&str>) -> Result<Http, Failure> {
+        match (roots, self.http.get()) {
+            (Some(roots), _) => Http::new(Some(roots)),
+            (None, Some(http)) => Ok(http.clone()),
+            (None, None) => Http::new(None).map(|http| self.http.get_or_init(|| http).clone()),
         }
     }
 }
@@ -53,7 +54,8 @@ impl Adapter for InContact {
         let settings: Settings = tenant.settings.parse()?;
         settings.check()?;
         let service = settings.service_key.clone().map(|key| Key { id: key.id, secret: key.secret });
-        let api = Arc::new(Api::new(settings, self.http()?, host));
+        let http = self.http(settings.tls.roots.as_deref())?;
+        let api = Arc::new(Api::new(settings, http, host));
         let keeper = api.clone();
         let keeper = tokio::spawn(async move { keeper.keep().await });
         let directory = Directory::new(api.clone(), service.clone());

@@ -1,4 +1,4 @@
-//! One HTTP client for all: connections are kept and used again, TLS by rustls with the system's roots.
+//! The HTTP client: connections are kept and used again, TLS by rustls with the system's roots and a tenant's own.
 //!
 //! Owns: what a request can come to. It tells apart what never reached the platform from what may have, because only the
 //! first may be tried again. Must never: log a header or a body.
@@ -13,6 +13,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use jackfield_plugin_api::{Code, Failure};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use serde_json::Value;
 
 /// The most that an answer may hold.
@@ -69,14 +73,12 @@ impl std::fmt::Display for Trouble {
 }
 
 impl Http {
-    /// A client.
+    /// A client that trusts the system's root certificates, and these in PEM beside them.
     ///
     /// # Errors
-    /// The system has no root certificates.
-    pub(crate) fn new() -> Result<Self, Failure> {
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls_provider())
-            .map_err(|error| Failure::new(Code::Internal, format!("no root certificates: {error}")))?;
+    /// `rejected`: these are no certificates; `internal`: there are none at all.
+    pub(crate) fn new(own: Option<&str>) -> Result<Self, Failure> {
+        let tls = HttpsConnectorBuilder::new().with_tls_config(trusting(roots(own)?)?);
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -114,8 +116,28 @@ impl Http {
     }
 }
 
-fn rustls_provider() -> impl Into<Arc<rustls::crypto::CryptoProvider>> {
-    rustls::crypto::ring::default_provider()
+fn roots(own: Option<&str>) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    let (known, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let wrong = |why: String| Failure::new(Code::Rejected, format!("settings: tls.roots: {why}"));
+    let mut more = 0;
+    for certificate in own.into_iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes())) {
+        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        more += 1;
+    }
+    if own.is_some() && more == 0 {
+        return Err(wrong("there is no certificate in it".to_owned()));
+    }
+    tracing::debug!(known, more, "root certificates");
+    if roots.is_empty() { Err(Failure::new(Code::Internal, "no root certificates")) } else { Ok(roots) }
+}
+
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, Failure> {
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions();
+    let config = config.map_err(|error| Failure::new(Code::Internal, format!("TLS: {error}")))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// An error with its causes; of the transport, so there is no secret in it.

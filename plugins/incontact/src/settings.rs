@@ -36,6 +36,9 @@ pub(crate) struct Settings {
     /// The outbound skill of consults and blind calls, where an agent has several.
     #[serde(default)]
     pub(crate) consult_skill: Option<u64>,
+    /// Whom to believe that he is CXone.
+    #[serde(default)]
+    pub(crate) tls: Tls,
     /// API versions by group of calls.
     #[serde(default)]
     pub(crate) versions: Versions,
@@ -72,6 +75,15 @@ pub(crate) struct NamedAgent {
     pub(crate) agent_id: u64,
     /// What he logs in with here.
     pub(crate) password: Secret,
+}
+
+/// Whom to believe that he is CXone.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Root certificates in PEM that are trusted beside the system's.
+    #[serde(default)]
+    pub(crate) roots: Option<String>,
 }
 
 /// What a telephony channel's endpoint is.

@@ -32,7 +32,7 @@ fn base64_url(bytes: &[u8]) -> String {
 /// `/.well-known/openid-configuration`
 #[must_use]
 pub(crate) fn openid_configuration(request: &Request) -> Answer {
-    let issuer = format!("http://{}", request.host);
+    let issuer = &request.base;
     Answer::ok(json!({
         "issuer": issuer, "token_endpoint": format!("{issuer}/auth/token"),
         "authorization_endpoint": format!("{issuer}/auth/authorize"),
@@ -51,10 +51,10 @@ pub(crate) fn cxone_configuration(world: &World, request: &Request) -> Result<An
     let Some(unit) = world.data.business_unit.iter().find(|unit| unit.tenant_id == wanted) else {
         return refuse(404, "TenantNotFound", format!("there is no tenant {wanted}"));
     };
-    let base = format!("http://{}", request.host);
+    let base = &request.base;
     Ok(Answer::ok(json!({
         "tenantId": unit.tenant_id, "area": "na1", "cluster": "c1", "domain": "example.test",
-        "acdDomain": "example.test", "uhDomain": "example.test", "globaldomain": request.host, "private": false,
+        "acdDomain": "example.test", "uhDomain": "example.test", "globaldomain": "example.test", "private": false,
         "api_endpoint": base, "auth_endpoint": base, "ui_endpoint": base,
     })))
 }
@@ -84,19 +84,19 @@ pub(crate) fn token_endpoint(world: &mut World, request: &Request) -> Result<Ans
         _ => return refuse(400, "unsupported_grant_type", "only password and refresh_token"),
     };
     match agent {
-        Some(agent) => Ok(Answer::ok(grant(world, agent, &request.host))),
+        Some(agent) => Ok(Answer::ok(grant(world, agent, &request.base))),
         None => refuse(400, "invalid_grant", "the access key or the refresh token is not valid"),
     }
 }
 
-fn grant(world: &mut World, agent: AgentId, host: &str) -> Value {
+fn grant(world: &mut World, agent: AgentId, issuer: &str) -> Value {
     let (access, refresh, life) = (token(), token(), world.data.timing.token_seconds);
     let until = world.clock.now() + life * 1000;
     world.tokens.insert(access.clone(), (agent, until));
     world.refresh.insert(refresh.clone(), agent);
     let (unit, _) = world.data.agent(agent).expect("it was found");
     let claims = json!({
-        "iss": format!("http://{host}"), "sub": format!("user:{agent}"), "tenantId": unit.tenant_id,
+        "iss": issuer, "sub": format!("user:{agent}"), "tenantId": unit.tenant_id,
         "icBUId": unit.id, "icAgentId": agent.to_string(), "icClusterId": "c1", "exp": until / 1000,
     });
     let parts = [json!({"alg": "RS256", "typ": "JWT"}), claims].map(|part| base64_url(part.to_string().as_bytes()));

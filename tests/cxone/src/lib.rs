@@ -15,6 +15,8 @@ mod faults;
 mod queue;
 mod request;
 mod server;
+mod tls;
 mod world;
 
 pub use server::Emulator;
+pub use tls::TlsKey;

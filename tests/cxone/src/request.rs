@@ -19,8 +19,8 @@ pub(crate) struct Request {
     pub body: Value,
     /// `Authorization`, without change.
     pub authorization: Option<String>,
-    /// `Host`.
-    pub host: String,
+    /// How the client reached the emulator: scheme and host.
+    pub base: String,
 }
 
 impl Request {

@@ -18,10 +18,12 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::watch,
     task::{AbortHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     admin, agent_api, auth, control,
@@ -29,12 +31,14 @@ use crate::{
     faults::What,
     queue::Poll,
     request::{Answer, Request, call_name},
+    tls::TlsKey,
     world::{Effect, Refusal, SessionRef, World, refuse},
 };
 
 /// A running emulator. Dropping it closes everything at once.
 pub struct Emulator {
     address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     tasks: Vec<AbortHandle>,
 }
@@ -77,18 +81,31 @@ impl Emulator {
     /// # Errors
     /// The address cannot be had.
     pub async fn start(address: SocketAddr, data: Data) -> std::io::Result<Self> {
+        Self::listen(address, data, None).await
+    }
+
+    /// The same over TLS.
+    ///
+    /// # Errors
+    /// The address cannot be had; key and certificate cannot be used.
+    pub async fn start_with_tls(address: SocketAddr, data: Data, key: TlsKey) -> std::io::Result<Self> {
+        Self::listen(address, data, Some(key.acceptor()?)).await
+    }
+
+    async fn listen(address: SocketAddr, data: Data, tls: Option<TlsAcceptor>) -> std::io::Result<Self> {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind(address).await?;
         let shared = Arc::new(Shared { world: Mutex::new(World::new(data)), cut: watch::Sender::new(0) });
         let address = listener.local_addr()?;
-        let accept = tokio::spawn(accept(listener, shared.clone()));
+        let accept = tokio::spawn(accept(listener, tls, shared.clone()));
         let idle = tokio::spawn(watch_idle(shared.clone()));
-        Ok(Self { address, shared, tasks: vec![accept.abort_handle(), idle.abort_handle()] })
+        Ok(Self { address, scheme, shared, tasks: vec![accept.abort_handle(), idle.abort_handle()] })
     }
 
     /// Where it listens: the issuer and the API alike.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Its address.
@@ -113,7 +130,7 @@ impl Emulator {
             params: parameters(&body),
             body,
             authorization: None,
-            host: String::new(),
+            base: String::new(),
         };
         match self.shared.with(|world| control::control(world, &request)) {
             Ok(answer) => answer.body,
@@ -143,22 +160,40 @@ async fn watch_idle(shared: Arc<Shared>) {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        let (shared, mut cut) = (shared.clone(), shared.cut.subscribe());
+        let (shared, tls, mut cut) = (shared.clone(), tls.clone(), shared.cut.subscribe());
         connections.spawn(async move {
-            let service = service_fn(|request| serve(shared.clone(), request));
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let connection = async {
+                match tls {
+                    None => converse("http", stream, shared).await,
+                    Some(tls) => {
+                        // An error is a client that does not trust the certificate.
+                        if let Ok(stream) = tls.accept(stream).await {
+                            converse("https", stream, shared).await;
+                        }
+                    }
+                }
+            };
             tokio::select! {
-                // An error is a client that went away or a connection that was cut on purpose.
-                _ = connection => {}
+                () = connection => {}
                 _ = cut.changed() => {}
             }
         });
     }
+}
+
+/// Answers a connection's requests.
+async fn converse<S>(scheme: &'static str, stream: S, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| serve(scheme, shared.clone(), request));
+    // An error is a client that went away or a connection that was cut on purpose.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// The connection is closed without an answer.
@@ -200,7 +235,11 @@ impl Body for AnswerBody {
     }
 }
 
-async fn serve(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Response<AnswerBody>, Cut> {
+async fn serve(
+    scheme: &str,
+    shared: Arc<Shared>,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<AnswerBody>, Cut> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, 1 << 20).collect().await else { return Err(Cut) };
     let body = body.to_bytes();
@@ -218,7 +257,7 @@ async fn serve(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result
         params,
         body: json,
         authorization: header("authorization"),
-        host: header("host").unwrap_or_default(),
+        base: format!("{scheme}://{}", header("host").unwrap_or_default()),
     };
     match route(&shared, request).await {
         Ok((answer, breaks)) => Ok(respond(answer, breaks)),
