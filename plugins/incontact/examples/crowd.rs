@@ -23,6 +23,9 @@ use jackfield_plugin_api::{
 };
 use serde_json::{Value, json};
 
+/// How long each state of things is measured; several times as long as a poll waits and as the address book rests.
+const WINDOW: Duration = Duration::from_secs(60);
+
 struct Emulator(Child, SocketAddr);
 
 impl Drop for Emulator {
@@ -96,10 +99,22 @@ async fn log_in(tenant: Arc<Tenant<Cxone>>, id: u64) -> Session<Seat> {
     session
 }
 
-async fn measured(emulator: &Emulator, what: &str, agents: usize, seconds: u64) {
+async fn listen(session: Arc<Session<Seat>>) {
+    done(
+        &session,
+        Command::Extension {
+            name: "session.request.incontact.addressbook".to_owned(),
+            target: Target::Session,
+            data: json!({"realtime": true}).into(),
+        },
+    )
+    .await;
+}
+
+async fn measured(emulator: &Emulator, what: &str, agents: usize) {
     emulator.control("reset-counts", &json!({}));
     let (before, begun) = (cpu(), Instant::now());
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    tokio::time::sleep(WINDOW).await;
     let (passed, (all, polls, directory)) = (begun.elapsed().as_secs_f64(), emulator.requests());
     let per_agent = (cpu() - before) / passed / agents as f64;
     println!(
@@ -131,7 +146,7 @@ async fn main() {
     let settings = json!({
         "issuer": format!("http://{}", emulator.1), "tenant_id": "11111111-aaaa-4bbb-8ccc-000000000001",
         "client_id": "jackfield", "client_secret": "jackfield-client-secret",
-        "timing": {"directory_seconds": 5},
+        "timing": {"poll_seconds": 30, "directory_seconds": 5},
     });
     let tenant = Tenant::connect::<InContact>(include_str!("../manifest.json"), settings).await.unwrap();
     while tenant.link() != Some(jackfield_plugin_api::Link::Up) {
@@ -148,23 +163,20 @@ async fn main() {
     }
     println!("{agents} agents at work in {:.1} s", begun.elapsed().as_secs_f64());
     println!("memory: {:.1} KiB an agent", (memory() - memory_before) / agents as f64);
-    measured(&emulator, "idle", agents, 20).await;
-    let listen = |count: usize| {
-        let book = || Command::Extension {
-            name: "session.request.incontact.addressbook".to_owned(),
-            target: Target::Session,
-            data: json!({"realtime": true}).into(),
-        };
-        sessions.iter().take(count).map(|session| session.command(book())).collect::<Vec<_>>()
-    };
-    for command in listen(1) {
-        drop(command.await);
+    measured(&emulator, "listeners of the address book: 0", agents).await;
+    let mut listening = 0;
+    for count in [1, agents / 5, agents] {
+        for chunk in sessions[listening..count].chunks(25) {
+            let tasks: Vec<_> = chunk.iter().map(|session| tokio::spawn(listen(session.clone()))).collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        }
+        listening = count;
+        measured(&emulator, &format!("listeners of the address book: {count}"), agents).await;
     }
-    measured(&emulator, "one listens to the address book", agents, 20).await;
-    for command in listen(agents) {
-        drop(command.await);
-    }
-    measured(&emulator, "all listen to the address book", agents, 20).await;
+    println!("memory: {:.1} KiB an agent", (memory() - memory_before) / agents as f64);
+    emulator.control("reset-counts", &json!({}));
     let (before, begun) = (cpu(), Instant::now());
     let mut calls = Vec::new();
     for (id, session) in sessions.iter().enumerate() {
@@ -174,12 +186,15 @@ async fn main() {
     for call in calls {
         call.await.unwrap();
     }
-    let passed = begun.elapsed().as_secs_f64();
+    let (passed, count) = (begun.elapsed().as_secs_f64(), agents as f64);
+    let (all, polls, _) = emulator.requests();
     println!(
-        "a call (answer, hold, retrieve, release) each: {:.1} s, {:.2} ms CPU a call",
-        passed,
-        (cpu() - before) / agents as f64
+        "a call (answer, hold, retrieve, release) each: {passed:.1} s, {:.1} requests ({:.1} polls) and {:.2} \
+         ms CPU a call",
+        all as f64 / count,
+        polls as f64 / count,
+        (cpu() - before) / count
     );
-    println!("memory at the end: {:.1} KiB an agent", (memory() - memory_before) / agents as f64);
+    println!("memory at the end: {:.1} KiB an agent", (memory() - memory_before) / count);
     assert_eq!(tenant.complaints(), Vec::<String>::new());
 }
