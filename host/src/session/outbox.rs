@@ -254,16 +254,10 @@ impl Outlet {
         queue.waiting.len() * 4 >= self.0.limits.messages || queue.bytes * 4 >= self.0.limits.bytes
     }
 
-    /// How many messages wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        locked(&self.0).waiting.len()
-    }
-
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        locked(&self.0).waiting.is_empty()
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jackfield_tests::{
+    agent::Agent,
     asterisk::{
         Asterisk,
         cut::Cut,
@@ -107,19 +108,22 @@ async fn outbound_calls_and_why_they_fail() {
     asterisk.is_empty().await;
 }
 
+/// Who is in a call asks the agent on extension 1002.
+async fn consults(agent: &mut Agent, colleague: &mut Agent) {
+    let consult = [INTERACTION, PRIMARY, NEW_CONSULT, FOCUS];
+    act(agent, "interaction.request.consult", "interaction", json!({"destination": "1002"}), &consult).await;
+    colleague.hears(CALL_COMES).await;
+    act(colleague, "conversation.request.answer", "primary", json!({}), &[ANSWERED]).await;
+    agent.hears(CONSULT).await;
+}
+
 #[tokio::test]
 async fn consult_alternate_and_transfer_to_a_second_agent() {
     let Some((asterisk, host)) = open(&["1001", "1002"]).await else { return };
     let (mut anna, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
     let mut customer = in_call(&asterisk, &mut anna).await;
     let (mut bert, _bert_phone) = at_work(&asterisk, &host, "bert", "1002", COLLEAGUE).await;
-    let consult = json!({"destination": "1002"});
-    act(&mut anna, "interaction.request.consult", "interaction", consult, &[INTERACTION, PRIMARY, NEW_CONSULT, FOCUS])
-        .await;
-    bert.hears(CALL_COMES).await;
-    let primary = bert.the("primary");
-    bert.does("conversation.request.answer", &primary, json!({}), ANSWERED).await;
-    anna.hears(CONSULT).await;
+    consults(&mut anna, &mut bert).await;
     for _ in 0..2 {
         act(&mut anna, "interaction.request.alternate", "interaction", json!({}), &[PRIMARY, CONSULT, FOCUS]).await;
     }
@@ -142,12 +146,7 @@ async fn a_conference_with_a_second_agent_goes_on_without_the_first() {
     let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
     let mut customer = in_call(&asterisk, &mut anna).await;
     let (mut bert, _bert_phone) = at_work(&asterisk, &host, "bert", "1002", COLLEAGUE).await;
-    let consult = json!({"destination": "1002"});
-    act(&mut anna, "interaction.request.consult", "interaction", consult, &[INTERACTION, PRIMARY, NEW_CONSULT, FOCUS])
-        .await;
-    bert.hears(CALL_COMES).await;
-    act(&mut bert, "conversation.request.answer", "primary", json!({}), &[ANSWERED]).await;
-    anna.hears(CONSULT).await;
+    consults(&mut anna, &mut bert).await;
     let conference = [PRIMARY, "conversation.member.added(primary)", CONSULT_ENDS, FOCUS, INTERACTION];
     act(&mut anna, "interaction.request.consultconference", "interaction", json!({}), &conference).await;
     let heard = bert.hears(&list(&["conversation.member.added(primary)", INTERACTION])).await;

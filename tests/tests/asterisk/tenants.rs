@@ -6,9 +6,10 @@ use jackfield_tests::{
         sipp::{Ask, Sipp},
     },
     host::Setup,
+    patience, until,
     words::{ANSWERED, CALL_COMES, CALL_ENDS, list},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     desk::{AGENT, COLLEAGUE, CUSTOMER, OUTSIDE},
@@ -134,5 +135,39 @@ async fn a_killed_worker_costs_a_link_change_and_no_call() {
     assert!(customer.succeeds().await);
     logs_out(anna).await;
     logs_out(bert).await;
+    asterisk.is_empty().await;
+}
+
+#[tokio::test]
+async fn other_settings_cost_no_call_and_a_removed_tenant_leaves_nothing() {
+    let Some((asterisk, host)) = open(&["1001"]).await else { return };
+    let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let mut customer = in_call(&asterisk, &mut anna).await;
+    let leg = asterisk.has_channel("1001").await;
+    let file = host.folder().join("tenants/acme.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("dial_timeout_seconds = 2", "dial_timeout_seconds = 3")).unwrap();
+    host.post("/reload").await;
+    let fate = until("all are moved to the new settings", async || {
+        let tenants: Value = serde_json::from_str(&host.operations("/tenants").await).unwrap();
+        tenants[0]["lastChange"]["outcome"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert_eq!(fate, "moved");
+    // Asterisk has one client for an application: the desktop may have heard that the old one lost its link.
+    let session = anna.session.clone();
+    patience("the link is up", async {
+        while anna.command("session.request.asterisk.ping", &session, json!({})).await["result"] != "success" {}
+    })
+    .await;
+    anna.forget_heard();
+    assert_eq!(asterisk.has_channel("1001").await["id"], leg["id"]);
+    asterisk.has_bridged(&["555", "1001"]).await;
+    act(&mut anna, "conversation.request.hold", "primary", json!({}), &["state.updated(primary)"]).await;
+
+    std::fs::remove_file(&file).unwrap();
+    host.post("/reload").await;
+    assert_eq!(anna.hears("session.disposed").await.data("session.disposed")["reason"], "tenant_removed");
+    assert!(customer.succeeds().await);
     asterisk.is_empty().await;
 }
