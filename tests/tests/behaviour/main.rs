@@ -22,6 +22,7 @@ mod metrics;
 mod misdeeds;
 mod ordering;
 mod plugins;
+mod preconditions;
 mod resume;
 mod sandbox;
 mod shutdown;
