@@ -161,3 +161,45 @@ async fn what_changes_nothing_is_not_asked_of_the_platform() {
         agent.finish().await;
     }
 }
+
+#[tokio::test]
+async fn what_the_tree_and_the_data_tell_together() {
+    let (host, puppet) = Host::puppet().await;
+    let offered = call(&[("primary", "ALERTING")]);
+    puppet.starts_with(json!({"groups": [{"key": "g", "name": "Sales"}], "channels": [
+        {"key": "t", "type": "Chat", "endpoint": "t", "name": "T", "status": {"ACTIVE": {}}, "group": "g"},
+        {"key": "p", "type": "Telephony", "endpoint": "p", "name": "P", "status": {"ACTIVE": {}}, "group": "g",
+            "interactions": [offered]},
+    ]}));
+    let mut agent = host.connect().await;
+    agent.prepare("1001", false).await;
+    let session = agent.session.clone();
+    let add = json!({"channel": {"endpoint": "p", "type": "Telephony"}});
+    agent.fails_quickly("session.request.addchannel", &session, add.clone(), "invalid_state").await;
+    agent.fails_quickly("session.request.puppet.ping", &session, json!({}), "invalid_state").await;
+    let heard = agent.start(json!({})).await;
+    agent.fails("session.request.addchannel", &session, add, "conflict").await;
+
+    let group = agent.the("channelgroup");
+    let id = |target: &str| target.rsplit('.').next().unwrap().to_owned();
+    let remove = json!({"channelgroup": {"id": id(&group)}});
+    agent.fails("session.request.removechannelgroup", &session, remove, "invalid_state").await;
+    let chat = &heard.0.iter().find(|event| event.name == "channel.created").unwrap().data["channel"];
+    assert_eq!(chat["type"], "Chat");
+    let chat = chat["id"].as_str().unwrap();
+    let dial = json!({"destination": "1"});
+    agent.fails("channel.request.dial", &format!("{group}.{chat}"), dial, "unsupported").await;
+    let twice = json!({"channeloptions": [{"id": chat}, {"id": chat}]});
+    agent.fails("channelgroup.request.activateall", &group, twice, "bad_request").await;
+
+    // An offer is released by being rejected.
+    agent.does("conversation.request.release", &agent.the("primary"), json!({}), "").await;
+    assert_eq!((puppet.times_asked("reject"), puppet.times_asked("release")), (1, 0));
+
+    // What the tree tells comes before the link.
+    puppet.link(false).await;
+    agent.hears("session.linkchanged").await;
+    let primary = agent.the("primary");
+    agent.fails_quickly("conversation.request.hold", &primary, json!({}), "invalid_state").await;
+    agent.fails_quickly("conversation.request.answer", &primary, json!({}), "link_down").await;
+}
