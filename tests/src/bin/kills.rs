@@ -153,7 +153,10 @@ struct State {
 }
 
 struct Kill {
+    /// Right before the signal was sent; times count from here.
     at: Instant,
+    /// Right after: what is sent from here on cannot be answered by the worker that was killed.
+    done: Option<Instant>,
     time_of_day: Duration,
     back: Vec<Duration>,
     failed: usize,
@@ -206,7 +209,7 @@ async fn work(mut desktop: Desktop, number: usize, options: Options, state: Arc<
                     now = up;
                 }
                 Said::Response { sent, code: None } => state.with(|kills| {
-                    if back_after < kills.len() && kills.last().is_some_and(|kill| sent > kill.at) {
+                    if back_after < kills.len() && kills.last().is_some_and(|kill| kill.done.is_some_and(|done| sent > done)) {
                         back_after = kills.len();
                         kills.iter_mut().last().into_iter().for_each(|kill| kill.back.push(kill.at.elapsed()));
                     }
@@ -250,10 +253,12 @@ async fn kill_again_and_again(options: Options, host: u32, state: Arc<State>) ->
         state.phase.send_replace(Phase::Work { kills: number });
         // Long enough for the commands to be sent, too short for most to be answered.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let kill = Kill { at: Instant::now(), time_of_day: lines::now(), back: Vec::new(), failed: 0 };
+        let (at, time_of_day) = (Instant::now(), lines::now());
+        let kill = Kill { at, done: None, time_of_day, back: Vec::new(), failed: 0 };
         state.with(|kills| kills.push(kill));
         let killed = Command::new("kill").args(["-KILL", &worker.to_string()]).status().expect("kill runs");
         assert!(killed.success(), "the worker is there to be killed");
+        state.with(|kills| kills.iter_mut().last().into_iter().for_each(|kill| kill.done = Some(Instant::now())));
     }
     missed
 }
