@@ -4,9 +4,10 @@
 //! whose content is no longer the one that was judged.
 
 use std::{
+    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use jackfield_plugin_api::{
@@ -20,8 +21,8 @@ use super::{
     library::Shelf,
     load, manifest,
     routes::Routes,
-    store::{self, Copy},
-    trust::Trust,
+    store::{self, Copy, Stamp},
+    trust::{self, Trust},
     worker::{self, Worker},
 };
 
@@ -81,14 +82,35 @@ pub fn inspect(path: &Path, trust: &Trust) -> Result<Manifest, LoadError> {
 impl Shelf {
     /// Reads a file, judges it and copies it into the store.
     pub(super) fn take(self: Arc<Self>, path: PathBuf) -> Result<PluginFile, String> {
+        // Held while it is read: of many tenants that start with one library, the first reads it.
+        let shelf = Arc::clone(&self);
+        let mut known = shelf.known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = (Stamp::of(&path).ok(), Stamp::of(&trust::beside(&path)).ok());
+        if let Some(same) = known.get(&path).filter(|it| it.stamps == stamps)
+            && let Some(file) = same.file.upgrade()
+            && file.copy.check(&file.digest).is_ok()
+        {
+            return Ok(PluginFile { inner: file });
+        }
         let Judged { content, section, text, digest, signer } = judge(&path, &self.trust)?;
         let copy = store::keep(&self.store, &digest, &content)?;
         if signer.is_some() {
             store::keep_signature(&path, copy.path())?;
         }
-        let file = File { shelf: self, path, copy, digest, signer, section, text };
-        Ok(PluginFile { inner: Arc::new(file) })
+        let file = Arc::new(File { shelf: self, path: path.clone(), copy, digest, signer, section, text });
+        known.insert(path, Known { stamps, file: Arc::downgrade(&file) });
+        Ok(PluginFile { inner: file })
     }
+}
+
+/// The files that were judged and are still in use. A library of many megabytes is not read for each tenant.
+#[derive(Default)]
+pub(super) struct KnownFiles(Mutex<HashMap<PathBuf, Known>>);
+
+struct Known {
+    /// Of the file and of its signature, from before they were read.
+    stamps: (Option<Stamp>, Option<Stamp>),
+    file: Weak<File>,
 }
 
 /// A plugin's file: read, judged and copied into the store, ready to run. Cheap to clone.

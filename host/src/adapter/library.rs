@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     LoadError, Platform, PlatformSink, PluginFile,
-    file::blocking,
+    file::{KnownFiles, blocking},
     installed::{self, Installed},
     peer::Peer,
     routes::Routes,
@@ -42,6 +42,7 @@ pub(super) struct Shelf {
     pub(super) trust: Trust,
     pub(super) metrics: Metrics,
     pub(super) log: Level,
+    pub(super) known: KnownFiles,
     /// By the digest of their content.
     pub(super) loaded: Mutex<HashMap<String, Arc<OnceCell<Library>>>>,
 }
@@ -57,7 +58,16 @@ impl Libraries {
     #[must_use]
     pub fn with_trust(store: impl Into<PathBuf>, trust: Trust, metrics: &Metrics) -> Self {
         let (store, metrics) = (store.into(), metrics.clone());
-        Self { inner: Arc::new(Shelf { store, trust, metrics, log: wanted_level(), loaded: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Shelf {
+                store,
+                trust,
+                metrics,
+                log: wanted_level(),
+                known: KnownFiles::default(),
+                loaded: Mutex::default(),
+            }),
+        }
     }
 
     /// The plugins that are installed in the store, by name and version, each with what is wrong with its copy if

@@ -78,7 +78,7 @@ pub(super) struct Copy {
 
 /// What the system says of a file. No program can change the content without changing this.
 #[derive(PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -108,7 +108,7 @@ impl Copy {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let about = fs::metadata(path)?;
         let changed = (about.ctime(), about.ctime_nsec());
         Ok(Self { device: about.dev(), inode: about.ino(), size: about.len(), changed })
