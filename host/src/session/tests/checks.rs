@@ -195,3 +195,15 @@ async fn ringing_calls_are_answered_and_rejected_by_either_name() {
         assert_eq!(client.heard(), [format!("rejected {command}")]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_of_a_type_that_the_adapter_does_not_have_is_unsupported() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    let of = |kind: &str| json!({"channel": {"type": kind, "endpoint": "new@shop"}});
+    client.send("session.request.addchannel", "", of("Email"));
+    assert_eq!(client.heard(), ["unsupported session.request.addchannel"]);
+    assert!(line.is_idle());
+    client.send("session.request.addchannel", "", of("Chat"));
+    line.next_command();
+}
