@@ -109,9 +109,9 @@ async fn tenants_may_share_a_worker() {
     until("both tenants share a new worker", both_new).await;
 }
 
-#[tokio::test]
-async fn a_worker_that_keeps_dying_is_quarantined_until_an_operator_releases_it() {
-    let (host, _puppet, mut agent) = talking("tenant").await;
+/// A tenant whose worker died too often, and its agent, who has heard that the link is down.
+async fn in_quarantine() -> (Host, Puppet, Agent) {
+    let (host, puppet, mut agent) = talking("tenant").await;
     let state = async || {
         let tenants: Value = serde_json::from_str(&host.operations("/tenants").await).unwrap();
         tenants[0]["state"].as_str().unwrap().to_owned()
@@ -133,9 +133,26 @@ async fn a_worker_that_keeps_dying_is_quarantined_until_an_operator_releases_it(
     .await;
     let call = agent.the("primary");
     agent.fails_quickly("conversation.request.hold", &call, json!({}), "link_down").await;
+    agent.forget_heard();
+    (host, puppet, agent)
+}
+
+#[tokio::test]
+async fn a_worker_that_keeps_dying_is_quarantined_until_an_operator_releases_it() {
+    let (host, _puppet, mut agent) = in_quarantine().await;
     host.act("/tenants/acme/release").await;
     host.link_is_up("acme").await;
-    agent.forget_heard();
+    agent.hears("session.linkchanged").await;
+    agent.finish().await;
+}
+
+#[tokio::test]
+async fn another_version_ends_a_quarantine_as_well() {
+    let (host, _puppet, mut agent) = in_quarantine().await;
+    assert_eq!(host.post("/tenants/acme/upgrade").await.0, 202);
+    host.link_is_up("acme").await;
+    agent.hears("session.linkchanged").await;
+    agent.finish().await;
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ const MAX_BYTES: usize = 128 << 10;
 /// A longer message is noted by its length alone.
 const MAX_MESSAGE: usize = 4 << 10;
 
+/// How many recordings are kept in a folder.
+const KEPT: usize = 200;
+
 /// Members whose values are about customers, or may be secret.
 const PRIVATE: &[&str] = &[
     "address",
@@ -111,6 +114,7 @@ impl Recorder {
         let path = folder.join(format!("{name}-{}.{:03}.log", now.as_secs(), now.subsec_millis()));
         std::fs::create_dir_all(folder)?;
         std::fs::write(&path, self.text(why))?;
+        prune(folder, KEPT);
         Ok(path)
     }
 
@@ -137,6 +141,23 @@ impl Recorder {
             );
         }
         text
+    }
+}
+
+/// Removes the oldest recordings, so that a worker that dies for months does not fill the disk. What cannot be removed
+/// stays: the recording that matters is written.
+fn prune(folder: &Path, kept: usize) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let dated = entries.flatten().filter_map(|entry| {
+        let path = entry.path();
+        let is_ours = path.extension().is_some_and(|extension| extension == "log");
+        Some((entry.metadata().ok().filter(|_| is_ours)?.modified().ok()?, path))
+    });
+    let mut recordings: Vec<_> = dated.collect();
+    recordings.sort();
+    let superfluous = recordings.len().saturating_sub(kept);
+    for (_, path) in recordings.into_iter().take(superfluous) {
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -231,6 +252,22 @@ mod tests {
             assert!(!text.contains(private), "{private} in {text}");
         }
         assert!(text.contains("\"dial\""));
+    }
+
+    #[test]
+    fn the_oldest_recordings_make_room_for_new_ones_and_nothing_else_does() {
+        let folder = std::env::temp_dir().join(format!("jackfield-recordings-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for n in 0_u32..5 {
+            let file = std::fs::File::create(folder.join(format!("{n}.log"))).unwrap();
+            file.set_modified(UNIX_EPOCH + std::time::Duration::from_secs(n.into())).unwrap();
+        }
+        std::fs::write(folder.join("README"), "mine").unwrap();
+        prune(&folder, 2);
+        let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["3.log", "4.log", "README"]);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
