@@ -172,7 +172,7 @@ impl Operations {
                     "platform": serving.platform,
                     "api": serving.api,
                     "file": serving.file,
-                    "sha256": serving.digest,
+                    "digest": serving.digest,
                 })
             };
             let key = (serving.adapter.clone(), format!("{} {}", serving.version, serving.file.display()));

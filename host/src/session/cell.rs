@@ -8,10 +8,7 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
 };
 
 use tokio::{runtime::Handle, time::Instant};
@@ -37,7 +34,6 @@ pub(super) struct Cell {
     runtime: Handle,
     core: Mutex<Core>,
     inbox: Mutex<Inbox>,
-    ended: AtomicBool,
 }
 
 #[derive(Default)]
@@ -73,7 +69,6 @@ impl Cell {
             runtime: board.runtime.clone(),
             core: Mutex::new(core),
             inbox: Mutex::default(),
-            ended: AtomicBool::new(false),
         })
     }
 
@@ -84,7 +79,8 @@ impl Cell {
 
     /// Whether the session is over.
     pub(super) fn is_ended(&self) -> bool {
-        self.ended.load(Relaxed)
+        // Whoever works it may have sent the answer that its client goes by, and not have let go of it yet.
+        self.lock().is_ended()
     }
 
     /// Whether this identity may bind it.
@@ -197,7 +193,6 @@ impl Cell {
         }
         let chores = core.take_chores();
         if let Some(reason) = chores.ended {
-            self.ended.store(true, Relaxed);
             board.session_ended(self, reason, chores.done);
         }
         if chores.done {
