@@ -52,6 +52,8 @@ pub(crate) struct Line {
     ids: Mutex<Ids>,
     /// The session id has come or gone, or the state must be replayed.
     turn: Notify,
+    /// Somebody waits for the state: the poller's pause ends.
+    hurry: Notify,
     synced: watch::Sender<Sync>,
     /// Outbound skills and unavailable codes should be read again.
     lists: Mutex<Lists>,
@@ -121,6 +123,7 @@ impl Line {
             model: Mutex::new(model),
             ids: Mutex::default(),
             turn: Notify::new(),
+            hurry: Notify::new(),
             synced: watch::Sender::new(Sync::Whole),
             lists: Mutex::default(),
             poller: Mutex::default(),
@@ -251,7 +254,11 @@ impl Line {
                 if backoff.failed() == FAILURES_UNTIL_DOWN {
                     self.tell_link(Link::Down { reason: "CXone does not answer the agent's polls".to_owned() });
                 }
-                tokio::time::sleep(pause).await;
+                // A pause spares CXone; it does not keep anybody waiting who needs the state now.
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.hurry.notified() => {}
+                }
             }
         }
     }
@@ -270,6 +277,9 @@ impl Line {
     /// `timeout`.
     pub(crate) async fn in_step(&self, patience: Duration) -> Result<(), Failure> {
         let mut watch = self.synced.subscribe();
+        if *watch.borrow() != Sync::Whole {
+            self.hurry.notify_one();
+        }
         let waited = tokio::time::timeout(patience, watch.wait_for(|now| *now == Sync::Whole)).await;
         match waited {
             Ok(_) => Ok(()),
