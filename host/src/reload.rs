@@ -65,15 +65,19 @@ impl Reload {
         let mut problems = loaded.problems;
         // A file that has become wrong is no reason to end who is at work.
         let wrong: Vec<String> = problems.iter().map(|problem| tenant_of(&problem.file)).collect();
-        for tenant in self.tenants.all() {
+        let mut gone = self.tenants.all();
+        gone.retain(|tenant| {
             let id = tenant.id();
-            if !loaded.tenants.iter().any(|config| config.id == id) && !wrong.iter().any(|wrong| wrong == id) {
-                self.tenants.remove(id);
-                tenant.shut_down(DisposedReason::TenantRemoved, REMOVAL).await;
-                tracing::info!(tenant = id, "the tenant is served no more");
-                outcome.tenants.insert(id.to_owned(), "removed");
-            }
+            !loaded.tenants.iter().any(|config| config.id == id) && !wrong.iter().any(|wrong| wrong == id)
+        });
+        for tenant in &gone {
+            self.tenants.remove(tenant.id());
+            tracing::info!(tenant = tenant.id(), "the tenant is served no more");
+            outcome.tenants.insert(tenant.id().to_owned(), "removed");
         }
+        // Side by side: one that takes its time must not keep the others.
+        let ends = gone.iter().map(|tenant| tenant.shut_down(DisposedReason::TenantRemoved, REMOVAL));
+        futures_util::future::join_all(ends).await;
         for config in loaded.tenants {
             let id = config.id.clone();
             match self.make_true(config).await {
@@ -220,8 +224,8 @@ mod tests {
             "canary=-0.1",
             "canary=much",
             "observe=soon",
-            "adapter=%2Ftmp%2Fx.so",
-            "adapter=/tmp/x.so",
+            "adapter=%2Felsewhere%2Fx.so",
+            "adapter=/elsewhere/x.so",
             "verison=2",
         ] {
             assert!(Wanted::parse(wrong).is_err(), "{wrong}");

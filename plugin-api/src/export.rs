@@ -166,6 +166,7 @@ macro_rules! export_adapter {
             const TEXT: &str = $manifest;
             const LENGTH: usize = export::section_len(PACKAGE, VERSION, PANIC, TEXT);
 
+            // SAFETY: a section of this library's own, which the loader does not interpret; read-only bytes.
             #[used]
             #[unsafe(link_section = ".jackfield_manifest")]
             static SECTION: [u8; LENGTH] = export::section_text(PACKAGE, VERSION, PANIC, TEXT);
@@ -187,6 +188,7 @@ macro_rules! export_adapter {
                 }
             }
 
+            // SAFETY: the name that abi_stable's loaders look for; a library has one `export_adapter!`, so one such symbol.
             #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
             pub static HEADER: abi::Header = abi::header::<Exported>();
         };

@@ -3,7 +3,7 @@
 //! Owns: the order of a move. New commands are held back (they wait, as behind another command); when those in flight
 //! are answered, the agent leaves the old adapter ([`Ending::Leave`]: its calls stay), is logged in at the new one with
 //! its resume state, and a snapshot is applied; then the commands go on. So none is sent twice and none fails. Must
-//! never: hold a session back for long, or leave it without an agent: what cannot be moved goes back where it was, and
+//! never: hold a session back without a deadline, or leave it without an agent: what cannot be moved goes back where it was, and
 //! where that fails too it is logged in again as after a crash. Worked by `tenant` through
 //! [`Switchboard::move_sessions`].
 
@@ -20,7 +20,6 @@ use super::{
     Switchboard, Trunk,
     actor::{Core, LEAVE_DEADLINE, Phase, State},
     cell::Cell,
-    link::Standing,
     port::AgentPort,
     registry::{Board, LOGINS_AGAIN},
     trunk::Current,
@@ -255,9 +254,9 @@ impl Core {
         self.trunk = Arc::clone(trunk);
         self.set_repertoire(&current.repertoire);
         let (link, losses) = trunk.link();
-        let standing = self.link.change_trunk(link, losses);
+        let stays_up = self.link.change_trunk(link, losses);
         self.follow_link();
-        if standing == Standing::Recovers || self.phase != Phase::Started {
+        if !stays_up || self.phase != Phase::Started {
             return Ok(None);
         }
         let request = self.new_request();

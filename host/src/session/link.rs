@@ -51,15 +51,6 @@ enum Recovery {
     Done,
 }
 
-/// How a session's link stands after it was moved to another trunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// As before: up, or down.
-    Unchanged,
-    /// It is down and comes up by a snapshot of its own.
-    Recovers,
-}
-
 impl Default for LinkState {
     fn default() -> Self {
         Self {
@@ -90,16 +81,17 @@ impl LinkState {
     }
 
     /// The session is on another trunk, whose link is this and was lost so many times. The new agent has a link of its
-    /// own, which is up unless it says otherwise.
-    pub(super) fn change_trunk(&mut self, link: Link, losses: u64) -> Standing {
+    /// own, which is up unless it says otherwise. Returns whether the link is up as before; one that is down comes up by
+    /// a snapshot of its own.
+    pub(super) fn change_trunk(&mut self, link: Link, losses: u64) -> bool {
         self.begin(link, losses);
         self.agent = Link::Up;
         self.lost = None;
         if self.up && self.raw_up() {
-            return Standing::Unchanged;
+            return true;
         }
         self.stale |= !self.up;
-        Standing::Recovers
+        false
     }
 
     pub(super) fn set_agent(&mut self, link: Link) {

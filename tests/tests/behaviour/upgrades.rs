@@ -124,12 +124,12 @@ async fn a_new_version_takes_over_a_live_call_and_the_old_one_takes_it_back() {
 }
 
 #[tokio::test]
-async fn the_same_inside_the_host() {
+async fn a_new_version_takes_over_a_live_call_inside_the_host() {
     upgraded("none").await;
 }
 
 #[tokio::test]
-async fn the_same_in_a_shared_worker() {
+async fn a_new_version_takes_over_a_live_call_in_a_shared_worker() {
     upgraded("adapter").await;
 }
 
@@ -345,7 +345,7 @@ async fn operators_can_do_what_is_sensible_and_pages_in_browsers_nothing() {
         ("/tenants/nobody/upgrade", 404),
         ("/tenants/demo/destroy", 404),
         ("/tenants/demo/upgrade?canary=2", 400),
-        ("/tenants/demo/upgrade?adapter=/tmp/evil.so", 400),
+        ("/tenants/demo/upgrade?adapter=/elsewhere/evil.so", 400),
         ("/tenants/demo/upgrade?adapter=odd", 409),
         ("/tenants/demo/upgrade?adapter=no_such_adapter", 409),
     ] {
