@@ -21,7 +21,7 @@ use super::{
     journal::Journal,
     link::LinkState,
     message::{Request, Response},
-    outbox::{Message, Outbox},
+    outbox::{Batch, Outbox},
     plan::{self, Each, Plan, Step},
     port::AgentPort,
     tree::{Event, Notes, Tree, rules},
@@ -51,7 +51,7 @@ impl Reply {
     /// Sends it, or drops it where nobody waits for it any more.
     pub(super) fn send(self, text: Bytes) {
         match self {
-            Self::Outbox(outbox) => drop(outbox.send(Message { seq: None, text })),
+            Self::Outbox(outbox) => drop(outbox.send(Batch::response(text))),
             Self::Once(sender) => drop(sender.send(text)),
         }
     }
@@ -502,7 +502,7 @@ impl Core {
         if self.phase == Phase::Starting {
             self.first.extend(events);
         } else {
-            self.say(events);
+            self.say(&events);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     actor::{Closing, Core, Phase},
-    outbox::{CloseCode, Message, Outbox},
+    outbox::{Batch, CloseCode, Outbox},
     tree::Event,
 };
 
@@ -24,19 +24,15 @@ pub(super) struct Grace {
 
 impl Core {
     /// Gives events their numbers and sends them.
-    pub(super) fn say(&mut self, events: impl IntoIterator<Item = Event>) {
-        for event in events {
-            let message = self.journal.append(|seq| Bytes::from(event.message(seq)));
-            let sent = self.held.is_some() || self.connection.as_ref().is_none_or(|outbox| outbox.send(message));
-            if !sent {
-                self.connection = None;
-            }
+    pub(super) fn say(&mut self, events: &[Event]) {
+        if events.is_empty() {
+            return;
         }
-    }
-
-    pub(super) fn write_snapshot(&mut self, events: Vec<Event>) -> Vec<Message> {
-        let journal = &mut self.journal;
-        events.into_iter().map(|event| journal.append_to_snapshot(|seq| Bytes::from(event.message(seq)))).collect()
+        let batch = self.journal.append(events);
+        let sent = self.held.is_some() || self.connection.as_ref().is_none_or(|outbox| outbox.send(batch));
+        if !sent {
+            self.connection = None;
+        }
     }
 
     /// A client binds the session. What it is told first is made by `respond` from the data of bindSession's success;
@@ -59,20 +55,17 @@ impl Core {
         // Before its start a session has no events, so there is nothing that a snapshot could be made of.
         let started = self.phase == Phase::Started;
         let after = if started { after } else { Some(after.unwrap_or(last)) };
-        let missed: Option<Vec<Message>> = after.and_then(|after| {
-            let events = self.journal.after(after)?;
-            Some(events.filter(|event| event.seq.is_none_or(|seq| seq <= end)).collect())
-        });
+        let missed = after.and_then(|after| self.journal.between(after, end));
         let (replay, seq) = if missed.is_some() { ("events", after.unwrap_or(last)) } else { ("snapshot", last) };
         let response = respond(&format!(r#"{{"replay":"{replay}","seq":{seq}}}"#));
         let events = missed.unwrap_or_else(|| {
             let events = self.tree.replay();
-            self.write_snapshot(events)
+            self.journal.append_to_snapshot(&events)
         });
         if self.held.is_some() && replay == "snapshot" {
             self.held = Some(self.journal.last());
         }
-        outbox.replay(response.map(|text| Message { seq: None, text }).into_iter().chain(events));
+        outbox.replay(response.map(Batch::response).into_iter().chain([events]));
         self.connect(outbox);
         Ok(())
     }

@@ -11,7 +11,7 @@ use jackfield_plugin_api::{Code, Failure};
 use tokio::time::Instant;
 
 use super::{
-    Identity, Message, Outbox,
+    Batch, Identity, Outbox,
     actor::Reply,
     cell::Cell,
     commands::{BIND, PREPARE},
@@ -79,7 +79,7 @@ impl Desk {
     }
 
     fn send(&self, text: Bytes) {
-        self.outbox.send(Message { seq: None, text });
+        self.outbox.send(Batch::response(text));
     }
 
     /// The session, unless it is over: then the connection has none.
@@ -149,7 +149,7 @@ fn finish(binding: &Mutex<Binding>, outbox: &Outbox, prepared: Prepared) {
             prepare::undo(&cell);
         }
         Prepared::Session(cell, text) => {
-            if outbox.send(Message { seq: None, text }) {
+            if outbox.send(Batch::response(text)) {
                 cell.with(|core| core.connect(outbox.clone()));
                 *binding = Binding::Bound { cell, answer: outbox.sent() };
             } else {
@@ -162,7 +162,7 @@ fn finish(binding: &Mutex<Binding>, outbox: &Outbox, prepared: Prepared) {
             if !gone {
                 *binding = Binding::Nothing;
             }
-            outbox.send(Message { seq: None, text });
+            outbox.send(Batch::response(text));
         }
     }
 }

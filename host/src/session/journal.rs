@@ -1,14 +1,12 @@
 //! The numbered events of one session that a returning client may still need.
 //!
 //! Owns: the numbers, the buffer and its bounds, and whether a client can go on from where it was. Must never: hand out a
-//! number twice or forget that it has forgotten something. Events come in as text without their number's place filled
-//! in by anyone else; they go out to the session's connection and, later, to whoever binds it.
+//! number twice or forget that it has forgotten something. Events come in without a number and are written here, all of a
+//! report into one piece, which goes out to the session's connection and, later, to whoever binds it.
 
 use std::collections::VecDeque;
 
-use hyper::body::Bytes;
-
-use super::outbox::Message;
+use super::{outbox::Batch, tree::Event};
 
 /// How much a session keeps for a client that returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,20 +23,24 @@ impl Default for JournalLimits {
     }
 }
 
-/// The events of one session, the newest ones kept.
+/// The events of one session, the newest ones kept: the last ones, without a gap.
+///
+/// They stand in one ring, so that an event costs a copy of its text and neither an allocation when it comes nor one
+/// that has long left the processor's caches when it goes.
 #[derive(Debug)]
 pub(super) struct Journal {
     limits: JournalLimits,
     /// The last number that was given.
     last: u64,
-    /// The kept events are the last ones, without a gap.
-    kept: VecDeque<Bytes>,
-    bytes: usize,
+    /// The texts of the kept events, one behind the other.
+    text: VecDeque<u8>,
+    /// How long each of them is.
+    lengths: VecDeque<u32>,
 }
 
 impl Journal {
     pub(super) fn new(limits: JournalLimits) -> Self {
-        Self { limits, last: 0, kept: VecDeque::new(), bytes: 0 }
+        Self { limits, last: 0, text: VecDeque::new(), lengths: VecDeque::new() }
     }
 
     /// The last number that was given; 0 before the first.
@@ -48,47 +50,71 @@ impl Journal {
 
     /// How many events are kept.
     pub(super) fn len(&self) -> usize {
-        self.kept.len()
+        self.lengths.len()
     }
 
-    /// Gives the next number to an event, whose text is made for that number, and keeps it.
-    pub(super) fn append(&mut self, write: impl FnOnce(u64) -> Bytes) -> Message {
-        let message = self.number(write);
-        self.bytes += message.text.len();
-        self.kept.push_back(message.text.clone());
-        while self.kept.len() > self.limits.events || (self.bytes > self.limits.bytes && self.kept.len() > 1) {
+    /// Gives events the next numbers, writes them and keeps them.
+    pub(super) fn append(&mut self, events: &[Event]) -> Batch {
+        let batch = self.write(events);
+        for message in batch.texts() {
+            self.keep(message);
+        }
+        batch
+    }
+
+    /// Gives the events of a snapshot the next numbers and writes them. They are not kept: a client that has seen only a
+    /// part of a snapshot needs a new one.
+    pub(super) fn append_to_snapshot(&mut self, events: &[Event]) -> Batch {
+        (self.text, self.lengths) = (VecDeque::new(), VecDeque::new());
+        self.write(events)
+    }
+
+    /// The events after a number up to another, oldest first; `None` where they are not all there any more.
+    pub(super) fn between(&self, after: u64, end: u64) -> Option<Batch> {
+        let first_kept = self.last - self.lengths.len() as u64 + 1;
+        if after > self.last || after + 1 < first_kept {
+            return None;
+        }
+        let (skip, count) = ((after + 1 - first_kept) as usize, end.saturating_sub(after) as usize);
+        let start: usize = self.lengths.range(..skip).map(|&length| length as usize).sum();
+        let lengths: Vec<u32> = self.lengths.range(skip..).take(count).copied().collect();
+        let size: usize = lengths.iter().map(|&length| length as usize).sum();
+        let text: Vec<u8> = self.text.range(start..start + size).copied().collect();
+        Some(Batch::of_events(after + 1, text.into(), lengths))
+    }
+
+    fn write(&mut self, events: &[Event]) -> Batch {
+        let first = self.last + 1;
+        let mut text = String::with_capacity(events.iter().map(Event::size).sum());
+        let mut lengths = Vec::with_capacity(events.len());
+        for event in events {
+            self.last += 1;
+            let start = text.len();
+            event.write(&mut text, self.last);
+            lengths.push(u32::try_from(text.len() - start).expect("what an event tells is bounded"));
+        }
+        Batch::of_events(first, text.into(), lengths)
+    }
+
+    fn keep(&mut self, message: &[u8]) {
+        while self.lengths.len() >= self.limits.events.max(1)
+            || (self.text.len() + message.len() > self.limits.bytes && !self.lengths.is_empty())
+        {
             self.forget_oldest();
         }
-        message
-    }
-
-    /// Gives the next number to an event of a snapshot. It is not kept: a client that has seen only a part of a
-    /// snapshot needs a new one.
-    pub(super) fn append_to_snapshot(&mut self, write: impl FnOnce(u64) -> Bytes) -> Message {
-        self.kept = VecDeque::new();
-        self.bytes = 0;
-        self.number(write)
-    }
-
-    /// The events after a number, oldest first; `None` where they are not all there any more.
-    pub(super) fn after(&self, seq: u64) -> Option<impl Iterator<Item = Message> + '_> {
-        let first_kept = self.last - self.kept.len() as u64 + 1;
-        (seq <= self.last && seq + 1 >= first_kept).then(|| {
-            (first_kept..)
-                .zip(&self.kept)
-                .skip((seq + 1 - first_kept) as usize)
-                .map(|(seq, text)| Message { seq: Some(seq), text: text.clone() })
-        })
-    }
-
-    fn number(&mut self, write: impl FnOnce(u64) -> Bytes) -> Message {
-        self.last += 1;
-        Message { seq: Some(self.last), text: write(self.last) }
+        let needed = self.text.len() + message.len();
+        if needed > self.text.capacity() {
+            // Doubled like any list, but not beyond what may be kept.
+            let room = (2 * self.text.capacity()).min(self.limits.bytes).max(needed);
+            self.text.reserve_exact(room - self.text.len());
+        }
+        self.text.extend(message);
+        self.lengths.push_back(u32::try_from(message.len()).expect("what an event tells is bounded"));
     }
 
     fn forget_oldest(&mut self) {
-        if let Some(text) = self.kept.pop_front() {
-            self.bytes -= text.len();
+        if let Some(length) = self.lengths.pop_front() {
+            self.text.drain(..length as usize);
         }
     }
 }
@@ -103,43 +129,42 @@ mod tests {
         Journal::new(JournalLimits { events, bytes })
     }
 
-    fn write(seq: u64) -> Bytes {
-        Bytes::from(format!("event {seq}"))
+    fn events(count: usize) -> Vec<Event> {
+        vec![Event { target: "S".into(), name: "x".into(), data: "{}".into() }; count]
     }
 
+    /// The numbers of the events after one, each read from where it stands.
     fn numbers(journal: &Journal, after: u64) -> Option<Vec<u64>> {
-        journal.after(after).map(|events| events.map(|event| event.seq.unwrap()).collect())
+        let batch = journal.between(after, u64::MAX)?;
+        let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap()["seq"].as_u64().unwrap();
+        Some(batch.texts().map(read).collect())
     }
 
     #[test]
     fn what_follows_a_number_is_there_once_and_in_order() {
         let mut journal = journal(10, 1000);
-        for _ in 0..4 {
-            journal.append(write);
-        }
+        journal.append(&events(3));
+        journal.append(&events(1));
         assert_eq!(numbers(&journal, 0), Some(vec![1, 2, 3, 4]));
         assert_eq!(numbers(&journal, 2), Some(vec![3, 4]));
         assert_eq!(numbers(&journal, 4), Some(vec![]));
-        let third = journal.after(2).unwrap().next().unwrap();
-        assert_eq!(third.as_str(), "event 3");
+        assert_eq!(journal.between(1, 3).unwrap().texts().count(), 2);
+        assert_eq!(journal.between(3, 1).unwrap().texts().count(), 0);
     }
 
     #[test]
     fn it_says_when_it_does_not_reach_back() {
         let mut journal = journal(2, 1000);
-        for _ in 0..5 {
-            journal.append(write);
-        }
+        journal.append(&events(5));
         assert_eq!(numbers(&journal, 2), None);
         assert_eq!(numbers(&journal, 3), Some(vec![4, 5]));
     }
 
     #[test]
     fn its_bytes_are_bounded_too() {
-        let mut journal = journal(100, 20);
-        for _ in 0..5 {
-            journal.append(write);
-        }
+        let size = journal(1, 0).append(&events(1)).texts().next().unwrap().len();
+        let mut journal = journal(100, 2 * size + 1);
+        journal.append(&events(5));
         assert_eq!(numbers(&journal, 2), None);
         assert_eq!(numbers(&journal, 3), Some(vec![4, 5]));
     }
@@ -147,15 +172,22 @@ mod tests {
     #[test]
     fn a_snapshot_empties_the_buffer_and_cannot_be_resumed_from_its_middle() {
         let mut journal = journal(100, 1000);
-        journal.append(write);
-        journal.append(write);
-        for _ in 0..3 {
-            journal.append_to_snapshot(write);
-        }
-        journal.append(write);
+        journal.append(&events(2));
+        journal.append_to_snapshot(&events(3));
+        journal.append(&events(1));
         for after in [0, 1, 2, 3, 4] {
             assert_eq!(numbers(&journal, after), None, "after {after}");
         }
         assert_eq!(numbers(&journal, 5), Some(vec![6]));
+    }
+    #[test]
+    fn the_ring_goes_round_without_mixing_events_up() {
+        let mut journal = journal(7, 1000);
+        for round in 0..200 {
+            journal.append(&events(round % 5));
+            let last = journal.last();
+            let kept = journal.len() as u64;
+            assert_eq!(numbers(&journal, last - kept), Some((last - kept + 1..=last).collect()));
+        }
     }
 }

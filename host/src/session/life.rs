@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Ending, Failure, Link, Outcome, Report, StartOptions};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -57,12 +56,12 @@ impl Core {
 
     /// Sends the first snapshot and what has followed it already.
     pub(super) fn say_first(&mut self) {
-        let mut first = std::mem::take(&mut self.first);
+        let first = std::mem::take(&mut self.first);
         let end = first.iter().position(|event| event.name == "session.initialized").map_or(0, |at| at + 1);
-        let rest = first.split_off(end);
-        let snapshot = self.write_snapshot(first);
+        let (snapshot, rest) = first.split_at(end);
+        let snapshot = self.journal.append_to_snapshot(snapshot);
         if let Some(outbox) = &self.connection {
-            outbox.replay(snapshot);
+            outbox.replay([snapshot]);
         }
         self.say(rest);
     }
@@ -110,9 +109,9 @@ impl Core {
         }
         let Some(held) = self.held.take() else { return };
         let Some(outbox) = &self.connection else { return };
-        let complete = match self.journal.after(held) {
+        let complete = match self.journal.between(held, self.journal.last()) {
             Some(events) => {
-                outbox.replay(events);
+                outbox.replay([events]);
                 true
             }
             // More than the journal keeps: the client has to come back for a snapshot.
@@ -142,9 +141,9 @@ impl Core {
                 name: "session.disposed".into(),
                 data: format!(r#"{{"reason":"{}"}}"#, reason.as_str()).into(),
             };
-            let message = self.journal.append(|seq| Bytes::from(event.message(seq)));
+            let disposed = self.journal.append(&[event]);
             if let Some(outbox) = &self.connection {
-                outbox.send(message);
+                outbox.send(disposed);
                 if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {
                     outbox.close(CloseCode::GOING_AWAY, reason.as_str());
                 }
@@ -244,7 +243,7 @@ impl Core {
                 let failure = Failure::new(Code::Timeout, "the link to the platform was lost: the outcome is unknown");
                 self.fail_asked(&failure.context(reason.clone()), |command| !command.is(LOGOUT));
             }
-            self.say(event);
+            self.say(event.as_slice());
         }
     }
 

@@ -75,7 +75,7 @@ use serde::Serialize;
 pub use desk::{Desk, Stream};
 pub use handover::Moved;
 pub use journal::JournalLimits;
-pub use outbox::{CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
+pub use outbox::{Batch, CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
 pub use port::{AgentPort, LoggedIn, PlatformPort};
 pub use registry::{Answer, SessionStatus, StreamRefused, Switchboard};
 pub use trunk::{Tally, Trunk};

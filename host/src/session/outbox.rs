@@ -31,6 +31,82 @@ impl Message {
     }
 }
 
+/// Messages to one client, one behind the other in one text: what one report made, or one response. It goes into the
+/// queue under one lock and wakes its reader once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The number of the first event; `None` for a response.
+    seq: Option<u64>,
+    text: Bytes,
+    /// Of each event; a response is the whole text.
+    lengths: Vec<u32>,
+}
+
+impl Batch {
+    /// A response.
+    #[must_use]
+    pub fn response(text: Bytes) -> Self {
+        Self { seq: None, text, lengths: Vec::new() }
+    }
+
+    /// Events with consecutive numbers, `lengths` bytes of the text each.
+    #[must_use]
+    pub fn of_events(first: u64, text: Bytes, lengths: Vec<u32>) -> Self {
+        Self { seq: Some(first), text, lengths }
+    }
+
+    /// The messages as they are written.
+    pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        let response = self.seq.is_none().then_some(self.text.len());
+        let mut rest = &*self.text;
+        self.lengths.iter().map(|&length| length as usize).chain(response).map(move |length| {
+            let (text, behind) = rest.split_at(length);
+            rest = behind;
+            text
+        })
+    }
+
+    /// How many messages it is.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        if self.seq.is_none() { 1 } else { self.lengths.len() }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A batch that is being taken out of the queue, message by message.
+struct Waiting {
+    seq: Option<u64>,
+    text: Bytes,
+    lengths: std::vec::IntoIter<u32>,
+}
+
+impl Waiting {
+    fn of(batch: Batch) -> Self {
+        Self { seq: batch.seq, text: batch.text, lengths: batch.lengths.into_iter() }
+    }
+
+    fn is_empty(&self) -> bool {
+        if self.seq.is_none() { self.text.is_empty() } else { self.lengths.len() == 0 }
+    }
+
+    fn take(&mut self) -> Message {
+        let seq = self.seq;
+        let length = if let Some(seq) = &mut self.seq {
+            *seq += 1;
+            self.lengths.next().map_or(0, |length| length as usize)
+        } else {
+            self.text.len()
+        };
+        Message { seq, text: self.text.split_to(length) }
+    }
+}
+
 /// A close code of WebSocket, as section 6 of the protocol uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseCode(pub u16);
@@ -86,7 +162,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<Waiting>,
+    messages: usize,
     bytes: usize,
     /// What a replay has put in beyond the bounds; it goes down as the client reads.
     allowance: (usize, usize),
@@ -119,20 +196,19 @@ impl Outbox {
         (Self(Arc::clone(&shared)), Outlet(shared))
     }
 
-    /// Puts a message in. False: it is not taken, because the connection is closing, or closes now as it is full.
-    pub fn send(&self, message: Message) -> bool {
+    /// Puts messages in. False: they are not taken, because the connection is closing, or closes now as it is full.
+    pub fn send(&self, batch: Batch) -> bool {
         let mut queue = locked(&self.0);
         if queue.is_closing() {
             return false;
         }
         let limits = self.0.limits;
-        let size = message.text.len();
-        // A message that is larger than the bound must still reach a client that reads.
+        // What is larger than the bound must still reach a client that reads.
         let fits = queue.waiting.is_empty()
-            || (queue.waiting.len() < limits.messages + queue.allowance.0
-                && queue.bytes + size <= limits.bytes + queue.allowance.1);
+            || (queue.messages + batch.len() <= limits.messages + queue.allowance.0
+                && queue.bytes + batch.text.len() <= limits.bytes + queue.allowance.1);
         if fits {
-            queue.push(message);
+            queue.push(batch);
         } else {
             queue.close(CloseCode::TOO_SLOW, "the client does not read", true);
         }
@@ -144,15 +220,15 @@ impl Outbox {
 
     /// Puts in what a client asked for by binding: it is bounded by the journal and the tree, not by how fast the
     /// client reads, so it always fits.
-    pub fn replay(&self, messages: impl IntoIterator<Item = Message>) {
+    pub fn replay(&self, batches: impl IntoIterator<Item = Batch>) {
         let mut queue = locked(&self.0);
         if queue.is_closing() {
             return;
         }
-        for message in messages {
-            queue.allowance.0 += 1;
-            queue.allowance.1 += message.text.len();
-            queue.push(message);
+        for batch in batches {
+            queue.allowance.0 += batch.len();
+            queue.allowance.1 += batch.text.len();
+            queue.push(batch);
         }
         let waker = queue.waker.take();
         drop(queue);
@@ -184,7 +260,7 @@ impl Outbox {
     /// How many messages wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        locked(&self.0).waiting.len()
+        locked(&self.0).messages
     }
 
     /// Whether nothing waits.
@@ -196,7 +272,7 @@ impl Outbox {
     /// How many messages have been put in so far; see [`Self::delivered`].
     pub(super) fn sent(&self) -> u64 {
         let queue = locked(&self.0);
-        queue.taken + queue.waiting.len() as u64
+        queue.taken + queue.messages as u64
     }
 
     /// Whether the server has taken the first `count` messages.
@@ -251,7 +327,7 @@ impl Outlet {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         let queue = locked(&self.0);
-        queue.waiting.len() * 4 >= self.0.limits.messages || queue.bytes * 4 >= self.0.limits.bytes
+        queue.messages * 4 >= self.0.limits.messages || queue.bytes * 4 >= self.0.limits.bytes
     }
 
     /// Whether nothing waits.
@@ -272,8 +348,7 @@ impl Drop for Outlet {
         let mut queue = locked(&self.0);
         queue.gone = true;
         // What was not taken stays counted as not taken.
-        queue.waiting = VecDeque::new();
-        queue.bytes = 0;
+        queue.clear();
         queue.waker = None;
     }
 }
@@ -283,13 +358,22 @@ impl Queue {
         self.gone || self.close.is_some()
     }
 
-    fn push(&mut self, message: Message) {
-        self.bytes += message.text.len();
-        self.waiting.push_back(message);
+    fn push(&mut self, batch: Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        self.messages += batch.len();
+        self.bytes += batch.text.len();
+        self.waiting.push_back(Waiting::of(batch));
     }
 
     fn pop(&mut self) -> Option<Message> {
-        let message = self.waiting.pop_front()?;
+        let first = self.waiting.front_mut()?;
+        let message = first.take();
+        if first.is_empty() {
+            self.waiting.pop_front();
+        }
+        self.messages -= 1;
         self.taken += 1;
         self.bytes -= message.text.len();
         self.allowance.0 = self.allowance.0.saturating_sub(1);
@@ -309,10 +393,14 @@ impl Queue {
             return;
         }
         if drop_waiting {
-            self.waiting = VecDeque::new();
-            self.bytes = 0;
+            self.clear();
         }
         self.close = Some((code, reason));
+    }
+
+    fn clear(&mut self) {
+        self.waiting = VecDeque::new();
+        (self.messages, self.bytes) = (0, 0);
     }
 }
 
@@ -328,8 +416,12 @@ mod tests {
 
     use super::*;
 
-    fn text(text: &str) -> Message {
+    fn message(text: &str) -> Message {
         Message { seq: None, text: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    fn text(text: &str) -> Batch {
+        Batch::response(message(text).text)
     }
 
     fn bounded(messages: usize) -> (Outbox, Outlet) {
@@ -352,7 +444,7 @@ mod tests {
         outbox.replay((0..5).map(|n| text(&n.to_string())));
         assert!(outbox.send(text("x")) && outbox.send(text("y")));
         for expected in ["0", "1", "2", "3", "4", "x", "y"] {
-            assert_eq!(outlet.try_next(), Some(Out::Message(text(expected))));
+            assert_eq!(outlet.try_next(), Some(Out::Message(message(expected))));
         }
     }
 
@@ -372,9 +464,30 @@ mod tests {
         outbox.send(text("a"));
         outbox.close(CloseCode::TAKEN_OVER, "taken over");
         assert!(!outbox.send(text("b")));
-        assert_eq!(outlet.try_next(), Some(Out::Message(text("a"))));
+        assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));
         assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TAKEN_OVER, "taken over")));
         assert_eq!(outlet.try_next(), None);
+    }
+
+    #[test]
+    fn events_that_went_in_together_come_out_one_by_one_with_their_numbers() {
+        let (outbox, mut outlet) = bounded(4);
+        assert!(outbox.send(Batch::of_events(7, Bytes::from_static(b"aabbb"), vec![2, 3])));
+        assert!(outbox.send(Batch::of_events(9, Bytes::new(), Vec::new())), "nothing fits everywhere");
+        assert_eq!(outbox.len(), 2);
+        for (seq, text) in [(7, "aa"), (8, "bbb")] {
+            assert_eq!(outlet.try_next(), Some(Out::Message(Message { seq: Some(seq), text: text.into() })));
+        }
+        assert_eq!((outlet.try_next(), outbox.sent()), (None, 2));
+    }
+
+    #[test]
+    fn events_fit_together_or_not_at_all_unless_nothing_waits() {
+        let three = || Batch::of_events(1, Bytes::from_static(b"abc"), vec![1, 1, 1]);
+        let (outbox, mut outlet) = bounded(2);
+        assert!(outbox.send(three()), "a client that reads gets what one report made, however much it is");
+        assert!(!outbox.send(three()));
+        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TOO_SLOW, "the client does not read")));
     }
 
     #[test]
@@ -382,7 +495,7 @@ mod tests {
         let (outbox, mut outlet) = Outbox::of_stream(OutboxLimits::default());
         outbox.send(text("a"));
         outbox.session_over();
-        assert_eq!(outlet.try_next(), Some(Out::Message(text("a"))));
+        assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));
         assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::NORMAL, "the session is over")));
         let (outbox, mut outlet) = bounded(2);
         outbox.session_over();
@@ -398,7 +511,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         outbox.send(text("a"));
-        assert_eq!(reader.await.unwrap(), Some(Out::Message(text("a"))));
+        assert_eq!(reader.await.unwrap(), Some(Out::Message(message("a"))));
     }
 
     #[test]

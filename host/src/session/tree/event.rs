@@ -4,7 +4,7 @@
 //! between, because a busy host writes tens of thousands of them a second. Must never decide what is said or in which
 //! order. The journal puts the number in and sends the result as it is.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 /// An event, all but its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,20 +18,22 @@ pub struct Event {
 }
 
 impl Event {
-    /// The whole message with its number, as the desktop gets it.
-    #[must_use]
-    pub fn message(&self, seq: u64) -> String {
-        let mut text = String::with_capacity(self.target.len() + self.name.len() + self.data.len() + 88);
+    /// About how long [`Self::write`] makes it.
+    pub(in crate::session) fn size(&self) -> usize {
+        self.target.len() + self.name.len() + self.data.len() + 88
+    }
+
+    /// Appends the whole message with its number, as the desktop gets it.
+    pub fn write(&self, text: &mut String, seq: u64) {
         text.push_str("{\"messageType\":\"objectEvent\",\"seq\":");
-        write!(text, "{seq}").expect("a string takes everything");
+        number(text, seq);
         text.push_str(",\"target\":");
-        quote(&mut text, &self.target);
+        quote(text, &self.target);
         text.push_str(",\"name\":");
-        quote(&mut text, &self.name);
+        quote(text, &self.name);
         text.push_str(",\"data\":");
         text.push_str(&self.data);
         text.push('}');
-        text
     }
 }
 
@@ -49,47 +51,76 @@ impl<'a> Members<'a> {
         text.push('}');
     }
 
-    fn name(&mut self, name: &str) -> &mut String {
+    fn comma(&mut self) {
         if !self.empty {
             self.text.push(',');
         }
         self.empty = false;
-        quote(self.text, name);
+    }
+
+    /// Begins a member that is always called the same.
+    fn name(&mut self, name: &'static str) -> &mut String {
+        self.comma();
+        plain(self.text, name);
         self.text.push(':');
         self.text
     }
 
-    pub(super) fn text(&mut self, name: &str, value: &str) {
-        let text = self.name(name);
-        quote(text, value);
+    /// Writes any text.
+    pub(super) fn text(&mut self, name: &'static str, value: &str) {
+        quote(self.name(name), value);
     }
 
     /// Writes nothing where there is no value.
-    pub(super) fn text_if(&mut self, name: &str, value: Option<&str>) {
+    pub(super) fn text_if(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
-    pub(super) fn flag(&mut self, name: &str, value: bool) {
+    /// Writes one of the protocol's own words.
+    pub(super) fn word(&mut self, name: &'static str, word: &'static str) {
+        plain(self.name(name), word);
+    }
+
+    /// Writes nothing where there is no word.
+    pub(super) fn word_if(&mut self, name: &'static str, word: Option<&'static str>) {
+        if let Some(word) = word {
+            self.word(name, word);
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &'static str, value: bool) {
         self.json(name, if value { "true" } else { "false" });
     }
 
     /// Writes a value that is JSON text already.
-    pub(super) fn json(&mut self, name: &str, value: &str) {
+    pub(super) fn json(&mut self, name: &'static str, value: &str) {
         self.name(name).push_str(value);
     }
 
-    /// Writes an id: the letter of its kind and its number.
-    pub(super) fn id(&mut self, name: &str, letter: char, number: u64) {
-        write!(self.name(name), "\"{letter}{number}\"").expect("a string takes everything");
+    /// Writes a value that is JSON text already, under a name that is somebody else's.
+    pub(super) fn entry(&mut self, name: &str, value: &str) {
+        self.comma();
+        quote(self.text, name);
+        self.text.push(':');
+        self.text.push_str(value);
     }
 
-    pub(super) fn object(&mut self, name: &str, fill: impl FnOnce(&mut Members<'_>)) {
+    /// Writes an id: the letter of its kind and its number.
+    pub(super) fn id(&mut self, name: &'static str, letter: char, id: u64) {
+        let text = self.name(name);
+        text.push('"');
+        text.push(letter);
+        number(text, id);
+        text.push('"');
+    }
+
+    pub(super) fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut Members<'_>)) {
         Members::write(self.name(name), fill);
     }
 
-    pub(super) fn texts<'t>(&mut self, name: &str, values: impl Iterator<Item = &'t str>) {
+    pub(super) fn texts<'t>(&mut self, name: &'static str, values: impl Iterator<Item = &'t str>) {
         let text = self.name(name);
         text.push('[');
         for (n, value) in values.enumerate() {
@@ -102,27 +133,50 @@ impl<'a> Members<'a> {
     }
 }
 
+/// Appends a number in decimal digits.
+pub(super) fn number(text: &mut String, value: u64) {
+    if value >= 10 {
+        number(text, value / 10);
+    }
+    text.push(char::from(b'0' + (value % 10) as u8));
+}
+
+/// Appends a word of the protocol as a JSON string: there is nothing in it to escape.
+fn plain(text: &mut String, word: &'static str) {
+    text.push('"');
+    text.push_str(word);
+    text.push('"');
+}
+
 /// Appends a JSON string.
 fn quote(text: &mut String, value: &str) {
+    // Looked at as a whole first, without a way out of the loop, which the compiler makes many bytes at a time of.
+    let escapes = value.bytes().fold(false, |found, byte| found | must_be_escaped(byte));
     text.push('"');
-    let mut plain = 0;
-    for (at, byte) in value.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        text.push_str(&value[plain..at]);
-        plain = at + 1;
-        match byte {
-            b'"' => text.push_str("\\\""),
-            b'\\' => text.push_str("\\\\"),
-            b'\n' => text.push_str("\\n"),
-            b'\r' => text.push_str("\\r"),
-            b'\t' => text.push_str("\\t"),
-            _ => write!(text, "\\u{byte:04x}").expect("a string takes everything"),
+    if escapes {
+        escape(text, value);
+    } else {
+        text.push_str(value);
+    }
+    text.push('"');
+}
+
+const fn must_be_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn escape(text: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            c if c < ' ' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
         }
     }
-    text.push_str(&value[plain..]);
-    text.push('"');
 }
 
 #[cfg(test)]
@@ -150,8 +204,10 @@ mod tests {
             data.texts("actions", ["a", "b"].into_iter());
         });
         let event = Event { target: "S.c1".into(), name: "state.updated".into(), data: data.into() };
+        let mut text = String::new();
+        event.write(&mut text, 17);
         assert_eq!(
-            event.message(17),
+            text,
             r#"{"messageType":"objectEvent","seq":17,"target":"S.c1","name":"state.updated","data":{"state":"ACTIVE","empty":{},"actions":["a","b"]}}"#
         );
     }

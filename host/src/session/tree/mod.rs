@@ -443,7 +443,7 @@ impl Tree {
     fn link_event(&self) -> Event {
         let mut data = String::new();
         Members::write(&mut data, |data| {
-            data.text("link", if self.down.is_some() { "down" } else { "up" });
+            data.word("link", if self.down.is_some() { "down" } else { "up" });
             data.text_if("reason", self.down.as_deref());
         });
         Event { target: self.session.clone(), name: "session.linkchanged".into(), data: data.into() }

@@ -4,8 +4,6 @@
 //! never decide whether or when something is said. Data comes from the objects of the tree and goes into a list of
 //! [`Event`]s.
 
-use std::fmt::Write as _;
-
 use jackfield_plugin_api::{
     Json,
     report::{
@@ -16,7 +14,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Channel, Conversation, Event, Group, Interaction, Member, Tree,
-    event::Members,
+    event::{Members, number},
     rules::{self, Actions},
 };
 
@@ -73,7 +71,9 @@ impl Pen {
     /// Goes to a child; the answer is the way back.
     pub(super) fn enter(&mut self, letter: char, id: u64) -> usize {
         let back = self.path.len();
-        write!(self.path, ".{letter}{id}").expect("a string takes everything");
+        self.path.push('.');
+        self.path.push(letter);
+        number(&mut self.path, id);
         back
     }
 
@@ -120,7 +120,7 @@ impl Pen {
     }
 
     pub(super) fn group_state(&mut self, group: &Group) {
-        self.say("state.updated", |data| data.text("state", if group.populated { "POPULATED" } else { "EMPTY" }));
+        self.say("state.updated", |data| data.word("state", if group.populated { "POPULATED" } else { "EMPTY" }));
     }
 
     // ---- channels ----
@@ -130,7 +130,7 @@ impl Pen {
         self.say("channel.created", |data| {
             data.object("channel", |data| {
                 data.id("id", 'c', channel.id);
-                data.text("type", channel.kind.as_str());
+                data.word("type", channel.kind.as_str());
                 data.text_if("endpoint", channel.endpoint.as_deref());
                 data.text_if("name", channel.name.as_deref());
             });
@@ -154,13 +154,13 @@ impl Pen {
         self.say("channel.infochanged", |data| {
             data.object("channel", |data| {
                 if let ChannelStatus::Active(info) = &channel.status {
-                    data.text_if("availability", info.availability.map(availability));
+                    data.word_if("availability", info.availability.map(availability));
                     data.text_if("reasoncode", info.reason_code.as_deref());
                     data.text_if("reasondesc", info.reason_desc.as_deref());
                     data.text_if("queue", info.queue.as_deref());
                     if let Some(pending) = &info.pending {
                         data.object("pending", |data| {
-                            data.text("availability", availability(pending.availability));
+                            data.word("availability", availability(pending.availability));
                             data.text_if("reasoncode", pending.reason_code.as_deref());
                             data.text_if("reasondesc", pending.reason_desc.as_deref());
                         });
@@ -173,7 +173,7 @@ impl Pen {
 
     pub(super) fn channel_state(&mut self, channel: &Channel) {
         self.say("state.updated", |data| {
-            data.text(
+            data.word(
                 "state",
                 match channel.status {
                     ChannelStatus::Inactive => "INACTIVE",
@@ -181,7 +181,7 @@ impl Pen {
                     ChannelStatus::Unavailable => "UNAVAILABLE",
                 },
             );
-            data.text_if("availability", channel.availability().map(availability));
+            data.word_if("availability", channel.availability().map(availability));
         });
     }
 
@@ -196,9 +196,9 @@ impl Pen {
 
     pub(super) fn interaction_state(&mut self, state: InteractionState, calls: Calls, recording: Recording) {
         self.say("state.updated", |data| {
-            data.text("state", interaction_state(state));
-            data.text_if("calls", calls.as_str());
-            data.text(
+            data.word("state", interaction_state(state));
+            data.word_if("calls", calls.as_str());
+            data.word(
                 "recording",
                 match recording {
                     Recording::Off => "OFF",
@@ -219,7 +219,7 @@ impl Pen {
         self.say("interaction.datachanged", |data| {
             data.object("data", |data| {
                 for (key, value) in patch {
-                    data.json(key, value.map_or("null", |value| value.get()));
+                    data.entry(key, value.map_or("null", |value| value.get()));
                 }
             });
         });
@@ -242,7 +242,7 @@ impl Pen {
 
     pub(super) fn interaction_ended(&mut self, reason: Reason, cause: Option<Cause>) {
         self.say("interaction.ended", |data| {
-            data.text(
+            data.word(
                 "reason",
                 match reason {
                     Reason::Released => "released",
@@ -253,7 +253,7 @@ impl Pen {
                 },
             );
             let cause = cause.filter(|_| reason == Reason::Failed);
-            data.text_if(
+            data.word_if(
                 "cause",
                 cause.map(|cause| match cause {
                     Cause::Busy => "busy",
@@ -272,7 +272,7 @@ impl Pen {
         self.say("conversation.created", |data| {
             data.object("conversation", |data| {
                 data.id("id", 'v', conversation.id);
-                data.text(
+                data.word(
                     "role",
                     match conversation.role {
                         Role::Primary => "primary",
@@ -292,7 +292,7 @@ impl Pen {
 
     pub(super) fn conversation_state(&mut self, state: ConversationState, muted: bool) {
         self.say("state.updated", |data| {
-            data.text(
+            data.word(
                 "state",
                 match state {
                     ConversationState::Alerting => "ALERTING",
@@ -389,8 +389,8 @@ fn told_before(object: super::Object<'_>) -> Option<Actions> {
 
 fn card(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
     data.id("id", 'i', interaction.id);
-    data.text("type", kind.as_str());
-    data.text(
+    data.word("type", kind.as_str());
+    data.word(
         "direction",
         match interaction.direction {
             Direction::Inbound => "inbound",
@@ -404,7 +404,7 @@ fn card(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
 fn shown(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
     data.object("interaction", |data| {
         card(data, kind, interaction);
-        data.text("state", interaction_state(interaction.state));
+        data.word("state", interaction_state(interaction.state));
         data.object("data", |data| call_data(data, interaction));
     });
     data.text_if("url", interaction.url.as_deref());
@@ -412,7 +412,7 @@ fn shown(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
 
 fn call_data(data: &mut Members<'_>, interaction: &Interaction) {
     for (key, value) in &interaction.data {
-        data.json(key, value.get());
+        data.entry(key, value.get());
     }
 }
 
@@ -421,7 +421,7 @@ fn member_data(data: &mut Members<'_>, member: &Member) {
         data.id("id", 'm', member.id);
         data.text_if("address", member.address.as_deref());
         data.text_if("name", member.name.as_deref());
-        data.text(
+        data.word(
             "role",
             match member.role {
                 MemberRole::Customer => "customer",
