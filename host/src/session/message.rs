@@ -265,6 +265,11 @@ enum Flaw {
 /// Looks through a JSON text. Loops, because the text decides how deep it is.
 fn flaw(text: &str) -> Option<Flaw> {
     let bytes = text.as_bytes();
+    // What nearly all texts are: without an escape, and with fewer brackets altogether than may stand in each other.
+    let opened = bytes.iter().filter(|&&byte| byte == b'{' || byte == b'[').count();
+    if opened <= MAX_DEPTH && !text.contains('\\') {
+        return None;
+    }
     let mut depth = 0_usize;
     let mut in_text = false;
     let mut at = 0;
