@@ -5,10 +5,9 @@
 //! looks whom they are for and starts a task; answers and reports go out through the [`Outlet`] of the host.
 
 use std::{
-    collections::HashMap,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -29,7 +28,7 @@ use crate::{
     logs,
     manifest::Manifest,
     seat::Seat,
-    wire::{self, Breach, Connect, Done, Kind, LogIn, Outlet, Status, Wrong},
+    wire::{self, Breach, ById, Connect, Done, Kind, LogIn, Outlet, Status, Wrong},
 };
 
 type AgentOf<A> = <<A as Adapter>::Platform as Platform>::Agent;
@@ -45,8 +44,8 @@ struct Inside<A: Adapter> {
     manifest: Arc<Manifest>,
     tell: Tell,
     handle: Handle,
-    platforms: Mutex<HashMap<u64, Arc<PlatformSeat<A::Platform>>>>,
-    agents: RwLock<HashMap<u64, Arc<Seat<AgentOf<A>>>>>,
+    platforms: Mutex<ById<Arc<PlatformSeat<A::Platform>>>>,
+    agents: RwLock<ById<Arc<Seat<AgentOf<A>>>>>,
 }
 
 impl<A: Adapter> Plugin<A> {
@@ -70,7 +69,7 @@ impl<A: Adapter> Plugin<A> {
         });
         let loading = Arc::clone(&inside);
         runtime.spawn(async move {
-            let loaded = loading.tell.guarded(0, async { A::load() }).await;
+            let loaded = loading.tell.guarded(0, pin!(async { A::load() })).await;
             let failure = loaded.map(|adapter| drop(loading.adapter.set(adapter))).err();
             loading.tell.done(Kind::LOAD, 0, failure);
         });
@@ -133,7 +132,7 @@ impl<A: Adapter> Inside<A> {
                 return inside.tell.done(Kind::CONNECT, id, Some(failure));
             };
             let host = PlatformHost::new(Arc::new(line));
-            let platform = inside.tell.guarded(id, async { adapter.connect(tenant, host).await }).await;
+            let platform = inside.tell.guarded(id, pin!(async { adapter.connect(tenant, host).await })).await;
             let failure = platform.map(|platform| drop(connecting.platform.set(Arc::new(platform)))).err();
             inside.tell.done(Kind::CONNECT, id, failure);
         });
@@ -185,7 +184,7 @@ impl<A: Adapter> Inside<A> {
         let host = seat.host();
         let tell = self.tell.clone();
         seat.log_in(async move {
-            let agent = tell.guarded(id, async { platform.log_in(login, host).await }).await;
+            let agent = tell.guarded(id, pin!(async { platform.log_in(login, host).await })).await;
             // Dropped in its name and inside its task; by now it may be the last one who holds the platform.
             drop(platform);
             agent
@@ -199,7 +198,7 @@ impl<A: Adapter> Inside<A> {
         Status::ACCEPTED
     }
 
-    fn lock_platforms(&self) -> MutexGuard<'_, HashMap<u64, Arc<PlatformSeat<A::Platform>>>> {
+    fn lock_platforms(&self) -> MutexGuard<'_, ById<Arc<PlatformSeat<A::Platform>>>> {
         self.platforms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -218,12 +217,12 @@ impl<P: Platform> PlatformSeat<P> {
             let _ = task.await;
         }
         if let Some(platform) = self.platform.get() {
-            let ended = tell.guarded(id, async {
+            let ended = pin!(async {
                 platform.disconnect().await;
                 Ok(())
             });
             // A panic was told; there is nothing more to be done.
-            let _ = ended.await;
+            let _ = tell.guarded(id, ended).await;
         }
     }
 }
@@ -299,9 +298,8 @@ impl Tell {
     pub(crate) async fn guarded<T>(
         &self,
         id: u64,
-        work: impl Future<Output = Result<T, Failure>>,
+        mut work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Failure> {
-        let mut work = pin!(work);
         poll_fn(|context| {
             let poll = || logs::on_behalf_of(id, || work.as_mut().poll(context));
             catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|panic| {

@@ -8,6 +8,7 @@
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::{
         Arc, OnceLock, Weak,
         atomic::{
@@ -81,13 +82,13 @@ impl<G: Agent> Seat<G> {
     /// Takes the agent that comes of a log-in.
     pub(crate) fn log_in(self: &Arc<Self>, agent: impl Future<Output = Result<G, Failure>> + Send + 'static) -> Status {
         let seat = Arc::clone(self);
-        self.spawn(async move {
+        self.spawn(Box::pin(async move {
             let failure = agent.await.map(|agent| drop(seat.agent.set(agent))).err();
             if failure.is_none() {
                 seat.tell_resume_state();
             }
             seat.tell.done(Kind::LOG_IN, seat.id, failure);
-        })
+        }))
     }
 
     /// Starts what the host asks for.
@@ -99,11 +100,11 @@ impl<G: Agent> Seat<G> {
         if self.tasks.load(Relaxed) >= MAX_TASKS {
             return Status::FULL;
         }
-        self.spawn(async move {
+        self.spawn(Box::pin(async move {
             if let Some(agent) = seat.agent.get() {
                 seat.run(agent, kind, payload).await;
             }
-        })
+        }))
     }
 
     /// Nothing is heard of the agent from now on; what it was doing is given up.
@@ -117,25 +118,26 @@ impl<G: Agent> Seat<G> {
         match kind {
             Kind::COMMAND => {
                 let Some(Execute { request, command }) = self.read(kind, payload) else { return };
-                self.answer(request, async { Ok(agent.command(command).await) }).await;
+                self.answer(request, pin!(async { Ok(agent.command(command).await) })).await;
             }
             Kind::START => {
                 let Some(Start { request, options }) = self.read(kind, payload) else { return };
-                self.answer(request, async { agent.start(options).await.map(|()| Outcome::success()) }).await;
+                self.answer(request, pin!(async { agent.start(options).await.map(|()| Outcome::success()) })).await;
             }
             Kind::SNAPSHOT => {
                 let Some(Request { request }) = self.read(kind, payload) else { return };
-                self.answer(request, async { agent.snapshot().await.map(|()| Outcome::success()) }).await;
+                self.answer(request, pin!(async { agent.snapshot().await.map(|()| Outcome::success()) })).await;
             }
             _ => {
                 let Some(LogOut { request, ending }) = self.read(kind, payload) else { return };
-                self.answer(request, async { agent.log_out(ending).await.map(|()| Outcome::success()) }).await;
+                self.answer(request, pin!(async { agent.log_out(ending).await.map(|()| Outcome::success()) })).await;
             }
         }
     }
 
-    /// Runs the adapter's part of a request and answers it, whatever happens.
-    async fn answer(self: &Arc<Self>, request: u64, work: impl Future<Output = Result<Outcome, Failure>>) {
+    /// Runs the adapter's part of a request and answers it, whatever happens. It is pinned by the caller, because what is
+    /// handed on by value has a place in the future of each that hands it on.
+    async fn answer(self: &Arc<Self>, request: u64, work: Pin<&mut impl Future<Output = Result<Outcome, Failure>>>) {
         let mut owed = Owed { seat: self, request, outcome: None };
         let outcome = self.tell.guarded(self.id, work).await.unwrap_or_else(Outcome::Failure);
         self.tell_resume_state();
@@ -171,16 +173,16 @@ impl<G: Agent> Seat<G> {
             return;
         }
         let seat = Arc::clone(self);
-        self.spawn(async move {
+        self.spawn(Box::pin(async move {
             seat.resume_wanted.store(false, Release);
             seat.tell_resume_state();
-        });
+        }));
     }
 
     fn flush_if(self: &Arc<Self>, must_flush: MustFlush) {
         if must_flush {
             let seat = Arc::clone(self);
-            self.spawn(async move { seat.flush().await });
+            self.spawn(Box::pin(async move { seat.flush().await }));
         }
     }
 
@@ -199,7 +201,7 @@ impl<G: Agent> Seat<G> {
                         self.tell.breach(self.id, Wrong::ReportsDropped, &detail);
                     }
                     let taken = match self.agent.get() {
-                        Some(agent) => self.tell.guarded(self.id, agent.snapshot()).await.is_ok(),
+                        Some(agent) => self.tell.guarded(self.id, pin!(async { agent.snapshot().await })).await.is_ok(),
                         None => false,
                     };
                     pause = if taken { PAUSE.0 } else { SNAPSHOT_PAUSE };
@@ -209,8 +211,9 @@ impl<G: Agent> Seat<G> {
     }
 
     /// Runs something for the agent, until it is done or the agent leaves. Nothing of it is kept when it is done: there
-    /// are many agents, and most of them are idle.
-    fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) -> Status {
+    /// are many agents, and most of them are idle. Boxed by the caller: a task is moved several times before it runs, and
+    /// what an adapter's future keeps can be kilobytes.
+    fn spawn(self: &Arc<Self>, work: Pin<Box<dyn Future<Output = ()> + Send>>) -> Status {
         if self.has_left.load(Acquire) {
             return Status::CLOSED;
         }

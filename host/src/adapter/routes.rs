@@ -16,7 +16,8 @@ use std::{
 use jackfield_plugin_api::{
     Code, Failure, Link, Manifest, Report,
     wire::{
-        self, Breach, Done, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, Resume, Status, Wrong,
+        self, Breach, ById, Done, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, Resume, Status,
+        Wrong,
     },
 };
 use serde::de::DeserializeOwned;
@@ -37,7 +38,7 @@ type Waiting = oneshot::Sender<Option<Failure>>;
 pub(super) struct Routes {
     pub(super) manifest: Arc<Manifest>,
     metrics: AdapterMetrics,
-    table: RwLock<HashMap<u64, Route>>,
+    table: RwLock<ById<Route>>,
     done: Mutex<HashMap<(Kind, u64), Waiting>>,
     in_flight: AtomicUsize,
     responsive: AtomicBool,

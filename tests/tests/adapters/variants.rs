@@ -117,7 +117,7 @@ const SEAT_1_1: &[Change] = &[(
     "            Kind::START => {",
     "            Kind(12) => {
                 let Some(Request { request }) = self.read(kind, payload) else { return };
-                self.answer(request, async { Ok(Outcome::data(serde_json::json!(agent.added()))) }).await;
+                self.answer(request, pin!(async { Ok(Outcome::data(serde_json::json!(agent.added()))) })).await;
             }
             Kind::START => {",
 )];
