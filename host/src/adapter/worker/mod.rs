@@ -206,6 +206,10 @@ impl Shared {
     }
 }
 
+/// Our allocator asks for a gibibyte of addresses at once, which the limit of a worker's memory would count; a worker has
+/// it ask for little, and takes this out of the environment before the plugin can see it.
+const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "16MiB");
+
 /// Starts the process. Its standard input is the socket, its standard output leads nowhere.
 fn spawn(options: &Options) -> std::io::Result<(Child, UnixStream)> {
     let (ours, theirs) = StdUnixStream::pair()?;
@@ -215,6 +219,7 @@ fn spawn(options: &Options) -> std::io::Result<(Child, UnixStream)> {
         .arg0(format!("jackfield:{}", options.name))
         .arg(COMMAND)
         .env_clear()
+        .env(ALLOCATOR.0, ALLOCATOR.1)
         .current_dir("/")
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
         .stdout(Stdio::null())

@@ -18,6 +18,7 @@ use jackfield_plugin_api::{
 };
 
 use super::{
+    ALLOCATOR,
     frame::{self, Decoder, READY, Ready, SETUP, Setup},
     sandbox,
 };
@@ -31,6 +32,7 @@ const MAX_UNSENT: usize = 4 << 20;
 /// Runs this process as a worker. Standard input is the socket.
 #[must_use]
 pub fn run() -> ExitCode {
+    tidy_environment();
     let socket = match take_socket() {
         Ok(socket) => socket,
         Err(error) => {
@@ -45,6 +47,13 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Leaves the plugin nothing in the environment that was for us.
+#[allow(unsafe_code)]
+fn tidy_environment() {
+    // SAFETY: this is the first thing that the process does: there is no other thread that could read the environment.
+    unsafe { std::env::remove_var(ALLOCATOR.0) };
 }
 
 /// Moves the socket away from standard input, so that the plugin finds nothing there.
