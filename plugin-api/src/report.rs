@@ -32,6 +32,15 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// Appends to a list that mostly has one item: the least that a list grows by, room for four, is more than a kilobyte of
+/// channels.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.push(item);
+}
+
 /// How things are, in one atomic statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -67,21 +76,21 @@ impl Report {
     /// Adds a group.
     #[must_use]
     pub fn group(mut self, group: Group) -> Self {
-        self.groups.push(group);
+        push(&mut self.groups, group);
         self
     }
 
     /// Adds a channel.
     #[must_use]
     pub fn channel(mut self, channel: Channel) -> Self {
-        self.channels.push(channel);
+        push(&mut self.channels, channel);
         self
     }
 
     /// Adds an extension event.
     #[must_use]
     pub fn event(mut self, event: ExtensionEvent) -> Self {
-        self.events.push(event);
+        push(&mut self.events, event);
         self
     }
 
@@ -218,7 +227,7 @@ impl Channel {
     /// Adds a statement about an interaction.
     #[must_use]
     pub fn interaction(mut self, interaction: Interaction) -> Self {
-        self.interactions.push(interaction);
+        push(&mut self.interactions, interaction);
         self
     }
 }
@@ -417,7 +426,7 @@ impl Interaction {
     /// States one of its conversations; those that are not stated then are over.
     #[must_use]
     pub fn conversation(mut self, conversation: Conversation) -> Self {
-        self.conversations.get_or_insert_default().push(conversation);
+        push(self.conversations.get_or_insert_default(), conversation);
         self
     }
 
@@ -549,7 +558,7 @@ impl Conversation {
     /// States one of its members; those that are not stated then have left.
     #[must_use]
     pub fn member(mut self, member: Member) -> Self {
-        self.members.get_or_insert_default().push(member);
+        push(self.members.get_or_insert_default(), member);
         self
     }
 
