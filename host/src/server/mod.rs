@@ -9,6 +9,7 @@
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
 //! handshake.rs   what a request's head says
 //! ws.rs          one WebSocket connection
+//! wire.rs        what a WebSocket connection has to write
 //! http.rs        commands and events over plain HTTP
 //! operations.rs  the operators' listener: metrics, health, lists, and what operators can do
 //! ```
@@ -34,6 +35,7 @@ mod http;
 mod io_guard;
 mod operations;
 mod routes;
+mod wire;
 mod ws;
 
 pub use operations::Operations;

@@ -29,6 +29,7 @@ use tokio_tungstenite::{
     },
 };
 
+use super::wire::Wire;
 use crate::{
     metrics::Metrics,
     session::{Desk, Out, Outlet},
@@ -99,14 +100,16 @@ pub(super) async fn serve(parts: Parts) {
     let Parts { stream, early, desk, mut outlet, connection, metrics, closing, max_message } = parts;
     let config = WebSocketConfig::default()
         .read_buffer_size(2048)
-        .write_buffer_size(4096)
-        .max_write_buffer_size(usize::MAX)
+        // For pings, pongs and the closing only: a client that sends pings and reads no pongs must not cost more.
+        .write_buffer_size(1024)
+        .max_write_buffer_size(16 * 1024)
         .max_message_size(Some(max_message))
         .max_frame_size(Some(max_message));
+    let wire = Wire::new(stream);
     let socket = if early.is_empty() {
-        WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
+        WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
     } else {
-        WebSocketStream::from_partially_read(stream, early.to_vec(), Role::Server, Some(config)).await
+        WebSocketStream::from_partially_read(wire, early.to_vec(), Role::Server, Some(config)).await
     };
     let mut link = Link { socket, unflushed: false, failed: false, last_sign: Instant::now() };
     let end = link.work(desk, &mut outlet, &connection, closing).await;
@@ -128,7 +131,7 @@ enum Wake {
 }
 
 struct Link {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Wire>,
     /// Something was fed and is not flushed yet.
     unflushed: bool,
     /// Reading has failed: the socket is good for last words only.
@@ -296,10 +299,7 @@ impl Link {
                 Some(Out::Message(message)) => {
                     fed += message.text.len();
                     // The session writes JSON, which is UTF-8.
-                    let Ok(text) = Utf8Bytes::try_from(message.text) else { continue };
-                    if let Err(error) = self.socket.start_send_unpin(Message::Text(text)) {
-                        return Some(End::of_error(&error));
-                    }
+                    self.socket.get_mut().put_text(&message.text);
                     self.unflushed = true;
                 }
                 Some(Out::Close(code, reason)) => return Some(End::close(code.0, reason, why(code.0))),

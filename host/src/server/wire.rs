@@ -1,0 +1,166 @@
+//! What one WebSocket connection has to write.
+//!
+//! Owns: the bytes that are on their way out, in one order: frames of text, which are written here (a server's frame is
+//! a head and the text as it is), and whatever the WebSocket library writes of its own, that is pings, pongs and the
+//! closing. Must never: put one frame into another, keep a buffer while there is nothing to write, or take more from the
+//! library than a client that does not read may cost.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// How much may wait before the library has to.
+const WAITING: usize = 64 * 1024;
+
+/// What a buffer is made for: most answers with their events.
+const ROOM: usize = 2048;
+
+/// A connection's stream and what waits to be written to it.
+pub(super) struct Wire {
+    stream: TcpStream,
+    out: Vec<u8>,
+    written: usize,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, out: Vec::new(), written: 0 }
+    }
+
+    /// Puts in one message, which must be UTF-8, as a frame of its own. It is written with the next flush.
+    pub(super) fn put_text(&mut self, text: &[u8]) {
+        if self.out.capacity() == 0 {
+            self.out.reserve(ROOM.max(text.len() + 10));
+        }
+        // RFC 6455, section 5.2: a final frame of text, not masked, its length in 7, 16 or 64 bits.
+        self.out.push(0x81);
+        match (u8::try_from(text.len()), u16::try_from(text.len())) {
+            (Ok(short @ ..126), _) => self.out.push(short),
+            (_, Ok(length)) => {
+                self.out.push(126);
+                self.out.extend_from_slice(&length.to_be_bytes());
+            }
+            _ => {
+                self.out.push(127);
+                self.out.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            }
+        }
+        self.out.extend_from_slice(text);
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.out.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        // Most connections are idle most of the time.
+        (self.out, self.written) = (Vec::new(), 0);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    /// Takes all or nothing, so that what the library writes at once stays together.
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.out.len() >= WAITING {
+            ready!(self.poll_out(cx))?;
+        }
+        self.out.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_out(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_out(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+    use tokio_tungstenite::{
+        WebSocketStream,
+        tungstenite::{Message, protocol::Role},
+    };
+
+    use super::*;
+
+    async fn pair() -> (Wire, WebSocketStream<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let wire = Wire::new(listener.accept().await.unwrap().0);
+        (wire, WebSocketStream::from_raw_socket(client, Role::Client, None).await)
+    }
+
+    #[tokio::test]
+    async fn a_message_of_any_length_arrives_as_it_was() {
+        let (mut wire, mut client) = pair().await;
+        let writing = tokio::spawn(async move {
+            for length in [0, 1, 125, 126, 65_535, 65_536, 200_000] {
+                wire.put_text("ä".repeat(length).as_bytes());
+                wire.put_text(b"next");
+                wire.flush().await.unwrap();
+            }
+            wire
+        });
+        for length in [0, 1, 125, 126, 65_535, 65_536, 200_000] {
+            assert_eq!(client.next().await.unwrap().unwrap(), Message::text("ä".repeat(length)));
+            assert_eq!(client.next().await.unwrap().unwrap(), Message::text("next"));
+        }
+        assert_eq!(writing.await.unwrap().out.capacity(), 0, "nothing is kept when all is written");
+    }
+
+    #[tokio::test]
+    async fn what_the_library_writes_stands_between_messages() {
+        let (wire, mut client) = pair().await;
+        let mut socket = WebSocketStream::from_raw_socket(wire, Role::Server, None).await;
+        socket.get_mut().put_text(b"before");
+        socket.feed(Message::Ping("are you there".into())).await.unwrap();
+        socket.get_mut().put_text(b"beside");
+        socket.flush().await.unwrap();
+        socket.get_mut().put_text(b"behind");
+        socket.send(Message::Close(None)).await.unwrap();
+        drop(socket);
+        let mut texts = Vec::new();
+        let mut pings = 0;
+        while let Some(Ok(message)) = client.next().await {
+            match message {
+                Message::Text(text) => texts.push(text.to_string()),
+                Message::Ping(_) => pings += 1,
+                _ => {}
+            }
+        }
+        assert_eq!((texts, pings), (vec!["before".to_owned(), "beside".into(), "behind".into()], 1));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_makes_the_library_wait() {
+        let (mut wire, _client) = pair().await;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let taken = (0..10_000).take_while(|_| Pin::new(&mut wire).poll_write(&mut cx, &[0; 4096]).is_ready()).count();
+        assert!(taken < 10_000, "40 MB are more than any socket keeps");
+        assert!(wire.out.len() <= WAITING + 4096, "it keeps {} bytes", wire.out.len());
+    }
+}
