@@ -1,5 +1,6 @@
 //! Extension commands and events, and needinfo (section 4, "Extension commands").
 
+use jackfield_plugin_api::command::STANDARD_COMMANDS;
 use jackfield_tests::{
     agent::members,
     host::{Host, Setup, Tenant},
@@ -80,14 +81,20 @@ async fn each_tenants_extension_commands_go_to_its_own_adapter() {
 
 #[tokio::test]
 async fn a_standard_command_that_the_adapter_does_not_have_is_unsupported() {
-    let host = Setup::new().tenant(Tenant::new("demo", "odd")).start().await;
+    // It panics at whatever command comes to it, so that the answer tells which came.
+    let odd = Tenant::new("demo", "odd").settings("panics = [\"command\"]");
+    let host = Setup::new().tenant(odd).start().await;
     let mut agent = host.log_in("1001").await;
     let (session, channel) = (agent.session.clone(), agent.the("channel"));
-    let data = json!({"channel": {"endpoint": "1", "type": "Telephony"}});
-    agent.fails_quickly("session.request.addchannel", &session, data, "unsupported").await;
-    agent.fails_quickly("channel.request.dial", &channel, json!({"destination": "1"}), "unsupported").await;
-    let response = agent.command("channel.request.ready", &channel, json!({})).await;
-    assert_eq!(response["result"], "success", "{response}");
+    let id = channel.rsplit('.').next().unwrap();
+    let data = json!({"channel": {"id": id, "endpoint": "1", "type": "Telephony"}, "channelgroup": {"name": "g"},
+        "destination": "1", "reasoncode": "1"});
+    for command in STANDARD_COMMANDS {
+        let target = if command.starts_with("session.") { &session } else { &channel };
+        let has = ["channel.request.ready", "channel.request.notready"].contains(command);
+        let code = if has { "adapter_failed" } else { "unsupported" };
+        agent.fails_quickly(command, target, data.clone(), code).await;
+    }
 }
 
 #[tokio::test]
