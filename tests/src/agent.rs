@@ -412,14 +412,33 @@ impl Agent {
         }
     }
 
+    /// Exactly these events have come, in this order, and no others: one that is missing is not waited for. Only for
+    /// what the adapter has reported before it answered.
+    pub async fn has_heard(&mut self, words: &str) -> Heard {
+        self.hears_all_that_was_said().await;
+        let heard = Heard(self.heard.drain(..).collect());
+        let expected: Vec<&str> = words.split_whitespace().collect();
+        assert_eq!(heard.words(), expected, "not what was expected came: {:?}", heard.0);
+        self.is_at_rest();
+        heard
+    }
+
     /// No event came that was not expected: all that the adapter has said so far has arrived.
     pub async fn hears_no_more(&mut self) {
+        self.hears_all_that_was_said().await;
+        let words: Vec<_> = self.heard.iter().map(|event| (&event.word, &event.data)).collect();
+        assert!(words.is_empty(), "came without being expected: {words:?}");
+        self.is_at_rest();
+    }
+
+    async fn hears_all_that_was_said(&mut self) {
         let (ping, data) = self.ping.clone();
         let session = self.session.clone();
         let response = self.command(ping, &session, data).await;
         assert_eq!(response["result"], "success", "{response}");
-        let words: Vec<_> = self.heard.iter().map(|event| (&event.word, &event.data)).collect();
-        assert!(words.is_empty(), "came without being expected: {words:?}");
+    }
+
+    fn is_at_rest(&self) {
         if let Err(why) = self.model.is_at_rest() {
             panic!("a list is incomplete: {why}");
         }

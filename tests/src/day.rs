@@ -1,4 +1,5 @@
-//! Longer verbs of an agent's day on the simulator, made of the small ones in [`crate::agent`].
+//! Longer verbs of an agent's day on the simulator, made of the small ones in [`crate::agent`]. The simulator reports
+//! what it is told to let happen before it says that it has, so nothing of that needs to be waited for.
 
 use serde_json::{Value, json};
 
@@ -20,8 +21,7 @@ impl Agent {
     pub async fn extension(&mut self, command: &str, target: &str, data: Value, words: &str) -> Value {
         let response = self.command(command, target, data).await;
         assert_eq!(response["result"], "success", "{command}: {response}");
-        self.hears(words).await;
-        self.hears_no_more().await;
+        self.has_heard(words).await;
         response["data"].clone()
     }
 
@@ -32,9 +32,7 @@ impl Agent {
         data["what"] = json!(what);
         let response = self.command(&format!("{kind}.request.simulator.cause"), target, data).await;
         assert_eq!(response["result"], "success", "{what}: {response}");
-        let heard = self.hears(words).await;
-        self.hears_no_more().await;
-        heard
+        self.has_heard(words).await
     }
 
     /// The platform refuses the next command with this code.
@@ -71,9 +69,7 @@ impl Agent {
         let data = json!({"type": kind, "from": "+15550100", "data": {"account": "4711"}});
         let response = self.command("session.request.simulator.inbound", &session, data).await;
         assert_eq!(response["result"], "success", "{response}");
-        let heard = self.hears(if kind == "Telephony" { CALL_COMES } else { CHAT_COMES }).await;
-        self.hears_no_more().await;
-        heard
+        self.has_heard(if kind == "Telephony" { CALL_COMES } else { CHAT_COMES }).await
     }
 
     /// An inbound call rings, and the agent answers.
