@@ -7,13 +7,9 @@
 //!
 //! Ids are the host's: unique among the platforms and agents of one plugin, never 0, never used again.
 
-use std::{
-    cell::Cell,
-    collections::HashMap,
-    fmt,
-    hash::{BuildHasherDefault, Hasher},
-};
+use std::{cell::Cell, fmt};
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -104,29 +100,8 @@ impl Status {
 /// The longest payload that either side takes.
 pub const MAX_PAYLOAD: usize = 8 << 20;
 
-/// What there is by id. Ids are counted by the host, so nobody can choose them to collide, and one multiplication spreads
-/// them as well as a keyed hash would.
-pub type ById<V> = HashMap<u64, V, BuildHasherDefault<IdHasher>>;
-
-/// The hasher of [`ById`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        // The upper half depends on every bit; a table looks at the lower one first.
-        self.0.rotate_left(32)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        // The odd number nearest to 2^64 divided by the golden ratio: neighbours end far from each other.
-        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
+/// What there is by id. Ids are counted by the host, so nobody can choose them to collide: they need no keyed hash.
+pub type ById<V> = FxHashMap<u64, V>;
 
 /// Where messages go: to the host, or to the plugin. Never blocks.
 pub trait Outlet: Send + Sync + 'static {

@@ -4,8 +4,8 @@
 //! filled and changed by the other files of this folder.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map},
-    hash::{BuildHasherDefault, Hash, Hasher},
+    collections::{BTreeMap, hash_map},
+    hash::Hash,
     ops::{Index, IndexMut},
 };
 
@@ -16,6 +16,8 @@ use jackfield_plugin_api::{
         Reason, Recording, Role,
     },
 };
+
+use rustc_hash::FxHashMap;
 
 use super::{
     message::{SessionNo, Ticket},
@@ -43,33 +45,14 @@ number! {
     PartyNo
 }
 
-/// Hashes a number by one multiplication: the switch counts them itself, so nobody can choose them to collide.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        // The upper half depends on every bit; a table looks at the lower one first.
-        self.0.rotate_left(32)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // 2^64 divided by the golden ratio, made odd.
-        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-/// Things by number. Indexing one that is not there is a fault of the switch itself.
+/// Things by number. Indexing one that is not there is a fault of the switch itself. The switch counts the numbers, so
+/// nobody can choose them to collide: they need no keyed hash.
 #[derive(Debug)]
-pub(super) struct Table<K, V>(HashMap<K, V, BuildHasherDefault<NumberHasher>>);
+pub(super) struct Table<K, V>(FxHashMap<K, V>);
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self(HashMap::default())
+        Self(FxHashMap::default())
     }
 }
 
