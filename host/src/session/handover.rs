@@ -3,8 +3,8 @@
 //! Owns: the order of a move. New commands are held back (they wait, as behind another command); when those in flight
 //! are answered, the agent leaves the old adapter ([`Ending::Leave`]: its calls stay), is logged in at the new one with
 //! its resume state, and a snapshot is applied; then the commands go on. So none is sent twice and none fails. Must
-//! never: hold a session back without a deadline, or leave it without an agent: what cannot be moved goes back where it was, and
-//! where that fails too it is logged in again as after a crash. Worked by `tenant` through
+//! never: hold a session back without a deadline, or leave it without an agent: what cannot be moved goes back where it
+//! was, and where that fails too it is logged in again as after a crash. Worked by `tenant` through
 //! [`Switchboard::move_sessions`].
 
 use std::{sync::Arc, time::Duration};

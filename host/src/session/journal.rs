@@ -55,18 +55,22 @@ impl Journal {
 
     /// Gives events the next numbers, writes them and keeps them.
     pub(super) fn append(&mut self, events: &[Event]) -> Batch {
-        let batch = self.write(events);
-        for message in batch.texts() {
-            self.keep(message);
+        let (first, text, lengths) = self.write(events);
+        let mut rest = text.as_bytes();
+        for &length in &lengths {
+            let (event, behind) = rest.split_at(length as usize);
+            self.keep(event, length);
+            rest = behind;
         }
-        batch
+        Batch::of_events(first, text.into(), lengths)
     }
 
     /// Gives the events of a snapshot the next numbers and writes them. They are not kept: a client that has seen only a
     /// part of a snapshot needs a new one.
     pub(super) fn append_to_snapshot(&mut self, events: &[Event]) -> Batch {
         (self.text, self.lengths) = (VecDeque::new(), VecDeque::new());
-        self.write(events)
+        let (first, text, lengths) = self.write(events);
+        Batch::of_events(first, text.into(), lengths)
     }
 
     /// The events after a number up to another, oldest first; `None` where they are not all there any more.
@@ -83,7 +87,8 @@ impl Journal {
         Some(Batch::of_events(after + 1, text.into(), lengths))
     }
 
-    fn write(&mut self, events: &[Event]) -> Batch {
+    /// The first number, the texts one behind the other, and how long each is.
+    fn write(&mut self, events: &[Event]) -> (u64, String, Vec<u32>) {
         let first = self.last + 1;
         let mut text = String::with_capacity(events.iter().map(Event::size).sum());
         let mut lengths = Vec::with_capacity(events.len());
@@ -93,23 +98,23 @@ impl Journal {
             event.write(&mut text, self.last);
             lengths.push(u32::try_from(text.len() - start).expect("what an event tells is bounded"));
         }
-        Batch::of_events(first, text.into(), lengths)
+        (first, text, lengths)
     }
 
-    fn keep(&mut self, message: &[u8]) {
+    fn keep(&mut self, event: &[u8], length: u32) {
         while self.lengths.len() >= self.limits.events.max(1)
-            || (self.text.len() + message.len() > self.limits.bytes && !self.lengths.is_empty())
+            || (self.text.len() + event.len() > self.limits.bytes && !self.lengths.is_empty())
         {
             self.forget_oldest();
         }
-        let needed = self.text.len() + message.len();
+        let needed = self.text.len() + event.len();
         if needed > self.text.capacity() {
             // Doubled like any list, but not beyond what may be kept.
             let room = (2 * self.text.capacity()).min(self.limits.bytes).max(needed);
             self.text.reserve_exact(room - self.text.len());
         }
-        self.text.extend(message);
-        self.lengths.push_back(u32::try_from(message.len()).expect("what an event tells is bounded"));
+        self.text.extend(event);
+        self.lengths.push_back(length);
     }
 
     fn forget_oldest(&mut self) {
@@ -123,7 +128,7 @@ impl Journal {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::*;
+    use super::{super::outbox::Message, *};
 
     fn journal(events: usize, bytes: usize) -> Journal {
         Journal::new(JournalLimits { events, bytes })
@@ -135,9 +140,12 @@ mod tests {
 
     /// The numbers of the events after one, each read from where it stands.
     fn numbers(journal: &Journal, after: u64) -> Option<Vec<u64>> {
-        let batch = journal.between(after, u64::MAX)?;
-        let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap()["seq"].as_u64().unwrap();
-        Some(batch.texts().map(read).collect())
+        let number = |message: Message| {
+            let event: serde_json::Value = serde_json::from_slice(&message.text).unwrap();
+            assert_eq!(event["seq"].as_u64(), message.seq);
+            message.seq.unwrap()
+        };
+        Some(journal.between(after, u64::MAX)?.map(number).collect())
     }
 
     #[test]
@@ -148,8 +156,8 @@ mod tests {
         assert_eq!(numbers(&journal, 0), Some(vec![1, 2, 3, 4]));
         assert_eq!(numbers(&journal, 2), Some(vec![3, 4]));
         assert_eq!(numbers(&journal, 4), Some(vec![]));
-        assert_eq!(journal.between(1, 3).unwrap().texts().count(), 2);
-        assert_eq!(journal.between(3, 1).unwrap().texts().count(), 0);
+        assert_eq!(journal.between(1, 3).unwrap().count(), 2);
+        assert_eq!(journal.between(3, 1).unwrap().count(), 0);
     }
 
     #[test]
@@ -162,7 +170,7 @@ mod tests {
 
     #[test]
     fn its_bytes_are_bounded_too() {
-        let size = journal(1, 0).append(&events(1)).texts().next().unwrap().len();
+        let size = journal(1, 0).append(&events(1)).next().unwrap().text.len();
         let mut journal = journal(100, 2 * size + 1);
         journal.append(&events(5));
         assert_eq!(numbers(&journal, 2), None);
@@ -180,6 +188,7 @@ mod tests {
         }
         assert_eq!(numbers(&journal, 5), Some(vec![6]));
     }
+
     #[test]
     fn the_ring_goes_round_without_mixing_events_up() {
         let mut journal = journal(7, 1000);

@@ -32,80 +32,53 @@ impl Message {
 }
 
 /// Messages to one client, one behind the other in one text: what one report made, or one response. It goes into the
-/// queue under one lock and wakes its reader once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// queue under one lock and wakes its reader once; as an iterator it gives them one by one.
+#[derive(Debug, Clone)]
 pub struct Batch {
-    /// The number of the first event; `None` for a response.
+    /// The number of the next event; `None` for a response.
     seq: Option<u64>,
     text: Bytes,
     /// Of each event; a response is the whole text.
-    lengths: Vec<u32>,
+    lengths: std::vec::IntoIter<u32>,
 }
 
 impl Batch {
     /// A response.
     #[must_use]
     pub fn response(text: Bytes) -> Self {
-        Self { seq: None, text, lengths: Vec::new() }
+        Self { seq: None, text, lengths: Vec::new().into_iter() }
     }
 
     /// Events with consecutive numbers, `lengths` bytes of the text each.
     #[must_use]
     pub fn of_events(first: u64, text: Bytes, lengths: Vec<u32>) -> Self {
-        Self { seq: Some(first), text, lengths }
-    }
-
-    /// The messages as they are written.
-    pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
-        let response = self.seq.is_none().then_some(self.text.len());
-        let mut rest = &*self.text;
-        self.lengths.iter().map(|&length| length as usize).chain(response).map(move |length| {
-            let (text, behind) = rest.split_at(length);
-            rest = behind;
-            text
-        })
-    }
-
-    /// How many messages it is.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        if self.seq.is_none() { 1 } else { self.lengths.len() }
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        Self { seq: Some(first), text, lengths: lengths.into_iter() }
     }
 }
 
-/// A batch that is being taken out of the queue, message by message.
-struct Waiting {
-    seq: Option<u64>,
-    text: Bytes,
-    lengths: std::vec::IntoIter<u32>,
-}
+impl Iterator for Batch {
+    type Item = Message;
 
-impl Waiting {
-    fn of(batch: Batch) -> Self {
-        Self { seq: batch.seq, text: batch.text, lengths: batch.lengths.into_iter() }
-    }
-
-    fn is_empty(&self) -> bool {
-        if self.seq.is_none() { self.text.is_empty() } else { self.lengths.len() == 0 }
-    }
-
-    fn take(&mut self) -> Message {
+    fn next(&mut self) -> Option<Message> {
         let seq = self.seq;
-        let length = if let Some(seq) = &mut self.seq {
-            *seq += 1;
-            self.lengths.next().map_or(0, |length| length as usize)
-        } else {
-            self.text.len()
+        let length = match &mut self.seq {
+            Some(next) => {
+                *next += 1;
+                self.lengths.next()? as usize
+            }
+            None if self.text.is_empty() => return None,
+            None => self.text.len(),
         };
-        Message { seq, text: self.text.split_to(length) }
+        Some(Message { seq, text: self.text.split_to(length) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = if self.seq.is_some() { self.lengths.len() } else { usize::from(!self.text.is_empty()) };
+        (left, Some(left))
     }
 }
+
+impl ExactSizeIterator for Batch {}
 
 /// A close code of WebSocket, as section 6 of the protocol uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +135,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Batch>,
     messages: usize,
     bytes: usize,
     /// What a replay has put in beyond the bounds; it goes down as the client reads.
@@ -359,18 +332,18 @@ impl Queue {
     }
 
     fn push(&mut self, batch: Batch) {
-        if batch.is_empty() {
+        if batch.len() == 0 {
             return;
         }
         self.messages += batch.len();
         self.bytes += batch.text.len();
-        self.waiting.push_back(Waiting::of(batch));
+        self.waiting.push_back(batch);
     }
 
     fn pop(&mut self) -> Option<Message> {
         let first = self.waiting.front_mut()?;
-        let message = first.take();
-        if first.is_empty() {
+        let message = first.next()?;
+        if first.len() == 0 {
             self.waiting.pop_front();
         }
         self.messages -= 1;
