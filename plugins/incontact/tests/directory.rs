@@ -64,6 +64,7 @@ async fn changes_are_told_until_the_listener_stops() {
     eventually("the deletion is told", || told("\"deleted\":true")).await;
     assert_eq!(anna.data(stop()).await, json!({}));
     let polls = bench.emulator.count("skills/activity");
+    // That nothing comes has no condition: a poll and a half, one a second while somebody listens.
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     assert_eq!(bench.emulator.count("skills/activity"), polls, "nobody listens, nobody asks");
     bench.no_complaints();
@@ -86,6 +87,7 @@ async fn polling_does_not_grow_with_the_listeners() {
     ben.session.log_out(jackfield_plugin_api::Ending::LogOut).await.unwrap();
     drop(cleo);
     let polls = bench.emulator.count("agents/states");
+    // That nothing comes has no condition: a poll and a half, one a second while somebody listens.
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     assert!(bench.emulator.count("agents/states") <= polls + 1);
 }

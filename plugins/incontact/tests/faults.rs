@@ -57,6 +57,7 @@ async fn tokens_are_renewed_ahead_of_their_end_and_once_for_all_who_wait() {
     session.start_with(StartOptions::new(Some("7001".to_owned()))).await.unwrap();
     let options = jackfield_plugin_api::Json::empty_object();
     let _ = session.command(Command::Activate { channel: "telephony".to_owned(), queue: None, options }).await;
+    // Counted over a time: a token lives for 2 s here, and the grants must be few as well as enough.
     tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
     let before = emulator.count("token");
     assert!((2..=6).contains(&before), "{before} grants in 2.5 s");

@@ -77,6 +77,7 @@ impl Media {
     pub async fn hears_no(&self, tone: u32) {
         until(&format!("it does not hear {tone} Hz any more"), || async {
             self.forget();
+            // What is heard is a window of time: silence is there when that window has passed without the tone.
             tokio::time::sleep(Duration::from_millis(600)).await;
             (self.loudness(tone) < 0.02).then_some(())
         })

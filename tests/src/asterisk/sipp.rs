@@ -219,7 +219,7 @@ impl Sipp {
         self.media.speak_to(port);
     }
 
-    /// Waits a moment, for what cannot be seen to happen.
+    /// Waits a moment, for what cannot be seen to happen: there is no condition for that.
     pub async fn settle() {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }

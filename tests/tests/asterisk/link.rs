@@ -50,7 +50,7 @@ async fn the_link_is_cut_for_ten_seconds_while_one_customer_hangs_up_and_another
     assert!(leaves.succeeds().await);
     // A call that comes in meanwhile waits.
     let waits = Sipp::customer(&lab.asterisk, "557", "701", CUSTOMER).await;
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await; // so long is the cut: the case itself
     stays.media.hears(COLLEAGUE).await;
     // The model stood still: nothing was told of what nobody can know.
     assert_eq!(anna.newest().state, None);
