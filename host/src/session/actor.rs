@@ -24,7 +24,7 @@ use super::{
     outbox::{Batch, Outbox},
     plan::{self, Each, Plan, Step},
     port::AgentPort,
-    tree::{Event, Notes, Tree, rules},
+    tree::{Events, Notes, Tree, rules},
     trunk::Trunk,
 };
 use crate::{
@@ -129,7 +129,7 @@ pub(super) struct Core {
     pub(super) tree: Tree,
     pub(super) journal: Journal,
     /// What the first snapshot said, held until session.start is answered.
-    pub(super) first: Vec<Event>,
+    pub(super) first: Events,
     pub(super) agent: Option<Box<dyn AgentPort>>,
     /// Which log-in's messages count.
     pub(super) generation: u32,
@@ -185,7 +185,7 @@ impl Core {
             phase: Phase::Prepared,
             tree: Tree::new(id, Arc::clone(&repertoire.capabilities), false),
             journal: Journal::new(limits.journal),
-            first: Vec::new(),
+            first: Events::default(),
             agent: None,
             generation: 0,
             resume: Vec::new(),
@@ -500,7 +500,7 @@ impl Core {
             self.note(&notes);
         }
         if self.phase == Phase::Starting {
-            self.first.extend(events);
+            self.first.append(&events);
         } else {
             self.say(&events);
         }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{
     actor::{Closing, Core, Phase},
     outbox::{Batch, CloseCode, Outbox},
-    tree::Event,
+    tree::Events,
 };
 
 /// The grace of a session without a client: it runs only while none is connected and no conversation lives.
@@ -24,7 +24,7 @@ pub(super) struct Grace {
 
 impl Core {
     /// Gives events their numbers and sends them.
-    pub(super) fn say(&mut self, events: &[Event]) {
+    pub(super) fn say(&mut self, events: &Events) {
         if events.is_empty() {
             return;
         }

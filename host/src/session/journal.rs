@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::{outbox::Batch, tree::Event};
+use super::{outbox::Batch, tree::Events};
 
 /// How much a session keeps for a client that returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,20 +54,15 @@ impl Journal {
     }
 
     /// Gives events the next numbers, writes them and keeps them.
-    pub(super) fn append(&mut self, events: &[Event]) -> Batch {
+    pub(super) fn append(&mut self, events: &Events) -> Batch {
         let (first, text, lengths) = self.write(events);
-        let mut rest = text.as_bytes();
-        for &length in &lengths {
-            let (event, behind) = rest.split_at(length as usize);
-            self.keep(event, length);
-            rest = behind;
-        }
+        self.keep(text.as_bytes(), &lengths);
         Batch::of_events(first, text.into(), lengths)
     }
 
     /// Gives the events of a snapshot the next numbers and writes them. They are not kept: a client that has seen only a
     /// part of a snapshot needs a new one.
-    pub(super) fn append_to_snapshot(&mut self, events: &[Event]) -> Batch {
+    pub(super) fn append_to_snapshot(&mut self, events: &Events) -> Batch {
         (self.text, self.lengths) = (VecDeque::new(), VecDeque::new());
         let (first, text, lengths) = self.write(events);
         Batch::of_events(first, text.into(), lengths)
@@ -88,39 +83,46 @@ impl Journal {
     }
 
     /// The first number, the texts one behind the other, and how long each is.
-    fn write(&mut self, events: &[Event]) -> (u64, String, Vec<u32>) {
+    fn write(&mut self, events: &Events) -> (u64, String, Vec<u32>) {
         let first = self.last + 1;
-        let mut text = String::with_capacity(events.iter().map(Event::size).sum());
-        let mut lengths = Vec::with_capacity(events.len());
-        for event in events {
-            self.last += 1;
-            let start = text.len();
-            event.write(&mut text, self.last);
-            lengths.push(u32::try_from(text.len() - start).expect("what an event tells is bounded"));
-        }
+        let mut text = String::with_capacity(events.size());
+        let lengths = events.number(&mut text, first);
+        self.last += lengths.len() as u64;
         (first, text, lengths)
     }
 
-    fn keep(&mut self, event: &[u8], length: u32) {
-        while self.lengths.len() >= self.limits.events.max(1)
-            || (self.text.len() + event.len() > self.limits.bytes && !self.lengths.is_empty())
-        {
-            self.forget_oldest();
+    /// Keeps events: of these and of those that are kept already the newest, as many as may be, and at least the last.
+    fn keep(&mut self, events: &[u8], lengths: &[u32]) {
+        let most = self.limits.events.max(1);
+        let (mut count, mut bytes) = (0, 0);
+        for &length in lengths.iter().rev().take(most) {
+            if count > 0 && bytes + length as usize > self.limits.bytes {
+                break;
+            }
+            count += 1;
+            bytes += length as usize;
         }
-        let needed = self.text.len() + event.len();
+        let (mut forgotten, mut gone) = (0, 0);
+        for &length in &self.lengths {
+            let all_fit = self.lengths.len() - forgotten + count <= most
+                && self.text.len() - gone + bytes <= self.limits.bytes
+                && count == lengths.len();
+            if all_fit {
+                break;
+            }
+            forgotten += 1;
+            gone += length as usize;
+        }
+        self.lengths.drain(..forgotten);
+        self.text.drain(..gone);
+        let needed = self.text.len() + bytes;
         if needed > self.text.capacity() {
             // Doubled like any list, but not beyond what may be kept.
             let room = (2 * self.text.capacity()).min(self.limits.bytes).max(needed);
             self.text.reserve_exact(room - self.text.len());
         }
-        self.text.extend(event);
-        self.lengths.push_back(length);
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some(length) = self.lengths.pop_front() {
-            self.text.drain(..length as usize);
-        }
+        self.text.extend(&events[events.len() - bytes..]);
+        self.lengths.extend(&lengths[lengths.len() - count..]);
     }
 }
 
@@ -128,14 +130,19 @@ impl Journal {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{super::outbox::Message, *};
+    use super::{
+        super::{outbox::Message, tree::Event},
+        *,
+    };
 
     fn journal(events: usize, bytes: usize) -> Journal {
         Journal::new(JournalLimits { events, bytes })
     }
 
-    fn events(count: usize) -> Vec<Event> {
-        vec![Event { target: "S".into(), name: "x".into(), data: "{}".into() }; count]
+    fn events(count: usize) -> Events {
+        let mut events = Events::default();
+        (0..count).for_each(|_| events.push(Event { target: "S", name: "x", data: "{}" }));
+        events
     }
 
     /// The numbers of the events after one, each read from where it stands.

@@ -17,7 +17,7 @@ use super::{
     message::Response,
     outbox::CloseCode,
     port::AgentPort,
-    tree::{Event, Notes, Tree},
+    tree::{Event, Events, Notes, Tree},
 };
 use crate::adapter::RequestId;
 
@@ -33,7 +33,7 @@ impl Core {
     }
 
     pub(super) fn reset_tree(&mut self, actions: bool) {
-        self.first = Vec::new();
+        self.first = Events::default();
         self.tree = Tree::new(&self.id, Arc::clone(&self.repertoire.capabilities), actions);
     }
 
@@ -56,14 +56,14 @@ impl Core {
 
     /// Sends the first snapshot and what has followed it already.
     pub(super) fn say_first(&mut self) {
-        let first = std::mem::take(&mut self.first);
-        let end = first.iter().position(|event| event.name == "session.initialized").map_or(0, |at| at + 1);
-        let (snapshot, rest) = first.split_at(end);
-        let snapshot = self.journal.append_to_snapshot(snapshot);
+        let mut snapshot = std::mem::take(&mut self.first);
+        let end = snapshot.iter().position(|event| event.name == "session.initialized").map_or(0, |at| at + 1);
+        let rest = snapshot.split_off(end);
+        let snapshot = self.journal.append_to_snapshot(&snapshot);
         if let Some(outbox) = &self.connection {
             outbox.replay([snapshot]);
         }
-        self.say(rest);
+        self.say(&rest);
     }
 
     /// A start that has come to nothing leaves nothing behind.
@@ -136,12 +136,10 @@ impl Core {
         }
         self.held = None;
         if let Some(reason) = reason {
-            let event = Event {
-                target: self.id.clone(),
-                name: "session.disposed".into(),
-                data: format!(r#"{{"reason":"{}"}}"#, reason.as_str()).into(),
-            };
-            let disposed = self.journal.append(&[event]);
+            let mut disposed = Events::default();
+            let data = format!(r#"{{"reason":"{}"}}"#, reason.as_str());
+            disposed.push(Event { target: &self.id, name: "session.disposed", data: &data });
+            let disposed = self.journal.append(&disposed);
             if let Some(outbox) = &self.connection {
                 outbox.send(disposed);
                 if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {
@@ -238,12 +236,12 @@ impl Core {
         }
         let started = self.phase == Phase::Started;
         while let Some(change) = self.link.follow(self.agent.is_some(), started) {
-            let event = self.tree.set_link(&change);
+            let said = self.tree.set_link(&change);
             if let Link::Down { reason } = &change {
                 let failure = Failure::new(Code::Timeout, "the link to the platform was lost: the outcome is unknown");
                 self.fail_asked(&failure.context(reason.clone()), |command| !command.is(LOGOUT));
             }
-            self.say(event.as_slice());
+            self.say(&said);
         }
     }
 

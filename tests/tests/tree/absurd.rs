@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 };
 
 use super::{
-    desk::{Desk, capabilities},
+    desk::{Desk, capabilities, kept},
     dice::{Dice, seeds},
     keys::{as_snapshot, by_keys},
 };
@@ -170,7 +170,7 @@ fn a_snapshot_leads_from_any_tree_to_any_other() {
         let wanted = grown(seed + 1_000_000, 12);
         let mut desk = Desk::new(false);
         desk.tree = grown(seed, 12);
-        let so_far = desk.tree.replay();
+        let so_far = kept(&desk.tree.replay());
         desk.hear(&so_far).unwrap();
         let mut snapshot = as_snapshot(&wanted);
         for interaction in snapshot.channels.iter_mut().flat_map(|channel| &mut channel.interactions) {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use jackfield::session::tree::{Capabilities, Channel, Event, Notes, Object, Tree, rules};
+use jackfield::session::tree::{Capabilities, Channel, Event, Events, Notes, Object, Tree, rules};
 use jackfield_plugin_api::{
     Link, Report,
     command::STANDARD_COMMANDS,
@@ -41,9 +41,27 @@ pub struct Desk {
     names: HashMap<String, String>,
 }
 
+/// An event that was told.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    pub target: String,
+    pub name: String,
+    pub data: String,
+}
+
+/// The events, to keep.
+pub fn kept(events: &Events) -> Vec<Said> {
+    let kept = |event: Event<'_>| Said {
+        target: event.target.to_owned(),
+        name: event.name.to_owned(),
+        data: event.data.to_owned(),
+    };
+    events.iter().map(kept).collect()
+}
+
 /// What one report led to.
 pub struct Told {
-    pub events: Vec<Event>,
+    pub events: Vec<Said>,
     /// The events' names, with the object where the name alone does not tell it.
     pub words: Vec<String>,
     pub notes: Notes,
@@ -76,7 +94,7 @@ impl Desk {
 
     pub fn try_apply(&mut self, report: &Report) -> Result<Told, String> {
         let mut notes = Notes::new();
-        let events = self.tree.apply(report, &mut notes);
+        let events = kept(&self.tree.apply(report, &mut notes));
         let words = self.hear(&events)?;
         if !self.tree.is_started() {
             let silent = if events.is_empty() { Ok(()) } else { Err("says something before it begins") };
@@ -94,7 +112,7 @@ impl Desk {
     }
 
     /// Tells the desktop.
-    pub fn hear(&mut self, events: &[Event]) -> Result<Vec<String>, String> {
+    pub fn hear(&mut self, events: &[Said]) -> Result<Vec<String>, String> {
         let mut words = Vec::new();
         for event in events {
             let data = serde_json::from_str(&event.data).map_err(|why| format!("{why} in {event:?}"))?;
@@ -106,7 +124,7 @@ impl Desk {
     }
 
     pub fn link(&mut self, link: &Link) -> Vec<String> {
-        let events: Vec<Event> = self.tree.set_link(link).into_iter().collect();
+        let events = kept(&self.tree.set_link(link));
         self.hear(&events).unwrap()
     }
 
@@ -118,23 +136,23 @@ impl Desk {
     /// A newcomer who is sent the snapshot knows the same.
     fn compare_replay(&self) -> Result<(), String> {
         let mut newcomer = ClientModel::new("S", self.actions, EXTENSIONS);
-        for event in self.tree.replay() {
-            let data = serde_json::from_str(&event.data).map_err(|why| why.to_string())?;
-            newcomer.take(&event.target, &event.name, &data).map_err(|why| format!("in the replay: {why}"))?;
+        for event in self.tree.replay().iter() {
+            let data = serde_json::from_str(event.data).map_err(|why| why.to_string())?;
+            newcomer.take(event.target, event.name, &data).map_err(|why| format!("in the replay: {why}"))?;
         }
         newcomer.is_at_rest()?;
         compare(&newcomer.view(), &self.view(), "the newcomer", "the tree")
     }
 
-    fn word(&mut self, event: &Event, data: &Value) -> String {
+    fn word(&mut self, event: &Said, data: &Value) -> String {
         if let Some(kind) = event.name.strip_suffix(".created") {
             let called = data[kind]["role"].as_str().unwrap_or(kind);
             self.names.insert(format!("{}.{}", event.target, data[kind]["id"].as_str().unwrap()), called.into());
         }
-        let object = self.names.get(&*event.target).map_or("session", String::as_str);
+        let object = self.names.get(&event.target).map_or("session", String::as_str);
         let told =
             event.name == "state.updated" || event.name == "conversation.disposed" || event.name.contains(".member.");
-        if told { format!("{}({object})", event.name) } else { event.name.to_string() }
+        if told { format!("{}({object})", event.name) } else { event.name.clone() }
     }
 
     /// What a desktop must know: path → what the object tells of itself, read off the tree itself.

@@ -11,7 +11,7 @@ use jackfield_plugin_api::report::{
 };
 
 use super::{
-    Channel, Event, Group, Interaction, NoteKind, Notes, Object, Tree, bounds, order, plan, push, rules::Actions,
+    Channel, Events, Group, Interaction, NoteKind, Notes, Object, Tree, bounds, order, plan, push, rules::Actions,
     say::Pen,
 };
 
@@ -77,7 +77,7 @@ enum Top {
 impl Tree {
     /// Makes the tree what the report says, and says what changed. Nothing is said before the first snapshot, which is
     /// answered with the whole tree.
-    pub fn apply(&mut self, report: &Report, notes: &mut Notes) -> Vec<Event> {
+    pub fn apply(&mut self, report: &Report, notes: &mut Notes) -> Events {
         let interactions = self.channels.iter().flat_map(|channel| &channel.interactions);
         let data = |i: &Interaction| i.data.iter().map(|(key, value)| key.len() + value.get().len()).sum::<usize>();
         let (count, bytes) = interactions.fold((0, 0), |(count, bytes), i| (count + 1, bytes + data(i)));
@@ -100,17 +100,17 @@ impl Tree {
         }
         work.pen.said.clear();
         self.say_extensions(&mut work, report);
-        self.early.append(&mut work.pen.said);
+        self.early.append(&work.pen.said);
         if !report.snapshot {
             self.early.truncate(bounds::LIST);
-            return Vec::new();
+            return Events::default();
         }
         self.started = true;
         if self.actions {
             self.remember_actions();
         }
         let mut said = self.replay();
-        said.append(&mut std::mem::take(&mut self.early));
+        said.append(&std::mem::take(&mut self.early));
         said
     }
 
@@ -121,13 +121,15 @@ impl Tree {
         plan::rekey(&mut self.channels, &stated);
         let mut channels = Open { stated: stated.into_iter().map(Some).collect() };
 
-        for top in self.tops() {
+        let mut last = 0;
+        while let Some(top) = self.top_after(&mut last) {
             self.apply_gone(work, &top, report.snapshot, &mut groups, &mut channels);
         }
         groups.take_all(|group| group.gone);
         channels.take_all(|channel| channel.gone);
         let mut fresh: Vec<Fresh<'r>> = Vec::new();
-        for top in self.tops() {
+        last = 0;
+        while let Some(top) = self.top_after(&mut last) {
             match top {
                 Top::Channel(id) => self.apply_channel(work, id, report.snapshot, &mut channels),
                 Top::Group(id) => {
@@ -152,18 +154,13 @@ impl Tree {
         }
     }
 
-    /// Groups and channels without one, oldest first.
-    fn tops(&self) -> Vec<Top> {
-        let mut tops = Vec::with_capacity(self.groups.len() + self.channels.len());
-        let mut groups = self.groups.iter().map(|group| group.id).peekable();
-        for channel in self.channels.iter().filter(|channel| channel.group.is_none()) {
-            while let Some(group) = groups.next_if(|&group| group < channel.id) {
-                tops.push(Top::Group(group));
-            }
-            tops.push(Top::Channel(channel.id));
-        }
-        tops.extend(groups.map(Top::Group));
-        tops
+    /// The oldest group or channel without one that is younger than the last, which it becomes.
+    fn top_after(&self, last: &mut u64) -> Option<Top> {
+        let group = self.groups.iter().map(|group| group.id).find(|id| id > last);
+        let alone = self.channels.iter().filter(|channel| channel.group.is_none()).map(|channel| channel.id);
+        let channel = alone.into_iter().find(|id| id > last);
+        *last = group.into_iter().chain(channel).min()?;
+        Some(if group == Some(*last) { Top::Group(*last) } else { Top::Channel(*last) })
     }
 
     fn place_of(&self, channel: u64) -> Option<usize> {
@@ -419,7 +416,7 @@ impl Tree {
                     None => "is about an object that is not there",
                     Some((kind, _)) if name.split('.').next() != Some(kind) => "is about another kind of object",
                     Some((_, path)) => {
-                        work.pen.say_extension(path, name, &event.data);
+                        work.pen.say_extension(&path, name, &event.data);
                         continue;
                     }
                 }
@@ -514,9 +511,11 @@ fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::C
     changed |= occupied != channel.occupied;
     channel.occupied = occupied;
     if changed {
-        let others = if begun || !ended { work.pen.said.split_off(said_before) } else { Vec::new() };
+        let said = work.pen.said.len();
         work.pen.channel_pair(channel);
-        work.pen.said.extend(others);
+        if begun || !ended {
+            work.pen.said.rotate(said_before, said);
+        }
     }
 }
 

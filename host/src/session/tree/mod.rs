@@ -38,11 +38,11 @@ use jackfield_plugin_api::{
     },
 };
 
+use self::{event::Members, rules::Actions};
 pub use self::{
-    event::Event,
+    event::{Event, Events},
     notes::{Note, NoteKind, Notes},
 };
-use self::{event::Members, rules::Actions};
 
 /// What the sessions of one adapter can do: from its manifest, shared by all of them.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ pub struct Tree {
     /// In order of creation, those of a group at the group's place.
     channels: Vec<Channel>,
     /// Extension events that came before the first snapshot: told behind it.
-    early: Vec<Event>,
+    early: Events,
 }
 
 /// A channel group.
@@ -334,7 +334,7 @@ impl Tree {
             down: None,
             groups: Vec::new(),
             channels: Vec::new(),
-            early: Vec::new(),
+            early: Events::default(),
         }
     }
 
@@ -431,22 +431,27 @@ impl Tree {
 
     /// Takes down that the link is lost or back, and says so if that is news. Whoever calls it for a link that is back
     /// has applied a snapshot before. Before the session has started nothing is said: the first snapshot tells it.
-    pub fn set_link(&mut self, link: &Link) -> Option<Event> {
+    pub fn set_link(&mut self, link: &Link) -> Events {
+        let mut said = Events::default();
         match link {
-            Link::Up => self.down.take().map(drop)?,
-            Link::Down { .. } if self.down.is_some() => return None,
+            Link::Up if self.down.is_none() => return said,
+            Link::Up => self.down = None,
+            Link::Down { .. } if self.down.is_some() => return said,
             Link::Down { reason } => self.down = Some(bounds::cut(reason).into()),
         }
-        self.started.then(|| self.link_event())
+        if self.started {
+            self.say_link(&mut said);
+        }
+        said
     }
 
-    fn link_event(&self) -> Event {
-        let mut data = String::new();
-        Members::write(&mut data, |data| {
-            data.word("link", if self.down.is_some() { "down" } else { "up" });
-            data.text_if("reason", self.down.as_deref());
+    fn say_link(&self, said: &mut Events) {
+        said.write(&self.session, "session.linkchanged", |text| {
+            Members::write(text, |data| {
+                data.word("link", if self.down.is_some() { "down" } else { "up" });
+                data.text_if("reason", self.down.as_deref());
+            });
         });
-        Event { target: self.session.clone(), name: "session.linkchanged".into(), data: data.into() }
     }
 }
 

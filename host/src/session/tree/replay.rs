@@ -5,7 +5,7 @@
 //! screenpop in it.
 
 use super::{
-    Event, Tree,
+    Event, Events, Tree,
     say::{Calls, Pen},
 };
 use jackfield_plugin_api::report::InteractionState;
@@ -13,7 +13,7 @@ use jackfield_plugin_api::report::InteractionState;
 impl Tree {
     /// The whole tree as events, the last of them `session.initialized`.
     #[must_use]
-    pub fn replay(&self) -> Vec<Event> {
+    pub fn replay(&self) -> Events {
         let mut pen = Pen::at(&self.session);
         self.replay_channels(&mut pen);
         self.replay_interactions(&mut pen);
@@ -21,13 +21,9 @@ impl Tree {
             self.add_actions(&mut pen.said);
         }
         if self.down.is_some() {
-            pen.said.push(self.link_event());
+            self.say_link(&mut pen.said);
         }
-        pen.said.push(Event {
-            target: self.session.clone(),
-            name: "session.initialized".into(),
-            data: self.capabilities.text.clone(),
-        });
+        pen.said.push(Event { target: &self.session, name: "session.initialized", data: &self.capabilities.text });
         pen.said
     }
 

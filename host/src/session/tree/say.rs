@@ -1,8 +1,8 @@
 //! What the events tell of each object.
 //!
 //! Owns the data of every standard event of `protocol.md` section 5, for the difference and for the replay alike. Must
-//! never decide whether or when something is said. Data comes from the objects of the tree and goes into a list of
-//! [`Event`]s.
+//! never decide whether or when something is said. Data comes from the objects of the tree and becomes
+//! [`Events`].
 
 use jackfield_plugin_api::{
     Json,
@@ -13,7 +13,7 @@ use jackfield_plugin_api::{
 };
 
 use super::{
-    Channel, Conversation, Event, Group, Interaction, Member, Tree,
+    Channel, Conversation, Event, Events, Group, Interaction, Member, Tree,
     event::{Members, number},
     rules::{self, Actions},
 };
@@ -55,9 +55,7 @@ impl Calls {
 /// Writes events, each about the object that it is at.
 pub(super) struct Pen {
     path: String,
-    /// Room for data that is being written, used again and again.
-    data: String,
-    pub(super) said: Vec<Event>,
+    pub(super) said: Events,
 }
 
 impl Pen {
@@ -65,7 +63,7 @@ impl Pen {
     pub(super) fn at(session: &str) -> Self {
         let mut path = String::with_capacity(session.len() + 32);
         path.push_str(session);
-        Self { path, data: String::with_capacity(256), said: Vec::new() }
+        Self { path, said: Events::with_room() }
     }
 
     /// Goes to a child; the answer is the way back.
@@ -93,14 +91,12 @@ impl Pen {
     }
 
     pub(super) fn say(&mut self, name: &'static str, fill: impl FnOnce(&mut Members<'_>)) {
-        self.data.clear();
-        Members::write(&mut self.data, fill);
-        self.said.push(Event { target: self.path.as_str().into(), name: name.into(), data: self.data.as_str().into() });
+        self.said.write(&self.path, name, |text| Members::write(text, fill));
     }
 
     /// An event of the adapter's own.
-    pub(super) fn say_extension(&mut self, path: String, name: &str, data: &Json) {
-        self.said.push(Event { target: path.into(), name: name.to_owned().into(), data: data.get().into() });
+    pub(super) fn say_extension(&mut self, path: &str, name: &str, data: &Json) {
+        self.said.push(Event { target: path, name, data: data.get() });
     }
 
     /// An event without data.
@@ -318,10 +314,9 @@ impl Pen {
 impl Tree {
     /// Puts the actions into every `state.updated`: those that hold when all of it has been said. An object that is
     /// gone by then has none.
-    pub(super) fn add_actions(&self, said: &mut [Event]) {
-        for event in said.iter_mut().filter(|event| event.name == "state.updated") {
-            let actions = self.find(&event.target).map(|object| rules::actions(object, &self.capabilities));
-            let mut data = String::with_capacity(event.data.len() + 256);
+    pub(super) fn add_actions(&self, said: &mut Events) {
+        said.rewrite("state.updated", |event, data| {
+            let actions = self.find(event.target).map(|object| rules::actions(object, &self.capabilities));
             data.push_str(event.data.strip_suffix('}').expect("the data is an object"));
             data.push_str(",\"actions\":[");
             for (n, name) in actions.unwrap_or_default().names().enumerate() {
@@ -330,18 +325,17 @@ impl Tree {
                 data.push('"');
             }
             data.push_str("]}");
-            event.data = data.into();
-        }
+        });
     }
 
     /// Says the state once more of each object of which nothing changed but what can be done with it now.
     pub(super) fn say_new_actions(&mut self, pen: &mut Pen) {
-        let told: Vec<Box<str>> =
-            pen.said.iter().filter(|event| event.name == "state.updated").map(|event| event.target.clone()).collect();
+        let told: Vec<&str> =
+            pen.said.iter().filter(|event| event.name == "state.updated").map(|event| event.target).collect();
         let mut again = Vec::new();
         for (path, object) in self.objects() {
             let (before, now) = (told_before(object), rules::actions(object, &self.capabilities));
-            if before != Some(now) && before.is_some() && !told.iter().any(|target| **target == path) {
+            if before != Some(now) && before.is_some() && !told.contains(&path.as_str()) {
                 again.push(path);
             }
         }

@@ -26,7 +26,8 @@ struct Screen {
     tree: Tree,
     /// What to call the objects, by path.
     labels: HashMap<String, String>,
-    events: Vec<(String, Event)>,
+    /// What each was called, and its data.
+    events: Vec<(String, Value)>,
 }
 
 impl Stage {
@@ -97,8 +98,7 @@ impl Stage {
     #[track_caller]
     pub fn told(&mut self, session: SessionNo) -> Vec<(String, Value)> {
         self.feed(session);
-        let events = std::mem::take(&mut self.screens.get_mut(&session).unwrap().events);
-        events.into_iter().map(|(label, event)| (label, serde_json::from_str(&event.data).unwrap())).collect()
+        std::mem::take(&mut self.screens.get_mut(&session).unwrap().events)
     }
 
     /// Takes what was reported, and keeps it for later.
@@ -112,9 +112,9 @@ impl Stage {
             let mut again = Notes::new();
             let repeated = screen.tree.apply(&report, &mut again);
             assert!(repeated.is_empty(), "the same again says {repeated:?}");
-            for event in events {
-                let label = screen.label(&event);
-                screen.events.push((label, event));
+            for event in events.iter() {
+                let label = screen.label(event);
+                screen.events.push((label, serde_json::from_str(event.data).unwrap()));
             }
         }
     }
@@ -252,8 +252,8 @@ impl Stage {
 
 impl Screen {
     /// `state.updated(interaction)`, `conversation.disposed(consult)`: the name, and of what where the name is not enough.
-    fn label(&mut self, event: &Event) -> String {
-        let data: Value = serde_json::from_str(&event.data).unwrap();
+    fn label(&mut self, event: Event<'_>) -> String {
+        let data: Value = serde_json::from_str(event.data).unwrap();
         for kind in ["channelgroup", "channel", "interaction", "conversation"] {
             if event.name == format!("{kind}.created") {
                 let object = &data[kind];
@@ -263,7 +263,7 @@ impl Screen {
         }
         let name = event.name.to_string();
         if name == "state.updated" || name == "conversation.disposed" || name.contains(".member.") {
-            format!("{name}({})", self.labels[&*event.target])
+            format!("{name}({})", self.labels[event.target])
         } else {
             name
         }
