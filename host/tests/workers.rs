@@ -59,11 +59,12 @@ impl Drop for Store {
 struct Session(mpsc::Sender<FromAgent>);
 
 impl AgentSink for Session {
-    fn deliver(&self, message: FromAgent) -> Result<(), (Delivery, FromAgent)> {
-        self.0.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(message) => (Delivery::Full, message),
-            mpsc::error::TrySendError::Closed(message) => (Delivery::Closed, message),
-        })
+    fn deliver(&self, message: FromAgent) -> Delivery {
+        match self.0.try_send(message) {
+            Ok(()) => Delivery::Accepted,
+            Err(mpsc::error::TrySendError::Full(_)) => Delivery::Full,
+            Err(mpsc::error::TrySendError::Closed(_)) => Delivery::Closed,
+        }
     }
 }
 
@@ -134,7 +135,7 @@ impl Desk {
 
     async fn answer(&mut self, wanted: u64) -> Outcome {
         loop {
-            if let FromAgent::Answer { request, outcome } = self.next().await
+            if let FromAgent::Answer { request, outcome, .. } = self.next().await
                 && request == wanted
             {
                 return outcome;
@@ -172,11 +173,14 @@ async fn commands_are_answered_and_reports_arrive_as_from_inside_the_host() {
     loop {
         match desk.next().await {
             FromAgent::Report(report) => reports.push(report),
-            FromAgent::Answer { outcome, .. } => break assert_eq!(outcome, Outcome::success()),
+            FromAgent::Answer { outcome, report, .. } => {
+                reports.extend(report);
+                break assert_eq!(outcome, Outcome::success());
+            }
             _ => {}
         }
     }
-    assert_eq!(reports.len(), 1, "the report stands before the answer");
+    assert_eq!(reports.len(), 1, "the report comes before the answer, or with it");
     assert_eq!(desk.library.manifest().id, "odd");
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Adapter, Manifest, logs,
     runtime::Plugin,
-    wire::{Hello, Outlet},
+    wire::{Form, Hello, Outlet},
 };
 
 /// The name of the link section with a library's manifest.
@@ -71,9 +71,10 @@ impl<A: Adapter> Instances<A> {
     pub(crate) fn create<E: Export<Adapter = A>>(&self, host: Arc<dyn Outlet>, hello: &str) -> usize {
         let hello: Hello = serde_json::from_str(hello).unwrap_or_default();
         logs::forward_to(Arc::clone(&host), hello.log);
+        let form = if hello.compact { Form::Compact } else { Form::Json };
         let plugin = Section::read(E::section())
             .map_err(std::io::Error::other)
-            .and_then(|section| Plugin::start(section.manifest, E::THREADS, host));
+            .and_then(|section| Plugin::start(section.manifest, E::THREADS, host, form));
         let plugin = match plugin {
             Ok(plugin) => plugin,
             Err(error) => {

@@ -75,7 +75,9 @@ impl AgentHost {
         Self { sink }
     }
 
-    /// Reports how things are. Never blocks, never fails. After the session's end it does nothing.
+    /// Reports how things are. Never blocks, never fails. After the session's end it does nothing. What is reported while
+    /// a request of this agent is being polled goes out when that poll is over, together with the answer if that is given
+    /// by then.
     pub fn report(&self, report: Report) {
         self.sink.report(report);
     }

@@ -136,6 +136,8 @@ pub mod abi;
 mod adapter;
 pub mod command;
 #[doc(hidden)]
+pub mod compact;
+#[doc(hidden)]
 pub mod export;
 mod failure;
 mod host;
@@ -145,6 +147,7 @@ pub mod manifest;
 mod merge;
 mod outbox;
 pub mod report;
+mod requests;
 #[doc(hidden)]
 pub mod runtime;
 mod seat;

@@ -22,7 +22,7 @@ use tracing::{
     span,
 };
 
-use crate::wire::{self, Kind, Level, Log, Outlet};
+use crate::wire::{self, Form, Kind, Level, Log, Outlet};
 
 const MAX_LINE: usize = 4096;
 const MAX_PER_SECOND: u64 = 200;
@@ -107,7 +107,7 @@ impl Subscriber for Forward {
         };
         let host = HOST.read().unwrap_or_else(PoisonError::into_inner).clone();
         // Nobody can be told that a log was lost.
-        let _ = host.map(|host| wire::write(&log, |payload| host.emit(Kind::LOG, current(), payload)));
+        let _ = host.map(|host| wire::write(Form::Json, &log, |payload| host.emit(Kind::LOG, current(), payload)));
     }
 
     // Spans are not forwarded: the host names adapter, tenant and session of a line itself.

@@ -8,30 +8,38 @@
 //! When more than [`MAX_WAITING`] reports that cannot be merged wait, all of them are dropped and their place is kept
 //! for one snapshot, which the [`runtime`](crate::runtime) asks the agent for as soon as that place is reached. Answers
 //! behind it wait for it: once a success is sent, its effect must hold.
+//!
+//! While a request of the agent is being polled the outbox is held: what is reported then goes out when the poll is over,
+//! and with the answer, if that is given by then, as one message. Most commands are carried out in one poll.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
-
-use serde::Serialize;
 
 use crate::{
     command::Outcome,
     host::Link,
     merge::merge,
     report::Report,
-    wire::{self, Kind, Outlet, Status},
+    runtime::Tell,
+    wire::{self, AnswerRef, Form, Kind, Status},
 };
 
 /// How many reports that cannot be merged may wait.
 pub(crate) const MAX_WAITING: usize = 32;
 
+/// How much may wait because the outbox is held.
+const MAX_HELD: usize = 8;
+
 /// What an agent tells the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Item {
     Report(Report),
-    Answer(wire::Answer),
+    Answer {
+        request: u64,
+        outcome: Outcome,
+    },
     Link(Link),
     Resume(wire::Resume),
     /// Reports were dropped here; a snapshot must stand here.
@@ -41,7 +49,7 @@ enum Item {
 impl Item {
     /// Whether a later report may be merged into one in front of this.
     fn lets_reports_pass(&self) -> bool {
-        matches!(self, Self::Answer(_) | Self::Resume(_))
+        matches!(self, Self::Answer { .. } | Self::Resume(_))
     }
 }
 
@@ -61,7 +69,7 @@ pub(crate) type MustFlush = bool;
 
 pub(crate) struct Outbox {
     agent: u64,
-    outlet: Arc<dyn Outlet>,
+    tell: Tell,
     state: Mutex<State>,
 }
 
@@ -73,13 +81,27 @@ struct State {
     resume: Vec<u8>,
     /// Someone calls [`Outbox::flush`] until nothing waits.
     flushed: bool,
+    /// How many requests are being polled.
+    holders: usize,
     /// Reports dropped since the last time someone asked.
     dropped: usize,
 }
 
 impl Outbox {
-    pub(crate) fn new(agent: u64, outlet: Arc<dyn Outlet>) -> Self {
-        Self { agent, outlet, state: Mutex::default() }
+    pub(crate) fn new(agent: u64, tell: Tell) -> Self {
+        Self { agent, tell, state: Mutex::default() }
+    }
+
+    /// A request of the agent is being polled from now on, until [`Self::let_go`].
+    pub(crate) fn hold(&self) {
+        self.lock().holders += 1;
+    }
+
+    /// The poll is over: sends what waited for that.
+    pub(crate) fn let_go(&self) -> MustFlush {
+        let mut state = self.lock();
+        state.holders -= 1;
+        if state.may_send() { self.send_waiting(&mut state) } else { false }
     }
 
     /// Nothing is told any more.
@@ -98,7 +120,7 @@ impl Outbox {
         if state.closed || report.is_empty() {
             return false;
         }
-        if state.waiting.is_empty() {
+        if !state.flushed {
             self.put(&mut state, Item::Report(report))
         } else {
             state.wait_with(report);
@@ -108,7 +130,7 @@ impl Outbox {
 
     pub(crate) fn answer(&self, request: u64, outcome: Outcome) -> MustFlush {
         let mut state = self.lock();
-        self.put(&mut state, Item::Answer(wire::Answer { request, outcome }))
+        self.put(&mut state, Item::Answer { request, outcome })
     }
 
     /// Telling the same again is nothing.
@@ -151,7 +173,7 @@ impl Outbox {
             return false;
         }
         state.waiting.push_back(item);
-        self.send_waiting(state)
+        if state.may_send() { self.send_waiting(state) } else { false }
     }
 
     fn send_waiting(&self, state: &mut State) -> MustFlush {
@@ -159,14 +181,26 @@ impl Outbox {
             if *item == Item::Missing {
                 break;
             }
-            match self.send(item) {
-                Status::FULL => break,
+            let (status, sent) = match (item, state.waiting.get(1)) {
+                (Item::Report(report), Some(Item::Answer { request, outcome })) if self.tell.form == Form::Compact => {
+                    (self.answer_with(*request, Some(report), outcome), 2)
+                }
+                (item, _) => (self.send(item), 1),
+            };
+            match status {
+                Status::FULL => {
+                    if !state.flushed {
+                        // What was held was not merged, because it was going to be sent.
+                        state.merge_waiting();
+                    }
+                    break;
+                }
                 Status::CLOSED => {
                     state.closed = true;
                     state.waiting.clear();
                 }
                 // What was refused would be refused again; the host has counted it.
-                _ => drop(state.waiting.pop_front()),
+                _ => drop(state.waiting.drain(..sent)),
             }
         }
         !state.waiting.is_empty() && !std::mem::replace(&mut state.flushed, true)
@@ -174,16 +208,16 @@ impl Outbox {
 
     fn send(&self, item: &Item) -> Status {
         match item {
-            Item::Report(report) => self.emit(Kind::REPORT, report),
-            Item::Answer(answer) => self.emit(Kind::ANSWER, answer),
-            Item::Link(link) => self.emit(Kind::LINK, link),
-            Item::Resume(resume) => self.emit(Kind::RESUME, resume),
+            Item::Report(report) => self.tell.send(Kind::REPORT, self.agent, report),
+            Item::Answer { request, outcome } => self.answer_with(*request, None, outcome),
+            Item::Link(link) => self.tell.send(Kind::LINK, self.agent, link),
+            Item::Resume(resume) => self.tell.send(Kind::RESUME, self.agent, resume),
             Item::Missing => Status::FULL,
         }
     }
 
-    fn emit<T: Serialize>(&self, kind: Kind, message: &T) -> Status {
-        wire::write(message, |payload| self.outlet.emit(kind, self.agent, payload)).unwrap_or(Status::REFUSED)
+    fn answer_with(&self, request: u64, report: Option<&Report>, outcome: &Outcome) -> Status {
+        self.tell.send(Kind::ANSWER, self.agent, &AnswerRef { request, report, outcome })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -193,11 +227,25 @@ impl Outbox {
 }
 
 impl State {
+    fn may_send(&self) -> bool {
+        self.holders == 0 || self.waiting.len() > MAX_HELD
+    }
+
     fn waits(&self) -> Waits {
         match self.waiting.front() {
             None => Waits::No,
             Some(Item::Missing) => Waits::ForSnapshot,
             Some(_) => Waits::ForRoom,
+        }
+    }
+
+    /// Merges the reports that wait.
+    fn merge_waiting(&mut self) {
+        for item in std::mem::take(&mut self.waiting) {
+            match item {
+                Item::Report(report) => self.wait_with(report),
+                other => self.waiting.push_back(other),
+            }
         }
     }
 

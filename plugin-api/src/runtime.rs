@@ -27,8 +27,9 @@ use crate::{
     host::{Link, PlatformHost, PlatformSink},
     logs,
     manifest::Manifest,
+    requests::Requests,
     seat::Seat,
-    wire::{self, Breach, ById, Connect, Done, Kind, LogIn, Outlet, Status, Wrong},
+    wire::{self, Breach, ById, Connect, Done, Form, Kind, LogIn, Outlet, Status, Wrong},
 };
 
 type AgentOf<A> = <<A as Adapter>::Platform as Platform>::Agent;
@@ -46,14 +47,16 @@ struct Inside<A: Adapter> {
     handle: Handle,
     platforms: Mutex<ById<Arc<PlatformSeat<A::Platform>>>>,
     agents: RwLock<ById<Arc<Seat<AgentOf<A>>>>>,
+    requests: Arc<Requests<AgentOf<A>>>,
 }
 
 impl<A: Adapter> Plugin<A> {
-    /// Starts an adapter, which tells the host by a [`Done`] of [`Kind::LOAD`] whether it can work.
+    /// Starts an adapter, which tells the host by a [`Done`] of [`Kind::LOAD`] whether it can work. `form` is one that the
+    /// host reads.
     ///
     /// # Errors
     /// The threads of its runtime cannot be started.
-    pub fn start(manifest: Manifest, threads: usize, host: Arc<dyn Outlet>) -> std::io::Result<Self> {
+    pub fn start(manifest: Manifest, threads: usize, host: Arc<dyn Outlet>, form: Form) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name(format!("plugin-{}", manifest.id))
@@ -62,11 +65,15 @@ impl<A: Adapter> Plugin<A> {
         let inside = Arc::new(Inside {
             adapter: OnceLock::new(),
             manifest: Arc::new(manifest),
-            tell: Tell(host),
+            tell: Tell { outlet: host, form },
             handle: runtime.handle().clone(),
             platforms: Mutex::default(),
             agents: RwLock::default(),
+            requests: Arc::new(Requests::new(runtime.handle().clone())),
         });
+        for _ in 0..threads.max(1) {
+            runtime.spawn(Arc::clone(&inside.requests).work_off());
+        }
         let loading = Arc::clone(&inside);
         runtime.spawn(async move {
             let loaded = loading.tell.guarded(0, pin!(async { A::load() })).await;
@@ -82,7 +89,7 @@ impl<A: Adapter> Plugin<A> {
         match kind {
             Kind::COMMAND | Kind::START | Kind::SNAPSHOT | Kind::LOG_OUT => {
                 let agents = inside.agents.read().unwrap_or_else(PoisonError::into_inner);
-                agents.get(&id).map_or(Status::CLOSED, |seat| seat.request(kind, payload))
+                agents.get(&id).map_or(Status::CLOSED, |seat| inside.requests.put(seat, kind, payload))
             }
             Kind::CONNECT => inside.connect(id, payload),
             Kind::DISCONNECT => inside.disconnect(id),
@@ -104,6 +111,7 @@ impl<A: Adapter> Plugin<A> {
         if let Some(runtime) = runtime {
             runtime.shutdown_background();
         }
+        self.inside.requests.close();
     }
 }
 
@@ -268,15 +276,19 @@ impl PlatformSink for PlatformLine {
 
 /// The host, as the inside of a plugin talks to it.
 #[derive(Clone)]
-pub(crate) struct Tell(pub(crate) Arc<dyn Outlet>);
+pub(crate) struct Tell {
+    pub(crate) outlet: Arc<dyn Outlet>,
+    /// How the host wants to be told.
+    pub(crate) form: Form,
+}
 
 impl Tell {
     pub(crate) fn send<T: Serialize>(&self, kind: Kind, id: u64, message: &T) -> Status {
-        wire::write(message, |payload| self.0.emit(kind, id, payload)).unwrap_or(Status::REFUSED)
+        wire::write(self.form, message, |payload| self.outlet.emit(kind, id, payload)).unwrap_or(Status::REFUSED)
     }
 
     pub(crate) fn done(&self, of: Kind, id: u64, failure: Option<Failure>) {
-        self.send(Kind::DONE, id, &Done { of, failure });
+        self.send(Kind::DONE, id, &Done { of, failure, compact: of == Kind::LOAD });
     }
 
     pub(crate) fn breach(&self, id: u64, what: Wrong, detail: &str) {
@@ -289,9 +301,7 @@ impl Tell {
 
     /// Reads a payload; what cannot be read is told to the host.
     pub(crate) fn read<T: DeserializeOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
-        serde_json::from_str(payload)
-            .map_err(|error| self.breach(id, Wrong::BadMessage, &format!("{kind:?}: {error}")))
-            .ok()
+        wire::read(payload).map_err(|error| self.breach(id, Wrong::BadMessage, &format!("{kind:?}: {error}"))).ok()
     }
 
     /// Runs an adapter's code in someone's name; a panic becomes a failure, and is told.

@@ -2,11 +2,11 @@
 //!
 //! Owns: the life of one [`Agent`](crate::Agent), from the log-in to the moment the host drops it; with it end its
 //! tasks. Must never: run more than [`MAX_TASKS`] things at once for one agent, or leave a request without an answer
-//! while the agent lives. Requests come from [`runtime`](crate::runtime), answers go through the
+//! while the agent lives. Requests come from [`requests`](crate::requests), answers go through the
 //! [`outbox`](crate::outbox).
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
@@ -31,7 +31,7 @@ use crate::{
     outbox::{MustFlush, Outbox, Waits},
     report::Report,
     runtime::Tell,
-    wire::{Execute, Kind, LogOut, MAX_RESUME_STATE, Request, Start, Status, Wrong},
+    wire::{self, Execute, Kind, LogOut, MAX_RESUME_STATE, Request, Start, Status, Wrong},
 };
 
 /// How many requests of one agent may be under way; the host's own bound is lower.
@@ -60,7 +60,7 @@ pub(crate) struct Seat<G: Agent> {
 
 impl<G: Agent> Seat<G> {
     pub(crate) fn new(id: u64, tell: Tell, handle: Handle) -> Arc<Self> {
-        let outbox = Outbox::new(id, Arc::clone(&tell.0));
+        let outbox = Outbox::new(id, tell.clone());
         Arc::new(Self {
             id,
             tell,
@@ -91,20 +91,17 @@ impl<G: Agent> Seat<G> {
         }))
     }
 
-    /// Starts what the host asks for.
-    pub(crate) fn request(self: &Arc<Self>, kind: Kind, payload: &str) -> Status {
+    /// Takes what the host asks for; [`Requests`](crate::requests::Requests) will see to it.
+    pub(crate) fn take(self: &Arc<Self>) -> Result<Task<G>, Status> {
         if self.agent.get().is_none() {
-            return Status::REFUSED;
+            Err(Status::REFUSED)
+        } else if self.tasks.load(Relaxed) >= MAX_TASKS {
+            Err(Status::FULL)
+        } else if self.has_left.load(Acquire) {
+            Err(Status::CLOSED)
+        } else {
+            Ok(Task::new(self))
         }
-        let (seat, payload) = (Arc::clone(self), payload.to_owned());
-        if self.tasks.load(Relaxed) >= MAX_TASKS {
-            return Status::FULL;
-        }
-        self.spawn(Box::pin(async move {
-            if let Some(agent) = seat.agent.get() {
-                seat.run(agent, kind, payload).await;
-            }
-        }))
     }
 
     /// Nothing is heard of the agent from now on; what it was doing is given up.
@@ -114,7 +111,9 @@ impl<G: Agent> Seat<G> {
         self.leaving.notify_waiters();
     }
 
-    async fn run(self: &Arc<Self>, agent: &G, kind: Kind, payload: String) {
+    /// Does what the host asks for, and answers it.
+    pub(crate) async fn run(self: Arc<Self>, kind: Kind, payload: String) {
+        let Some(agent) = self.agent.get() else { return };
         match kind {
             Kind::COMMAND => {
                 let Some(Execute { request, command }) = self.read(kind, payload) else { return };
@@ -137,8 +136,20 @@ impl<G: Agent> Seat<G> {
 
     /// Runs the adapter's part of a request and answers it, whatever happens. It is pinned by the caller, because what is
     /// handed on by value has a place in the future of each that hands it on.
-    async fn answer(self: &Arc<Self>, request: u64, work: Pin<&mut impl Future<Output = Result<Outcome, Failure>>>) {
-        let mut owed = Owed { seat: self, request, outcome: None };
+    async fn answer(
+        self: &Arc<Self>,
+        request: u64,
+        mut work: Pin<&mut impl Future<Output = Result<Outcome, Failure>>>,
+    ) {
+        let mut owed = Owed { seat: self, request, outcome: None, held: false };
+        let work = pin!(poll_fn(|context| {
+            owed.hold();
+            let polled = work.as_mut().poll(context);
+            if polled.is_pending() {
+                owed.let_go();
+            }
+            polled
+        }));
         let outcome = self.tell.guarded(self.id, work).await.unwrap_or_else(Outcome::Failure);
         self.tell_resume_state();
         owed.outcome = Some(outcome);
@@ -146,7 +157,7 @@ impl<G: Agent> Seat<G> {
 
     /// Reads a payload. One that asks for something that only a newer contract knows is answered with `unsupported`.
     fn read<T: DeserializeOwned>(self: &Arc<Self>, kind: Kind, payload: String) -> Option<T> {
-        if let Ok(message) = serde_json::from_str(&payload) {
+        if let Ok(message) = wire::read(&payload) {
             return Some(message);
         }
         let Request { request } = self.tell.read(kind, self.id, &payload)?;
@@ -217,7 +228,12 @@ impl<G: Agent> Seat<G> {
         if self.has_left.load(Acquire) {
             return Status::CLOSED;
         }
-        let task = Task::new(self);
+        self.go_on(Task::new(self), work);
+        Status::ACCEPTED
+    }
+
+    /// Goes on with something in a task of its own.
+    pub(crate) fn go_on(self: &Arc<Self>, task: Task<G>, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
         self.handle.spawn(async move {
             // Made before looking: whoever leaves after this is heard.
             let leaving = task.0.leaving.notified();
@@ -231,7 +247,6 @@ impl<G: Agent> Seat<G> {
                 () = leaving => {}
             }
         });
-        Status::ACCEPTED
     }
 }
 
@@ -249,8 +264,15 @@ impl<G: Agent> Drop for Seat<G> {
     }
 }
 
-/// One task that works for an agent.
-struct Task<G: Agent>(Arc<Seat<G>>);
+/// One thing that is done for an agent.
+pub(crate) struct Task<G: Agent>(Arc<Seat<G>>);
+
+impl<G: Agent> Task<G> {
+    /// Whose it is, unless the agent has left.
+    pub(crate) fn seat(&self) -> Option<&Arc<Seat<G>>> {
+        (!self.0.has_left.load(Acquire)).then_some(&self.0)
+    }
+}
 
 impl<G: Agent> Task<G> {
     fn new(seat: &Arc<Seat<G>>) -> Self {
@@ -270,6 +292,21 @@ struct Owed<'a, G: Agent> {
     seat: &'a Arc<Seat<G>>,
     request: u64,
     outcome: Option<Outcome>,
+    /// It holds the outbox.
+    held: bool,
+}
+
+impl<G: Agent> Owed<'_, G> {
+    fn hold(&mut self) {
+        self.seat.outbox.hold();
+        self.held = true;
+    }
+
+    fn let_go(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.seat.flush_if(self.seat.outbox.let_go());
+        }
+    }
 }
 
 impl<G: Agent> Drop for Owed<'_, G> {
@@ -279,6 +316,7 @@ impl<G: Agent> Drop for Owed<'_, G> {
             .take()
             .unwrap_or_else(|| Outcome::failure(Code::AdapterFailed, "the adapter gave up the request"));
         self.seat.flush_if(self.seat.outbox.answer(self.request, outcome));
+        self.let_go();
     }
 }
 

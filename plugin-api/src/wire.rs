@@ -1,4 +1,6 @@
-//! The messages between the host and a plugin: their numbers, and their payloads as JSON.
+//! The messages between the host and a plugin: their numbers, and their payloads.
+//!
+//! A payload is JSON, or the same in the [compact form](crate::compact) where the other side has said that it reads it.
 //!
 //! Owns: what crosses the boundary, once for both ways of crossing it: the two function calls of the ABI, and the
 //! frames of a worker's socket. A message is `(kind, id, payload)`; `id` says whom it is for (a platform, an agent, or
@@ -10,12 +12,14 @@
 use std::{cell::Cell, fmt};
 
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     adapter::{Ending, Login, StartOptions, Tenant},
     command::{Command, Outcome},
+    compact,
     failure::Failure,
+    report::Report,
 };
 
 /// What a message is. The set is open: either side answers a kind that it does not know with [`Status::REFUSED`].
@@ -68,7 +72,7 @@ kinds! {
     DONE = 101;
     /// [`Answer`]; id: the agent.
     ANSWER = 102;
-    /// [`Report`](crate::Report); id: the agent.
+    /// [`Report`]; id: the agent.
     REPORT = 103;
     /// [`Link`](crate::Link); id: the platform or the agent.
     LINK = 104;
@@ -109,19 +113,64 @@ pub trait Outlet: Send + Sync + 'static {
     fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status;
 }
 
+/// How a payload is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    /// As JSON, which everybody reads.
+    #[default]
+    Json,
+    /// In the [compact form](crate::compact), for a side that has said that it reads it.
+    Compact,
+}
+
+/// Why a payload cannot be written or read.
+#[derive(Debug)]
+pub enum Bad {
+    /// As JSON.
+    Json(serde_json::Error),
+    /// In the compact form.
+    Compact(compact::Error),
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => error.fmt(f),
+            Self::Compact(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Bad {}
+
+/// Reads a payload, whichever its form.
+///
+/// # Errors
+/// It is in neither form, or another message.
+pub fn read<T: DeserializeOwned>(payload: &str) -> Result<T, Bad> {
+    if payload.as_bytes().first() == Some(&compact::MARK) {
+        compact::read(payload).map_err(Bad::Compact)
+    } else {
+        serde_json::from_str(payload).map_err(Bad::Json)
+    }
+}
+
 /// Writes a message into a buffer that the thread keeps, and hands the text on: a message costs no allocation.
 ///
 /// # Errors
-/// The message cannot be written as JSON.
-pub fn write<T: Serialize + ?Sized, R>(message: &T, hand_on: impl FnOnce(&str) -> R) -> Result<R, serde_json::Error> {
+/// The message cannot be written in this form.
+pub fn write<T: Serialize + ?Sized, R>(form: Form, message: &T, hand_on: impl FnOnce(&str) -> R) -> Result<R, Bad> {
     thread_local! {
         static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
     // Taken out while it is used: whoever gets the text may write a message of its own.
     let mut buffer = BUFFER.take();
     buffer.clear();
-    let written = serde_json::to_writer(&mut buffer, message);
-    let text = String::from_utf8(buffer).expect("serde_json writes UTF-8");
+    let written = match form {
+        Form::Json => serde_json::to_writer(&mut buffer, message).map_err(Bad::Json),
+        Form::Compact => compact::write(message, &mut buffer).map_err(Bad::Compact),
+    };
+    let text = String::from_utf8(buffer).expect("both forms are UTF-8");
     let result = written.map(|()| hand_on(&text));
     if text.capacity() <= 64 << 10 {
         BUFFER.set(text.into_bytes());
@@ -135,6 +184,9 @@ pub struct Hello {
     /// The most detailed level of log that the host wants.
     #[serde(default)]
     pub log: Level,
+    /// The host reads the [compact form](crate::compact).
+    #[serde(default)]
+    pub compact: bool,
 }
 
 /// How important a line of log is.
@@ -221,6 +273,14 @@ pub struct Done {
     /// `None`: it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Of [`Kind::LOAD`]: the plugin reads the [compact form](crate::compact).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub compact: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde wants
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What became of a request of an agent.
@@ -228,8 +288,24 @@ pub struct Done {
 pub struct Answer {
     /// The request.
     pub request: u64,
+    /// What was reported before it: one message for what mostly comes together. Only in the
+    /// [compact form](crate::compact), because a host that does not read that does not know this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+/// [`Answer`] as it is written, without a copy of its parts.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct AnswerRef<'a> {
+    /// The request.
+    pub request: u64,
+    /// What was reported before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<&'a Report>,
+    /// What became of it.
+    pub outcome: &'a Outcome,
 }
 
 /// The longest resume state that the host keeps.
@@ -373,7 +449,7 @@ mod tests {
             Outcome::NeedInfo(Json::from_text(r#"{"id":"skill"}"#.to_owned()).unwrap()),
             Outcome::Failure(Failure::new(Code::Busy, "busy").context("486")),
         ] {
-            let answer = Answer { request: 1, outcome };
+            let answer = Answer { request: 1, report: None, outcome };
             assert_eq!(there_and_back(&answer), answer);
         }
     }

@@ -227,7 +227,7 @@ impl PluginFile {
     }
 
     fn hello(&self) -> Result<String, String> {
-        serde_json::to_string(&Hello { log: self.inner.shelf.log }).map_err(|error| error.to_string())
+        serde_json::to_string(&Hello { log: self.inner.shelf.log, compact: true }).map_err(|error| error.to_string())
     }
 
     fn wrong(&self, reason: String) -> LoadError {

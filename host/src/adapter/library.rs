@@ -14,7 +14,7 @@ use std::{
 use jackfield_plugin_api::{
     Adapter, Failure, Manifest, Tenant, abi,
     runtime::Plugin,
-    wire::{Kind, Level, Outlet},
+    wire::{Form, Kind, Level, Outlet},
 };
 use tokio::sync::OnceCell;
 
@@ -154,7 +154,8 @@ impl Library {
         }
         let inside = manifest.clone();
         Self::make(manifest, abi::API_VERSION.to_owned(), metrics, async |routes| {
-            let plugin = Plugin::<A>::start(inside, threads, routes).map_err(|error| error.to_string())?;
+            let plugin =
+                Plugin::<A>::start(inside, threads, routes, Form::Compact).map_err(|error| error.to_string())?;
             Ok(Box::new(plugin) as Box<dyn Outlet>)
         })
         .await

@@ -56,6 +56,8 @@ pub enum FromAgent {
     Answer {
         /// The request.
         request: RequestId,
+        /// What was reported before it, as if it had come alone.
+        report: Option<Report>,
         /// What became of it.
         outcome: Outcome,
     },
@@ -102,7 +104,7 @@ pub enum Delivery {
 /// Takes what comes for one session. Called on any thread; returns at once.
 pub trait AgentSink: Send + Sync + 'static {
     /// Takes one message, or refuses it.
-    fn deliver(&self, message: FromAgent) -> Result<(), (Delivery, FromAgent)>;
+    fn deliver(&self, message: FromAgent) -> Delivery;
 }
 
 /// Takes what comes for one tenant. Called on any thread; returns at once.

@@ -51,7 +51,7 @@ impl Peer {
 
     /// Hands a message over.
     pub(super) fn send<T: Serialize + ?Sized>(&self, kind: Kind, id: u64, message: &T) -> Result<(), Failure> {
-        let status = wire::write(message, |payload| self.submit(kind, id, payload));
+        let status = wire::write(self.routes.form(), message, |payload| self.submit(kind, id, payload));
         match status {
             Ok(Status::ACCEPTED) => Ok(()),
             Ok(Status::FULL) => Err(Failure::new(Code::RateLimited, "the adapter has too much to do")),

@@ -16,8 +16,8 @@ use std::{
 use jackfield_plugin_api::{
     Code, Failure, Link, Manifest, Report,
     wire::{
-        self, Breach, ById, Done, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, Resume, Status,
-        Wrong,
+        self, Breach, ById, Done, Form, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, Resume,
+        Status, Wrong,
     },
 };
 use serde::de::DeserializeOwned;
@@ -43,6 +43,8 @@ pub(super) struct Routes {
     in_flight: AtomicUsize,
     responsive: AtomicBool,
     lost: AtomicBool,
+    /// The plugin has said that it reads the compact form.
+    compact: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -79,6 +81,7 @@ impl Routes {
             in_flight: AtomicUsize::new(0),
             responsive: AtomicBool::new(true),
             lost: AtomicBool::new(false),
+            compact: AtomicBool::new(false),
         }
     }
 
@@ -183,6 +186,11 @@ impl Routes {
         }
     }
 
+    /// How the plugin wants to be told.
+    pub(super) fn form(&self) -> Form {
+        if self.compact.load(Relaxed) { Form::Compact } else { Form::Json }
+    }
+
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Relaxed)
     }
@@ -192,7 +200,10 @@ impl Routes {
     }
 
     fn done(&self, id: u64, payload: &str) -> Status {
-        let Some(Done { of, failure }) = self.read(Kind::DONE, id, payload) else { return Status::REFUSED };
+        let Some(Done { of, failure, compact }) = self.read(Kind::DONE, id, payload) else { return Status::REFUSED };
+        if of == Kind::LOAD && compact {
+            self.compact.store(true, Relaxed);
+        }
         let waiting = self.done.lock().unwrap_or_else(PoisonError::into_inner).remove(&(of, id));
         match waiting {
             Some(waiting) => drop(waiting.send(failure)),
@@ -205,21 +216,30 @@ impl Routes {
 
     fn answer(&self, id: u64, payload: &str) -> Status {
         let Some(Route::Agent(agent)) = self.route(id) else { return Status::CLOSED };
-        let Some(wire::Answer { request, outcome }) = self.read(Kind::ANSWER, id, payload) else {
+        let Some(wire::Answer { request, mut report, outcome }) = self.read(Kind::ANSWER, id, payload) else {
             return Status::REFUSED;
         };
-        let Some(until) = self.unask(&agent, request) else {
-            self.metrics.late_answer();
-            tracing::debug!(adapter = %self.manifest.id, tenant = agent.tenant, session = agent.session, request,
-                "an answer to what was not asked, or was answered before");
-            return Status::REFUSED;
-        };
-        if until.is_some_and(|until| until < Instant::now()) {
-            // The session has given up on it at the same deadline.
-            self.metrics.late_answer();
-            return Status::ACCEPTED;
+        if let Some(report) = &mut report {
+            self.drop_undeclared(&agent, report);
         }
-        let status = deliver(&agent, FromAgent::Answer { request, outcome });
+        let until = match self.unask(&agent, request) {
+            // The session has given up on it at the same deadline.
+            Some(until) if until.is_none_or(|until| until >= Instant::now()) => until,
+            found => {
+                self.metrics.late_answer();
+                if found.is_none() {
+                    tracing::debug!(adapter = %self.manifest.id, tenant = agent.tenant, session = agent.session,
+                        request, "an answer to what was not asked, or was answered before");
+                }
+                // What goes with an answer that comes too late holds all the same.
+                return match report {
+                    Some(report) => deliver(&agent, FromAgent::Report(report)),
+                    None if found.is_none() => Status::REFUSED,
+                    None => Status::ACCEPTED,
+                };
+            }
+        };
+        let status = deliver(&agent, FromAgent::Answer { request, report, outcome });
         if status == Status::FULL {
             agent.lock().push(Asked { request, until });
             self.in_flight.fetch_add(1, Relaxed);
@@ -230,6 +250,12 @@ impl Routes {
     fn report(&self, id: u64, payload: &str) -> Status {
         let Some(Route::Agent(agent)) = self.route(id) else { return Status::CLOSED };
         let Some(mut report) = self.read::<Report>(Kind::REPORT, id, payload) else { return Status::REFUSED };
+        self.drop_undeclared(&agent, &mut report);
+        deliver(&agent, FromAgent::Report(report))
+    }
+
+    /// Leaves out the events that the manifest does not declare.
+    fn drop_undeclared(&self, agent: &AgentRoute, report: &mut Report) {
         let declared = &self.manifest.extension_events;
         report.events.retain(|event| {
             let known = declared.iter().any(|kind| kind.name == event.name);
@@ -238,7 +264,6 @@ impl Routes {
             }
             known
         });
-        deliver(&agent, FromAgent::Report(report))
     }
 
     fn link(&self, id: u64, payload: &str) -> Status {
@@ -302,7 +327,7 @@ impl Routes {
     }
 
     fn read<T: DeserializeOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
-        serde_json::from_str(payload)
+        wire::read(payload)
             .map_err(|error| self.breach(Wrong::BadMessage, &self.tenant(id), &format!("{kind:?}: {error}"), 1))
             .ok()
     }
@@ -360,9 +385,9 @@ impl AgentRoute {
 
 fn deliver(agent: &AgentRoute, message: FromAgent) -> Status {
     match agent.sink.deliver(message) {
-        Ok(()) | Err((Delivery::Accepted, _)) => Status::ACCEPTED,
-        Err((Delivery::Full, _)) => Status::FULL,
-        Err((Delivery::Closed, _)) => Status::CLOSED,
+        Delivery::Accepted => Status::ACCEPTED,
+        Delivery::Full => Status::FULL,
+        Delivery::Closed => Status::CLOSED,
     }
 }
 

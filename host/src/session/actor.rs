@@ -478,7 +478,12 @@ impl Core {
         }
         match message {
             FromAgent::Report(report) => self.apply(&report),
-            FromAgent::Answer { request, outcome } => self.answered(request, outcome),
+            FromAgent::Answer { request, report, outcome } => {
+                if let Some(report) = report {
+                    self.apply(&report);
+                }
+                self.answered(request, outcome);
+            }
             FromAgent::Link(link) => {
                 self.link.set_agent(link);
                 self.follow_link();

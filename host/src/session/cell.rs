@@ -128,10 +128,10 @@ impl Cell {
     }
 
     /// Takes what comes from the adapter.
-    fn deliver(self: &Arc<Self>, generation: u32, message: FromAgent) -> Result<(), (Delivery, FromAgent)> {
+    fn deliver(self: &Arc<Self>, generation: u32, message: FromAgent) -> Delivery {
         let mut inbox = self.inbox();
         if inbox.waiting.len() >= INBOX {
-            return Err((Delivery::Full, message));
+            return Delivery::Full;
         }
         inbox.waiting.push_back((generation, message));
         drop(inbox);
@@ -139,11 +139,11 @@ impl Cell {
             Ok(core) => core,
             Err(TryLockError::Poisoned(poisoned)) => self.mend(poisoned),
             // Whoever has it looks into the inbox once more after letting go.
-            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::WouldBlock) => return Delivery::Accepted,
         };
         // A fault of ours must not unwind into the plugin. The lock is poisoned by it, so the session will be ended.
         let _ = catch_unwind(AssertUnwindSafe(|| self.work(core, Worker::Adapter)));
-        Ok(())
+        Delivery::Accepted
     }
 
     /// Works off the inbox, then what has become due; looks again after letting go, for what has come meanwhile.
@@ -253,10 +253,10 @@ struct Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, message: FromAgent) -> Result<(), (Delivery, FromAgent)> {
+    fn deliver(&self, message: FromAgent) -> Delivery {
         match self.cell.upgrade() {
             Some(cell) => cell.deliver(self.generation, message),
-            None => Err((Delivery::Closed, message)),
+            None => Delivery::Closed,
         }
     }
 }

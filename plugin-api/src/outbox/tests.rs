@@ -1,12 +1,15 @@
 //! A host that takes a message now and then, and an agent that tells a lot: nothing is overtaken, nothing is lost.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     report::{Channel, ChannelInfo, ChannelStatus, ChannelType, ExtensionEvent, Target},
     testkit::View,
+    wire::Outlet,
 };
 
 /// Takes as many messages as it has room for.
@@ -52,9 +55,14 @@ struct Bench {
 
 impl Bench {
     fn new(room: usize) -> Self {
+        Self::with(room, Form::Json)
+    }
+
+    fn with(room: usize, form: Form) -> Self {
         let host = Arc::new(Host::default());
         host.has_room(room);
-        Self { outbox: Outbox::new(1, Arc::clone(&host) as Arc<dyn Outlet>), host }
+        let outlet = Arc::clone(&host) as Arc<dyn Outlet>;
+        Self { outbox: Outbox::new(1, Tell { outlet, form }), host }
     }
 
     /// What the runtime does: flush until nothing waits, and get a snapshot where one is wanted.
@@ -92,6 +100,79 @@ fn what_the_host_takes_goes_out_at_once() {
     assert!(!bench.outbox.answer(1, Outcome::success()));
     assert!(!bench.outbox.resume(vec![1]));
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER, Kind::RESUME]);
+}
+
+#[test]
+fn what_is_reported_in_the_poll_that_ends_a_request_goes_out_with_its_answer() {
+    let bench = Bench::with(usize::MAX, Form::Compact);
+    bench.outbox.hold();
+    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.answer(7, Outcome::success());
+    let _ = bench.outbox.let_go();
+    let taken = bench.host.taken.lock().unwrap().clone();
+    let [(Kind::ANSWER, payload)] = &taken[..] else { panic!("{taken:?}") };
+    let answer = wire::Answer { request: 7, report: Some(stating(1)), outcome: Outcome::success() };
+    assert_eq!(wire::read::<wire::Answer>(payload).unwrap(), answer);
+}
+
+#[test]
+fn a_host_that_does_not_read_the_compact_form_gets_report_and_answer_one_by_one() {
+    let bench = Bench::new(usize::MAX);
+    bench.outbox.hold();
+    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.answer(7, Outcome::success());
+    let _ = bench.outbox.let_go();
+    assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
+}
+
+#[test]
+fn what_is_reported_in_a_poll_goes_out_at_its_end_unmerged() {
+    let bench = Bench::with(usize::MAX, Form::Compact);
+    bench.outbox.hold();
+    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.report(stating(2));
+    assert_eq!(bench.host.kinds(), []);
+    assert!(!bench.outbox.let_go());
+    let reports: Vec<Report> =
+        bench.host.taken.lock().unwrap().iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
+    assert_eq!(reports.iter().map(stated).collect::<Vec<_>>(), [Some(1), Some(2)]);
+}
+
+#[test]
+fn a_poll_that_reports_without_end_is_not_waited_for() {
+    let bench = Bench::new(usize::MAX);
+    bench.outbox.hold();
+    for number in 0..=MAX_HELD {
+        let _ = bench.outbox.report(stating(number));
+    }
+    assert_eq!(bench.host.kinds().len(), MAX_HELD + 1);
+}
+
+#[test]
+fn what_was_reported_in_a_poll_is_merged_once_the_host_is_full() {
+    let bench = Bench::new(0);
+    bench.outbox.hold();
+    for number in 0..100 {
+        let _ = bench.outbox.report(stating(number));
+    }
+    let _ = bench.outbox.answer(1, Outcome::success());
+    let _ = bench.outbox.let_go();
+    bench.host.has_room(usize::MAX);
+    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
+    assert_eq!(stated(&bench.host.reports()[0]), Some(99));
+}
+
+#[test]
+fn of_two_requests_in_a_poll_the_last_lets_go() {
+    let bench = Bench::new(usize::MAX);
+    bench.outbox.hold();
+    bench.outbox.hold();
+    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.let_go();
+    assert_eq!(bench.host.kinds(), []);
+    let _ = bench.outbox.let_go();
+    assert_eq!(bench.host.kinds(), [Kind::REPORT]);
 }
 
 #[test]
@@ -180,6 +261,8 @@ enum Act {
     Answer,
     Resume,
     Room(usize),
+    Hold,
+    LetGo,
 }
 
 proptest! {
@@ -190,10 +273,10 @@ proptest! {
     #[test]
     fn an_answer_never_overtakes_a_report(acts in proptest::collection::vec(prop_oneof![
         6 => Just(Act::Report), 3 => Just(Act::Event), 3 => Just(Act::Answer), 1 => Just(Act::Resume),
-        2 => (0..4usize).prop_map(Act::Room),
-    ], 0..300)) {
-        let bench = Bench::new(0);
-        let mut number = 0;
+        2 => (0..4usize).prop_map(Act::Room), 3 => Just(Act::Hold), 3 => Just(Act::LetGo),
+    ], 0..300), form in prop_oneof![Just(Form::Json), Just(Form::Compact)]) {
+        let bench = Bench::with(0, form);
+        let (mut number, mut holders) = (0, 0);
         for act in acts {
             match act {
                 Act::Report => {
@@ -204,6 +287,15 @@ proptest! {
                 // The answer's own number is how things were when it was given.
                 Act::Answer => drop(bench.outbox.answer(number as u64, Outcome::success())),
                 Act::Resume => drop(bench.outbox.resume(number.to_be_bytes().to_vec())),
+                Act::Hold => {
+                    holders += 1;
+                    bench.outbox.hold();
+                }
+                Act::LetGo if holders > 0 => {
+                    holders -= 1;
+                    let _ = bench.outbox.let_go();
+                }
+                Act::LetGo => {}
                 Act::Room(room) => {
                     bench.host.has_room(room);
                     if bench.outbox.flush() == Waits::ForSnapshot {
@@ -216,18 +308,25 @@ proptest! {
             prop_assert!(reports <= MAX_WAITING + 1);
         }
         bench.host.has_room(usize::MAX);
+        for _ in 0..holders {
+            let _ = bench.outbox.let_go();
+        }
         bench.settle(number);
         let mut view = View::default();
         let (mut known, mut answered) = (0, 0);
         for (kind, payload) in bench.host.taken.lock().unwrap().iter() {
             match *kind {
                 Kind::REPORT => {
-                    let report: Report = serde_json::from_str(payload).unwrap();
+                    let report: Report = wire::read(payload).unwrap();
                     view.apply(&report);
                     known = stated(&report).unwrap_or(known);
                 }
                 Kind::ANSWER => {
-                    let answer: wire::Answer = serde_json::from_str(payload).unwrap();
+                    let answer: wire::Answer = wire::read(payload).unwrap();
+                    if let Some(report) = answer.report {
+                        view.apply(&report);
+                        known = stated(&report).unwrap_or(known);
+                    }
                     prop_assert!(answer.request >= answered && answer.request <= known as u64);
                     answered = answer.request;
                 }

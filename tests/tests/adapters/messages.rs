@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use jackfield_odd::{MANIFEST, Odd};
 use jackfield_plugin_api::{
+    Command,
     runtime::Plugin,
-    wire::{Kind, Outlet, Status},
+    wire::{self, Form, Kind, Outlet, Status},
 };
 use serde_json::{Value, json};
 
@@ -13,11 +14,18 @@ use crate::support::until;
 
 /// Keeps what the plugin says.
 #[derive(Default)]
-struct Heard(Mutex<Vec<(Kind, u64, Value)>>);
+struct Heard {
+    messages: Mutex<Vec<(Kind, u64, Value)>>,
+    forms: Mutex<Vec<Form>>,
+}
 
 impl Outlet for Heard {
     fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
-        self.0.lock().unwrap().push((kind, id, serde_json::from_str(payload).unwrap()));
+        // A line of log has no haste.
+        if kind != Kind::LOG {
+            self.forms.lock().unwrap().push(if payload.starts_with('\u{1}') { Form::Compact } else { Form::Json });
+        }
+        self.messages.lock().unwrap().push((kind, id, wire::read(payload).unwrap()));
         Status::ACCEPTED
     }
 }
@@ -25,7 +33,7 @@ impl Outlet for Heard {
 impl Heard {
     async fn next(&self, kind: Kind, id: u64) -> Value {
         let take = || {
-            let mut heard = self.0.lock().unwrap();
+            let mut heard = self.messages.lock().unwrap();
             let at = heard.iter().position(|it| (it.0, it.1) == (kind, id))?;
             Some(heard.remove(at).2)
         };
@@ -33,16 +41,20 @@ impl Heard {
     }
 
     fn has(&self, kind: Kind) -> bool {
-        self.0.lock().unwrap().iter().any(|it| it.0 == kind)
+        self.messages.lock().unwrap().iter().any(|it| it.0 == kind)
     }
 }
 
 /// A plugin with a tenant (1) and an agent (2).
 async fn plugin() -> (Plugin<Odd>, Arc<Heard>) {
+    plugin_that_writes(Form::Json).await
+}
+
+async fn plugin_that_writes(form: Form) -> (Plugin<Odd>, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
     let host = Arc::clone(&heard) as Arc<dyn Outlet>;
-    let plugin = Plugin::<Odd>::start(serde_json::from_str(MANIFEST).unwrap(), 1, host).unwrap();
-    assert_eq!(heard.next(Kind::DONE, 0).await, json!({"of": Kind::LOAD}));
+    let plugin = Plugin::<Odd>::start(serde_json::from_str(MANIFEST).unwrap(), 1, host, form).unwrap();
+    assert_eq!(heard.next(Kind::DONE, 0).await, json!({"of": Kind::LOAD, "compact": true}));
     let connect = json!({"tenant": {"id": "t", "settings": {}}});
     assert_eq!(plugin.submit(Kind::CONNECT, 1, &connect.to_string()), Status::ACCEPTED);
     heard.next(Kind::DONE, 1).await;
@@ -51,6 +63,22 @@ async fn plugin() -> (Plugin<Odd>, Arc<Heard>) {
     assert_eq!(plugin.submit(Kind::LOG_IN, 2, &log_in), Status::ACCEPTED);
     heard.next(Kind::DONE, 2).await;
     (plugin, heard)
+}
+
+/// What a plugin reads does not hang on what it writes: each message says itself which form it has.
+#[tokio::test]
+async fn either_form_is_read_and_the_agreed_one_is_written() {
+    for form in [Form::Json, Form::Compact] {
+        let (plugin, heard) = plugin_that_writes(form).await;
+        let command = Command::Ready { channel: "c1".into() };
+        for (request, written) in [(5, Form::Json), (6, Form::Compact)] {
+            let message = wire::ExecuteRef { request, command: &command };
+            let status = wire::write(written, &message, |payload| plugin.submit(Kind::COMMAND, 2, payload));
+            assert_eq!(status.unwrap(), Status::ACCEPTED);
+            assert_eq!(heard.next(Kind::ANSWER, 2).await["request"], request);
+        }
+        assert!(heard.forms.lock().unwrap().iter().all(|written| *written == form));
+    }
 }
 
 #[tokio::test]

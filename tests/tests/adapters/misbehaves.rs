@@ -170,6 +170,19 @@ async fn an_adapter_that_blocks_its_thread_does_not_block_the_host() {
 }
 
 #[tokio::test]
+async fn a_command_that_blocks_with_the_runtimes_leave_holds_no_other_up() {
+    let place = Place::new();
+    let (platform, _) = place.connect(&odd(&place).await, json!({})).await;
+    let desk = Desk::at_work(&platform).await;
+    // More of them than are begun in one go, each waiting for the last command.
+    let waiting: Vec<u64> = (0..20).map(|_| desk.ask_odd(json!({"what": "wait"}))).collect();
+    desk.odd(json!({"what": "open"})).await;
+    for request in waiting {
+        desk.answer(request).await;
+    }
+}
+
+#[tokio::test]
 async fn a_flood_that_the_session_cannot_take_ends_in_a_snapshot() {
     let place = Place::new();
     let (platform, events) = place.connect(&odd(&place).await, json!({})).await;

@@ -176,18 +176,25 @@ impl Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, message: FromAgent) -> Result<(), (Delivery, FromAgent)> {
+    fn deliver(&self, message: FromAgent) -> Delivery {
         let mut taken = self.agent.lock().unwrap();
         let room = self.room.load(SeqCst);
         if room == 0 {
             self.refused.fetch_add(1, SeqCst);
-            return Err((Delivery::Full, message));
+            return Delivery::Full;
         }
         if room != usize::MAX {
             self.room.store(room - 1, SeqCst);
         }
-        taken.push(message);
-        Ok(())
+        match message {
+            // As if they had come one by one.
+            FromAgent::Answer { request, report: Some(report), outcome } => {
+                taken.push(FromAgent::Report(report));
+                taken.push(FromAgent::Answer { request, report: None, outcome });
+            }
+            other => taken.push(other),
+        }
+        Delivery::Accepted
     }
 }
 
@@ -228,7 +235,7 @@ impl Desk {
     /// Waits for an answer.
     pub async fn answer(&self, wanted: u64) -> Outcome {
         let answer = |it: &FromAgent| match it {
-            FromAgent::Answer { request, outcome } if *request == wanted => Some(outcome.clone()),
+            FromAgent::Answer { request, outcome, .. } if *request == wanted => Some(outcome.clone()),
             _ => None,
         };
         until(&format!("answer {wanted}"), || self.sink.with(|all| all.iter().find_map(answer))).await

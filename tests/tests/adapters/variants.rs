@@ -112,7 +112,12 @@ const ADAPTER_1_1: &[Change] = &[(
     /// As before.
     fn resume_state(&self) -> Vec<u8> {",
 )];
-const RUNTIME_1_1: &[Change] = &[("Kind::COMMAND | Kind::START", "Kind(12) | Kind::COMMAND | Kind::START")];
+const RUNTIME_1_1: &[Change] = &[
+    ("Kind::COMMAND | Kind::START", "Kind(12) | Kind::COMMAND | Kind::START"),
+    // It says nothing of the compact form, so all goes by JSON.
+    ("compact: of == Kind::LOAD", "compact: false"),
+];
+const WITHOUT_COMPACT: &[Change] = &[("if hello.compact { Form::Compact }", "if false { Form::Compact }")];
 const SEAT_1_1: &[Change] = &[(
     "            Kind::START => {",
     "            Kind(12) => {
@@ -156,6 +161,7 @@ impl Variant {
             .change("plugin-api/src/abi.rs", ABI_1_1)
             .change("plugin-api/src/adapter.rs", ADAPTER_1_1)
             .change("plugin-api/src/runtime.rs", RUNTIME_1_1)
+            .change("plugin-api/src/export.rs", WITHOUT_COMPACT)
             .change("plugin-api/src/seat.rs", SEAT_1_1)
     }
 

@@ -37,12 +37,12 @@ struct Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, message: FromAgent) -> Result<(), (Delivery, FromAgent)> {
+    fn deliver(&self, message: FromAgent) -> Delivery {
         if self.full.load(Relaxed) {
-            return Err((Delivery::Full, message));
+            return Delivery::Full;
         }
         self.agent.lock().unwrap().push(message);
-        Ok(())
+        Delivery::Accepted
     }
 }
 
@@ -121,7 +121,7 @@ async fn a_request_is_answered_once() {
     assert_eq!(bench.answer(2, 7), Status::REFUSED);
     assert_eq!((bench.heard(), bench.late()), ([0, 1, 0], 1));
     let messages = bench.sinks[1].agent.lock().unwrap();
-    assert!(matches!(&messages[0], FromAgent::Answer { request: 7, outcome: Outcome::Success(None) }));
+    assert!(matches!(&messages[0], FromAgent::Answer { request: 7, report: None, outcome: Outcome::Success(None) }));
 }
 
 #[tokio::test]
@@ -156,10 +156,44 @@ async fn an_answer_after_the_deadline_is_counted_and_thrown_away() {
 }
 
 #[tokio::test]
+async fn what_is_reported_with_an_answer_holds_even_where_the_answer_comes_too_late() {
+    let bench = Bench::new().await;
+    let event = |name: &str| json!({"on": "session", "name": name, "data": {}});
+    let report = json!({"events": [event("session.rogue.known"), event("session.rogue.unknown")]});
+    let answer = json!({"request": 7, "report": report, "outcome": {"success": null}});
+    bench.ask(0, 7, Duration::ZERO).unwrap();
+    std::thread::sleep(Duration::from_millis(1));
+    for _ in ["after the deadline", "to what was answered before"] {
+        assert_eq!(bench.emit(Kind::ANSWER, 2, answer.clone()), Status::ACCEPTED);
+    }
+    bench.ask(0, 7, SECOND).unwrap();
+    assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
+    assert_eq!((bench.late(), bench.breaches("undeclared_event")), (2, 3));
+    let messages = bench.sinks[1].agent.lock().unwrap();
+    let [FromAgent::Report(late), FromAgent::Report(again), FromAgent::Answer { report: Some(with), .. }] =
+        &messages[..]
+    else {
+        panic!("{messages:?}")
+    };
+    assert!([late, again, with].iter().all(|report| report.events.len() == 1));
+}
+
+#[tokio::test]
+async fn a_plugin_is_told_in_the_form_that_it_has_said_to_read() {
+    let bench = Bench::new().await;
+    bench.emit(Kind::DONE, 0, json!({"of": Kind::LOAD}));
+    assert_eq!(bench.routes.form(), Form::Json);
+    bench.emit(Kind::DONE, 0, json!({"of": Kind::CONNECT, "compact": true}));
+    assert_eq!(bench.routes.form(), Form::Json, "it is said at the beginning");
+    bench.emit(Kind::DONE, 0, json!({"of": Kind::LOAD, "compact": true}));
+    assert_eq!(bench.routes.form(), Form::Compact);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_reaches_nobody() {
     let bench = Bench::new().await;
     for kind in [Kind::ANSWER, Kind::REPORT, Kind::LINK, Kind::RESUME, Kind::DONE, Kind::BREACH, Kind::LOG] {
-        for payload in ["", "nonsense", "3", "null", "{", "\u{0}"] {
+        for payload in ["", "nonsense", "3", "null", "{", "\u{0}", "\u{1}", "\u{1}{\u{1}"] {
             assert_eq!(bench.routes.emit(kind, 2, payload), Status::REFUSED, "{kind:?} {payload:?}");
         }
     }

@@ -14,7 +14,7 @@ use std::{
 
 use jackfield_plugin_api::{
     Code, Failure, Outcome,
-    wire::{Answer, Done, Kind, Outlet, Request, Status},
+    wire::{self, Answer, Done, Kind, Outlet, Request, Status},
 };
 
 use super::{
@@ -137,11 +137,14 @@ fn refuse(to_host: &ToHost, kind: Kind, id: u64, payload: &str, status: Status) 
         Status::FULL => Failure::new(Code::RateLimited, "the adapter has too much to do"),
         _ => Failure::new(Code::AdapterFailed, "the adapter did not take the request"),
     };
-    let written = match serde_json::from_str::<Request>(payload) {
+    let written = match wire::read::<Request>(payload) {
         Ok(Request { request }) => {
-            serde_json::to_string(&Answer { request, outcome: Outcome::Failure(failure) }).map(|it| (Kind::ANSWER, it))
+            serde_json::to_string(&Answer { request, report: None, outcome: Outcome::Failure(failure) })
+                .map(|it| (Kind::ANSWER, it))
         }
-        Err(_) => serde_json::to_string(&Done { of: kind, failure: Some(failure) }).map(|it| (Kind::DONE, it)),
+        Err(_) => {
+            serde_json::to_string(&Done { of: kind, failure: Some(failure), compact: false }).map(|it| (Kind::DONE, it))
+        }
     };
     if let Ok((kind, payload)) = written {
         to_host.put(kind, id, &payload, usize::MAX);
@@ -173,7 +176,7 @@ impl ToHost {
 
 impl Outlet for ToHost {
     fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
-        if payload.len() > jackfield_plugin_api::wire::MAX_PAYLOAD {
+        if payload.len() > wire::MAX_PAYLOAD {
             return Status::REFUSED;
         }
         // A log line or an observation is not worth waiting for, and nothing sends it again.

@@ -12,7 +12,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use jackfield_plugin_api::wire::Kind;
+use jackfield_plugin_api::wire::{self, Kind};
 use serde_json::Value;
 
 /// How many bytes of messages are kept.
@@ -167,7 +167,7 @@ impl Entry {
     }
 
     fn parsed(&self) -> Option<Value> {
-        serde_json::from_str(self.payload.as_deref()?).ok()
+        wire::read(self.payload.as_deref()?).ok()
     }
 }
 

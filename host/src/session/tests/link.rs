@@ -129,7 +129,7 @@ async fn a_lost_adapter_fails_commands_once_and_the_agent_is_logged_in_again_wit
     let (request, _) = line.next_command();
     tenant.set_port(None);
     line.tell(FromAgent::Lost { reason: "the worker died".to_owned() });
-    line.tell(FromAgent::Answer { request, outcome: Outcome::success() });
+    line.tell(FromAgent::Answer { request, report: None, outcome: Outcome::success() });
     settle().await;
     assert_eq!(
         client.heard(),

@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    adapter::{AgentSink, FromAgent, RequestId},
+    adapter::{AgentSink, Delivery, FromAgent, RequestId},
     metrics::Metrics,
 };
 
@@ -59,7 +59,7 @@ struct Line {
 
 impl Line {
     fn tell(&self, message: FromAgent) {
-        self.sink.deliver(message).unwrap();
+        assert_eq!(self.sink.deliver(message), Delivery::Accepted);
     }
 
     fn report(&self, report: Report) {
@@ -67,7 +67,7 @@ impl Line {
     }
 
     fn answer(&self, request: RequestId, outcome: Outcome) {
-        self.tell(FromAgent::Answer { request, outcome });
+        self.tell(FromAgent::Answer { request, report: None, outcome });
     }
 
     /// The oldest thing that the adapter was asked for and this test has not looked at.

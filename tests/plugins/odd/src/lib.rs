@@ -6,7 +6,7 @@
 use std::{
     io::Write as _,
     os::{fd::BorrowedFd, unix::net::UnixStream},
-    sync::Mutex,
+    sync::{Condvar, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -90,6 +90,7 @@ impl Platform for OddPlatform {
             host,
             ready: Mutex::new(false),
             resume,
+            gate: (Mutex::new(true), Condvar::new()),
         })
     }
 
@@ -105,6 +106,8 @@ pub struct OddAgent {
     host: AgentHost,
     ready: Mutex<bool>,
     resume: Mutex<Vec<u8>>,
+    /// Whether those who wait have to.
+    gate: (Mutex<bool>, Condvar),
 }
 
 impl OddAgent {
@@ -127,6 +130,15 @@ impl OddAgent {
             "version" => return Outcome::data(json!({"version": env!("CARGO_PKG_VERSION")})),
             "panic" => panic!("odd on command"),
             "late" => tokio::time::sleep(Duration::from_millis(number("ms"))).await,
+            // Blocks the thread after telling the runtime, as an adapter may.
+            "wait" => tokio::task::block_in_place(|| {
+                let shut = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
+                drop(self.gate.1.wait_while(shut, |shut| *shut));
+            }),
+            "open" => {
+                *self.gate.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
+                self.gate.1.notify_all();
+            }
             // Blocks the thread, as an adapter must not.
             "block" => std::thread::sleep(Duration::from_millis(number("ms"))),
             "flood" => {
