@@ -7,8 +7,8 @@
 
 use std::{
     future::poll_fn,
-    pin::{Pin, pin},
-    task::Poll,
+    pin::pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::watch,
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -32,15 +32,13 @@ use tokio_tungstenite::{
 use super::wire::Wire;
 use crate::{
     metrics::Metrics,
-    session::{Desk, Out, Outlet},
+    session::{Desk, Outlet},
     tenant::Connection,
 };
 
 const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(60);
 const BIND_WITHIN: Duration = Duration::from_secs(30);
-/// How often a connection that cannot be written to looks whether its queue has overflowed.
-const STALL_CHECK: Duration = Duration::from_secs(1);
 /// How long a closing connection waits for the client to read what is left and to close as well.
 const LINGER: Duration = Duration::from_secs(5);
 /// The same for a client that has not been reading.
@@ -105,6 +103,7 @@ pub(super) async fn serve(parts: Parts) {
         .max_write_buffer_size(16 * 1024)
         .max_message_size(Some(max_message))
         .max_frame_size(Some(max_message));
+    outlet.will_work();
     let wire = Wire::new(stream);
     let socket = if early.is_empty() {
         WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
@@ -121,11 +120,9 @@ pub(super) async fn serve(parts: Parts) {
     Box::pin(link.finish(end)).await;
 }
 
-/// What woke a connection up.
+/// What a connection must look up from reading and writing for.
 enum Wake {
-    Incoming(Option<Result<Message, Error>>),
-    Outgoing,
-    Unwritable(Error),
+    End(End),
     Clock,
     Closing,
 }
@@ -150,24 +147,20 @@ impl Link {
         let begun = Instant::now();
         let mut bind_by = Some(begun + BIND_WITHIN);
         let mut next_ping = begun + PING_EVERY;
-        let mut clock = pin!(sleep_until(next_ping));
+        let mut clock = pin!(sleep_until(begun + PING_EVERY.min(BIND_WITHIN)));
         let mut shutdown = pin!(closing.wait_for(|closing| *closing).map(drop));
         loop {
-            match self.wake(outlet, clock.as_mut(), shutdown.as_mut()).await {
-                Wake::Incoming(first) => {
-                    if let Some(end) = self.take(first, &mut desk, outlet, connection) {
-                        return end;
-                    }
+            let wake = poll_fn(|cx| {
+                if let Poll::Ready(end) = self.poll_traffic(cx, &mut desk, outlet, connection) {
+                    return Poll::Ready(Wake::End(end));
                 }
-                Wake::Outgoing => {
-                    if let Some(end) = self.feed(outlet) {
-                        return end;
-                    }
+                if clock.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Wake::Clock);
                 }
-                Wake::Unwritable(error) => {
-                    tracing::debug!(%error, "a connection cannot be written to");
-                    return End::gone("lost");
-                }
+                shutdown.as_mut().poll(cx).map(|()| Wake::Closing)
+            });
+            match wake.await {
+                Wake::End(end) => return end,
                 Wake::Closing => {
                     if let Some(end) = self.feed(outlet) {
                         return end;
@@ -176,13 +169,6 @@ impl Link {
                 }
                 Wake::Clock => {
                     let now = Instant::now();
-                    // After an overflow there is nothing in the queue but its closing.
-                    if self.unflushed
-                        && outlet.is_empty()
-                        && let Some(end) = self.feed(outlet)
-                    {
-                        return end;
-                    }
                     if now.duration_since(self.last_sign) >= SILENCE {
                         return End::close(1001, "no sign of life", "silent");
                     }
@@ -199,74 +185,64 @@ impl Link {
                         }
                         self.unflushed = true;
                     }
+                    clock.as_mut().reset(bind_by.map_or(next_ping, |by| by.min(next_ping)));
                 }
             }
-            self.set_clock(clock.as_mut(), next_ping, bind_by);
         }
     }
 
-    /// The clock rings for the next ping, the deadline for binding, or a look at a queue that is not moving.
-    fn set_clock(&self, mut clock: Pin<&mut Sleep>, next_ping: Instant, bind_by: Option<Instant>) {
-        let mut next = bind_by.map_or(next_ping, |by| by.min(next_ping));
-        if self.unflushed {
-            next = next.min(Instant::now() + STALL_CHECK);
-        }
-        if clock.deadline() != next {
-            clock.as_mut().reset(next);
-        }
-    }
-
-    /// Flushes what was fed, and waits for something to do.
-    async fn wake(
+    /// Reads what has come and writes what waits, until there is nothing to do on either side; ready: the end.
+    fn poll_traffic(
         &mut self,
+        cx: &mut Context<'_>,
+        desk: &mut Desk,
         outlet: &mut Outlet,
-        mut clock: Pin<&mut Sleep>,
-        mut shutdown: Pin<&mut impl Future<Output = ()>>,
-    ) -> Wake {
-        // A client that does not read its answers is not read from either.
-        let hold_back = outlet.is_busy();
-        let mut ready = pin!(outlet.ready());
-        poll_fn(|cx| {
-            if self.unflushed {
-                match self.socket.poll_flush_unpin(cx) {
-                    Poll::Ready(Ok(())) => self.unflushed = false,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Wake::Unwritable(error)),
-                    Poll::Pending => {}
-                }
+        connection: &Connection,
+    ) -> Poll<End> {
+        loop {
+            let more = match self.poll_take(cx, desk, outlet, connection) {
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Ready(Ok(())) => true,
+                Poll::Pending => false,
+            };
+            desk.work();
+            if let Poll::Ready(end) = self.poll_write(cx, outlet) {
+                return Poll::Ready(end);
             }
-            if !self.unflushed && ready.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Outgoing);
+            // Whatever comes after this look wakes the task; what has come before has its turn behind the others.
+            if desk.has_work() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            if !hold_back && let Poll::Ready(incoming) = self.socket.poll_next_unpin(cx) {
-                return Poll::Ready(Wake::Incoming(incoming));
+            // A client that does not read its answers is not read from either; it is when it has read.
+            if !more || outlet.is_busy() && self.unflushed {
+                return Poll::Pending;
             }
-            if clock.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Clock);
-            }
-            if shutdown.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wake::Closing);
-            }
-            Poll::Pending
-        })
-        .await
+        }
     }
 
-    /// Hands what the client sent to its desk: this frame and those that are there already.
-    fn take(
+    /// Hands what the client has sent to its desk. Ready: there may be more.
+    fn poll_take(
         &mut self,
-        first: Option<Result<Message, Error>>,
+        cx: &mut Context<'_>,
         desk: &mut Desk,
         outlet: &Outlet,
         connection: &Connection,
-    ) -> Option<End> {
-        self.last_sign = Instant::now();
-        let mut next = first;
-        for taken in 1..=TAKEN_AT_ONCE {
+    ) -> Poll<Result<(), End>> {
+        for taken in 0..TAKEN_AT_ONCE {
+            // Before the next one is fetched: a frame that is fetched must be handed on.
+            if outlet.is_busy() {
+                break;
+            }
+            let next = ready!(self.socket.poll_next_unpin(cx));
+            if taken == 0 {
+                self.last_sign = Instant::now();
+            }
             match next {
                 Some(Ok(Message::Text(text))) => desk.receive(text.as_str()),
                 Some(Ok(Message::Binary(_))) => {
                     connection.tenant().metrics().bad_message();
-                    return Some(End::close(1003, "messages are text", "binary"));
+                    return Poll::Ready(Err(End::close(1003, "messages are text", "binary")));
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
@@ -275,38 +251,47 @@ impl Link {
                     if end.close.is_some() {
                         connection.tenant().metrics().bad_message();
                     }
-                    return Some(end);
+                    return Poll::Ready(Err(end));
                 }
-                None => return Some(End::gone("client")),
-            }
-            // Before the next one is fetched: a frame that is fetched must be handed on.
-            if taken == TAKEN_AT_ONCE || outlet.is_busy() {
-                break;
-            }
-            match self.socket.next().now_or_never() {
-                Some(following) => next = following,
-                None => break,
+                None => return Poll::Ready(Err(End::gone("client"))),
             }
         }
-        None
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what waits; pending: it is written, or cannot be written now. One flush carries what has come together.
+    fn poll_write(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet) -> Poll<End> {
+        loop {
+            if self.unflushed {
+                match self.socket.poll_flush_unpin(cx) {
+                    Poll::Ready(Ok(())) => self.unflushed = false,
+                    Poll::Ready(Err(error)) => {
+                        tracing::debug!(%error, "a connection cannot be written to");
+                        return Poll::Ready(End::gone("lost"));
+                    }
+                    Poll::Pending => {
+                        outlet.wake_later(cx);
+                        // After an overflow there is nothing in the queue but its closing.
+                        let Some((code, reason)) = outlet.try_close() else { return Poll::Pending };
+                        return Poll::Ready(End::close(code.0, reason, why(code.0)));
+                    }
+                }
+            }
+            ready!(outlet.poll_ready(cx));
+            if let Some(end) = self.feed(outlet) {
+                return Poll::Ready(end);
+            }
+        }
     }
 
     /// Feeds what waits to be written, as far as one flush should carry.
     fn feed(&mut self, outlet: &mut Outlet) -> Option<End> {
-        let mut fed = 0;
-        while fed < FED_AT_ONCE {
-            match outlet.try_next() {
-                Some(Out::Message(message)) => {
-                    fed += message.text.len();
-                    // The session writes JSON, which is UTF-8.
-                    self.socket.get_mut().put_text(&message.text);
-                    self.unflushed = true;
-                }
-                Some(Out::Close(code, reason)) => return Some(End::close(code.0, reason, why(code.0))),
-                None => break,
-            }
-        }
-        None
+        let wire = self.socket.get_mut();
+        // The session writes JSON, which is UTF-8.
+        let fed = outlet.take(FED_AT_ONCE, |text| wire.put_text(text));
+        self.unflushed |= fed > 0;
+        let (code, reason) = outlet.try_close()?;
+        Some(End::close(code.0, reason, why(code.0)))
     }
 
     /// Says the last words and waits a little for the client to take them.

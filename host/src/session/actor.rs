@@ -6,7 +6,7 @@
 //! answers from the adapter, ticks from the clock, all through [`Cell`](super::cell::Cell); responses and events go to
 //! outboxes.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
 
 use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, Report, StartOptions};
@@ -48,10 +48,10 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    /// Sends it, or drops it where nobody waits for it any more.
-    pub(super) fn send(self, text: Bytes) {
+    /// Sends it, or drops it where nobody waits for it any more. Whose waker this leaves is to be woken.
+    pub(super) fn send(self, text: Bytes, wakers: &mut Vec<Waker>) {
         match self {
-            Self::Outbox(outbox) => drop(outbox.send(Batch::response(text))),
+            Self::Outbox(outbox) => drop(outbox.put(Batch::response(text), wakers)),
             Self::Once(sender) => drop(sender.send(text)),
         }
     }
@@ -144,6 +144,8 @@ pub(super) struct Core {
     pub(super) commands: Vec<Entry>,
     pub(super) next_request: RequestId,
     pub(super) connection: Option<Outbox>,
+    /// The connection whose task works for the session.
+    pub(super) reader: Option<Outbox>,
     pub(super) grace: Grace,
     /// Events after this number are held back, because a logout was accepted.
     pub(super) held: Option<u64>,
@@ -155,6 +157,8 @@ pub(super) struct Core {
     /// The agent must be asked to leave where the adapter may be called.
     pub(super) leave: Option<Option<oneshot::Sender<()>>>,
     pub(super) chores: Chores,
+    /// Who has something to write for a client: woken when all is done, so that report and answer are written at once.
+    pub(super) wakers: Vec<Waker>,
     /// How often a report's nonsense was written to the log.
     pub(super) noted: u32,
     /// When the clock will look at it.
@@ -196,6 +200,7 @@ impl Core {
             commands: Vec::new(),
             next_request: 1,
             connection: None,
+            reader: None,
             grace: Grace { left: limits.resume_grace, since: None },
             held: None,
             late_logout: None,
@@ -203,6 +208,7 @@ impl Core {
             discarded: Vec::new(),
             leave: None,
             chores: Chores::default(),
+            wakers: Vec::new(),
             noted: 0,
             armed: None,
             limits,
@@ -261,7 +267,7 @@ impl Core {
         };
         let label = found.map_or(CommandLabel::UNKNOWN, |command| command.label());
         self.metrics.adapter().command(label, OutcomeLabel::Failure(refused.code), since.elapsed());
-        reply.send(request.respond(Response::Failure(&refused)));
+        reply.send(request.respond(Response::Failure(&refused)), &mut self.wakers);
     }
 
     /// Does what has become possible: runs commands whose turn has come, asks the agent for what is due, lets go of
@@ -465,7 +471,7 @@ impl Core {
                 _ => None,
             });
         }
-        entry.reply.send(entry.request.respond(response));
+        entry.reply.send(entry.request.respond(response), &mut self.wakers);
         self.notice_idle();
     }
 

@@ -1,7 +1,9 @@
 //! One session, worked by whoever brings it something.
 //!
 //! Owns: who may touch a session's [`Core`] when. There is no task: a desk, the clock or an adapter's thread takes the
-//! lock, does its part and what else is waiting, and goes; so a command costs no change of thread on its way in or out.
+//! lock, does its part and what else is waiting, and goes; so a command costs no change of thread on its way in. What the
+//! adapter brings is left to the task of the client's connection, which must be woken for what comes of it anyway: an
+//! adapter may have one thread for all its agents.
 //! Must never: block an adapter's thread (it leaves its message to whoever has the lock) or let the session call the
 //! adapter on it (the plugin may hold locks of its own; what is due is then done by a task of the host's runtime).
 
@@ -9,19 +11,20 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
+    task::Waker,
 };
 
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
-    DisposedReason, Identity,
+    DisposedReason, Identity, Outbox,
     actor::Core,
     registry::{Board, SessionStatus},
 };
 use crate::adapter::{AgentSink, Delivery, FromAgent};
 
-/// How many messages of the adapter may wait for a session. They wait only for the few microseconds in which another
-/// thread has the session, so this is only reached by an adapter that floods.
+/// How many messages of the adapter may wait for a session. They wait only until the connection's task has its turn, so
+/// this is only reached by an adapter that floods.
 const INBOX: usize = 256;
 
 pub(super) struct Cell {
@@ -41,6 +44,8 @@ struct Inbox {
     waiting: VecDeque<(u32, FromAgent)>,
     /// A task will come by to call the adapter.
     scheduled: bool,
+    /// Who is called when something waits; none: whoever brings it does it.
+    reader: Option<Outbox>,
 }
 
 /// Who works the session.
@@ -134,16 +139,42 @@ impl Cell {
             return Delivery::Full;
         }
         inbox.waiting.push_back((generation, message));
+        let reader = inbox.reader.clone();
         drop(inbox);
-        let core = match self.core.try_lock() {
-            Ok(core) => core,
-            Err(TryLockError::Poisoned(poisoned)) => self.mend(poisoned),
-            // Whoever has it looks into the inbox once more after letting go.
-            Err(TryLockError::WouldBlock) => return Delivery::Accepted,
-        };
-        // A fault of ours must not unwind into the plugin. The lock is poisoned by it, so the session will be ended.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.work(core, Worker::Adapter)));
+        match reader {
+            Some(reader) => reader.call(),
+            None => {
+                // Whoever has it looks into the inbox once more after letting go.
+                if let Some(core) = self.try_lock() {
+                    // A fault of ours must not unwind into the plugin. The lock is poisoned by it, so the session will be
+                    // ended.
+                    let _ = catch_unwind(AssertUnwindSafe(|| self.work(core, Worker::Adapter)));
+                }
+            }
+        }
         Delivery::Accepted
+    }
+
+    /// Does what the adapter has brought.
+    pub(super) fn read_word(self: &Arc<Self>) {
+        if catch_unwind(AssertUnwindSafe(|| self.with(|_| ()))).is_err() {
+            // A fault of ours ends the session and not the connection, which is told so.
+            self.with(|_| ());
+        }
+    }
+
+    /// Whether the adapter has brought something that nobody has seen to.
+    pub(super) fn has_word(&self) -> bool {
+        !self.inbox().waiting.is_empty()
+    }
+
+    /// Takes the session if nobody has it.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Core>> {
+        match self.core.try_lock() {
+            Ok(core) => Some(core),
+            Err(TryLockError::Poisoned(poisoned)) => Some(self.mend(poisoned)),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Works off the inbox, then what has become due; looks again after letting go, for what has come meanwhile.
@@ -158,19 +189,25 @@ impl Cell {
             }
             self.settle(&mut core, worker);
             drop(core);
-            if self.inbox().waiting.is_empty() {
+            let inbox = self.inbox();
+            if inbox.waiting.is_empty() {
                 return;
             }
-            match self.core.try_lock() {
-                Ok(again) => core = again,
-                Err(TryLockError::Poisoned(poisoned)) => core = self.mend(poisoned),
-                Err(TryLockError::WouldBlock) => return,
+            if let Some(reader) = inbox.reader.clone() {
+                // Its turn comes behind that of others, so that an adapter that floods does not hold them up.
+                drop(inbox);
+                return reader.call();
+            }
+            drop(inbox);
+            match self.try_lock() {
+                Some(again) => core = again,
+                None => return,
             }
         }
     }
 
     fn empty_inbox(&self, core: &mut Core) {
-        loop {
+        for _ in 0..INBOX {
             let mut inbox = self.inbox();
             let Some((generation, message)) = inbox.waiting.pop_front() else {
                 if inbox.waiting.capacity() > 8 {
@@ -185,6 +222,12 @@ impl Cell {
 
     /// Leaves the session as it may be left: its clock set, its chores given to whom they belong.
     fn settle(self: &Arc<Self>, core: &mut Core, worker: Worker) {
+        core.wakers.drain(..).for_each(Waker::wake);
+        let reader = core.connection.as_ref().filter(|outbox| outbox.works());
+        if reader != core.reader.as_ref() {
+            core.reader = reader.cloned();
+            self.inbox().reader.clone_from(&core.reader);
+        }
         let Some(board) = self.board.upgrade() else { return };
         core.settle_grace(Instant::now);
         if let Some(at) = core.next_tick().filter(|at| core.armed.is_none_or(|armed| *at < armed)) {

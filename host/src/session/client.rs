@@ -29,7 +29,8 @@ impl Core {
             return;
         }
         let batch = self.journal.append(events);
-        let sent = self.held.is_some() || self.connection.as_ref().is_none_or(|outbox| outbox.send(batch));
+        let sent =
+            self.held.is_some() || self.connection.as_ref().is_none_or(|outbox| outbox.put(batch, &mut self.wakers));
         if !sent {
             self.connection = None;
         }

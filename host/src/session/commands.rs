@@ -14,6 +14,8 @@ use jackfield_plugin_api::{
     command::{ObjectKind, STANDARD_COMMANDS},
 };
 
+use rustc_hash::FxHashMap;
+
 use super::tree::Capabilities;
 use crate::metrics::CommandLabel;
 
@@ -46,8 +48,9 @@ const URGENT: [&str; 3] = [LOGOUT, "interaction.request.reject", "conversation.r
 const SLOW: [&str; 1] = ["conversation.request.blindconference"];
 
 /// All rows, by every name that a desktop may use.
-static ROWS: LazyLock<HashMap<&'static str, &'static Row>> = LazyLock::new(|| {
-    let mut rows = HashMap::new();
+static ROWS: LazyLock<FxHashMap<&'static str, &'static Row>> = LazyLock::new(|| {
+    // Its keys are ours, so nobody can choose them to collide.
+    let mut rows = FxHashMap::default();
     let own = [START, LOGOUT].into_iter().map(|name| (name, None));
     let standard = STANDARD_COMMANDS.iter().enumerate().map(|(place, &name)| (name, Some(place)));
     for (name, place) in own.chain(standard) {

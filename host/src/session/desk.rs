@@ -58,18 +58,45 @@ impl Desk {
                 return self.send(bad.response);
             }
         };
-        let bound = self.bound();
-        match &*request.command() {
-            PREPARE => {}
-            BIND => return self.bind(&request),
-            _ => {
-                return match bound {
-                    Some(cell) => cell.with(|core| core.receive(request, Reply::Outbox(self.outbox.clone()))),
-                    None => self.send(self.board.answer_unbound(&request)),
-                };
-            }
+        let is_prepare = match &*request.command() {
+            PREPARE => true,
+            BIND => false,
+            _ => return self.command(request),
+        };
+        if self.bound().is_some_and(|cell| cell.is_ended()) {
+            self.unbind();
         }
-        self.prepare(request);
+        if is_prepare { self.prepare(request) } else { self.bind(&request) }
+    }
+
+    fn command(&self, request: Request) {
+        let Some(cell) = self.bound() else { return self.send(self.board.answer_unbound(&request)) };
+        let refused = cell.with(|core| {
+            if core.is_ended() {
+                return Some(request);
+            }
+            core.receive(request, Reply::Outbox(self.outbox.clone()));
+            None
+        });
+        if let Some(request) = refused {
+            self.unbind();
+            self.send(self.board.answer_unbound(&request));
+        }
+    }
+
+    /// Whether there is something to do for the session.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        matches!(&*locked(&self.binding), Binding::Bound { cell, .. } if cell.has_word())
+    }
+
+    /// Does for the session what the adapter has brought.
+    pub fn work(&self) {
+        if self.has_work()
+            && let Some(cell) = self.bound()
+        {
+            cell.read_word();
+        }
     }
 
     /// Whether the connection has a session, or is about to have one.
@@ -82,17 +109,17 @@ impl Desk {
         self.outbox.send(Batch::response(text));
     }
 
-    /// The session, unless it is over: then the connection has none.
+    /// The session, which may be over.
     fn bound(&self) -> Option<Arc<Cell>> {
-        let mut binding = locked(&self.binding);
-        match &*binding {
-            Binding::Bound { cell, .. } if cell.is_ended() => {
-                *binding = Binding::Nothing;
-                None
-            }
+        match &*locked(&self.binding) {
             Binding::Bound { cell, .. } => Some(Arc::clone(cell)),
             _ => None,
         }
+    }
+
+    /// The session is over: the connection has none.
+    fn unbind(&self) {
+        *locked(&self.binding) = Binding::Nothing;
     }
 
     fn prepare(&self, request: Request) {

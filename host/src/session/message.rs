@@ -48,6 +48,8 @@ pub(super) struct Request {
     target: Option<Span>,
     data: Option<Span>,
     request_id: Option<Span>,
+    /// There is no escape in it: its strings are what they look like.
+    plain: bool,
 }
 
 /// The answer to what is no well-formed message.
@@ -93,7 +95,8 @@ impl Request {
                 return Err(Envelope::default().refuse("", &what, true));
             }
         };
-        match flaw(text) {
+        let plain = !text.contains('\\');
+        match flaw(text, plain) {
             Some(Flaw::TooDeep) => return Err(envelope.refuse(text, "the message is nested deeper than 64", true)),
             // Not repeated: the response could not be read either.
             Some(Flaw::HalfPair) => {
@@ -101,7 +104,7 @@ impl Request {
             }
             None => {}
         }
-        match envelope.check() {
+        match envelope.check(plain) {
             Ok(()) => {}
             Err(what) => return Err(envelope.refuse(text, &what, false)),
         }
@@ -112,17 +115,22 @@ impl Request {
             data: span(envelope.data),
             request_id: span(envelope.request_id),
             text: text.into(),
+            plain,
         })
     }
 
     /// The name of the command.
     pub(super) fn command(&self) -> Cow<'_, str> {
-        unquoted(&self.text[self.command.range()]).unwrap_or_default()
+        self.string(self.command).unwrap_or_default()
     }
 
     /// The target, if there is one.
     pub(super) fn target(&self) -> Option<Cow<'_, str>> {
-        self.target.and_then(|span| unquoted(&self.text[span.range()]))
+        self.target.and_then(|span| self.string(span))
+    }
+
+    fn string(&self, span: Span) -> Option<Cow<'_, str>> {
+        string(&self.text[span.range()], self.plain)
     }
 
     /// The data, a JSON object.
@@ -162,16 +170,16 @@ struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// What is wrong with it.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, plain: bool) -> Result<(), String> {
         if let Some(name) = self.doubled {
             return Err(format!("{name} stands twice"));
         }
         match self.command {
             None => return Err("command is missing".to_owned()),
-            Some(command) if unquoted(command.get()).is_none() => return Err("command is not a string".to_owned()),
+            Some(command) if string(command.get(), plain).is_none() => return Err("command is not a string".to_owned()),
             Some(_) => {}
         }
-        if self.target.is_some_and(|target| unquoted(target.get()).is_none()) {
+        if self.target.is_some_and(|target| string(target.get(), plain).is_none()) {
             return Err("target is not a string".to_owned());
         }
         if self.data.is_some_and(|data| !data.get().starts_with('{')) {
@@ -243,12 +251,13 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The text of a JSON string; `None` for other values.
 fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
+    string(raw, !raw.contains('\\'))
+}
+
+/// The same of one that is known to have no escapes, or may have some.
+fn string(raw: &str, plain: bool) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str::<String>(raw).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
+    if plain { Some(Cow::Borrowed(inner)) } else { serde_json::from_str::<String>(raw).ok().map(Cow::Owned) }
 }
 
 fn is_request_id(raw: &str) -> bool {
@@ -262,12 +271,12 @@ enum Flaw {
     HalfPair,
 }
 
-/// Looks through a JSON text. Loops, because the text decides how deep it is.
-fn flaw(text: &str) -> Option<Flaw> {
+/// Looks through a JSON text, which may be known to have no escapes. Loops, because the text decides how deep it is.
+fn flaw(text: &str, plain: bool) -> Option<Flaw> {
     let bytes = text.as_bytes();
     // What nearly all texts are: without an escape, and with fewer brackets altogether than may stand in each other.
     let opened = bytes.iter().filter(|&&byte| byte == b'{' || byte == b'[').count();
-    if opened <= MAX_DEPTH && !text.contains('\\') {
+    if opened <= MAX_DEPTH && plain {
         return None;
     }
     let mut depth = 0_usize;

@@ -37,9 +37,12 @@
 //! // a WebSocket
 //! let (outbox, mut outlet) = Outbox::new(limits.outbox);
 //! let mut desk = board.desk(identity, outbox);
+//! outlet.will_work();                 // this task does what the adapter brings for the session
 //! desk.receive(text);                 // each text frame; returns at once
-//! while let Some(out) = outlet.try_next() { … }  // Message: feed; Close: close with its code
-//! outlet.ready().await;               // until there is something (cancel-safe)
+//! desk.work();                        // whenever the task is woken
+//! outlet.take(bytes, |text| …);       // what is to be written
+//! outlet.try_close();                 // and whether the connection is to be closed behind it, and how
+//! outlet.poll_ready(cx);              // until there is something to be written, or (look again) to be done
 //! drop(desk);                         // the connection is gone: the grace begins
 //!
 //! // HTTP

@@ -8,8 +8,11 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Poll, Waker},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
 };
 
 use hyper::body::Bytes;
@@ -130,6 +133,8 @@ struct Shared {
     limits: OutboxLimits,
     /// The connection ends with its session: an event stream.
     one_session: bool,
+    /// Whoever writes to the client also works for its session: see [`Outlet::works`].
+    works: AtomicBool,
     queue: Mutex<Queue>,
 }
 
@@ -165,12 +170,20 @@ impl Outbox {
     }
 
     fn make(limits: OutboxLimits, one_session: bool) -> (Self, Outlet) {
-        let shared = Arc::new(Shared { limits, one_session, queue: Mutex::default() });
+        let shared = Arc::new(Shared { limits, one_session, works: AtomicBool::new(false), queue: Mutex::default() });
         (Self(Arc::clone(&shared)), Outlet(shared))
     }
 
     /// Puts messages in. False: they are not taken, because the connection is closing, or closes now as it is full.
     pub fn send(&self, batch: Batch) -> bool {
+        let mut wakers = Vec::new();
+        let fits = self.put(batch, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+        fits
+    }
+
+    /// The same, but who waits for the messages is woken by the caller, when it has put in all that it has.
+    pub(super) fn put(&self, batch: Batch, wakers: &mut Vec<Waker>) -> bool {
         let mut queue = locked(&self.0);
         if queue.is_closing() {
             return false;
@@ -185,10 +198,19 @@ impl Outbox {
         } else {
             queue.close(CloseCode::TOO_SLOW, "the client does not read", true);
         }
-        let waker = queue.waker.take();
-        drop(queue);
-        wake(waker);
+        wakers.extend(queue.waker.take());
         fits
+    }
+
+    /// Wakes whoever writes to the client, if it works for the session too: there is something for it to do.
+    pub(super) fn call(&self) {
+        let waker = locked(&self.0).waker.take();
+        wake(waker);
+    }
+
+    /// Whether whoever writes to the client also works for its session.
+    pub(super) fn works(&self) -> bool {
+        self.0.works.load(Relaxed)
     }
 
     /// Puts in what a client asked for by binding: it is bounded by the journal and the tree, not by how fast the
@@ -267,31 +289,59 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outlet {
+    /// From now on whoever holds this also calls [`Desk::work`](super::Desk::work) when it is woken.
+    pub fn will_work(&mut self) {
+        self.0.works.store(true, Relaxed);
+    }
+
     /// What to write next, if there is something. After [`Out::Close`] there is nothing.
     pub fn try_next(&mut self) -> Option<Out> {
-        let mut queue = locked(&self.0);
-        if let Some(message) = queue.pop() {
+        if let Some(message) = locked(&self.0).pop() {
             return Some(Out::Message(message));
         }
-        let (code, reason) = queue.close.filter(|_| !queue.gone)?;
+        self.try_close().map(|(code, reason)| Out::Close(code, reason))
+    }
+
+    /// How the connection is to be closed, if nothing waits and it is.
+    pub fn try_close(&mut self) -> Option<(CloseCode, &'static str)> {
+        let mut queue = locked(&self.0);
+        let close = queue.close.filter(|_| !queue.gone && queue.waiting.is_empty())?;
         queue.gone = true;
-        Some(Out::Close(code, reason))
+        Some(close)
+    }
+
+    /// Hands out all messages that wait, one by one, until so many bytes were given. How many were given. The closing
+    /// is left to [`Self::try_close`].
+    pub fn take(&mut self, bytes: usize, mut each: impl FnMut(&[u8])) -> usize {
+        let mut queue = locked(&self.0);
+        let mut given = 0;
+        while given < bytes
+            && let Some(message) = queue.pop()
+        {
+            given += message.text.len();
+            each(&message.text);
+        }
+        given
     }
 
     /// Waits until [`Self::try_next`] has something. May be dropped and called again at any time.
     pub async fn ready(&mut self) {
-        poll_fn(|context| {
-            let mut queue = locked(&self.0);
-            if !queue.waiting.is_empty() || (queue.close.is_some() && !queue.gone) {
-                return Poll::Ready(());
-            }
-            match &mut queue.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                none => *none = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|context| self.poll_ready(context)).await;
+    }
+
+    /// The same, to be polled.
+    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut queue = locked(&self.0);
+        if !queue.waiting.is_empty() || (queue.close.is_some() && !queue.gone) {
+            return Poll::Ready(());
+        }
+        queue.wake_later(context);
+        Poll::Pending
+    }
+
+    /// Wakes the task when something more is put in, or is to be done.
+    pub fn wake_later(&mut self, context: &mut Context<'_>) {
+        locked(&self.0).wake_later(context);
     }
 
     /// Whether so much waits that incoming messages should be left unread until some of it is written. A server that
@@ -329,6 +379,13 @@ impl Drop for Outlet {
 impl Queue {
     fn is_closing(&self) -> bool {
         self.gone || self.close.is_some()
+    }
+
+    fn wake_later(&mut self, context: &mut Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
     }
 
     fn push(&mut self, batch: Batch) {

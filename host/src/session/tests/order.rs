@@ -1,5 +1,7 @@
 //! Commands to one object, its parents and its children keep their order; others go side by side.
 
+use std::task::Context;
+
 use super::*;
 
 fn two_calls() -> Report {
@@ -240,4 +242,49 @@ fn many_threads_may_bring_a_session_something_at_once() {
         }
         tokio::task::spawn_blocking(|| adapter.join().unwrap()).await.unwrap();
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_adapter_brings_is_left_to_the_connection_if_that_works_for_its_session() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    client.outlet.will_work();
+    client.send("channel.request.notready", ".c1", json!({"reasoncode": "a"}));
+    client.send("channel.request.ready", ".c1", json!({}));
+    let called = Arc::new(Called(AtomicBool::new(false)));
+    assert!(client.outlet.poll_ready(&mut Context::from_waker(&Arc::clone(&called).into())).is_pending());
+    let (request, _) = line.next_command();
+    line.report(ready(false));
+    line.answer(request, Outcome::success());
+    assert!(called.0.load(SeqCst), "it is told that there is something to do");
+    assert_eq!((client.heard(), line.is_idle()), (vec![], true), "the adapter's thread does nothing of it");
+    assert!(client.desk.has_work());
+    client.desk.work();
+    assert_eq!(client.heard(), ["channel.infochanged", "state.updated", "success channel.request.notready"]);
+    assert!(!line.is_idle(), "the next command has had its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_left_to_a_connection_that_goes_away_is_not_lost() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    client.outlet.will_work();
+    client.send("channel.request.notready", ".c1", json!({"reasoncode": "a"}));
+    let (request, _) = line.next_command();
+    line.report(ready(false));
+    let (session, seq) = (client.session.clone(), client.seq);
+    drop(client);
+    line.answer(request, Outcome::success());
+    let mut again = tenant.client();
+    again.seq = seq;
+    assert_eq!(again.bind(&session, Some(seq))["data"]["replay"], "events");
+    assert_eq!(again.heard(), ["channel.infochanged", "state.updated"]);
+}
+
+struct Called(AtomicBool);
+
+impl std::task::Wake for Called {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
 }

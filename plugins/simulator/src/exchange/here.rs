@@ -6,6 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jackfield_plugin_api::{AgentHost, Code, Outcome, PlatformHost};
+use rustc_hash::FxHashMap;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
@@ -21,7 +22,7 @@ pub(crate) struct Here(Arc<Driven<Hosts>>);
 #[derive(Debug)]
 struct Hosts {
     platform: PlatformHost,
-    sessions: HashMap<SessionNo, AgentHost>,
+    sessions: FxHashMap<SessionNo, AgentHost>,
     /// The request that is being carried out: its answer needs no channel if it comes at once.
     current: Option<Ticket>,
     answer: Option<Outcome>,
@@ -66,7 +67,7 @@ impl Here {
     pub(crate) fn open(settings: Settings, platform: PlatformHost) -> (Arc<Self>, JoinHandle<()>) {
         let hosts = Hosts {
             platform,
-            sessions: HashMap::new(),
+            sessions: FxHashMap::default(),
             current: None,
             answer: None,
             waiting: HashMap::new(),
