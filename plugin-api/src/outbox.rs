@@ -9,8 +9,9 @@
 //! for one snapshot, which the [`runtime`](crate::runtime) asks the agent for as soon as that place is reached. Answers
 //! behind it wait for it: once a success is sent, its effect must hold.
 //!
-//! While a request of the agent is being polled the outbox is held: what is reported then goes out when the poll is over,
-//! and with the answer, if that is given by then, as one message. Most commands are carried out in one poll.
+//! While a request of the agent is being polled the outbox is held: what that reports goes out when the poll is over, and
+//! with the answer, if that is given by then, as one message. Most commands are carried out in one poll. What comes from
+//! elsewhere meanwhile does not wait for it.
 
 use std::{
     collections::VecDeque,
@@ -97,11 +98,11 @@ impl Outbox {
         self.lock().holders += 1;
     }
 
-    /// The poll is over: sends what waited for that.
+    /// The poll is over: sends what waits, be it another's that is still being polled.
     pub(crate) fn let_go(&self) -> MustFlush {
         let mut state = self.lock();
         state.holders -= 1;
-        if state.may_send() { self.send_waiting(&mut state) } else { false }
+        self.send_waiting(&mut state)
     }
 
     /// Nothing is told any more.
@@ -115,13 +116,14 @@ impl Outbox {
         self.lock().closed
     }
 
-    pub(crate) fn report(&self, report: Report) -> MustFlush {
+    /// `polled`: in a poll for which the outbox is held.
+    pub(crate) fn report(&self, report: Report, polled: bool) -> MustFlush {
         let mut state = self.lock();
         if state.closed || report.is_empty() {
             return false;
         }
         if !state.flushed {
-            self.put(&mut state, Item::Report(report))
+            self.put(&mut state, Item::Report(report), polled)
         } else {
             state.wait_with(report);
             self.send_waiting(&mut state)
@@ -130,7 +132,7 @@ impl Outbox {
 
     pub(crate) fn answer(&self, request: u64, outcome: Outcome) -> MustFlush {
         let mut state = self.lock();
-        self.put(&mut state, Item::Answer { request, outcome })
+        self.put(&mut state, Item::Answer { request, outcome }, true)
     }
 
     /// Telling the same again is nothing.
@@ -140,7 +142,7 @@ impl Outbox {
             return false;
         }
         state.link = Some(link.clone());
-        self.put(&mut state, Item::Link(link))
+        self.put(&mut state, Item::Link(link), false)
     }
 
     /// Takes the newest resume state; tells it if it is another one than before.
@@ -151,7 +153,7 @@ impl Outbox {
         }
         state.resume.clone_from(&bytes);
         state.waiting.retain(|item| !matches!(item, Item::Resume(_)));
-        self.put(&mut state, Item::Resume(wire::Resume { state: bytes }))
+        self.put(&mut state, Item::Resume(wire::Resume { state: bytes }), false)
     }
 
     /// Sends what waits, as far as the host takes it.
@@ -168,12 +170,13 @@ impl Outbox {
         std::mem::take(&mut self.lock().dropped)
     }
 
-    fn put(&self, state: &mut State, item: Item) -> MustFlush {
+    /// `may_be_held`: it may wait for the end of a poll.
+    fn put(&self, state: &mut State, item: Item, may_be_held: bool) -> MustFlush {
         if state.closed {
             return false;
         }
         state.waiting.push_back(item);
-        if state.may_send() { self.send_waiting(state) } else { false }
+        if may_be_held && state.is_held() { false } else { self.send_waiting(state) }
     }
 
     fn send_waiting(&self, state: &mut State) -> MustFlush {
@@ -199,6 +202,8 @@ impl Outbox {
                     state.closed = true;
                     state.waiting.clear();
                 }
+                // The answer may be taken without the report.
+                Status::REFUSED if sent == 2 => drop(state.waiting.pop_front()),
                 // What was refused would be refused again; the host has counted it.
                 _ => drop(state.waiting.drain(..sent)),
             }
@@ -227,8 +232,8 @@ impl Outbox {
 }
 
 impl State {
-    fn may_send(&self) -> bool {
-        self.holders == 0 || self.waiting.len() > MAX_HELD
+    fn is_held(&self) -> bool {
+        self.holders > 0 && self.waiting.len() <= MAX_HELD
     }
 
     fn waits(&self) -> Waits {

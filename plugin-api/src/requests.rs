@@ -123,7 +123,15 @@ impl<G: Agent> Requests<G> {
         room: &mut Option<Pin<Box<F>>>,
     ) {
         for _ in 0..AT_ONCE {
-            let Some((task, kind, payload)) = self.lock().pop_front() else { return };
+            let (next, more) = {
+                let mut waiting = self.lock();
+                (waiting.pop_front(), !waiting.is_empty())
+            };
+            let Some((task, kind, payload)) = next else { return };
+            if more {
+                // Several may have been put in for one who was told.
+                self.something.notify_one();
+            }
             let Some(seat) = task.seat().cloned() else { continue };
             let work = run(Arc::clone(&seat), kind, payload);
             let mut work = match room.take() {

@@ -326,9 +326,11 @@ struct AgentLine<G: Agent>(Weak<Seat<G>>);
 impl<G: Agent> AgentSink for AgentLine<G> {
     fn report(&self, report: Report) {
         let Some(seat) = self.0.upgrade() else { return };
-        seat.flush_if(seat.outbox.report(report));
-        // In the name of this agent a request is under way, and the state is asked for at its end.
-        if logs::current() != seat.id && !seat.outbox.is_closed() {
+        // In the name of this agent a request is being polled.
+        let polled = logs::current() == seat.id;
+        seat.flush_if(seat.outbox.report(report, polled));
+        // Of a request the state is asked for at its end.
+        if !polled && !seat.outbox.is_closed() {
             seat.want_resume_state();
         }
     }

@@ -162,6 +162,7 @@ impl Link {
             match wake.await {
                 Wake::End(end) => return end,
                 Wake::Closing => {
+                    desk.work(false);
                     if let Some(end) = self.feed(outlet) {
                         return end;
                     }
@@ -205,7 +206,7 @@ impl Link {
                 Poll::Ready(Ok(())) => true,
                 Poll::Pending => false,
             };
-            desk.work();
+            desk.work(!self.unflushed);
             if let Poll::Ready(end) = self.poll_write(cx, outlet) {
                 return Poll::Ready(end);
             }

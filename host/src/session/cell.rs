@@ -96,11 +96,18 @@ impl Cell {
         }
     }
 
-    /// Does something with the session, and then whatever has become due.
+    /// Does something with the session, after what the adapter has brought before, and then whatever has become due.
     pub(super) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Core) -> R) -> R {
+        self.with_patience(false, act)
+    }
+
+    /// The same for the connection's own task. `patient`: what the adapter has brought is left where it is while the
+    /// client has much to read, because nobody else writes to it meanwhile.
+    pub(super) fn with_patience<R>(self: &Arc<Self>, patient: bool, act: impl FnOnce(&mut Core) -> R) -> R {
         let mut core = self.lock();
+        self.empty_inbox(&mut core, patient);
         let result = act(&mut core);
-        self.work(core, Worker::Host);
+        self.work(core, Worker::Host, patient);
         result
     }
 
@@ -148,16 +155,16 @@ impl Cell {
                 if let Some(core) = self.try_lock() {
                     // A fault of ours must not unwind into the plugin. The lock is poisoned by it, so the session will be
                     // ended.
-                    let _ = catch_unwind(AssertUnwindSafe(|| self.work(core, Worker::Adapter)));
+                    let _ = catch_unwind(AssertUnwindSafe(|| self.work(core, Worker::Adapter, false)));
                 }
             }
         }
         Delivery::Accepted
     }
 
-    /// Does what the adapter has brought.
-    pub(super) fn read_word(self: &Arc<Self>) {
-        if catch_unwind(AssertUnwindSafe(|| self.with(|_| ()))).is_err() {
+    /// Does what the adapter has brought, see [`Self::with_patience`].
+    pub(super) fn read_word(self: &Arc<Self>, patient: bool) {
+        if catch_unwind(AssertUnwindSafe(|| self.with_patience(patient, |_| ()))).is_err() {
             // A fault of ours ends the session and not the connection, which is told so.
             self.with(|_| ());
         }
@@ -178,10 +185,10 @@ impl Cell {
     }
 
     /// Works off the inbox, then what has become due; looks again after letting go, for what has come meanwhile.
-    fn work<'a>(self: &'a Arc<Self>, mut core: MutexGuard<'a, Core>, worker: Worker) {
+    fn work<'a>(self: &'a Arc<Self>, mut core: MutexGuard<'a, Core>, worker: Worker, patient: bool) {
         loop {
             loop {
-                self.empty_inbox(&mut core);
+                self.empty_inbox(&mut core, patient);
                 if worker == Worker::Adapter || !core.wants_to_advance() {
                     break;
                 }
@@ -206,8 +213,11 @@ impl Cell {
         }
     }
 
-    fn empty_inbox(&self, core: &mut Core) {
+    fn empty_inbox(&self, core: &mut Core, patient: bool) {
         for _ in 0..INBOX {
+            if patient && core.connection.as_ref().is_some_and(Outbox::is_busy) {
+                return;
+            }
             let mut inbox = self.inbox();
             let Some((generation, message)) = inbox.waiting.pop_front() else {
                 if inbox.waiting.capacity() > 8 {
@@ -223,7 +233,7 @@ impl Cell {
     /// Leaves the session as it may be left: its clock set, its chores given to whom they belong.
     fn settle(self: &Arc<Self>, core: &mut Core, worker: Worker) {
         core.wakers.drain(..).for_each(Waker::wake);
-        let reader = core.connection.as_ref().filter(|outbox| outbox.works());
+        let reader = core.connection.as_ref().filter(|outbox| outbox.works() && !core.is_ended());
         if reader != core.reader.as_ref() {
             core.reader = reader.cloned();
             self.inbox().reader.clone_from(&core.reader);

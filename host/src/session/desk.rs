@@ -71,7 +71,7 @@ impl Desk {
 
     fn command(&self, request: Request) {
         let Some(cell) = self.bound() else { return self.send(self.board.answer_unbound(&request)) };
-        let refused = cell.with(|core| {
+        let refused = cell.with_patience(true, |core| {
             if core.is_ended() {
                 return Some(request);
             }
@@ -90,12 +90,13 @@ impl Desk {
         matches!(&*locked(&self.binding), Binding::Bound { cell, .. } if cell.has_word())
     }
 
-    /// Does for the session what the adapter has brought.
-    pub fn work(&self) {
+    /// Does for the session what the adapter has brought. `patient`: only as long as the connection's queue is not busy,
+    /// for a client that has taken all so far.
+    pub fn work(&self, patient: bool) {
         if self.has_work()
             && let Some(cell) = self.bound()
         {
-            cell.read_word();
+            cell.read_word(patient);
         }
     }
 

@@ -39,7 +39,7 @@
 //! let mut desk = board.desk(identity, outbox);
 //! outlet.will_work();                 // this task does what the adapter brings for the session
 //! desk.receive(text);                 // each text frame; returns at once
-//! desk.work();                        // whenever the task is woken
+//! desk.work(patient);                 // whenever the task is woken
 //! outlet.take(bytes, |text| …);       // what is to be written
 //! outlet.try_close();                 // and whether the connection is to be closed behind it, and how
 //! outlet.poll_ready(cx);              // until there is something to be written, or (look again) to be done

@@ -151,6 +151,13 @@ struct Queue {
     waker: Option<Waker>,
 }
 
+impl Shared {
+    fn is_busy(&self) -> bool {
+        let queue = locked(self);
+        queue.messages * 4 >= self.limits.messages || queue.bytes * 4 >= self.limits.bytes
+    }
+}
+
 /// The queue is left whole by every step, so a panic elsewhere does not spoil it.
 fn locked(shared: &Shared) -> MutexGuard<'_, Queue> {
     shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -211,6 +218,11 @@ impl Outbox {
     /// Whether whoever writes to the client also works for its session.
     pub(super) fn works(&self) -> bool {
         self.0.works.load(Relaxed)
+    }
+
+    /// Whether so much waits that no more should be put in until some of it is written, see [`Outlet::is_busy`].
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.is_busy()
     }
 
     /// Puts in what a client asked for by binding: it is bounded by the journal and the tree, not by how fast the
@@ -349,8 +361,7 @@ impl Outlet {
     /// that does not.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        let queue = locked(&self.0);
-        queue.messages * 4 >= self.0.limits.messages || queue.bytes * 4 >= self.0.limits.bytes
+        self.0.is_busy()
     }
 
     /// Whether nothing waits.

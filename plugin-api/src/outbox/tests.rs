@@ -17,10 +17,16 @@ use crate::{
 struct Host {
     room: Mutex<usize>,
     taken: Mutex<Vec<(Kind, String)>>,
+    /// Takes no answer with a report.
+    refuses: std::sync::atomic::AtomicBool,
 }
 
 impl Outlet for Host {
     fn emit(&self, kind: Kind, _: u64, payload: &str) -> Status {
+        let has_report = wire::read::<wire::Answer>(payload).is_ok_and(|answer| answer.report.is_some());
+        if has_report && self.refuses.load(std::sync::atomic::Ordering::Relaxed) {
+            return Status::REFUSED;
+        }
         let mut room = self.room.lock().unwrap();
         if *room == 0 {
             return Status::FULL;
@@ -71,7 +77,7 @@ impl Bench {
             match self.outbox.flush() {
                 Waits::No => return,
                 Waits::ForRoom => panic!("there is room"),
-                Waits::ForSnapshot => drop(self.outbox.report(Report { snapshot: true, ..stating(number) })),
+                Waits::ForSnapshot => drop(self.outbox.report(Report { snapshot: true, ..stating(number) }, true)),
             }
         }
     }
@@ -96,7 +102,7 @@ fn event(number: usize) -> Report {
 #[test]
 fn what_the_host_takes_goes_out_at_once() {
     let bench = Bench::new(usize::MAX);
-    assert!(!bench.outbox.report(stating(1)));
+    assert!(!bench.outbox.report(stating(1), true));
     assert!(!bench.outbox.answer(1, Outcome::success()));
     assert!(!bench.outbox.resume(vec![1]));
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER, Kind::RESUME]);
@@ -106,7 +112,7 @@ fn what_the_host_takes_goes_out_at_once() {
 fn what_is_reported_in_the_poll_that_ends_a_request_goes_out_with_its_answer() {
     let bench = Bench::with(usize::MAX, Form::Compact);
     bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.report(stating(1), true);
     let _ = bench.outbox.answer(7, Outcome::success());
     let _ = bench.outbox.let_go();
     let taken = bench.host.taken.lock().unwrap().clone();
@@ -119,7 +125,7 @@ fn what_is_reported_in_the_poll_that_ends_a_request_goes_out_with_its_answer() {
 fn a_host_that_does_not_read_the_compact_form_gets_report_and_answer_one_by_one() {
     let bench = Bench::new(usize::MAX);
     bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.report(stating(1), true);
     let _ = bench.outbox.answer(7, Outcome::success());
     let _ = bench.outbox.let_go();
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
@@ -129,8 +135,8 @@ fn a_host_that_does_not_read_the_compact_form_gets_report_and_answer_one_by_one(
 fn what_is_reported_in_a_poll_goes_out_at_its_end_unmerged() {
     let bench = Bench::with(usize::MAX, Form::Compact);
     bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1));
-    let _ = bench.outbox.report(stating(2));
+    let _ = bench.outbox.report(stating(1), true);
+    let _ = bench.outbox.report(stating(2), true);
     assert_eq!(bench.host.kinds(), []);
     assert!(!bench.outbox.let_go());
     let reports: Vec<Report> =
@@ -143,7 +149,7 @@ fn a_poll_that_reports_without_end_is_not_waited_for() {
     let bench = Bench::new(usize::MAX);
     bench.outbox.hold();
     for number in 0..=MAX_HELD {
-        let _ = bench.outbox.report(stating(number));
+        let _ = bench.outbox.report(stating(number), true);
     }
     assert_eq!(bench.host.kinds().len(), MAX_HELD + 1);
 }
@@ -153,7 +159,7 @@ fn what_was_reported_in_a_poll_is_merged_once_the_host_is_full() {
     let bench = Bench::new(0);
     bench.outbox.hold();
     for number in 0..100 {
-        let _ = bench.outbox.report(stating(number));
+        let _ = bench.outbox.report(stating(number), true);
     }
     let _ = bench.outbox.answer(1, Outcome::success());
     let _ = bench.outbox.let_go();
@@ -164,35 +170,54 @@ fn what_was_reported_in_a_poll_is_merged_once_the_host_is_full() {
 }
 
 #[test]
-fn of_two_requests_in_a_poll_the_last_lets_go() {
+fn a_poll_that_does_not_end_holds_back_nothing_but_its_own() {
     let bench = Bench::new(usize::MAX);
     bench.outbox.hold();
-    bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1));
-    let _ = bench.outbox.let_go();
+    let _ = bench.outbox.report(stating(1), true);
     assert_eq!(bench.host.kinds(), []);
+    let _ = bench.outbox.report(stating(2), false);
+    assert_eq!(bench.host.kinds(), [Kind::REPORT; 2], "a report of another thread, behind what was before it");
+    let _ = bench.outbox.link(Link::Up);
+    assert_eq!(bench.host.kinds()[2..], [Kind::LINK]);
+    // Another request of the same agent, on another thread.
+    bench.outbox.hold();
+    let _ = bench.outbox.answer(1, Outcome::success());
     let _ = bench.outbox.let_go();
-    assert_eq!(bench.host.kinds(), [Kind::REPORT]);
+    assert_eq!(bench.host.kinds()[3..], [Kind::ANSWER]);
+}
+
+#[test]
+fn an_answer_is_given_where_the_report_before_it_is_refused() {
+    let bench = Bench::with(usize::MAX, Form::Compact);
+    bench.host.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+    bench.outbox.hold();
+    let _ = bench.outbox.report(stating(1), true);
+    let _ = bench.outbox.answer(7, Outcome::success());
+    let _ = bench.outbox.let_go();
+    let taken = bench.host.taken.lock().unwrap().clone();
+    let [(Kind::ANSWER, payload)] = &taken[..] else { panic!("{taken:?}") };
+    let answer = wire::Answer { request: 7, report: None, outcome: Outcome::success() };
+    assert_eq!(wire::read::<wire::Answer>(payload).unwrap(), answer);
 }
 
 #[test]
 fn only_the_first_who_finds_the_host_full_must_flush() {
     let bench = Bench::new(0);
-    assert!(bench.outbox.report(stating(1)));
-    assert!(!bench.outbox.report(stating(2)));
+    assert!(bench.outbox.report(stating(1), true));
+    assert!(!bench.outbox.report(stating(2), true));
     assert!(!bench.outbox.answer(1, Outcome::success()));
     assert_eq!(bench.outbox.flush(), Waits::ForRoom);
     bench.host.has_room(9);
     assert_eq!(bench.outbox.flush(), Waits::No);
     bench.host.has_room(0);
-    assert!(bench.outbox.report(stating(3)));
+    assert!(bench.outbox.report(stating(3), true));
 }
 
 #[test]
 fn waiting_reports_are_merged_into_one() {
     let bench = Bench::new(0);
     for number in 0..1000 {
-        let _ = bench.outbox.report(stating(number));
+        let _ = bench.outbox.report(stating(number), true);
     }
     bench.host.has_room(usize::MAX);
     assert_eq!(bench.outbox.flush(), Waits::No);
@@ -202,9 +227,9 @@ fn waiting_reports_are_merged_into_one() {
 #[test]
 fn a_link_change_is_not_passed_by_later_reports() {
     let bench = Bench::new(0);
-    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.report(stating(1), true);
     let _ = bench.outbox.link(Link::Down { reason: "gone".to_owned() });
-    let _ = bench.outbox.report(stating(2));
+    let _ = bench.outbox.report(stating(2), true);
     bench.host.has_room(usize::MAX);
     let _ = bench.outbox.flush();
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::LINK, Kind::REPORT]);
@@ -215,11 +240,11 @@ fn too_many_reports_become_a_snapshot_in_their_place() {
     let bench = Bench::new(0);
     let _ = bench.outbox.answer(1, Outcome::success());
     for number in 0..MAX_WAITING {
-        let _ = bench.outbox.report(event(number));
-        let _ = bench.outbox.report(stating(number));
+        let _ = bench.outbox.report(event(number), true);
+        let _ = bench.outbox.report(stating(number), true);
     }
     let _ = bench.outbox.answer(2, Outcome::success());
-    let _ = bench.outbox.report(stating(77));
+    let _ = bench.outbox.report(stating(77), true);
     bench.host.has_room(usize::MAX);
     assert_eq!(bench.outbox.flush(), Waits::ForSnapshot);
     assert_eq!(bench.host.kinds(), [Kind::ANSWER], "the second answer waits for the snapshot");
@@ -246,7 +271,7 @@ fn the_newest_resume_state_is_told_once() {
 #[test]
 fn nothing_is_told_after_the_end() {
     let bench = Bench::new(0);
-    let _ = bench.outbox.report(stating(1));
+    let _ = bench.outbox.report(stating(1), true);
     bench.outbox.close();
     bench.host.has_room(usize::MAX);
     let _ = bench.outbox.answer(1, Outcome::success());
@@ -281,9 +306,9 @@ proptest! {
             match act {
                 Act::Report => {
                     number += 1;
-                    let _ = bench.outbox.report(stating(number));
+                    let _ = bench.outbox.report(stating(number), true);
                 }
-                Act::Event => drop(bench.outbox.report(event(number))),
+                Act::Event => drop(bench.outbox.report(event(number), true)),
                 // The answer's own number is how things were when it was given.
                 Act::Answer => drop(bench.outbox.answer(number as u64, Outcome::success())),
                 Act::Resume => drop(bench.outbox.resume(number.to_be_bytes().to_vec())),
@@ -299,7 +324,7 @@ proptest! {
                 Act::Room(room) => {
                     bench.host.has_room(room);
                     if bench.outbox.flush() == Waits::ForSnapshot {
-                        let _ = bench.outbox.report(Report { snapshot: true, ..stating(number) });
+                        let _ = bench.outbox.report(Report { snapshot: true, ..stating(number) }, true);
                     }
                 }
             }

@@ -259,7 +259,7 @@ async fn what_the_adapter_brings_is_left_to_the_connection_if_that_works_for_its
     assert!(called.0.load(SeqCst), "it is told that there is something to do");
     assert_eq!((client.heard(), line.is_idle()), (vec![], true), "the adapter's thread does nothing of it");
     assert!(client.desk.has_work());
-    client.desk.work();
+    client.desk.work(true);
     assert_eq!(client.heard(), ["channel.infochanged", "state.updated", "success channel.request.notready"]);
     assert!(!line.is_idle(), "the next command has had its turn");
 }
@@ -287,4 +287,28 @@ impl std::task::Wake for Called {
     fn wake(self: Arc<Self>) {
         self.0.store(true, SeqCst);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_put_in_only_as_fast_as_a_client_that_reads_takes_it() {
+    let tenant = Tenant::new();
+    let limits = OutboxLimits { messages: 100, ..OutboxLimits::default() };
+    let mut client = tenant.client_with(Identity::Anyone, limits);
+    client.prepare("ann").await;
+    client.start();
+    let line = tenant.adapter.line();
+    client.outlet.will_work();
+    client.send("channel.request.notready", ".c1", json!({"reasoncode": "a"}));
+    // Two events each: together more than may wait for a client.
+    let reports: usize = 250;
+    for number in 0..reports {
+        let status = ChannelStatus::Active(ChannelInfo::ready().queue(number.to_string()));
+        line.report(Report::new().channel(Channel::new("phone").status(status)));
+    }
+    let mut heard = Vec::new();
+    while client.desk.has_work() {
+        client.desk.work(true);
+        heard.extend(client.heard());
+    }
+    assert_eq!(heard.len(), 2 * reports, "the connection was not closed: {:?}", heard.last());
 }

@@ -117,6 +117,8 @@ impl Events {
     /// Forgets all but the first.
     pub(super) fn truncate(&mut self, count: usize) {
         self.lines.truncate(count);
+        let end = self.lines.iter().map(|line| line.end).max();
+        self.text.truncate(end.unwrap_or(0));
     }
 
     /// Puts those from `middle` on in front of those from `first` on.
