@@ -130,6 +130,15 @@ impl Writer<'_> {
     }
 }
 
+/// Writes a narrow number as the wide one that it is.
+macro_rules! writes_as {
+    ($($narrow:ident $as:ident: $by:ident;)*) => {$(
+        fn $narrow(self, value: $as) -> Result<(), Error> {
+            self.$by(value.into())
+        }
+    )*};
+}
+
 impl<'a> Serializer for Writer<'a> {
     type Ok = ();
     type Error = Error;
@@ -150,16 +159,14 @@ impl<'a> Serializer for Writer<'a> {
         Ok(())
     }
 
-    fn serialize_i8(self, value: i8) -> Result<(), Error> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i16(self, value: i16) -> Result<(), Error> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i32(self, value: i32) -> Result<(), Error> {
-        self.serialize_i64(value.into())
+    writes_as! {
+        serialize_i8 i8: serialize_i64;
+        serialize_i16 i16: serialize_i64;
+        serialize_i32 i32: serialize_i64;
+        serialize_u8 u8: serialize_u64;
+        serialize_u16 u16: serialize_u64;
+        serialize_u32 u32: serialize_u64;
+        serialize_f32 f32: serialize_f64;
     }
 
     fn serialize_i64(mut self, value: i64) -> Result<(), Error> {
@@ -170,25 +177,9 @@ impl<'a> Serializer for Writer<'a> {
         Ok(())
     }
 
-    fn serialize_u8(self, value: u8) -> Result<(), Error> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<(), Error> {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<(), Error> {
-        self.serialize_u64(value.into())
-    }
-
     fn serialize_u64(mut self, value: u64) -> Result<(), Error> {
         self.tagged(b'u', value);
         Ok(())
-    }
-
-    fn serialize_f32(self, value: f32) -> Result<(), Error> {
-        self.serialize_f64(value.into())
     }
 
     fn serialize_f64(mut self, value: f64) -> Result<(), Error> {

@@ -209,10 +209,12 @@ impl Outbox {
         fits
     }
 
-    /// Wakes whoever writes to the client, if it works for the session too: there is something for it to do.
+    /// Wakes whoever writes to the client: there is something for it to write, or to do for the session.
     pub(super) fn call(&self) {
         let waker = locked(&self.0).waker.take();
-        wake(waker);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Whether whoever writes to the client also works for its session.
@@ -237,18 +239,16 @@ impl Outbox {
             queue.allowance.1 += batch.text.len();
             queue.push(batch);
         }
-        let waker = queue.waker.take();
         drop(queue);
-        wake(waker);
+        self.call();
     }
 
     /// Closes the connection after what is waiting.
     pub fn close(&self, code: CloseCode, reason: &'static str) {
         let mut queue = locked(&self.0);
         queue.close(code, reason, false);
-        let waker = queue.waker.take();
         drop(queue);
-        wake(waker);
+        self.call();
     }
 
     /// The session is over: closes a connection that was for it alone.
@@ -442,12 +442,6 @@ impl Queue {
     fn clear(&mut self) {
         self.waiting = VecDeque::new();
         (self.messages, self.bytes) = (0, 0);
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

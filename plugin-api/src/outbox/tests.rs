@@ -71,6 +71,17 @@ impl Bench {
         Self { outbox: Outbox::new(1, Tell { outlet, form }), host }
     }
 
+    /// Carries out a request that reports once in its last poll; the one message that the host takes.
+    fn request(&self) -> wire::Answer {
+        self.outbox.hold();
+        let _ = self.outbox.report(stating(1), true);
+        let _ = self.outbox.answer(7, Outcome::success());
+        let _ = self.outbox.let_go();
+        let taken = self.host.taken.lock().unwrap().clone();
+        let [(Kind::ANSWER, payload)] = &taken[..] else { panic!("{taken:?}") };
+        wire::read(payload).unwrap()
+    }
+
     /// What the runtime does: flush until nothing waits, and get a snapshot where one is wanted.
     fn settle(&self, number: usize) {
         loop {
@@ -111,14 +122,8 @@ fn what_the_host_takes_goes_out_at_once() {
 #[test]
 fn what_is_reported_in_the_poll_that_ends_a_request_goes_out_with_its_answer() {
     let bench = Bench::with(usize::MAX, Form::Compact);
-    bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.answer(7, Outcome::success());
-    let _ = bench.outbox.let_go();
-    let taken = bench.host.taken.lock().unwrap().clone();
-    let [(Kind::ANSWER, payload)] = &taken[..] else { panic!("{taken:?}") };
     let answer = wire::Answer { request: 7, report: Some(stating(1)), outcome: Outcome::success() };
-    assert_eq!(wire::read::<wire::Answer>(payload).unwrap(), answer);
+    assert_eq!(bench.request(), answer);
 }
 
 #[test]
@@ -190,14 +195,7 @@ fn a_poll_that_does_not_end_holds_back_nothing_but_its_own() {
 fn an_answer_is_given_where_the_report_before_it_is_refused() {
     let bench = Bench::with(usize::MAX, Form::Compact);
     bench.host.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
-    bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.answer(7, Outcome::success());
-    let _ = bench.outbox.let_go();
-    let taken = bench.host.taken.lock().unwrap().clone();
-    let [(Kind::ANSWER, payload)] = &taken[..] else { panic!("{taken:?}") };
-    let answer = wire::Answer { request: 7, report: None, outcome: Outcome::success() };
-    assert_eq!(wire::read::<wire::Answer>(payload).unwrap(), answer);
+    assert_eq!(bench.request(), wire::Answer { request: 7, report: None, outcome: Outcome::success() });
 }
 
 #[test]

@@ -150,6 +150,7 @@ async fn an_answer_that_the_session_has_no_room_for_may_come_again() {
 async fn an_answer_after_the_deadline_is_counted_and_thrown_away() {
     let bench = Bench::new().await;
     bench.ask(0, 7, Duration::ZERO).unwrap();
+    // The deadline is the moment of asking: only the clock itself must have moved on.
     std::thread::sleep(Duration::from_millis(1));
     assert_eq!(bench.answer(2, 7), Status::ACCEPTED);
     assert_eq!((bench.heard(), bench.late()), ([0; 3], 1));
@@ -162,6 +163,7 @@ async fn what_is_reported_with_an_answer_holds_even_where_the_answer_comes_too_l
     let report = json!({"events": [event("session.rogue.known"), event("session.rogue.unknown")]});
     let answer = json!({"request": 7, "report": report, "outcome": {"success": null}});
     bench.ask(0, 7, Duration::ZERO).unwrap();
+    // The deadline is the moment of asking: only the clock itself must have moved on.
     std::thread::sleep(Duration::from_millis(1));
     for _ in ["after the deadline", "to what was answered before"] {
         assert_eq!(bench.emit(Kind::ANSWER, 2, answer.clone()), Status::ACCEPTED);
