@@ -65,13 +65,14 @@ fn error(what: &str) -> Error {
     Error(what.into())
 }
 
-/// Appends a message to a buffer, which holds UTF-8 if it did before.
+/// Appends a message to a text.
 ///
 /// # Errors
 /// It contains a list of unknown length, or bytes that are no string.
-pub fn write<T: Serialize + ?Sized>(message: &T, buffer: &mut Vec<u8>) -> Result<(), Error> {
-    buffer.push(MARK);
-    message.serialize(Writer { out: buffer })
+pub fn write<T: Serialize + ?Sized>(message: &T, text: &mut String) -> Result<(), Error> {
+    let mut writer = Writer { out: text };
+    writer.byte(MARK);
+    message.serialize(writer)
 }
 
 /// Reads a message.
@@ -90,31 +91,36 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 // ---- writing ----
 
 struct Writer<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut String,
 }
 
 impl Writer<'_> {
+    /// One of ASCII.
+    fn byte(&mut self, byte: u8) {
+        self.out.push(char::from(byte & 0x7F));
+    }
+
     fn number(&mut self, mut value: u64) {
         while value >= 64 {
-            self.out.push(0x40 | (value & 63) as u8);
+            self.byte(0x40 | (value & 63) as u8);
             value >>= 6;
         }
-        self.out.push(value as u8);
+        self.byte(value as u8);
     }
 
     fn tagged(&mut self, tag: u8, value: u64) {
-        self.out.push(tag);
+        self.byte(tag);
         self.number(value);
     }
 
     /// A string without its tag.
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        self.out.extend_from_slice(text.as_bytes());
+        self.out.push_str(text);
     }
 
     fn variant(&mut self, name: &str) {
-        self.out.push(b'v');
+        self.byte(b'v');
         self.text(name);
     }
 
@@ -154,8 +160,8 @@ impl<'a> Serializer for Writer<'a> {
         false
     }
 
-    fn serialize_bool(self, value: bool) -> Result<(), Error> {
-        self.out.push(if value { b't' } else { b'f' });
+    fn serialize_bool(mut self, value: bool) -> Result<(), Error> {
+        self.byte(if value { b't' } else { b'f' });
         Ok(())
     }
 
@@ -192,7 +198,7 @@ impl<'a> Serializer for Writer<'a> {
     }
 
     fn serialize_str(mut self, value: &str) -> Result<(), Error> {
-        self.out.push(b's');
+        self.byte(b's');
         self.text(value);
         Ok(())
     }
@@ -209,8 +215,8 @@ impl<'a> Serializer for Writer<'a> {
         value.serialize(self)
     }
 
-    fn serialize_unit(self) -> Result<(), Error> {
-        self.out.push(b'n');
+    fn serialize_unit(mut self) -> Result<(), Error> {
+        self.byte(b'n');
         Ok(())
     }
 
@@ -330,7 +336,7 @@ impl SerializeMap for Writer<'_> {
         // Written as a value first: the tag is what tells that the key is a string.
         let tag = self.out.len();
         key.serialize(self.inner())?;
-        if self.out.get(tag) != Some(&b's') {
+        if self.out.as_bytes().get(tag) != Some(&b's') {
             return Err(error("a key that is no string"));
         }
         self.out.remove(tag);

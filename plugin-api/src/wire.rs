@@ -9,7 +9,7 @@
 //!
 //! Ids are the host's: unique among the platforms and agents of one plugin, never 0, never used again.
 
-use std::{cell::Cell, fmt};
+use std::{cell::Cell, fmt, io};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -161,21 +161,34 @@ pub fn read<T: DeserializeOwned>(payload: &str) -> Result<T, Bad> {
 /// The message cannot be written in this form.
 pub fn write<T: Serialize + ?Sized, R>(form: Form, message: &T, hand_on: impl FnOnce(&str) -> R) -> Result<R, Bad> {
     thread_local! {
-        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+        static BUFFER: Cell<String> = const { Cell::new(String::new()) };
     }
     // Taken out while it is used: whoever gets the text may write a message of its own.
     let mut buffer = BUFFER.take();
     buffer.clear();
     let written = match form {
-        Form::Json => serde_json::to_writer(&mut buffer, message).map_err(Bad::Json),
+        Form::Json => serde_json::to_writer(Text(&mut buffer), message).map_err(Bad::Json),
         Form::Compact => compact::write(message, &mut buffer).map_err(Bad::Compact),
     };
-    let text = String::from_utf8(buffer).expect("both forms are UTF-8");
-    let result = written.map(|()| hand_on(&text));
-    if text.capacity() <= 64 << 10 {
-        BUFFER.set(text.into_bytes());
+    let result = written.map(|()| hand_on(&buffer));
+    if buffer.capacity() <= 64 << 10 {
+        BUFFER.set(buffer);
     }
     result
+}
+
+/// Takes what `serde_json` writes, which is text piece by piece.
+struct Text<'a>(&'a mut String);
+
+impl io::Write for Text<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.0.push_str(std::str::from_utf8(piece).map_err(io::Error::other)?);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What the plugin is told when it is made.

@@ -55,6 +55,17 @@ impl Wire {
         self.out.extend_from_slice(text);
     }
 
+    /// Whether something waits to be written.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Whether there may be something to read; if not, the task is woken when there is.
+    pub(super) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error is found by whoever reads.
+        self.stream.poll_read_ready(cx).map(drop)
+    }
+
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.out.len() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]))? {

@@ -110,7 +110,7 @@ pub(super) async fn serve(parts: Parts) {
     } else {
         WebSocketStream::from_partially_read(wire, early.to_vec(), Role::Server, Some(config)).await
     };
-    let mut link = Link { socket, unflushed: false, failed: false, last_sign: Instant::now() };
+    let mut link = Link { socket, unflushed: false, drained: false, failed: false, last_sign: Instant::now() };
     let end = link.work(desk, &mut outlet, &connection, closing).await;
     // The queue and the tenant's room are free before the last words are said.
     drop(outlet);
@@ -131,6 +131,8 @@ struct Link {
     socket: WebSocketStream<Wire>,
     /// Something was fed and is not flushed yet.
     unflushed: bool,
+    /// All that has come is read: there is nothing before the wire has more.
+    drained: bool,
     /// Reading has failed: the socket is good for last words only.
     failed: bool,
     last_sign: Instant,
@@ -230,12 +232,22 @@ impl Link {
         outlet: &Outlet,
         connection: &Connection,
     ) -> Poll<Result<(), End>> {
+        if self.drained {
+            // Half of the times that a connection is woken it is because of what the session says.
+            ready!(self.socket.get_ref().poll_incoming(cx));
+            self.drained = false;
+        }
         for taken in 0..TAKEN_AT_ONCE {
             // Before the next one is fetched: a frame that is fetched must be handed on.
             if outlet.is_busy() {
                 break;
             }
-            let next = ready!(self.socket.poll_next_unpin(cx));
+            let Poll::Ready(next) = self.socket.poll_next_unpin(cx) else {
+                self.drained = true;
+                // The library's answer to a ping, if it could not be written at once.
+                self.unflushed |= self.socket.get_ref().is_waiting();
+                return Poll::Pending;
+            };
             if taken == 0 {
                 self.last_sign = Instant::now();
             }

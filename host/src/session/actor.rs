@@ -120,6 +120,12 @@ pub(super) struct Chores {
     pub(super) log_in_again: bool,
 }
 
+impl Chores {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.ended.is_none() && !self.done && !self.log_in_again
+    }
+}
+
 pub(super) struct Core {
     pub(super) id: Box<str>,
     pub(super) limits: Arc<Limits>,
@@ -411,11 +417,12 @@ impl Core {
     fn ask(&mut self, at: usize, command: &Command, rest: Option<Box<Rest>>) {
         let slow = matches!(&self.commands[at].command, Known::Standard(row) if row.slow);
         let deadline = if slow { self.limits.slow_deadline } else { self.limits.command_deadline };
+        let now = Instant::now();
         let until = match self.commands[at].state {
             State::Next { until, .. } => until,
-            _ => Instant::now() + deadline,
+            _ => now + deadline,
         };
-        let deadline = until.saturating_duration_since(Instant::now());
+        let deadline = until.saturating_duration_since(now);
         self.ask_agent(at, until, rest, |agent, request| agent.command(request, command, deadline));
     }
 

@@ -10,7 +10,10 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::Waker,
 };
 
@@ -18,7 +21,7 @@ use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     DisposedReason, Identity, Outbox,
-    actor::Core,
+    actor::{Chores, Core},
     registry::{Board, SessionStatus},
 };
 use crate::adapter::{AgentSink, Delivery, FromAgent};
@@ -37,6 +40,9 @@ pub(super) struct Cell {
     runtime: Handle,
     core: Mutex<Core>,
     inbox: Mutex<Inbox>,
+    /// Something waits in the inbox. Written under its lock, and read without it by those who are called, or look again,
+    /// when something comes after.
+    word: AtomicBool,
 }
 
 #[derive(Default)]
@@ -74,6 +80,7 @@ impl Cell {
             runtime: board.runtime.clone(),
             core: Mutex::new(core),
             inbox: Mutex::default(),
+            word: AtomicBool::new(false),
         })
     }
 
@@ -146,6 +153,7 @@ impl Cell {
             return Delivery::Full;
         }
         inbox.waiting.push_back((generation, message));
+        self.word.store(true, Relaxed);
         let reader = inbox.reader.clone();
         drop(inbox);
         match reader {
@@ -172,7 +180,7 @@ impl Cell {
 
     /// Whether the adapter has brought something that nobody has seen to.
     pub(super) fn has_word(&self) -> bool {
-        !self.inbox().waiting.is_empty()
+        self.word.load(Relaxed)
     }
 
     /// Takes the session if nobody has it.
@@ -215,17 +223,19 @@ impl Cell {
 
     fn empty_inbox(&self, core: &mut Core, patient: bool) {
         for _ in 0..INBOX {
-            if patient && core.connection.as_ref().is_some_and(Outbox::is_busy) {
+            if !self.has_word() || patient && core.connection.as_ref().is_some_and(Outbox::is_busy) {
                 return;
             }
             let mut inbox = self.inbox();
-            let Some((generation, message)) = inbox.waiting.pop_front() else {
+            let next = inbox.waiting.pop_front();
+            if inbox.waiting.is_empty() {
+                self.word.store(false, Relaxed);
                 if inbox.waiting.capacity() > 8 {
                     inbox.waiting = VecDeque::new();
                 }
-                return;
-            };
+            }
             drop(inbox);
+            let Some((generation, message)) = next else { return };
             core.hear(generation, message);
         }
     }
@@ -238,21 +248,11 @@ impl Cell {
             core.reader = reader.cloned();
             self.inbox().reader.clone_from(&core.reader);
         }
-        let Some(board) = self.board.upgrade() else { return };
         core.settle_grace(Instant::now);
-        if let Some(at) = core.next_tick().filter(|at| core.armed.is_none_or(|armed| *at < armed)) {
-            core.armed = Some(at);
-            board.timer.arm(at, Arc::downgrade(self));
-        }
+        let sooner = core.next_tick().filter(|at| core.armed.is_none_or(|armed| *at < armed));
         let chores = core.take_chores();
-        if let Some(reason) = chores.ended {
-            board.session_ended(self, reason, chores.done);
-        }
-        if chores.done {
-            board.session_done(&self.id);
-        }
-        if chores.log_in_again {
-            board.log_in_again(self);
+        if sooner.is_some() || !chores.is_nothing() {
+            self.give(core, sooner, chores);
         }
         if worker == Worker::Adapter && core.wants_to_advance() {
             let mut inbox = self.inbox();
@@ -264,6 +264,24 @@ impl Cell {
                     cell.with(|_| ());
                 });
             }
+        }
+    }
+
+    /// Gives the board what is its: the clock, and what becomes of the session.
+    fn give(self: &Arc<Self>, core: &mut Core, sooner: Option<Instant>, chores: Chores) {
+        let Some(board) = self.board.upgrade() else { return };
+        if let Some(at) = sooner {
+            core.armed = Some(at);
+            board.timer.arm(at, Arc::downgrade(self));
+        }
+        if let Some(reason) = chores.ended {
+            board.session_ended(self, reason, chores.done);
+        }
+        if chores.done {
+            board.session_done(&self.id);
+        }
+        if chores.log_in_again {
+            board.log_in_again(self);
         }
     }
 

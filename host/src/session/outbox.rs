@@ -8,6 +8,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -41,6 +42,8 @@ pub struct Batch {
     /// The number of the next event; `None` for a response.
     seq: Option<u64>,
     text: Bytes,
+    /// Where the next message begins.
+    at: usize,
     /// Of each event; a response is the whole text.
     lengths: std::vec::IntoIter<u32>,
 }
@@ -49,13 +52,32 @@ impl Batch {
     /// A response.
     #[must_use]
     pub fn response(text: Bytes) -> Self {
-        Self { seq: None, text, lengths: Vec::new().into_iter() }
+        Self { seq: None, text, at: 0, lengths: Vec::new().into_iter() }
     }
 
     /// Events with consecutive numbers, `lengths` bytes of the text each.
     #[must_use]
     pub fn of_events(first: u64, text: Bytes, lengths: Vec<u32>) -> Self {
-        Self { seq: Some(first), text, lengths: lengths.into_iter() }
+        Self { seq: Some(first), text, at: 0, lengths: lengths.into_iter() }
+    }
+
+    /// How many bytes are left.
+    fn bytes(&self) -> usize {
+        self.text.len() - self.at
+    }
+
+    /// Goes on to the next message: its number, if it is an event, and where it is in the text.
+    fn step(&mut self) -> Option<(Option<u64>, Range<usize>)> {
+        let seq = self.seq;
+        let end = match &mut self.seq {
+            Some(next) => {
+                *next += 1;
+                self.at + self.lengths.next()? as usize
+            }
+            None if self.at == self.text.len() => return None,
+            None => self.text.len(),
+        };
+        Some((seq, std::mem::replace(&mut self.at, end)..end))
     }
 }
 
@@ -63,20 +85,12 @@ impl Iterator for Batch {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
-        let seq = self.seq;
-        let length = match &mut self.seq {
-            Some(next) => {
-                *next += 1;
-                self.lengths.next()? as usize
-            }
-            None if self.text.is_empty() => return None,
-            None => self.text.len(),
-        };
-        Some(Message { seq, text: self.text.split_to(length) })
+        let (seq, place) = self.step()?;
+        Some(Message { seq, text: self.text.slice(place) })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = if self.seq.is_some() { self.lengths.len() } else { usize::from(!self.text.is_empty()) };
+        let left = if self.seq.is_some() { self.lengths.len() } else { usize::from(self.bytes() > 0) };
         (left, Some(left))
     }
 }
@@ -199,7 +213,7 @@ impl Outbox {
         // What is larger than the bound must still reach a client that reads.
         let fits = queue.waiting.is_empty()
             || (queue.messages + batch.len() <= limits.messages + queue.allowance.0
-                && queue.bytes + batch.text.len() <= limits.bytes + queue.allowance.1);
+                && queue.bytes + batch.bytes() <= limits.bytes + queue.allowance.1);
         if fits {
             queue.push(batch);
         } else {
@@ -236,7 +250,7 @@ impl Outbox {
         }
         for batch in batches {
             queue.allowance.0 += batch.len();
-            queue.allowance.1 += batch.text.len();
+            queue.allowance.1 += batch.bytes();
             queue.push(batch);
         }
         drop(queue);
@@ -308,7 +322,8 @@ impl Outlet {
 
     /// What to write next, if there is something. After [`Out::Close`] there is nothing.
     pub fn try_next(&mut self) -> Option<Out> {
-        if let Some(message) = locked(&self.0).pop() {
+        let next = locked(&self.0).pop(Iterator::next);
+        if let Some((message, _)) = next {
             return Some(Out::Message(message));
         }
         self.try_close().map(|(code, reason)| Out::Close(code, reason))
@@ -328,10 +343,9 @@ impl Outlet {
         let mut queue = locked(&self.0);
         let mut given = 0;
         while given < bytes
-            && let Some(message) = queue.pop()
+            && let Some(((), size)) = queue.pop(|batch| batch.step().map(|(_, place)| each(&batch.text[place])))
         {
-            given += message.text.len();
-            each(&message.text);
+            given += size;
         }
         given
     }
@@ -404,21 +418,24 @@ impl Queue {
             return;
         }
         self.messages += batch.len();
-        self.bytes += batch.text.len();
+        self.bytes += batch.bytes();
         self.waiting.push_back(batch);
     }
 
-    fn pop(&mut self) -> Option<Message> {
+    /// Takes the next message out, in the way of `take`; how many bytes it has.
+    fn pop<T>(&mut self, take: impl FnOnce(&mut Batch) -> Option<T>) -> Option<(T, usize)> {
         let first = self.waiting.front_mut()?;
-        let message = first.next()?;
+        let before = first.bytes();
+        let message = take(first)?;
+        let bytes = before - first.bytes();
         if first.len() == 0 {
             self.waiting.pop_front();
         }
         self.messages -= 1;
         self.taken += 1;
-        self.bytes -= message.text.len();
+        self.bytes -= bytes;
         self.allowance.0 = self.allowance.0.saturating_sub(1);
-        self.allowance.1 = self.allowance.1.saturating_sub(message.text.len());
+        self.allowance.1 = self.allowance.1.saturating_sub(bytes);
         if self.waiting.is_empty() {
             self.allowance = (0, 0);
             // An idle connection keeps no buffer that a burst has made.
@@ -426,7 +443,7 @@ impl Queue {
                 self.waiting = VecDeque::new();
             }
         }
-        Some(message)
+        Some((message, bytes))
     }
 
     fn close(&mut self, code: CloseCode, reason: &'static str, drop_waiting: bool) {

@@ -19,9 +19,9 @@ use crate::{
 };
 
 fn text<T: Serialize + ?Sized>(message: &T) -> String {
-    let mut buffer = Vec::new();
-    write(message, &mut buffer).unwrap();
-    String::from_utf8(buffer).unwrap()
+    let mut text = String::new();
+    write(message, &mut text).unwrap();
+    text
 }
 
 fn survives<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(message: &T) {

@@ -267,10 +267,7 @@ impl<'a> Members<'a> {
 
 /// Appends a number in decimal digits.
 pub(super) fn number(text: &mut String, value: u64) {
-    if value >= 10 {
-        number(text, value / 10);
-    }
-    text.push(char::from(b'0' + (value % 10) as u8));
+    text.push_str(itoa::Buffer::new().format(value));
 }
 
 /// Appends a word of the protocol as a JSON string: there is nothing in it to escape.

@@ -404,13 +404,13 @@ impl Tree {
     /// The object that a desktop's target names, if it is there now.
     #[must_use]
     pub fn find(&self, target: &str) -> Option<Object<'_>> {
-        let mut ids = target.strip_prefix(&*self.session)?.split('.');
+        let mut ids = target.strip_prefix(&*self.session)?.as_bytes().split(|&byte| byte == b'.');
         if !ids.next()?.is_empty() {
             return None;
         }
         let Some(mut first) = ids.next() else { return Some(Object::Session) };
         let mut group = None;
-        if let Some(id) = number('g', first) {
+        if let Some(id) = number(b'g', first) {
             let found = self.groups.iter().find(|group| group.id == id)?;
             group = Some(id);
             match ids.next() {
@@ -418,13 +418,13 @@ impl Tree {
                 Some(next) => first = next,
             }
         }
-        let id = number('c', first)?;
+        let id = number(b'c', first)?;
         let channel = self.channels.iter().find(|channel| channel.id == id && channel.group == group)?;
         let Some(next) = ids.next() else { return Some(Object::Channel(channel)) };
-        let id = number('i', next)?;
+        let id = number(b'i', next)?;
         let interaction = channel.interactions.iter().find(|interaction| interaction.id == id)?;
         let Some(next) = ids.next() else { return Some(Object::Interaction(channel, interaction)) };
-        let id = number('v', next)?;
+        let id = number(b'v', next)?;
         let conversation = interaction.conversations.iter().find(|conversation| conversation.id == id)?;
         ids.next().is_none().then_some(Object::Conversation(channel, interaction, conversation))
     }
@@ -456,10 +456,15 @@ impl Tree {
 }
 
 /// The number of an id, `c12` with the letter `c`; only in the one way in which the host writes it.
-fn number(letter: char, id: &str) -> Option<u64> {
-    let digits = id.strip_prefix(letter)?;
-    let canonical = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
-    if canonical { digits.parse().ok() } else { None }
+fn number(letter: u8, id: &[u8]) -> Option<u64> {
+    let digits = id.strip_prefix(&[letter])?;
+    if matches!(digits, [] | [b'0', ..]) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 /// Appends without spare room: most lists of a session have one or two items, and there are ten thousand sessions.
