@@ -4,15 +4,11 @@
 //! (numbers survive, unknown members too), show a password, or recurse on what a desktop sent. Text comes in from a
 //! [`Desk`](super::Desk); a [`Request`] goes to the session, a response goes back as text.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, ops::Range};
 
 use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Failure};
-use serde::{
-    Deserialize,
-    de::{Deserializer, IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 /// How deep a message may be nested, itself included.
 const MAX_DEPTH: usize = 64;
@@ -85,18 +81,18 @@ impl Request {
         if text.len() > u32::MAX as usize {
             return Err(Envelope::default().refuse("", "the message is too long", true));
         }
-        let envelope = match serde_json::from_str::<Envelope<'_>>(text) {
-            Ok(envelope) => envelope,
-            Err(error) => {
-                let what = match serde_json::from_str::<IgnoredAny>(text) {
-                    Ok(_) => "the message is not a JSON object".to_owned(),
-                    Err(_) => format!("the message is not JSON: {error}"),
-                };
-                return Err(Envelope::default().refuse("", &what, true));
-            }
+        let mut members = Members::of(text);
+        let Ok(envelope) = Envelope::read(&mut members) else {
+            let what = match serde_json::from_str::<IgnoredAny>(text) {
+                Ok(_) => "the message is not a JSON object".to_owned(),
+                Err(error) => format!("the message is not JSON: {error}"),
+            };
+            return Err(Envelope::default().refuse("", &what, true));
         };
-        let plain = !text.contains('\\');
-        match flaw(text, plain) {
+        let plain = members.plain;
+        // Nearly no text has an escape, or as many brackets altogether as may stand in each other.
+        let flaw = if plain && members.opened <= MAX_DEPTH { None } else { flaw(text) };
+        match flaw {
             Some(Flaw::TooDeep) => return Err(envelope.refuse(text, "the message is nested deeper than 64", true)),
             // Not repeated: the response could not be read either.
             Some(Flaw::HalfPair) => {
@@ -108,7 +104,7 @@ impl Request {
             Ok(()) => {}
             Err(what) => return Err(envelope.refuse(text, &what, false)),
         }
-        let span = |part: Option<&RawValue>| part.map(|part| Span::of(part.get(), text));
+        let span = |part: Option<&str>| part.map(|part| Span::of(part, text));
         Ok(Self {
             command: span(envelope.command).expect("check requires a command"),
             target: span(envelope.target),
@@ -160,15 +156,32 @@ impl Request {
 /// The members of a message that have a meaning, as they stand in it.
 #[derive(Default)]
 struct Envelope<'a> {
-    command: Option<&'a RawValue>,
-    target: Option<&'a RawValue>,
-    data: Option<&'a RawValue>,
-    request_id: Option<&'a RawValue>,
+    command: Option<&'a str>,
+    target: Option<&'a str>,
+    data: Option<&'a str>,
+    request_id: Option<&'a str>,
     /// The first member that stands twice.
     doubled: Option<&'static str>,
 }
 
 impl<'a> Envelope<'a> {
+    fn read(members: &mut Members<'a>) -> Result<Self, NoObject> {
+        let mut envelope = Self::default();
+        while let Some((name, value)) = members.next()? {
+            let (place, name) = match &*name {
+                "command" => (&mut envelope.command, "command"),
+                "target" => (&mut envelope.target, "target"),
+                "data" => (&mut envelope.data, "data"),
+                "requestId" => (&mut envelope.request_id, "requestId"),
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                envelope.doubled.get_or_insert(name);
+            }
+        }
+        Ok(envelope)
+    }
+
     /// What is wrong with it.
     fn check(&self, plain: bool) -> Result<(), String> {
         if let Some(name) = self.doubled {
@@ -176,16 +189,16 @@ impl<'a> Envelope<'a> {
         }
         match self.command {
             None => return Err("command is missing".to_owned()),
-            Some(command) if string(command.get(), plain).is_none() => return Err("command is not a string".to_owned()),
+            Some(command) if string(command, plain).is_none() => return Err("command is not a string".to_owned()),
             Some(_) => {}
         }
-        if self.target.is_some_and(|target| string(target.get(), plain).is_none()) {
+        if self.target.is_some_and(|target| string(target, plain).is_none()) {
             return Err("target is not a string".to_owned());
         }
-        if self.data.is_some_and(|data| !data.get().starts_with('{')) {
+        if self.data.is_some_and(|data| !data.starts_with('{')) {
             return Err("data is not an object".to_owned());
         }
-        if self.request_id.is_some_and(|id| !is_request_id(id.get())) {
+        if self.request_id.is_some_and(|id| !is_request_id(id)) {
             return Err("requestId is neither a string nor a number".to_owned());
         }
         Ok(())
@@ -193,13 +206,13 @@ impl<'a> Envelope<'a> {
 
     /// The answer to a message that is not well formed: `text` is empty where it is no object.
     fn refuse(&self, text: &str, what: &str, unparsable: bool) -> Box<BadMessage> {
-        let string = |part: Option<&'a RawValue>| part.map(RawValue::get).filter(|part| unquoted(part).is_some());
+        let string = |part: Option<&'a str>| part.filter(|part| unquoted(part).is_some());
         let failure = Failure::new(Code::BadRequest, what);
         let response = write(
             Echo {
                 command: string(self.command),
                 target: string(self.target),
-                request_id: self.request_id.map(RawValue::get).filter(|id| is_request_id(id)),
+                request_id: self.request_id.filter(|id| is_request_id(id)),
             },
             Response::Failure(&failure),
             "{}",
@@ -209,45 +222,111 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Envelope<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut envelope = Envelope::default();
-                while let Some(Name(name)) = map.next_key()? {
-                    let (place, name) = match name.as_ref() {
-                        "command" => (&mut envelope.command, "command"),
-                        "target" => (&mut envelope.target, "target"),
-                        "data" => (&mut envelope.data, "data"),
-                        "requestId" => (&mut envelope.request_id, "requestId"),
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if place.replace(map.next_value::<&RawValue>()?).is_some() {
-                        envelope.doubled.get_or_insert(name);
-                    }
-                }
-                Ok(envelope)
-            }
-        }
-
-        deserializer.deserialize_map(Members)
-    }
+/// The members of an object, as they stand in its text.
+///
+/// What is around them is read here, and so are strings without escapes; `serde_json` reads everything else. A message
+/// is little more than five strings.
+struct Members<'a> {
+    text: &'a str,
+    /// As far as it is read; 0: nothing is.
+    at: usize,
+    /// No escape was seen.
+    plain: bool,
+    /// How many objects and lists were seen at most.
+    opened: usize,
 }
 
-/// The name of a member, not copied where it has no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+/// A text is not that of a JSON object.
+struct NoObject;
+
+impl<'a> Members<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, at: 0, plain: true, opened: 1 }
+    }
+
+    /// The next one; `None` when there is none and the text ends with the object.
+    fn next(&mut self) -> Result<Option<(Cow<'a, str>, &'a str)>, NoObject> {
+        let is_first = self.at == 0;
+        if is_first {
+            self.punctuation(b'{')?;
+        }
+        match self.token() {
+            Some(b'}') => {
+                self.at += 1;
+                return if self.token().is_none() { Ok(None) } else { Err(NoObject) };
+            }
+            Some(b',') if !is_first => self.at += 1,
+            _ if is_first => {}
+            _ => return Err(NoObject),
+        }
+        self.token();
+        let (name, plain) = self.string()?;
+        let name = string(name, plain).ok_or(NoObject)?;
+        self.punctuation(b':')?;
+        Ok(Some((name, self.value()?)))
+    }
+
+    /// Passes over blanks; what comes then.
+    fn token(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+        self.at += blanks;
+        rest.get(blanks).copied()
+    }
+
+    fn punctuation(&mut self, wanted: u8) -> Result<(), NoObject> {
+        if self.token() != Some(wanted) {
+            return Err(NoObject);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn value(&mut self) -> Result<&'a str, NoObject> {
+        if self.token() == Some(b'"') {
+            return Ok(self.string()?.0);
+        }
+        let rest = &self.text[self.at..];
+        if rest.starts_with("{}") {
+            self.at += 2;
+            return Ok(&rest[..2]);
+        }
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+        let Some(Ok(_)) = values.next() else { return Err(NoObject) };
+        let value = &rest[..values.byte_offset()];
+        self.at += value.len();
+        self.plain &= !value.contains('\\');
+        self.opened += value.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+        Ok(value)
+    }
+
+    /// A string with its quotes, and whether there is no escape in it.
+    fn string(&mut self) -> Result<(&'a str, bool), NoObject> {
+        let rest = &self.text[self.at..];
+        if !rest.starts_with('"') {
+            return Err(NoObject);
+        }
+        let bytes = rest.as_bytes();
+        let (mut end, mut plain) = (1, true);
+        loop {
+            let special = bytes[end..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '));
+            end += special.ok_or(NoObject)?;
+            match bytes[end] {
+                b'"' => break,
+                b'\\' if end + 2 <= bytes.len() => end += 2,
+                _ => return Err(NoObject),
+            }
+            plain = false;
+        }
+        let whole = &rest[..=end];
+        if !plain && serde_json::from_str::<IgnoredAny>(whole).is_err() {
+            return Err(NoObject);
+        }
+        self.at += whole.len();
+        self.plain &= plain;
+        Ok((whole, plain))
+    }
+}
 
 /// The text of a JSON string; `None` for other values.
 fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
@@ -271,14 +350,9 @@ enum Flaw {
     HalfPair,
 }
 
-/// Looks through a JSON text, which may be known to have no escapes. Loops, because the text decides how deep it is.
-fn flaw(text: &str, plain: bool) -> Option<Flaw> {
+/// Looks through a JSON text. Loops, because the text decides how deep it is.
+fn flaw(text: &str) -> Option<Flaw> {
     let bytes = text.as_bytes();
-    // What nearly all texts are: without an escape, and with fewer brackets altogether than may stand in each other.
-    let opened = bytes.iter().filter(|&&byte| byte == b'{' || byte == b'[').count();
-    if opened <= MAX_DEPTH && plain {
-        return None;
-    }
     let mut depth = 0_usize;
     let mut in_text = false;
     let mut at = 0;
@@ -346,35 +420,16 @@ fn named<'a>(members: &[(Cow<'a, str>, &'a str)], wanted: &str) -> impl Iterator
     members.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| *value)
 }
 
-/// All members of an object as they stand in its text; none for what is no object.
+/// All members of an object; none for what is no object.
 fn members(object: &str) -> Vec<(Cow<'_, str>, &str)> {
-    struct All<'a>(Vec<(Cow<'a, str>, &'a str)>);
-
-    impl<'de: 'a, 'a> Deserialize<'de> for All<'a> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Members;
-
-            impl<'de> Visitor<'de> for Members {
-                type Value = All<'de>;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("an object")
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                    let mut all = Vec::new();
-                    while let Some((Name(name), value)) = map.next_entry::<_, &RawValue>()? {
-                        all.push((name, value.get()));
-                    }
-                    Ok(All(all))
-                }
-            }
-
-            deserializer.deserialize_map(Members)
+    let (mut members, mut all) = (Members::of(object), Vec::new());
+    loop {
+        match members.next() {
+            Ok(Some(member)) => all.push(member),
+            Ok(None) => return all,
+            Err(NoObject) => return Vec::new(),
         }
     }
-
-    serde_json::from_str::<All<'_>>(object).map(|all| all.0).unwrap_or_default()
 }
 
 /// The members of a request that every response repeats.

@@ -163,16 +163,20 @@ fn the_password_of_prepare_session_is_never_repeated() {
     assert!(text(&other.respond(Response::Failure(&failure))).contains("shown"));
 }
 
-/// What a fuzzer asserts of any text: it never panics, and it is read or answered with a failure that is JSON.
+/// What a fuzzer asserts of any text: it never panics, and it is read or answered with a failure that is JSON. What is
+/// read is JSON, and what is JSON and refused as none is so for a reason of its own.
 fn is_read_or_answered(message: &str) {
+    let is_object = message.trim().starts_with('{') && serde_json::from_str::<Value>(message).is_ok();
     match Request::parse(message) {
         Ok(request) => {
+            assert!(is_object);
             let response: Value = serde_json::from_slice(&request.respond(Response::Success)).unwrap();
             assert_eq!(response["command"], *request.command());
         }
         Err(bad) => {
             let response: Value = serde_json::from_slice(&bad.response).unwrap();
             assert_eq!(response["failure"]["code"], "bad_request");
+            assert!(!(is_object && bad.unparsable), "{response}");
         }
     }
 }
@@ -203,6 +207,24 @@ fn any_json() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #[test]
+    fn an_object_has_the_members_that_stand_in_it(
+        wanted in prop::collection::vec((any::<String>(), any_json()), 0..5),
+        blanks in prop::collection::vec("[ \t\r\n]{0,2}", 30),
+    ) {
+        let mut blanks = blanks.iter();
+        let mut blank = || blanks.next().unwrap().as_str();
+        let mut text = format!("{}{{{}", blank(), blank());
+        for (at, (name, value)) in wanted.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let name = serde_json::to_string(name).unwrap();
+            text += &format!("{comma}{}{name}{}:{}{value}{}", blank(), blank(), blank(), blank());
+        }
+        text += &format!("}}{}", blank());
+        let found: Vec<_> = members(&text).into_iter().map(|(name, value)| (name.into_owned(), value.to_owned())).collect();
+        prop_assert_eq!(found, wanted);
+    }
+
     #[test]
     fn any_text_is_read_or_answered(message in any::<String>()) {
         is_read_or_answered(&message);
