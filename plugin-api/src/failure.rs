@@ -95,6 +95,9 @@ pub struct Failure {
 
 impl Failure {
     /// A failure without context.
+    // The hint keeps what leads to failures out of the way of what does not: most of the time that a command takes, the
+    // processor waits for code.
+    #[cold]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), context: None }
     }

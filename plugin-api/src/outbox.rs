@@ -245,6 +245,7 @@ impl State {
     }
 
     /// Merges the reports that wait.
+    #[cold]
     fn merge_waiting(&mut self) {
         for item in std::mem::take(&mut self.waiting) {
             match item {
@@ -279,6 +280,7 @@ impl State {
     }
 
     /// Drops all reports and keeps the place of the first for a snapshot.
+    #[cold]
     fn drop_reports(&mut self) {
         let mut place_kept = false;
         let before = self.waiting.len();

@@ -295,6 +295,7 @@ impl Tell {
         self.breaches(id, what, detail, 1);
     }
 
+    #[cold]
     fn breaches(&self, id: u64, what: Wrong, detail: &str, times: u64) {
         self.send(Kind::BREACH, id, &Breach { what, detail: detail.to_owned(), times });
     }

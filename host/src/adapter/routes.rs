@@ -307,6 +307,7 @@ impl Routes {
         Status::ACCEPTED
     }
 
+    #[cold]
     fn breach(&self, what: Wrong, tenant: &str, detail: &str, times: u64) {
         let kind = match what {
             Wrong::Panic => {

@@ -65,6 +65,7 @@ impl End {
         Self { close: None, why }
     }
 
+    #[cold]
     fn of_error(error: &Error) -> Self {
         match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
@@ -97,7 +98,7 @@ pub(super) struct Parts {
 pub(super) async fn serve(parts: Parts) {
     let Parts { stream, early, desk, mut outlet, connection, metrics, closing, max_message } = parts;
     let config = WebSocketConfig::default()
-        .read_buffer_size(2048)
+        .read_buffer_size(1024)
         // For pings, pongs and the closing only: a client that sends pings and reads no pongs must not cost more.
         .write_buffer_size(1024)
         .max_write_buffer_size(16 * 1024)

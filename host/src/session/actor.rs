@@ -524,6 +524,7 @@ impl Core {
         }
     }
 
+    #[cold]
     fn note(&mut self, notes: &Notes) {
         for (kind, count) in notes.counts() {
             (0..count.min(1000)).for_each(|_| self.metrics.adapter().report_note(kind.as_str()));
@@ -611,6 +612,7 @@ impl Core {
         }
     }
 
+    #[cold]
     fn time_out(&mut self, at: usize) {
         if let State::Asked { request, .. } = self.commands[at].state
             && self.commands[at].command.is(LOGOUT)

@@ -134,6 +134,7 @@ impl Cell {
     }
 
     /// A panic has left the session as it may not be: it ends.
+    #[cold]
     fn mend<'a>(&self, poisoned: PoisonError<MutexGuard<'a, Core>>) -> MutexGuard<'a, Core> {
         self.core.clear_poison();
         let mut core = poisoned.into_inner();

@@ -90,6 +90,7 @@ pub(super) enum NoCommand {
 
 impl NoCommand {
     /// What the desktop is told.
+    #[cold]
     pub(super) fn failure(self) -> Failure {
         match self {
             Self::Unknown => Failure::new(Code::UnknownCommand, "there is no such command"),

@@ -205,6 +205,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// The answer to a message that is not well formed: `text` is empty where it is no object.
+    #[cold]
     fn refuse(&self, text: &str, what: &str, unparsable: bool) -> Box<BadMessage> {
         let string = |part: Option<&'a str>| part.filter(|part| unquoted(part).is_some());
         let failure = Failure::new(Code::BadRequest, what);
@@ -291,6 +292,26 @@ impl<'a> Members<'a> {
             self.at += 2;
             return Ok(&rest[..2]);
         }
+        self.parsed()
+    }
+
+    /// A string with its quotes, and whether it is known to have no escape.
+    fn string(&mut self) -> Result<(&'a str, bool), NoObject> {
+        let rest = &self.text[self.at..];
+        let inner = rest.strip_prefix('"').ok_or(NoObject)?.as_bytes();
+        let end = memchr::memchr(b'"', inner).ok_or(NoObject)?;
+        // Without a way out of the loop, so that the compiler makes many bytes at a time of it.
+        if inner[..end].iter().fold(false, |found, &byte| found | (byte < b' ') | (byte == b'\\')) {
+            return Ok((self.parsed()?, false));
+        }
+        let whole = &rest[..end + 2];
+        self.at += whole.len();
+        Ok((whole, true))
+    }
+
+    /// Any value, as `serde_json` finds it.
+    fn parsed(&mut self) -> Result<&'a str, NoObject> {
+        let rest = &self.text[self.at..];
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
         let Some(Ok(_)) = values.next() else { return Err(NoObject) };
         let value = &rest[..values.byte_offset()];
@@ -298,33 +319,6 @@ impl<'a> Members<'a> {
         self.plain &= !value.contains('\\');
         self.opened += value.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
         Ok(value)
-    }
-
-    /// A string with its quotes, and whether there is no escape in it.
-    fn string(&mut self) -> Result<(&'a str, bool), NoObject> {
-        let rest = &self.text[self.at..];
-        if !rest.starts_with('"') {
-            return Err(NoObject);
-        }
-        let bytes = rest.as_bytes();
-        let (mut end, mut plain) = (1, true);
-        loop {
-            let special = bytes[end..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '));
-            end += special.ok_or(NoObject)?;
-            match bytes[end] {
-                b'"' => break,
-                b'\\' if end + 2 <= bytes.len() => end += 2,
-                _ => return Err(NoObject),
-            }
-            plain = false;
-        }
-        let whole = &rest[..=end];
-        if !plain && serde_json::from_str::<IgnoredAny>(whole).is_err() {
-            return Err(NoObject);
-        }
-        self.at += whole.len();
-        self.plain &= plain;
-        Ok((whole, plain))
     }
 }
 

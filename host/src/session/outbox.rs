@@ -322,8 +322,7 @@ impl Outlet {
 
     /// What to write next, if there is something. After [`Out::Close`] there is nothing.
     pub fn try_next(&mut self) -> Option<Out> {
-        let next = locked(&self.0).pop(Iterator::next);
-        if let Some((message, _)) = next {
+        if let Some(message) = locked(&self.0).pop() {
             return Some(Out::Message(message));
         }
         self.try_close().map(|(code, reason)| Out::Close(code, reason))
@@ -341,12 +340,22 @@ impl Outlet {
     /// is left to [`Self::try_close`].
     pub fn take(&mut self, bytes: usize, mut each: impl FnMut(&[u8])) -> usize {
         let mut queue = locked(&self.0);
-        let mut given = 0;
+        let (mut count, mut given) = (0, 0);
         while given < bytes
-            && let Some(((), size)) = queue.pop(|batch| batch.step().map(|(_, place)| each(&batch.text[place])))
+            && let Some(batch) = queue.waiting.front_mut()
         {
-            given += size;
+            while given < bytes
+                && let Some((_, place)) = batch.step()
+            {
+                count += 1;
+                given += place.len();
+                each(&batch.text[place]);
+            }
+            if batch.len() == 0 {
+                queue.waiting.pop_front();
+            }
         }
+        queue.has_given(count, given);
         given
     }
 
@@ -422,19 +431,22 @@ impl Queue {
         self.waiting.push_back(batch);
     }
 
-    /// Takes the next message out, in the way of `take`; how many bytes it has.
-    fn pop<T>(&mut self, take: impl FnOnce(&mut Batch) -> Option<T>) -> Option<(T, usize)> {
+    fn pop(&mut self) -> Option<Message> {
         let first = self.waiting.front_mut()?;
-        let before = first.bytes();
-        let message = take(first)?;
-        let bytes = before - first.bytes();
+        let message = first.next()?;
         if first.len() == 0 {
             self.waiting.pop_front();
         }
-        self.messages -= 1;
-        self.taken += 1;
+        self.has_given(1, message.text.len());
+        Some(message)
+    }
+
+    /// So much has been taken out.
+    fn has_given(&mut self, messages: usize, bytes: usize) {
+        self.messages -= messages;
+        self.taken += messages as u64;
         self.bytes -= bytes;
-        self.allowance.0 = self.allowance.0.saturating_sub(1);
+        self.allowance.0 = self.allowance.0.saturating_sub(messages);
         self.allowance.1 = self.allowance.1.saturating_sub(bytes);
         if self.waiting.is_empty() {
             self.allowance = (0, 0);
@@ -443,7 +455,6 @@ impl Queue {
                 self.waiting = VecDeque::new();
             }
         }
-        Some((message, bytes))
     }
 
     fn close(&mut self, code: CloseCode, reason: &'static str, drop_waiting: bool) {

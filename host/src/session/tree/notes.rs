@@ -84,6 +84,7 @@ impl Notes {
     }
 
     /// Adds one; the words are made only where they are kept.
+    #[cold]
     pub(super) fn add(&mut self, kind: NoteKind, what: impl FnOnce() -> String) {
         let count = &mut self.counts[kind as usize];
         *count = count.saturating_add(1);
