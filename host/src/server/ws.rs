@@ -244,9 +244,8 @@ impl Link {
                 break;
             }
             let Poll::Ready(next) = self.socket.poll_next_unpin(cx) else {
-                self.drained = true;
-                // The library's answer to a ping, if it could not be written at once.
-                self.unflushed |= self.socket.get_ref().is_waiting();
+                // What the library could not write, it tries to write again when it is asked to read.
+                self.drained = !self.socket.get_ref().is_waiting();
                 return Poll::Pending;
             };
             if taken == 0 {
