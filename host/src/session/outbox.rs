@@ -147,7 +147,7 @@ struct Shared {
     limits: OutboxLimits,
     /// The connection ends with its session: an event stream.
     one_session: bool,
-    /// Whoever writes to the client also works for its session: see [`Outlet::works`].
+    /// Whoever writes to the client also works for its session: see [`Outlet::will_work`].
     works: AtomicBool,
     queue: Mutex<Queue>,
 }
@@ -385,12 +385,6 @@ impl Outlet {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.0.is_busy()
-    }
-
-    /// Whether nothing waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        locked(&self.0).waiting.is_empty()
     }
 }
 
