@@ -14,7 +14,7 @@ use std::{
 
 use jackfield::{
     adapter::{
-        Agent, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, Platform, PlatformSink,
+        Agent, AgentSink, Delivery, FromAgent, FromPlatform, Letter, Libraries, Library, Platform, PlatformSink,
         worker::{Death, DeathKind, Options, sandbox::Confinement},
     },
     metrics::Metrics,
@@ -56,11 +56,11 @@ impl Drop for Store {
     }
 }
 
-struct Session(mpsc::Sender<FromAgent>);
+struct Session(mpsc::Sender<Letter>);
 
 impl AgentSink for Session {
-    fn deliver(&self, message: FromAgent) -> Delivery {
-        match self.0.try_send(message) {
+    fn deliver(&self, letter: Letter) -> Delivery {
+        match self.0.try_send(letter) {
             Ok(()) => Delivery::Accepted,
             Err(mpsc::error::TrySendError::Full(_)) => Delivery::Full,
             Err(mpsc::error::TrySendError::Closed(_)) => Delivery::Closed,
@@ -81,7 +81,7 @@ impl PlatformSink for Owner {
 /// One agent of a tenant of the odd adapter in a worker.
 struct Desk {
     agent: Agent,
-    from_agent: mpsc::Receiver<FromAgent>,
+    from_agent: mpsc::Receiver<Letter>,
     deaths: mpsc::Receiver<Death>,
     requests: u64,
     _platform: Platform,
@@ -130,7 +130,15 @@ impl Desk {
     }
 
     async fn next(&mut self) -> FromAgent {
-        timeout(LONG, self.from_agent.recv()).await.expect("nothing came").expect("the session lives")
+        let next = async {
+            loop {
+                let letter = self.from_agent.recv().await.expect("the session lives");
+                if let Some(message) = letter.open() {
+                    return message;
+                }
+            }
+        };
+        timeout(LONG, next).await.expect("nothing came")
     }
 
     async fn answer(&mut self, wanted: u64) -> Outcome {

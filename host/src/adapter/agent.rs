@@ -11,7 +11,7 @@ use jackfield_plugin_api::{
 };
 use serde::Serialize;
 
-use super::{Platform, RequestId, peer::Peer, routes::AgentRoute};
+use super::{Platform, RequestId, letter::AgentRoute, peer::Peer};
 
 /// A session's agent. Dropping it drops the plugin's agent.
 pub struct Agent {
@@ -67,10 +67,10 @@ impl Agent {
         message: &T,
         deadline: Option<Duration>,
     ) -> Result<(), Failure> {
-        self.peer.routes.ask(&self.route, request, deadline)?;
+        self.route.ask(request, deadline)?;
         self.peer.send(kind, self.id, message).inspect_err(|_| {
             // It may have been answered already all the same; then there is nothing to take back.
-            let _ = self.peer.routes.unask(&self.route, request);
+            let _ = self.route.unask(request);
         })
     }
 }
@@ -84,6 +84,6 @@ impl Drop for Agent {
 
 impl std::fmt::Debug for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Agent({})", self.route.session())
+        write!(f, "Agent({})", self.route.session)
     }
 }

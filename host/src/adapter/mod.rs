@@ -16,13 +16,17 @@
 //! platform.rs   one tenant's platform
 //! agent.rs      one session's agent
 //! peer.rs       one running plugin, wherever it runs: what is sent to it and awaited from it
-//! routes.rs     what comes from it, checked and handed to whom it is for
+//! routes.rs     what comes from it, handed to whom it is for
+//! letter.rs     what comes for one session, and the reading of it
+//! conduct.rs    what a plugin is held to, and what it is caught at
 //! worker/       a plugin in a process of its own
 //! ```
 
 mod agent;
+mod conduct;
 mod file;
 mod installed;
+mod letter;
 mod library;
 mod load;
 mod manifest;
@@ -39,6 +43,7 @@ pub use self::{
     agent::Agent,
     file::{Description, LoadError, PluginFile, describe, inspect},
     installed::{Installed, Wanted},
+    letter::Letter,
     library::{Libraries, Library, WeakLibrary},
     platform::Platform,
     trust::Trust,
@@ -104,7 +109,7 @@ pub enum Delivery {
 /// Takes what comes for one session. Called on any thread; returns at once.
 pub trait AgentSink: Send + Sync + 'static {
     /// Takes one message, or refuses it.
-    fn deliver(&self, message: FromAgent) -> Delivery;
+    fn deliver(&self, letter: Letter) -> Delivery;
 }
 
 /// Takes what comes for one tenant. Called on any thread; returns at once.

@@ -41,7 +41,7 @@ impl Peer {
     }
 
     pub(super) fn manifest(&self) -> &Arc<Manifest> {
-        &self.routes.manifest
+        self.routes.manifest()
     }
 
     /// An id that was never used.

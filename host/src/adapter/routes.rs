@@ -1,46 +1,41 @@
-//! What comes from one plugin: checked, and handed to whom it is for.
+//! What comes from one plugin: handed to whom it is for.
 //!
-//! Owns: who is addressed by which id, which requests are unanswered, and what a plugin is caught at. Must never: trust
-//! a plugin. What cannot be read, is too long, answers what was not asked, or is for nobody is refused and counted; it
-//! reaches no session. Called on the plugin's threads (or by the reader of a worker's socket); never blocks.
+//! Owns: who is addressed by which id, who waits for the plugin to be done with something, and whether it is alive. Must
+//! never: trust a plugin. What is too long, cannot be read or is for nobody is refused and counted. Called on the
+//! plugin's threads (or by the reader of a worker's socket); never blocks. Reports and answers go on as they are: see
+//! [`letter`](super::letter).
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jackfield_plugin_api::{
-    Code, Failure, Link, Manifest, Report,
+    Code, Failure, Link, Manifest,
     wire::{
-        self, Breach, ById, Done, Form, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, Resume,
-        Status, Wrong,
+        Breach, ById, Done, Form, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, Resume, Status,
+        Wrong,
     },
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::{AgentSink, Delivery, FromAgent, FromPlatform, PlatformSink, RequestId, worker::Death};
+use super::{
+    AgentSink, FromAgent, FromPlatform, Letter, PlatformSink, conduct::Conduct, letter::AgentRoute, worker::Death,
+};
 use crate::metrics::AdapterMetrics;
-
-/// How many requests of one agent may be unanswered. A session allows itself fewer; this is for what it gave up on.
-const MAX_ASKED: usize = 256;
-
-/// How many requests of all agents of one plugin may be unanswered.
-const MAX_IN_FLIGHT: usize = 16_384;
 
 /// Who waits for a plugin to be done with something.
 type Waiting = oneshot::Sender<Option<Failure>>;
 
 pub(super) struct Routes {
-    pub(super) manifest: Arc<Manifest>,
-    metrics: AdapterMetrics,
+    conduct: Arc<Conduct>,
     table: RwLock<ById<Route>>,
     done: Mutex<HashMap<(Kind, u64), Waiting>>,
-    in_flight: AtomicUsize,
     responsive: AtomicBool,
     lost: AtomicBool,
     /// The plugin has said that it reads the compact form.
@@ -58,31 +53,20 @@ struct PlatformRoute {
     sink: Arc<dyn PlatformSink>,
 }
 
-pub(super) struct AgentRoute {
-    tenant: String,
-    session: String,
-    sink: Arc<dyn AgentSink>,
-    asked: Mutex<Vec<Asked>>,
-}
-
-/// A request that has no answer yet.
-struct Asked {
-    request: RequestId,
-    until: Option<Instant>,
-}
-
 impl Routes {
     pub(super) fn new(manifest: Arc<Manifest>, metrics: AdapterMetrics) -> Self {
         Self {
-            manifest,
-            metrics,
+            conduct: Arc::new(Conduct::new(manifest, metrics)),
             table: RwLock::default(),
             done: Mutex::default(),
-            in_flight: AtomicUsize::new(0),
             responsive: AtomicBool::new(true),
             lost: AtomicBool::new(false),
             compact: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn manifest(&self) -> &Arc<Manifest> {
+        &self.conduct.manifest
     }
 
     pub(super) fn add_platform(&self, id: u64, tenant: String, sink: Arc<dyn PlatformSink>) {
@@ -97,7 +81,7 @@ impl Routes {
         session: String,
         sink: Arc<dyn AgentSink>,
     ) -> Arc<AgentRoute> {
-        let route = Arc::new(AgentRoute { tenant, session, sink, asked: Mutex::default() });
+        let route = Arc::new(AgentRoute::new(Arc::clone(&self.conduct), tenant, session, sink));
         self.table.write().unwrap_or_else(PoisonError::into_inner).insert(id, Route::Agent(Arc::clone(&route)));
         route
     }
@@ -106,36 +90,8 @@ impl Routes {
     pub(super) fn remove(&self, id: u64) {
         let route = self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if let Some(Route::Agent(agent)) = route {
-            let given_up = agent.lock().drain(..).count();
-            self.in_flight.fetch_sub(given_up, Relaxed);
+            agent.give_up();
         }
-    }
-
-    /// Notes that a request is being made.
-    ///
-    /// # Errors
-    /// Too many have no answer.
-    pub(super) fn ask(
-        &self,
-        agent: &AgentRoute,
-        request: RequestId,
-        deadline: Option<Duration>,
-    ) -> Result<(), Failure> {
-        let mut asked = agent.lock();
-        if asked.len() >= MAX_ASKED || self.in_flight.load(Relaxed) >= MAX_IN_FLIGHT {
-            return Err(Failure::new(Code::RateLimited, "too many commands wait for the adapter"));
-        }
-        asked.push(Asked { request, until: deadline.map(|deadline| Instant::now() + deadline) });
-        self.in_flight.fetch_add(1, Relaxed);
-        Ok(())
-    }
-
-    /// Takes a request back: it was answered, or never handed over.
-    pub(super) fn unask(&self, agent: &AgentRoute, request: RequestId) -> Option<Option<Instant>> {
-        let mut asked = agent.lock();
-        let at = asked.iter().position(|it| it.request == request)?;
-        self.in_flight.fetch_sub(1, Relaxed);
-        Some(asked.swap_remove(at).until)
     }
 
     /// Waits from now on for the plugin to say that it is done with a message.
@@ -155,24 +111,20 @@ impl Routes {
     /// The plugin is gone: everybody is told, and nobody waits for it any more.
     pub(super) fn lost(&self, death: &Death) {
         self.lost.store(true, Relaxed);
-        self.metrics.worker_died(death.kind.as_str());
+        self.conduct.metrics.worker_died(death.kind.as_str());
         let routes = std::mem::take(&mut *self.table.write().unwrap_or_else(PoisonError::into_inner));
-        self.in_flight.store(0, Relaxed);
         self.done.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for route in routes.into_values() {
             match route {
                 Route::Platform(platform) => platform.sink.deliver(FromPlatform::Lost(death.clone())),
-                Route::Agent(agent) => {
-                    agent.lock().clear();
-                    tell_lost(agent, death.to_string());
-                }
+                // What it has answered before is still heard.
+                Route::Agent(agent) => tell_lost(agent, death.to_string()),
             }
         }
     }
 
     pub(super) fn failed(&self, kind: &'static str, what: &str) {
-        self.metrics.failure(kind);
-        tracing::error!(adapter = %self.manifest.id, "{what}");
+        self.conduct.failed(kind, what);
     }
 
     pub(super) fn set_responsive(&self, responsive: bool) {
@@ -180,7 +132,7 @@ impl Routes {
             return;
         }
         if responsive {
-            tracing::info!(adapter = %self.manifest.id, "the adapter answers again");
+            tracing::info!(adapter = %self.manifest().id, "the adapter answers again");
         } else {
             self.failed("unresponsive", "the adapter does not answer: its threads are blocked or busy");
         }
@@ -209,67 +161,21 @@ impl Routes {
             Some(waiting) => drop(waiting.send(failure)),
             // Nobody waits for the end of what was given up.
             None if of == Kind::DISCONNECT => {}
-            None => self.metrics.late_answer(),
+            None => self.conduct.metrics.late_answer(),
         }
         Status::ACCEPTED
     }
 
-    fn answer(&self, id: u64, payload: &str) -> Status {
+    /// Hands on what is read later.
+    fn hand_on(&self, id: u64, payload: &str, letter: fn(&Arc<AgentRoute>, &str) -> Letter) -> Status {
         let Some(Route::Agent(agent)) = self.route(id) else { return Status::CLOSED };
-        let Some(wire::Answer { request, mut report, outcome }) = self.read(Kind::ANSWER, id, payload) else {
-            return Status::REFUSED;
-        };
-        if let Some(report) = &mut report {
-            self.drop_undeclared(&agent, report);
-        }
-        let until = match self.unask(&agent, request) {
-            // The session has given up on it at the same deadline.
-            Some(until) if until.is_none_or(|until| until >= Instant::now()) => until,
-            found => {
-                self.metrics.late_answer();
-                if found.is_none() {
-                    tracing::debug!(adapter = %self.manifest.id, tenant = agent.tenant, session = agent.session,
-                        request, "an answer to what was not asked, or was answered before");
-                }
-                // What goes with an answer that comes too late holds all the same.
-                return match report {
-                    Some(report) => deliver(&agent, FromAgent::Report(report)),
-                    None if found.is_none() => Status::REFUSED,
-                    None => Status::ACCEPTED,
-                };
-            }
-        };
-        let status = deliver(&agent, FromAgent::Answer { request, report, outcome });
-        if status == Status::FULL {
-            agent.lock().push(Asked { request, until });
-            self.in_flight.fetch_add(1, Relaxed);
-        }
-        status
-    }
-
-    fn report(&self, id: u64, payload: &str) -> Status {
-        let Some(Route::Agent(agent)) = self.route(id) else { return Status::CLOSED };
-        let Some(mut report) = self.read::<Report>(Kind::REPORT, id, payload) else { return Status::REFUSED };
-        self.drop_undeclared(&agent, &mut report);
-        deliver(&agent, FromAgent::Report(report))
-    }
-
-    /// Leaves out the events that the manifest does not declare.
-    fn drop_undeclared(&self, agent: &AgentRoute, report: &mut Report) {
-        let declared = &self.manifest.extension_events;
-        report.events.retain(|event| {
-            let known = declared.iter().any(|kind| kind.name == event.name);
-            if !known {
-                self.breach(Wrong::UndeclaredEvent, &agent.tenant, &format!("the event {:?}", event.name), 1);
-            }
-            known
-        });
+        agent.deliver(letter(&agent, payload))
     }
 
     fn link(&self, id: u64, payload: &str) -> Status {
         let Some(link) = self.read::<Link>(Kind::LINK, id, payload) else { return Status::REFUSED };
         match self.route(id) {
-            Some(Route::Agent(agent)) => deliver(&agent, FromAgent::Link(link)),
+            Some(Route::Agent(agent)) => agent.deliver(FromAgent::Link(link).into()),
             Some(Route::Platform(platform)) => {
                 platform.sink.deliver(FromPlatform::Link(link));
                 Status::ACCEPTED
@@ -282,10 +188,10 @@ impl Routes {
         let Some(Route::Agent(agent)) = self.route(id) else { return Status::CLOSED };
         let Some(Resume { state }) = self.read(Kind::RESUME, id, payload) else { return Status::REFUSED };
         if state.len() > MAX_RESUME_STATE {
-            self.breach(Wrong::ResumeTooLong, &agent.tenant, "a resume state that is too long", 1);
+            self.conduct.breach(Wrong::ResumeTooLong, &agent.tenant, "a resume state that is too long", 1);
             return Status::REFUSED;
         }
-        deliver(&agent, FromAgent::Resume(state))
+        agent.deliver(FromAgent::Resume(state).into())
     }
 
     fn metric(&self, id: u64, payload: &str) -> Status {
@@ -293,8 +199,8 @@ impl Routes {
         let Some(Metric { name, labels, value }) = self.read(Kind::METRIC, id, payload) else {
             return Status::REFUSED;
         };
-        if let Err(wrong) = self.manifest.check_metric(&name, labels.len(), value) {
-            self.breach(Wrong::UndeclaredMetric, &platform.tenant, &wrong, 1);
+        if let Err(wrong) = self.manifest().check_metric(&name, labels.len(), value) {
+            self.conduct.breach(Wrong::UndeclaredMetric, &platform.tenant, &wrong, 1);
             return Status::REFUSED;
         }
         platform.sink.deliver(FromPlatform::Metric { name, labels, value });
@@ -303,34 +209,12 @@ impl Routes {
 
     fn log(&self, id: u64, payload: &str) -> Status {
         let Some(log) = self.read::<Log>(Kind::LOG, id, payload) else { return Status::REFUSED };
-        write_log(&self.manifest.id, &self.tenant(id), &log);
+        write_log(&self.manifest().id, &self.tenant(id), &log);
         Status::ACCEPTED
     }
 
-    #[cold]
-    fn breach(&self, what: Wrong, tenant: &str, detail: &str, times: u64) {
-        let kind = match what {
-            Wrong::Panic => {
-                self.metrics.failure("panic");
-                tracing::error!(adapter = %self.manifest.id, tenant, "the adapter panicked: {detail}");
-                return;
-            }
-            Wrong::UndeclaredMetric => "undeclared_metric",
-            Wrong::UndeclaredEvent => "undeclared_event",
-            Wrong::ReportsDropped => "reports_dropped",
-            Wrong::ResumeTooLong => "resume_too_long",
-            Wrong::BadMessage => "bad_message",
-            _ => "other",
-        };
-        // One message can stand for many; a plugin that says so of itself cannot make us count for long.
-        (0..times.min(1000)).for_each(|_| self.metrics.breach(kind));
-        tracing::warn!(adapter = %self.manifest.id, tenant, kind, times, "the adapter broke the contract: {detail}");
-    }
-
     fn read<T: DeserializeOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
-        wire::read(payload)
-            .map_err(|error| self.breach(Wrong::BadMessage, &self.tenant(id), &format!("{kind:?}: {error}"), 1))
-            .ok()
+        self.conduct.read(kind, || self.tenant(id), payload)
     }
 
     fn route(&self, id: u64) -> Option<Route> {
@@ -350,12 +234,12 @@ impl Outlet for Routes {
     fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
         if payload.len() > MAX_PAYLOAD {
             let detail = format!("{kind:?} with {} bytes; at most {MAX_PAYLOAD} are taken", payload.len());
-            self.breach(Wrong::BadMessage, &self.tenant(id), &detail, 1);
+            self.conduct.breach(Wrong::BadMessage, &self.tenant(id), &detail, 1);
             return Status::REFUSED;
         }
         match kind {
-            Kind::ANSWER => self.answer(id, payload),
-            Kind::REPORT => self.report(id, payload),
+            Kind::ANSWER => self.hand_on(id, payload, Letter::answer),
+            Kind::REPORT => self.hand_on(id, payload, Letter::report),
             Kind::RESUME => self.resume(id, payload),
             Kind::LINK => self.link(id, payload),
             Kind::METRIC => self.metric(id, payload),
@@ -365,7 +249,7 @@ impl Outlet for Routes {
                 let Some(Breach { what, detail, times }) = self.read(kind, id, payload) else {
                     return Status::REFUSED;
                 };
-                self.breach(what, &self.tenant(id), &detail, times);
+                self.conduct.breach(what, &self.tenant(id), &detail, times);
                 Status::ACCEPTED
             }
             // A newer plugin's own.
@@ -374,29 +258,12 @@ impl Outlet for Routes {
     }
 }
 
-impl AgentRoute {
-    fn lock(&self) -> MutexGuard<'_, Vec<Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn session(&self) -> &str {
-        &self.session
-    }
-}
-
-fn deliver(agent: &AgentRoute, message: FromAgent) -> Status {
-    match agent.sink.deliver(message) {
-        Delivery::Accepted => Status::ACCEPTED,
-        Delivery::Full => Status::FULL,
-        Delivery::Closed => Status::CLOSED,
-    }
-}
-
 /// Tells a session that its agent is gone; one that cannot take it now is told as soon as it can.
 fn tell_lost(agent: Arc<AgentRoute>, reason: String) {
-    if deliver(&agent, FromAgent::Lost { reason: reason.clone() }) == Status::FULL {
+    let tell = move || agent.deliver(FromAgent::Lost { reason: reason.clone() }.into());
+    if tell() == Status::FULL {
         tokio::spawn(async move {
-            while deliver(&agent, FromAgent::Lost { reason: reason.clone() }) == Status::FULL {
+            while tell() == Status::FULL {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });

@@ -484,11 +484,8 @@ impl Core {
 
     // ---- what comes from the adapter ----
 
-    /// Takes what the adapter says. Never calls it.
-    pub(super) fn hear(&mut self, generation: u32, message: FromAgent) {
-        if generation != self.generation {
-            return;
-        }
+    /// Takes what the adapter says, of the log-in that counts. Never calls it.
+    pub(super) fn hear(&mut self, message: FromAgent) {
         match message {
             FromAgent::Report(report) => self.apply(&report),
             FromAgent::Answer { request, report, outcome } => {

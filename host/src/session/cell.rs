@@ -24,11 +24,14 @@ use super::{
     actor::{Chores, Core},
     registry::{Board, SessionStatus},
 };
-use crate::adapter::{AgentSink, Delivery, FromAgent};
+use crate::adapter::{AgentSink, Delivery, Letter};
 
 /// How many messages of the adapter may wait for a session. They wait only until the connection's task has its turn, so
 /// this is only reached by an adapter that floods.
 const INBOX: usize = 256;
+
+/// How much text they may keep, but for the first.
+const INBOX_BYTES: usize = 16 << 20;
 
 pub(super) struct Cell {
     pub(super) id: Box<str>,
@@ -47,7 +50,9 @@ pub(super) struct Cell {
 
 #[derive(Default)]
 struct Inbox {
-    waiting: VecDeque<(u32, FromAgent)>,
+    waiting: VecDeque<(u32, Letter)>,
+    /// How much text those keep.
+    bytes: usize,
     /// A task will come by to call the adapter.
     scheduled: bool,
     /// Who is called when something waits; none: whoever brings it does it.
@@ -148,17 +153,19 @@ impl Cell {
     }
 
     /// Takes what comes from the adapter.
-    fn deliver(self: &Arc<Self>, generation: u32, message: FromAgent) -> Delivery {
+    fn deliver(self: &Arc<Self>, generation: u32, letter: Letter) -> Delivery {
         let mut inbox = self.inbox();
-        if inbox.waiting.len() >= INBOX {
+        let bytes = inbox.bytes + letter.size();
+        if inbox.waiting.len() >= INBOX || bytes > INBOX_BYTES && !inbox.waiting.is_empty() {
             return Delivery::Full;
         }
-        inbox.waiting.push_back((generation, message));
+        inbox.bytes = bytes;
+        inbox.waiting.push_back((generation, letter));
         self.word.store(true, Relaxed);
-        let reader = inbox.reader.clone();
+        let reader = inbox.reader.as_ref().map(Outbox::take_waker);
         drop(inbox);
         match reader {
-            Some(reader) => reader.call(),
+            Some(waker) => waker.into_iter().for_each(Waker::wake),
             None => {
                 // Whoever has it looks into the inbox once more after letting go.
                 if let Some(core) = self.try_lock() {
@@ -229,6 +236,7 @@ impl Cell {
             }
             let mut inbox = self.inbox();
             let next = inbox.waiting.pop_front();
+            inbox.bytes -= next.as_ref().map_or(0, |(_, letter)| letter.size());
             if inbox.waiting.is_empty() {
                 self.word.store(false, Relaxed);
                 if inbox.waiting.capacity() > 8 {
@@ -236,8 +244,12 @@ impl Cell {
                 }
             }
             drop(inbox);
-            let Some((generation, message)) = next else { return };
-            core.hear(generation, message);
+            let Some((generation, letter)) = next else { return };
+            if generation == core.generation
+                && let Some(message) = letter.open()
+            {
+                core.hear(message);
+            }
         }
     }
 
@@ -325,9 +337,9 @@ struct Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, message: FromAgent) -> Delivery {
+    fn deliver(&self, letter: Letter) -> Delivery {
         match self.cell.upgrade() {
-            Some(cell) => cell.deliver(self.generation, message),
+            Some(cell) => cell.deliver(self.generation, letter),
             None => Delivery::Closed,
         }
     }

@@ -225,10 +225,12 @@ impl Outbox {
 
     /// Wakes whoever writes to the client: there is something for it to write, or to do for the session.
     pub(super) fn call(&self) {
-        let waker = locked(&self.0).waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.take_waker().into_iter().for_each(Waker::wake);
+    }
+
+    /// The same, but who writes to the client is woken by the caller.
+    pub(super) fn take_waker(&self) -> Option<Waker> {
+        locked(&self.0).waker.take()
     }
 
     /// Whether whoever writes to the client also works for its session.

@@ -11,7 +11,9 @@ use std::{
 };
 
 use jackfield::{
-    adapter::{Agent, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, Platform, PlatformSink},
+    adapter::{
+        Agent, AgentSink, Delivery, FromAgent, FromPlatform, Letter, Libraries, Library, Platform, PlatformSink,
+    },
     metrics::Metrics,
 };
 use jackfield_plugin_api::{
@@ -176,7 +178,7 @@ impl Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, message: FromAgent) -> Delivery {
+    fn deliver(&self, letter: Letter) -> Delivery {
         let mut taken = self.agent.lock().unwrap();
         let room = self.room.load(SeqCst);
         if room == 0 {
@@ -186,13 +188,13 @@ impl AgentSink for Sink {
         if room != usize::MAX {
             self.room.store(room - 1, SeqCst);
         }
-        match message {
+        match letter.open() {
             // As if they had come one by one.
-            FromAgent::Answer { request, report: Some(report), outcome } => {
+            Some(FromAgent::Answer { request, report: Some(report), outcome }) => {
                 taken.push(FromAgent::Report(report));
                 taken.push(FromAgent::Answer { request, report: None, outcome });
             }
-            other => taken.push(other),
+            other => taken.extend(other),
         }
         Delivery::Accepted
     }

@@ -308,5 +308,5 @@ async fn a_tenant_that_goes_away_lets_its_agents_go() {
     drop(board);
     settle().await;
     assert!(line.is_gone());
-    assert_eq!(line.sink.deliver(FromAgent::Resume(Vec::new())), Delivery::Closed);
+    assert_eq!(line.sink.deliver(FromAgent::Resume(Vec::new()).into()), Delivery::Closed);
 }

@@ -59,7 +59,7 @@ struct Line {
 
 impl Line {
     fn tell(&self, message: FromAgent) {
-        assert_eq!(self.sink.deliver(message), Delivery::Accepted);
+        assert_eq!(self.sink.deliver(message.into()), Delivery::Accepted);
     }
 
     fn report(&self, report: Report) {

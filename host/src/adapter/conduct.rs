@@ -1,0 +1,90 @@
+//! What one plugin is held to, and what it is caught at.
+//!
+//! Owns: the reading of payloads, the counting and logging of breaches, and how many requests of all its agents have no
+//! answer. Must never: trust a plugin, or let a counter run away with what one message claims. Asked by
+//! [`routes`](super::routes) when something comes, and by [`letter`](super::letter) when it is read.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use jackfield_plugin_api::{
+    Manifest,
+    wire::{self, Kind, Wrong},
+};
+use serde::de::DeserializeOwned;
+
+use crate::metrics::AdapterMetrics;
+
+/// How many requests of all agents of one plugin may be unanswered.
+const MAX_IN_FLIGHT: usize = 16_384;
+
+pub(super) struct Conduct {
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) metrics: AdapterMetrics,
+    in_flight: AtomicUsize,
+}
+
+impl Conduct {
+    pub(super) fn new(manifest: Arc<Manifest>, metrics: AdapterMetrics) -> Self {
+        Self { manifest, metrics, in_flight: AtomicUsize::new(0) }
+    }
+
+    /// Counts one more request; false where there are too many.
+    pub(super) fn begin(&self) -> bool {
+        let room = self.in_flight() < MAX_IN_FLIGHT;
+        if room {
+            self.in_flight.fetch_add(1, Relaxed);
+        }
+        room
+    }
+
+    /// Counts requests as done with.
+    pub(super) fn end(&self, requests: usize) {
+        self.in_flight.fetch_sub(requests, Relaxed);
+    }
+
+    /// How many requests have no answer.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Reads a payload; what cannot be read is a breach, in the name of a tenant.
+    pub(super) fn read<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        tenant: impl FnOnce() -> String,
+        payload: &str,
+    ) -> Option<T> {
+        wire::read(payload)
+            .map_err(|error| self.breach(Wrong::BadMessage, &tenant(), &format!("{kind:?}: {error}"), 1))
+            .ok()
+    }
+
+    #[cold]
+    pub(super) fn failed(&self, kind: &'static str, what: &str) {
+        self.metrics.failure(kind);
+        tracing::error!(adapter = %self.manifest.id, "{what}");
+    }
+
+    #[cold]
+    pub(super) fn breach(&self, what: Wrong, tenant: &str, detail: &str, times: u64) {
+        let kind = match what {
+            Wrong::Panic => {
+                self.metrics.failure("panic");
+                tracing::error!(adapter = %self.manifest.id, tenant, "the adapter panicked: {detail}");
+                return;
+            }
+            Wrong::UndeclaredMetric => "undeclared_metric",
+            Wrong::UndeclaredEvent => "undeclared_event",
+            Wrong::ReportsDropped => "reports_dropped",
+            Wrong::ResumeTooLong => "resume_too_long",
+            Wrong::BadMessage => "bad_message",
+            _ => "other",
+        };
+        // One message can stand for many; a plugin that says so of itself cannot make us count for long.
+        (0..times.min(1000)).for_each(|_| self.metrics.breach(kind));
+        tracing::warn!(adapter = %self.manifest.id, tenant, kind, times, "the adapter broke the contract: {detail}");
+    }
+}
