@@ -256,11 +256,13 @@ impl<'a> Members<'a> {
                 self.at += 1;
                 return if self.token().is_none() { Ok(None) } else { Err(NoObject) };
             }
-            Some(b',') if !is_first => self.at += 1,
+            Some(b',') if !is_first => {
+                self.at += 1;
+                self.token();
+            }
             _ if is_first => {}
             _ => return Err(NoObject),
         }
-        self.token();
         let (name, plain) = self.string()?;
         let name = string(name, plain).ok_or(NoObject)?;
         self.punctuation(b':')?;
@@ -269,10 +271,12 @@ impl<'a> Members<'a> {
 
     /// Passes over blanks; what comes then.
     fn token(&mut self) -> Option<u8> {
-        let rest = &self.text.as_bytes()[self.at..];
-        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
-        self.at += blanks;
-        rest.get(blanks).copied()
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
+                other => return other.copied(),
+            }
+        }
     }
 
     fn punctuation(&mut self, wanted: u8) -> Result<(), NoObject> {
@@ -284,29 +288,35 @@ impl<'a> Members<'a> {
     }
 
     fn value(&mut self) -> Result<&'a str, NoObject> {
-        if self.token() == Some(b'"') {
-            return Ok(self.string()?.0);
-        }
-        let rest = &self.text[self.at..];
-        if rest.starts_with("{}") {
-            self.at += 2;
-            return Ok(&rest[..2]);
+        match self.token() {
+            Some(b'"') => return Ok(self.string()?.0),
+            Some(b'{') if self.text[self.at..].starts_with("{}") => return Ok(self.take(2)),
+            Some(b'1'..=b'9') => {
+                let digits = self.text.as_bytes()[self.at..].iter();
+                let length = digits.take_while(|byte| byte.is_ascii_digit()).count();
+                if let Some(b',' | b'}') = self.text.as_bytes().get(self.at + length) {
+                    return Ok(self.take(length));
+                }
+            }
+            _ => {}
         }
         self.parsed()
     }
 
     /// A string with its quotes, and whether it is known to have no escape.
     fn string(&mut self) -> Result<(&'a str, bool), NoObject> {
-        let rest = &self.text[self.at..];
-        let inner = rest.strip_prefix('"').ok_or(NoObject)?.as_bytes();
-        let end = memchr::memchr(b'"', inner).ok_or(NoObject)?;
-        // Without a way out of the loop, so that the compiler makes many bytes at a time of it.
-        if inner[..end].iter().fold(false, |found, &byte| found | (byte < b' ') | (byte == b'\\')) {
-            return Ok((self.parsed()?, false));
+        let inner = self.text.as_bytes()[self.at..].strip_prefix(b"\"").ok_or(NoObject)?;
+        match end_of_plain(inner) {
+            Some(end) if inner[end] == b'"' => Ok((self.take(end + 2), true)),
+            _ => Ok((self.parsed()?, false)),
         }
-        let whole = &rest[..end + 2];
-        self.at += whole.len();
-        Ok((whole, true))
+    }
+
+    /// As many bytes, which are whole characters.
+    fn take(&mut self, length: usize) -> &'a str {
+        let taken = &self.text[self.at..self.at + length];
+        self.at += length;
+        taken
     }
 
     /// Any value, as `serde_json` finds it.
@@ -320,6 +330,27 @@ impl<'a> Members<'a> {
         self.opened += value.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
         Ok(value)
     }
+}
+
+/// Where the first byte is that a JSON string cannot have as it is: a quote, a backslash, a control character.
+fn end_of_plain(bytes: &[u8]) -> Option<usize> {
+    /// The same byte eight times.
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    // Eight at a time: the highest bit of each byte that is 0 is set, and perhaps of some behind it.
+    let zeros = |word: u64| word.wrapping_sub(all(1)) & !word;
+    let (words, rest) = bytes.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(all(b' ')) & !word;
+        let found = (zeros(word ^ all(b'"')) | zeros(word ^ all(b'\\')) | control) & all(0x80);
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let last = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '));
+    last.map(|at| words.len() * 8 + at)
 }
 
 /// The text of a JSON string; `None` for other values.
@@ -440,49 +471,29 @@ fn write<'a>(
     data: &str,
     original: impl FnOnce() -> Option<Cow<'a, str>>,
 ) -> Bytes {
-    let (result, name, body, original) = match response {
-        Response::Success => ("success", "data", Cow::Borrowed(data), None),
-        Response::SuccessWith(data) => ("success", "data", Cow::Borrowed(data), None),
-        Response::SuccessBare => ("success", "", Cow::Borrowed(""), None),
-        Response::NeedInfo(info) => ("needinfo", "uiExtension", Cow::Borrowed(info), original()),
-        Response::Confirm(message) => ("confirm", "message", Cow::Owned(json(message)), original()),
-        Response::Failure(failure) => ("failure", "failure", Cow::Owned(json(failure)), original()),
+    let (result, body, original) = match response {
+        Response::Success => (r#","result":"success","data":"#, Cow::Borrowed(data), None),
+        Response::SuccessWith(data) => (r#","result":"success","data":"#, Cow::Borrowed(data), None),
+        Response::SuccessBare => (r#","result":"success""#, Cow::Borrowed(""), None),
+        Response::NeedInfo(info) => (r#","result":"needinfo","uiExtension":"#, Cow::Borrowed(info), original()),
+        Response::Confirm(message) => (r#","result":"confirm","message":"#, Cow::Owned(json(message)), original()),
+        Response::Failure(failure) => (r#","result":"failure","failure":"#, Cow::Owned(json(failure)), original()),
     };
-    let parts = [echo.command, echo.target, echo.request_id, Some(&*body), original.as_deref()];
-    let size = 80 + parts.into_iter().flatten().map(str::len).sum::<usize>();
-    let mut text = String::with_capacity(size);
-    let mut member = |name: &str, value: &str| {
-        text.push(if text.is_empty() { '{' } else { ',' });
-        text.push('"');
-        text.push_str(name);
-        text.push_str("\":");
-        text.push_str(value);
-    };
-    if let Some(command) = echo.command {
-        member("command", command);
+    fn member<'a>(name: &'a str, value: Option<&'a str>) -> [&'a str; 2] {
+        value.map_or([""; 2], |value| [name, value])
     }
-    if let Some(target) = echo.target {
-        member("target", target);
-    }
-    member("result", &format_result(result));
-    if !name.is_empty() {
-        member(name, &body);
-    }
-    if let Some(original) = &original {
-        member("original", original);
-    }
-    if let Some(id) = echo.request_id {
-        member("requestId", id);
-    }
-    text.push('}');
+    let parts = [
+        member(r#","command":"#, echo.command),
+        member(r#","target":"#, echo.target),
+        [result, &*body],
+        member(r#","original":"#, original.as_deref()),
+        member(r#","requestId":"#, echo.request_id),
+        ["}", ""],
+    ];
+    let mut text = parts.as_flattened().concat().into_bytes();
+    // In place of the first comma.
+    text[0] = b'{';
     Bytes::from(text)
-}
-
-fn format_result(result: &str) -> Cow<'static, str> {
-    match result {
-        "success" => Cow::Borrowed("\"success\""),
-        other => Cow::Owned(format!("\"{other}\"")),
-    }
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {

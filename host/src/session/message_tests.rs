@@ -89,6 +89,9 @@ fn what_is_not_an_object_is_refused_without_original() {
         r#"{"command":"\x"}"#,
         "{\"command\":\"x\u{1}\"}",
         r#"{"command":"x","requestId":01}"#,
+        r#"{"command":"x","requestId":12x}"#,
+        r#"{"command":"x","requestId":12"#,
+        r#"{"command":"x","requestId":1.}"#,
         r#"{"command":"\ud800"}"#,
         r#"{"command":"x","a":"\udc00"}"#,
     ] {
@@ -218,6 +221,17 @@ fn any_json() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #[test]
+    fn a_plain_string_ends_with_the_first_byte_that_is_not_plain(
+        text in "[ -~äß\u{7f}\u{10ffff}]{0,20}",
+        end in prop_oneof![Just(None), "[\"\\\\\u{0}\u{1f}\n]".prop_map(Some)],
+        rest in any::<String>(),
+    ) {
+        let plain = text.replace(['"', '\\'], "");
+        let Some(end) = end else { return Ok(prop_assert_eq!(end_of_plain(plain.as_bytes()), None)) };
+        prop_assert_eq!(end_of_plain(format!("{plain}{end}{rest}").as_bytes()), Some(plain.len()));
+    }
+
     #[test]
     fn an_object_has_the_members_that_stand_in_it(
         wanted in prop::collection::vec((any::<String>(), any_json()), 0..5),
