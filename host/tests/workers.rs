@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
     process::Command as Program,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jackfield::{
@@ -125,7 +125,7 @@ impl Desk {
             target: Target::Session,
             data: Json::from(data),
         };
-        self.agent.command(self.requests, &command, LONG).unwrap();
+        self.agent.command(self.requests, &command, Instant::now() + LONG).unwrap();
         self.requests
     }
 
@@ -176,7 +176,7 @@ async fn death_by(what: &str) -> (Death, String) {
 async fn commands_are_answered_and_reports_arrive_as_from_inside_the_host() {
     let mut desk = Desk::open().await;
     desk.requests += 1;
-    desk.agent.command(desk.requests, &Command::Ready { channel: "c1".into() }, LONG).unwrap();
+    desk.agent.command(desk.requests, &Command::Ready { channel: "c1".into() }, Instant::now() + LONG).unwrap();
     let mut reports: Vec<Report> = Vec::new();
     loop {
         match desk.next().await {

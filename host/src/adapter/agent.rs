@@ -3,7 +3,7 @@
 //! Owns: handing its requests over, and its end: dropping the handle drops the plugin's agent, and nothing is heard of
 //! it any more. Must never: block, or wait for an answer; answers come to the [`AgentSink`](super::AgentSink).
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::Instant};
 
 use jackfield_plugin_api::{
     Command, Ending, Failure, StartOptions,
@@ -36,12 +36,12 @@ impl Agent {
         self.ask(Kind::START, request, &message, None)
     }
 
-    /// Hands a command over. An answer that comes after the deadline is not delivered any more.
+    /// Hands a command over. An answer that is read after `until` is not delivered any more.
     ///
     /// # Errors
     /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
-    pub fn command(&self, request: RequestId, command: &Command, deadline: Duration) -> Result<(), Failure> {
-        self.ask(Kind::COMMAND, request, &wire::ExecuteRef { request, command }, Some(deadline))
+    pub fn command(&self, request: RequestId, command: &Command, until: Instant) -> Result<(), Failure> {
+        self.ask(Kind::COMMAND, request, &wire::ExecuteRef { request, command }, Some(until))
     }
 
     /// Asks for a snapshot.
@@ -65,9 +65,9 @@ impl Agent {
         kind: Kind,
         request: RequestId,
         message: &T,
-        deadline: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<(), Failure> {
-        self.route.ask(request, deadline)?;
+        self.route.ask(request, until)?;
         self.peer.send(kind, self.id, message).inspect_err(|_| {
             // It may have been answered already all the same; then there is nothing to take back.
             let _ = self.route.unask(request);

@@ -8,7 +8,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use jackfield_plugin_api::{
@@ -114,16 +114,16 @@ impl AgentRoute {
         }
     }
 
-    /// Notes that a request is being made.
+    /// Notes that a request is being made, whose answer counts until then.
     ///
     /// # Errors
     /// Too many have no answer.
-    pub(super) fn ask(&self, request: RequestId, deadline: Option<Duration>) -> Result<(), Failure> {
+    pub(super) fn ask(&self, request: RequestId, until: Option<Instant>) -> Result<(), Failure> {
         let mut asked = self.lock();
         if asked.len() >= MAX_ASKED || !self.conduct.begin() {
             return Err(Failure::new(Code::RateLimited, "too many commands wait for the adapter"));
         }
-        asked.push(Asked { request, until: deadline.map(|deadline| Instant::now() + deadline) });
+        asked.push(Asked { request, until });
         Ok(())
     }
 

@@ -417,13 +417,11 @@ impl Core {
     fn ask(&mut self, at: usize, command: &Command, rest: Option<Box<Rest>>) {
         let slow = matches!(&self.commands[at].command, Known::Standard(row) if row.slow);
         let deadline = if slow { self.limits.slow_deadline } else { self.limits.command_deadline };
-        let now = Instant::now();
         let until = match self.commands[at].state {
             State::Next { until, .. } => until,
-            _ => now + deadline,
+            _ => Instant::now() + deadline,
         };
-        let deadline = until.saturating_duration_since(now);
-        self.ask_agent(at, until, rest, |agent, request| agent.command(request, command, deadline));
+        self.ask_agent(at, until, rest, |agent, request| agent.command(request, command, until.into_std()));
     }
 
     pub(super) fn ask_agent(

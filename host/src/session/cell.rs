@@ -210,8 +210,11 @@ impl Cell {
                 }
                 core.advance();
             }
-            self.settle(&mut core, worker);
+            let someone_is_called = self.settle(&mut core, worker);
             drop(core);
+            if someone_is_called {
+                return;
+            }
             let inbox = self.inbox();
             if inbox.waiting.is_empty() {
                 return;
@@ -253,14 +256,17 @@ impl Cell {
         }
     }
 
-    /// Leaves the session as it may be left: its clock set, its chores given to whom they belong.
-    fn settle(self: &Arc<Self>, core: &mut Core, worker: Worker) {
+    /// Leaves the session as it may be left: its clock set, its chores given to whom they belong. Whether all that the
+    /// adapter has brought meanwhile has called someone.
+    fn settle(self: &Arc<Self>, core: &mut Core, worker: Worker) -> bool {
         core.wakers.drain(..).for_each(Waker::wake);
         let reader = core.connection.as_ref().filter(|outbox| outbox.works() && !core.is_ended());
-        if reader != core.reader.as_ref() {
+        let same_reader = reader == core.reader.as_ref();
+        if !same_reader {
             core.reader = reader.cloned();
             self.inbox().reader.clone_from(&core.reader);
         }
+        let someone_is_called = same_reader && core.reader.is_some();
         core.settle_grace(Instant::now);
         let sooner = core.next_tick().filter(|at| core.armed.is_none_or(|armed| *at < armed));
         let chores = core.take_chores();
@@ -278,6 +284,7 @@ impl Cell {
                 });
             }
         }
+        someone_is_called
     }
 
     /// Gives the board what is its: the clock, and what becomes of the session.

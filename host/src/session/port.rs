@@ -3,7 +3,12 @@
 //! Owns: nothing but these two traits, behind which stand the real adapter and, in tests, one made of a few lines. Must
 //! never: block. Commands go out here; what comes back comes by the [`AgentSink`] that was given at the log-in.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jackfield_plugin_api::{Command, Ending, Failure, Login, Manifest, StartOptions};
 
@@ -27,11 +32,11 @@ pub trait AgentPort: Send + 'static {
     /// # Errors
     /// It was not handed over.
     fn start(&self, request: RequestId, options: &StartOptions) -> Result<(), Failure>;
-    /// Hands a command over.
+    /// Hands a command over, whose answer counts until then.
     ///
     /// # Errors
     /// It was not handed over.
-    fn command(&self, request: RequestId, command: &Command, deadline: Duration) -> Result<(), Failure>;
+    fn command(&self, request: RequestId, command: &Command, until: Instant) -> Result<(), Failure>;
     /// Asks for a snapshot.
     ///
     /// # Errors
@@ -63,8 +68,8 @@ impl AgentPort for adapter::Agent {
         self.start(request, options)
     }
 
-    fn command(&self, request: RequestId, command: &Command, deadline: Duration) -> Result<(), Failure> {
-        self.command(request, command, deadline)
+    fn command(&self, request: RequestId, command: &Command, until: Instant) -> Result<(), Failure> {
+        self.command(request, command, until)
     }
 
     fn snapshot(&self, request: RequestId) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use jackfield_plugin_api::{Outcome, VERSION};
 use serde_json::json;
 
 use crate::{
-    support::{DEADLINE, Desk, Place, odd_library, ready},
+    support::{Desk, Place, in_time, odd_library, ready},
     variants,
 };
 
@@ -32,7 +32,7 @@ async fn a_plugin_for_a_later_minor_version_works_in_an_older_host() {
     assert_eq!(library.api_version(), "1.1.0");
     let (platform, _) = place.connect(&library, json!({})).await;
     let desk = Desk::at_work(&platform).await;
-    desk.agent.command(1, &ready(), DEADLINE).unwrap();
+    desk.agent.command(1, &ready(), in_time()).unwrap();
     assert_eq!(desk.answer(1).await, Outcome::success());
 }
 

@@ -6,7 +6,7 @@ use jackfield::adapter::Library;
 use jackfield_plugin_api::{Code, Ending, Outcome, StartOptions};
 use serde_json::json;
 
-use crate::support::{self, DEADLINE, Desk, Place, Sink, failure_code, login, odd_library, ready, until};
+use crate::support::{self, DEADLINE, Desk, Place, Sink, failure_code, in_time, login, odd_library, ready, until};
 
 const PANICS: &str = "jackfield_plugin_failures_total{adapter=\"odd\",kind=\"panic\"} ";
 
@@ -54,7 +54,7 @@ async fn a_panic_in_any_method_of_an_agent_is_the_failure_of_that_request() {
         let (platform, _) = place.connect(&odd(&place).await, json!({"panics": [method]})).await;
         let desk = Desk::sit_down(&platform).await;
         desk.agent.start(1, &StartOptions::default()).unwrap();
-        desk.agent.command(2, &ready(), DEADLINE).unwrap();
+        desk.agent.command(2, &ready(), in_time()).unwrap();
         desk.agent.snapshot(3).unwrap();
         desk.agent.log_out(4, Ending::LogOut).unwrap();
         for (request, name) in [(1, "start"), (2, "command"), (3, "snapshot"), (4, "log_out")] {
@@ -70,7 +70,7 @@ async fn a_panic_before_the_future_is_made_is_caught_too() {
     let place = Place::new();
     let (platform, _) = place.connect(&odd(&place).await, json!({"panics_at_once": ["command"]})).await;
     let desk = Desk::at_work(&platform).await;
-    desk.agent.command(2, &ready(), DEADLINE).unwrap();
+    desk.agent.command(2, &ready(), in_time()).unwrap();
     assert_eq!(failure_code(&desk.answer(2).await), Some(Code::AdapterFailed));
 }
 
@@ -79,7 +79,7 @@ async fn a_panic_in_the_resume_state_does_not_touch_the_command() {
     let place = Place::new();
     let (platform, _) = place.connect(&odd(&place).await, json!({"panics": ["resume_state"]})).await;
     let desk = Desk::at_work(&platform).await;
-    desk.agent.command(2, &ready(), DEADLINE).unwrap();
+    desk.agent.command(2, &ready(), in_time()).unwrap();
     assert_eq!(desk.answer(2).await, Outcome::success());
     place.counted(PANICS, 2).await;
 }
@@ -144,13 +144,13 @@ async fn an_agent_that_never_answers_is_asked_no_more_at_its_bound() {
     let library = odd(&place).await;
     let (platform, _) = place.connect(&library, json!({"hangs": ["command"]})).await;
     let desk = Desk::at_work(&platform).await;
-    let refused = (1..10_000).find_map(|request| desk.agent.command(request, &ready(), DEADLINE).err()).unwrap();
+    let refused = (1..10_000).find_map(|request| desk.agent.command(request, &ready(), in_time()).err()).unwrap();
     assert_eq!(refused.code, Code::RateLimited);
 
     // The same library serves others as before.
     let (other, _) = place.connect(&library, json!({})).await;
     let other = Desk::at_work(&other).await;
-    other.agent.command(1, &ready(), DEADLINE).unwrap();
+    other.agent.command(1, &ready(), in_time()).unwrap();
     assert_eq!(other.answer(1).await, Outcome::success());
 }
 
@@ -162,7 +162,7 @@ async fn an_adapter_that_blocks_its_thread_does_not_block_the_host() {
     let blocked = desk.ask_odd(json!({"what": "block", "ms": 400}));
     let begin = Instant::now();
     for request in 1..100 {
-        desk.agent.command(request, &ready(), DEADLINE).unwrap();
+        desk.agent.command(request, &ready(), in_time()).unwrap();
     }
     assert!(begin.elapsed() < Duration::from_millis(300), "handing over does not wait for the plugin");
     assert_eq!(desk.answer(99).await, Outcome::success());

@@ -4,7 +4,7 @@ use jackfield::adapter::{FromPlatform, Library};
 use jackfield_plugin_api::{Code, Ending, Login, Outcome, StartOptions, report::Availability};
 use serde_json::json;
 
-use crate::support::{self, DEADLINE, Desk, Place, Sink, availability, login, odd_library, ready, until};
+use crate::support::{self, DEADLINE, Desk, Place, Sink, availability, in_time, login, odd_library, ready, until};
 
 #[tokio::test]
 async fn a_loaded_plugin_serves_an_agent_from_log_in_to_log_out() {
@@ -19,7 +19,7 @@ async fn a_loaded_plugin_serves_an_agent_from_log_in_to_log_out() {
     assert_eq!(desk.answer(1).await, Outcome::success());
     assert_eq!(availability(&desk.last_report().await), Some(Availability::NotReady));
 
-    desk.agent.command(2, &ready(), DEADLINE).unwrap();
+    desk.agent.command(2, &ready(), in_time()).unwrap();
     assert_eq!(desk.answer(2).await, Outcome::success());
     assert_eq!(availability(&desk.last_report().await), Some(Availability::Ready));
 
@@ -36,7 +36,7 @@ async fn a_report_stands_before_the_answer_that_it_belongs_to() {
     let (platform, _) = place.connect(&library, json!({})).await;
     let desk = Desk::at_work(&platform).await;
     for request in 10..200 {
-        desk.agent.command(request, &ready(), DEADLINE).unwrap();
+        desk.agent.command(request, &ready(), in_time()).unwrap();
         desk.answer(request).await;
         let position = desk.position_of_answer(request);
         assert!(desk.is_report_at(position - 1), "the report of request {request} stands right before its answer");
@@ -97,7 +97,7 @@ async fn commands_of_many_agents_are_answered_each_to_its_own() {
     }
     for (number, desk) in desks.iter().enumerate() {
         for request in 0..30 {
-            desk.agent.command(1 + number as u64 * 1000 + request, &ready(), DEADLINE).unwrap();
+            desk.agent.command(1 + number as u64 * 1000 + request, &ready(), in_time()).unwrap();
         }
     }
     for (number, desk) in desks.iter().enumerate() {
@@ -115,7 +115,7 @@ async fn an_adapter_that_is_compiled_in_behaves_as_a_loaded_one() {
     let library = Library::of::<jackfield_odd::Odd>(jackfield_odd::MANIFEST, 1, &place.metrics).await.unwrap();
     let (platform, _) = place.connect(&library, json!({})).await;
     let desk = Desk::at_work(&platform).await;
-    desk.agent.command(2, &ready(), DEADLINE).unwrap();
+    desk.agent.command(2, &ready(), in_time()).unwrap();
     assert_eq!(desk.answer(2).await, Outcome::success());
     assert_eq!(availability(&desk.last_report().await), Some(Availability::Ready));
 }

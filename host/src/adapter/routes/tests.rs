@@ -1,6 +1,8 @@
 //! A plugin that was not made with the SDK and says whatever it likes: nothing of it reaches a session.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Instant;
+
 use jackfield_plugin_api::{Command, Login, Outcome, Settings, Tenant};
 use serde_json::{Value, json};
 
@@ -81,7 +83,7 @@ impl Bench {
     }
 
     fn ask(&self, agent: usize, request: RequestId, deadline: Duration) -> Result<(), Failure> {
-        self.agents[agent].command(request, &Command::Ready { channel: "c".to_owned() }, deadline)
+        self.agents[agent].command(request, &Command::Ready { channel: "c".to_owned() }, Instant::now() + deadline)
     }
 
     fn emit(&self, kind: Kind, id: u64, payload: Value) -> Status {

@@ -115,7 +115,7 @@ impl AgentPort for Handle {
     fn start(&self, request: RequestId, options: &StartOptions) -> Result<(), Failure> {
         self.take(request, Asked::Start(options.clone()))
     }
-    fn command(&self, request: RequestId, command: &Command, _: Duration) -> Result<(), Failure> {
+    fn command(&self, request: RequestId, command: &Command, _: std::time::Instant) -> Result<(), Failure> {
         self.take(request, Asked::Command(command.clone()))
     }
     fn snapshot(&self, request: RequestId) -> Result<(), Failure> {
