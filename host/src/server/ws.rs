@@ -32,7 +32,7 @@ use tokio_tungstenite::{
 use super::wire::Wire;
 use crate::{
     metrics::Metrics,
-    session::{Desk, Outlet},
+    session::{Desk, Outlet, Taken},
     tenant::Connection,
 };
 
@@ -151,11 +151,18 @@ impl Link {
         let mut bind_by = Some(begun + BIND_WITHIN);
         let mut next_ping = begun + PING_EVERY;
         let mut clock = pin!(sleep_until(begun + PING_EVERY.min(BIND_WITHIN)));
+        let signal = closing.clone();
         let mut shutdown = pin!(closing.wait_for(|closing| *closing).map(drop));
         loop {
+            let mut listening = false;
             let wake = poll_fn(|cx| {
                 if let Poll::Ready(end) = self.poll_traffic(cx, &mut desk, outlet, connection) {
                     return Poll::Ready(Wake::End(end));
+                }
+                // Both wake the task when it is their time: no need to ask them after each message.
+                let has_shutdown = signal.has_changed().unwrap_or(true);
+                if std::mem::replace(&mut listening, true) && !clock.is_elapsed() && !has_shutdown {
+                    return Poll::Pending;
                 }
                 if clock.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Wake::Clock);
@@ -166,7 +173,9 @@ impl Link {
                 Wake::End(end) => return end,
                 Wake::Closing => {
                     desk.work(false);
-                    if let Some(end) = self.feed(outlet) {
+                    let wire = self.socket.get_mut();
+                    let fed = outlet.take(FED_AT_ONCE, |text| wire.put_text(text));
+                    if let Some(end) = self.has_fed(fed) {
                         return end;
                     }
                     return End::close(1001, "the host is shutting down", "shutdown");
@@ -238,7 +247,8 @@ impl Link {
             ready!(self.socket.get_ref().poll_incoming(cx));
             self.drained = false;
         }
-        for taken in 0..TAKEN_AT_ONCE {
+        let mut now = None;
+        for _ in 0..TAKEN_AT_ONCE {
             // Before the next one is fetched: a frame that is fetched must be handed on.
             if outlet.is_busy() {
                 break;
@@ -248,11 +258,9 @@ impl Link {
                 self.drained = !self.socket.get_ref().is_waiting();
                 return Poll::Pending;
             };
-            if taken == 0 {
-                self.last_sign = Instant::now();
-            }
+            self.last_sign = *now.get_or_insert_with(Instant::now);
             match next {
-                Some(Ok(Message::Text(text))) => desk.receive(text.as_str()),
+                Some(Ok(Message::Text(text))) => desk.receive(text.as_str(), self.last_sign),
                 Some(Ok(Message::Binary(_))) => {
                     connection.tenant().metrics().bad_message();
                     return Poll::Ready(Err(End::close(1003, "messages are text", "binary")));
@@ -290,20 +298,19 @@ impl Link {
                     }
                 }
             }
-            ready!(outlet.poll_ready(cx));
-            if let Some(end) = self.feed(outlet) {
+            // As far as one flush should carry. The session writes JSON, which is UTF-8.
+            let wire = self.socket.get_mut();
+            let fed = ready!(outlet.poll_take(cx, FED_AT_ONCE, |text| wire.put_text(text)));
+            if let Some(end) = self.has_fed(fed) {
                 return Poll::Ready(end);
             }
         }
     }
 
-    /// Feeds what waits to be written, as far as one flush should carry.
-    fn feed(&mut self, outlet: &mut Outlet) -> Option<End> {
-        let wire = self.socket.get_mut();
-        // The session writes JSON, which is UTF-8.
-        let fed = outlet.take(FED_AT_ONCE, |text| wire.put_text(text));
-        self.unflushed |= fed > 0;
-        let (code, reason) = outlet.try_close()?;
+    /// Something that waits to be written was fed.
+    fn has_fed(&mut self, fed: Taken) -> Option<End> {
+        self.unflushed |= fed.bytes > 0;
+        let (code, reason) = fed.close?;
         Some(End::close(code.0, reason, why(code.0)))
     }
 

@@ -255,9 +255,8 @@ impl Core {
 
     // ---- commands ----
 
-    /// Takes a command that a desktop sent. `command` was looked up in the adapter's repertoire.
-    pub(super) fn receive(&mut self, request: Request, reply: Reply) {
-        let since = Instant::now();
+    /// Takes a command that a desktop sent, and that came `since` then.
+    pub(super) fn receive(&mut self, request: Request, reply: Reply, since: Instant) {
         let found = self.repertoire.find(&request.command());
         let refused = if self.commands.len() >= self.limits.unanswered {
             let words = format!("more than {} commands have no answer yet", self.limits.unanswered);

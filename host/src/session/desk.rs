@@ -28,6 +28,8 @@ pub struct Desk {
     identity: Identity,
     outbox: Outbox,
     binding: Arc<Mutex<Binding>>,
+    /// The session, once it was found in the binding: nobody else unbinds it.
+    cell: Option<Arc<Cell>>,
 }
 
 /// What a connection is bound to.
@@ -46,11 +48,11 @@ enum Binding {
 
 impl Desk {
     pub(super) fn new(board: Arc<Board>, identity: Identity, outbox: Outbox) -> Self {
-        Self { board, identity, outbox, binding: Arc::new(Mutex::new(Binding::Nothing)) }
+        Self { board, identity, outbox, binding: Arc::new(Mutex::new(Binding::Nothing)), cell: None }
     }
 
-    /// Takes one message as it came.
-    pub fn receive(&mut self, text: &str) {
+    /// Takes one message as it came, and when.
+    pub fn receive(&mut self, text: &str, at: Instant) {
         let request = match Request::parse(text) {
             Ok(request) => request,
             Err(bad) => {
@@ -61,21 +63,23 @@ impl Desk {
         let is_prepare = match &*request.command() {
             PREPARE => true,
             BIND => false,
-            _ => return self.command(request),
+            _ => return self.command(request, at),
         };
-        if self.bound().is_some_and(|cell| cell.is_ended()) {
+        self.look_for_cell();
+        if self.cell.as_ref().is_some_and(|cell| cell.is_ended()) {
             self.unbind();
         }
-        if is_prepare { self.prepare(request) } else { self.bind(&request) }
+        if is_prepare { self.prepare(request) } else { self.bind(&request, at) }
     }
 
-    fn command(&self, request: Request) {
-        let Some(cell) = self.bound() else { return self.send(self.board.answer_unbound(&request)) };
+    fn command(&mut self, request: Request, at: Instant) {
+        self.look_for_cell();
+        let Some(cell) = &self.cell else { return self.send(self.board.answer_unbound(&request)) };
         let refused = cell.with_patience(true, |core| {
             if core.is_ended() {
                 return Some(request);
             }
-            core.receive(request, Reply::Outbox(self.outbox.clone()));
+            core.receive(request, Reply::Outbox(self.outbox.clone()), at);
             None
         });
         if let Some(request) = refused {
@@ -87,15 +91,14 @@ impl Desk {
     /// Whether there is something to do for the session.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        matches!(&*locked(&self.binding), Binding::Bound { cell, .. } if cell.has_word())
+        self.cell.as_ref().is_some_and(|cell| cell.has_word())
     }
 
     /// Does for the session what the adapter has brought. `patient`: only as long as the connection's queue is not busy,
     /// for a client that has taken all so far.
-    pub fn work(&self, patient: bool) {
-        if self.has_work()
-            && let Some(cell) = self.bound()
-        {
+    pub fn work(&mut self, patient: bool) {
+        self.look_for_cell();
+        if let Some(cell) = self.cell.as_ref().filter(|cell| cell.has_word()) {
             cell.read_word(patient);
         }
     }
@@ -110,16 +113,18 @@ impl Desk {
         self.outbox.send(Batch::response(text));
     }
 
-    /// The session, which may be over.
-    fn bound(&self) -> Option<Arc<Cell>> {
-        match &*locked(&self.binding) {
-            Binding::Bound { cell, .. } => Some(Arc::clone(cell)),
-            _ => None,
+    /// Finds the session, which may be over.
+    fn look_for_cell(&mut self) {
+        if self.cell.is_none()
+            && let Binding::Bound { cell, .. } = &*locked(&self.binding)
+        {
+            self.cell = Some(Arc::clone(cell));
         }
     }
 
     /// The session is over: the connection has none.
-    fn unbind(&self) {
+    fn unbind(&mut self) {
+        self.cell = None;
         *locked(&self.binding) = Binding::Nothing;
     }
 
@@ -140,8 +145,7 @@ impl Desk {
         });
     }
 
-    fn bind(&self, request: &Request) {
-        let since = Instant::now();
+    fn bind(&self, request: &Request, since: Instant) {
         let label = CommandLabel::of(BIND);
         let mut binding = locked(&self.binding);
         if !matches!(*binding, Binding::Nothing) {

@@ -38,11 +38,10 @@
 //! let (outbox, mut outlet) = Outbox::new(limits.outbox);
 //! let mut desk = board.desk(identity, outbox);
 //! outlet.will_work();                 // this task does what the adapter brings for the session
-//! desk.receive(text);                 // each text frame; returns at once
+//! desk.receive(text, at);             // each text frame, and when it came; returns at once
 //! desk.work(patient);                 // whenever the task is woken
-//! outlet.take(bytes, |text| …);       // what is to be written
-//! outlet.try_close();                 // and whether the connection is to be closed behind it, and how
-//! outlet.poll_ready(cx);              // until there is something to be written, or (look again) to be done
+//! outlet.poll_take(cx, bytes, |text| …); // what is to be written, and whether the connection is to be closed behind it;
+//!                                     // pending until there is something to be written, or (look again) to be done
 //! drop(desk);                         // the connection is gone: the grace begins
 //!
 //! // HTTP
@@ -78,7 +77,7 @@ use serde::Serialize;
 pub use desk::{Desk, Stream};
 pub use handover::Moved;
 pub use journal::JournalLimits;
-pub use outbox::{Batch, CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
+pub use outbox::{Batch, CloseCode, Message, Out, Outbox, OutboxLimits, Outlet, Taken};
 pub use port::{AgentPort, LoggedIn, PlatformPort};
 pub use registry::{Answer, SessionStatus, StreamRefused, Switchboard};
 pub use trunk::{Tally, Trunk};

@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use hyper::body::Bytes;
@@ -149,7 +149,18 @@ struct Shared {
     one_session: bool,
     /// Whoever writes to the client also works for its session: see [`Outlet::will_work`].
     works: AtomicBool,
+    /// So much waits that no more should be put in. Written under the queue's lock, read without it.
+    busy: AtomicBool,
     queue: Mutex<Queue>,
+}
+
+/// What was taken at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes of messages.
+    pub bytes: usize,
+    /// How the connection is to be closed: nothing follows.
+    pub close: Option<(CloseCode, &'static str)>,
 }
 
 #[derive(Default)]
@@ -167,8 +178,13 @@ struct Queue {
 
 impl Shared {
     fn is_busy(&self) -> bool {
-        let queue = locked(self);
-        queue.messages * 4 >= self.limits.messages || queue.bytes * 4 >= self.limits.bytes
+        self.busy.load(Relaxed)
+    }
+
+    /// To be called when the queue has become longer or shorter.
+    fn measure(&self, queue: &Queue) {
+        let busy = queue.messages * 4 >= self.limits.messages || queue.bytes * 4 >= self.limits.bytes;
+        self.busy.store(busy, Relaxed);
     }
 }
 
@@ -191,7 +207,8 @@ impl Outbox {
     }
 
     fn make(limits: OutboxLimits, one_session: bool) -> (Self, Outlet) {
-        let shared = Arc::new(Shared { limits, one_session, works: AtomicBool::new(false), queue: Mutex::default() });
+        let (works, busy) = (AtomicBool::new(false), AtomicBool::new(false));
+        let shared = Arc::new(Shared { limits, one_session, works, busy, queue: Mutex::default() });
         (Self(Arc::clone(&shared)), Outlet(shared))
     }
 
@@ -219,6 +236,7 @@ impl Outbox {
         } else {
             queue.close(CloseCode::TOO_SLOW, "the client does not read", true);
         }
+        self.0.measure(&queue);
         wakers.extend(queue.waker.take());
         fits
     }
@@ -255,6 +273,7 @@ impl Outbox {
             queue.allowance.1 += batch.bytes();
             queue.push(batch);
         }
+        self.0.measure(&queue);
         drop(queue);
         self.call();
     }
@@ -324,24 +343,32 @@ impl Outlet {
 
     /// What to write next, if there is something. After [`Out::Close`] there is nothing.
     pub fn try_next(&mut self) -> Option<Out> {
-        if let Some(message) = locked(&self.0).pop() {
+        let mut queue = locked(&self.0);
+        if let Some(message) = queue.pop() {
+            self.0.measure(&queue);
             return Some(Out::Message(message));
         }
-        self.try_close().map(|(code, reason)| Out::Close(code, reason))
+        queue.end().map(|(code, reason)| Out::Close(code, reason))
     }
 
     /// How the connection is to be closed, if nothing waits and it is.
     pub fn try_close(&mut self) -> Option<(CloseCode, &'static str)> {
-        let mut queue = locked(&self.0);
-        let close = queue.close.filter(|_| !queue.gone && queue.waiting.is_empty())?;
-        queue.gone = true;
-        Some(close)
+        locked(&self.0).end()
     }
 
-    /// Hands out all messages that wait, one by one, until so many bytes were given. How many were given. The closing
-    /// is left to [`Self::try_close`].
-    pub fn take(&mut self, bytes: usize, mut each: impl FnMut(&[u8])) -> usize {
+    /// Hands out all messages that wait, one by one, until so many bytes were given.
+    pub fn take(&mut self, bytes: usize, each: impl FnMut(&[u8])) -> Taken {
+        self.take_from(&mut locked(&self.0), bytes, each)
+    }
+
+    /// The same when there is something; pending: the task is woken when there is, or something is to be done.
+    pub fn poll_take(&mut self, context: &mut Context<'_>, bytes: usize, each: impl FnMut(&[u8])) -> Poll<Taken> {
         let mut queue = locked(&self.0);
+        ready!(queue.poll_ready(context));
+        Poll::Ready(self.take_from(&mut queue, bytes, each))
+    }
+
+    fn take_from(&self, queue: &mut Queue, bytes: usize, mut each: impl FnMut(&[u8])) -> Taken {
         let (mut count, mut given) = (0, 0);
         while given < bytes
             && let Some(batch) = queue.waiting.front_mut()
@@ -358,7 +385,8 @@ impl Outlet {
             }
         }
         queue.has_given(count, given);
-        given
+        self.0.measure(queue);
+        Taken { bytes: given, close: queue.end() }
     }
 
     /// Waits until [`Self::try_next`] has something. May be dropped and called again at any time.
@@ -368,12 +396,7 @@ impl Outlet {
 
     /// The same, to be polled.
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut queue = locked(&self.0);
-        if !queue.waiting.is_empty() || (queue.close.is_some() && !queue.gone) {
-            return Poll::Ready(());
-        }
-        queue.wake_later(context);
-        Poll::Pending
+        locked(&self.0).poll_ready(context)
     }
 
     /// Wakes the task when something more is put in, or is to be done.
@@ -409,6 +432,22 @@ impl Drop for Outlet {
 impl Queue {
     fn is_closing(&self) -> bool {
         self.gone || self.close.is_some()
+    }
+
+    /// Whether there is something to write, or the end.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.waiting.is_empty() || (self.close.is_some() && !self.gone) {
+            return Poll::Ready(());
+        }
+        self.wake_later(context);
+        Poll::Pending
+    }
+
+    /// How the connection is to be closed, if nothing waits and it is.
+    fn end(&mut self) -> Option<(CloseCode, &'static str)> {
+        let close = self.close.filter(|_| !self.gone && self.waiting.is_empty())?;
+        self.gone = true;
+        Some(close)
     }
 
     fn wake_later(&mut self, context: &mut Context<'_>) {

@@ -257,7 +257,7 @@ impl Switchboard {
         let (reply, answer) = oneshot::channel();
         cell.with(|core| {
             core.restart_grace();
-            core.receive(request, Reply::Once(reply));
+            core.receive(request, Reply::Once(reply), Instant::now());
         });
         let text = answer.await.ok()?;
         Some(Answer { text, unparsable: false })

@@ -253,7 +253,7 @@ async fn what_happens_to_sessions_is_counted_and_nothing_is_left_in_the_gauges()
         let mut client = tenant.client();
         client.prepare(agent).await;
         client.start();
-        client.desk.receive("nonsense");
+        client.desk.receive("nonsense", tokio::time::Instant::now());
         drop(client);
     }
     tokio::time::sleep(Duration::from_secs(61)).await;

@@ -282,11 +282,11 @@ impl Client {
     fn send(&mut self, command: &str, target: &str, data: Value) {
         let target = format!("{}{target}", self.session);
         let message = json!({"command": command, "target": target, "data": data, "requestId": command});
-        self.desk.receive(&message.to_string());
+        self.desk.receive(&message.to_string(), tokio::time::Instant::now());
     }
 
     fn send_raw(&mut self, message: &Value) {
-        self.desk.receive(&message.to_string());
+        self.desk.receive(&message.to_string(), tokio::time::Instant::now());
     }
 
     fn try_next(&mut self) -> Option<Value> {
