@@ -97,7 +97,8 @@ impl Status {
     pub const FULL: Self = Self(1);
     /// Whom it is for is gone for ever.
     pub const CLOSED: Self = Self(2);
-    /// This message will never be taken: an unknown kind, an unreadable payload, too large.
+    /// This message will never be taken: an unknown kind, an unreadable payload, too large. A host may take a report or an
+    /// answer before it reads it; one that cannot be read is then dropped and counted.
     pub const REFUSED: Self = Self(3);
 }
 

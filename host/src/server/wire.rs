@@ -1,7 +1,7 @@
 //! What one WebSocket connection has to write.
 //!
-//! Owns: the bytes that are on their way out, in one order: frames of text, which are written here (a server's frame is
-//! a head and the text as it is), and whatever the WebSocket library writes of its own, that is pings, pongs and the
+//! Owns: the bytes that are on their way out, in one order: frames of text and pings, which are written here (a server's
+//! frame is a head and the text as it is), and whatever the WebSocket library writes of its own, that is pongs and the
 //! closing. Must never: put one frame into another, keep a buffer while there is nothing to write, or take more from the
 //! library than a client that does not read may cost.
 
@@ -53,6 +53,11 @@ impl Wire {
             }
         }
         self.out.extend_from_slice(text);
+    }
+
+    /// Puts in a ping without data. It is written with the next flush.
+    pub(super) fn put_ping(&mut self) {
+        self.out.extend_from_slice(&[0x89, 0]);
     }
 
     /// Whether something waits to be written.
@@ -149,21 +154,21 @@ mod tests {
         let mut socket = WebSocketStream::from_raw_socket(wire, Role::Server, None).await;
         socket.get_mut().put_text(b"before");
         socket.feed(Message::Ping("are you there".into())).await.unwrap();
+        socket.get_mut().put_ping();
         socket.get_mut().put_text(b"beside");
         socket.flush().await.unwrap();
         socket.get_mut().put_text(b"behind");
         socket.send(Message::Close(None)).await.unwrap();
-        drop(socket);
         let mut texts = Vec::new();
         let mut pings = 0;
         while let Some(Ok(message)) = client.next().await {
             match message {
                 Message::Text(text) => texts.push(text.to_string()),
                 Message::Ping(_) => pings += 1,
-                _ => {}
+                _ => break,
             }
         }
-        assert_eq!((texts, pings), (vec!["before".to_owned(), "beside".into(), "behind".into()], 1));
+        assert_eq!((texts, pings), (vec!["before".to_owned(), "beside".into(), "behind".into()], 2));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use std::{
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::body::Bytes;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -99,7 +99,7 @@ pub(super) async fn serve(parts: Parts) {
     let Parts { stream, early, desk, mut outlet, connection, metrics, closing, max_message } = parts;
     let config = WebSocketConfig::default()
         .read_buffer_size(1024)
-        // For pings, pongs and the closing only: a client that sends pings and reads no pongs must not cost more.
+        // For pongs and the closing only: a client that sends pings and reads no pongs must not cost more.
         .write_buffer_size(1024)
         .max_write_buffer_size(16 * 1024)
         .max_message_size(Some(max_message))
@@ -193,9 +193,7 @@ impl Link {
                     }
                     if now >= next_ping {
                         next_ping = now + PING_EVERY;
-                        if let Err(error) = self.socket.start_send_unpin(Message::Ping(Bytes::new())) {
-                            return End::of_error(&error);
-                        }
+                        self.socket.get_mut().put_ping();
                         self.unflushed = true;
                     }
                     clock.as_mut().reset(bind_by.map_or(next_ping, |by| by.min(next_ping)));
@@ -284,7 +282,8 @@ impl Link {
     fn poll_write(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet) -> Poll<End> {
         loop {
             if self.unflushed {
-                match self.socket.poll_flush_unpin(cx) {
+                // What the library has to write of its own it writes when it reads.
+                match Pin::new(self.socket.get_mut()).poll_flush(cx) {
                     Poll::Ready(Ok(())) => self.unflushed = false,
                     Poll::Ready(Err(error)) => {
                         tracing::debug!(%error, "a connection cannot be written to");
