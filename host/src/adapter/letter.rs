@@ -76,11 +76,14 @@ impl Letter {
         Self(Content::Answer(Sealed { from: Arc::clone(from), payload: payload.into() }))
     }
 
-    /// How many bytes of text it keeps.
+    /// How many bytes it keeps, as far as the plugin decides that.
     #[must_use]
     pub fn size(&self) -> usize {
         match &self.0 {
-            Content::Read(_) => 0,
+            Content::Read(message) => match &**message {
+                FromAgent::Resume(state) => state.len(),
+                _ => 0,
+            },
             Content::Report(sealed) | Content::Answer(sealed) => sealed.payload.len(),
         }
     }

@@ -30,7 +30,7 @@ use crate::adapter::{AgentSink, Delivery, Letter};
 /// this is only reached by an adapter that floods.
 const INBOX: usize = 256;
 
-/// How much text they may keep, but for the first.
+/// How many bytes they may keep, unless it is one alone.
 const INBOX_BYTES: usize = 16 << 20;
 
 pub(super) struct Cell {
@@ -51,7 +51,7 @@ pub(super) struct Cell {
 #[derive(Default)]
 struct Inbox {
     waiting: VecDeque<(u32, Letter)>,
-    /// How much text those keep.
+    /// How many bytes those keep.
     bytes: usize,
     /// A task will come by to call the adapter.
     scheduled: bool,

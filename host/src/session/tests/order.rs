@@ -281,6 +281,22 @@ async fn what_was_left_to_a_connection_that_goes_away_is_not_lost() {
     assert_eq!(again.heard(), ["channel.infochanged", "state.updated"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_adapter_that_floods_a_session_must_wait_until_that_has_had_its_turn() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    client.outlet.will_work();
+    client.send("channel.request.notready", ".c1", json!({"reasoncode": "a"}));
+    let taken = |message: fn() -> FromAgent| {
+        (0..1000).take_while(|_| line.sink.deliver(message().into()) == Delivery::Accepted).count()
+    };
+    assert_eq!(taken(|| FromAgent::Link(Link::Up)), 256, "messages");
+    client.desk.work(true);
+    assert_eq!(taken(|| FromAgent::Resume(vec![0; 5 << 20])), 3, "megabytes");
+    client.desk.work(true);
+    assert_eq!(taken(|| FromAgent::Resume(vec![0; 17 << 20])), 1, "one alone, whatever its size");
+}
+
 struct Called(AtomicBool);
 
 impl std::task::Wake for Called {
