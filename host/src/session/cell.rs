@@ -232,7 +232,16 @@ impl Cell {
         }
     }
 
+    /// Lets the session hear what the adapter has brought. Mostly that is nothing, so this much is done in place.
+    #[inline]
     fn empty_inbox(&self, core: &mut Core, patient: bool) {
+        if self.has_word() {
+            self.read_inbox(core, patient);
+        }
+    }
+
+    #[inline(never)]
+    fn read_inbox(&self, core: &mut Core, patient: bool) {
         for _ in 0..INBOX {
             if !self.has_word() || patient && core.connection.as_ref().is_some_and(Outbox::is_busy) {
                 return;
