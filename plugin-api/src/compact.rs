@@ -17,7 +17,7 @@
 //! [        a list: number of items, the items       {        an object: number of members, name and value of each
 //! ```
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Serialize,
@@ -36,9 +36,9 @@ pub const MARK: u8 = 1;
 /// How deep values may be nested, as in `serde_json`.
 const MAX_DEPTH: u8 = 128;
 
-/// Why a message cannot be written or read.
+/// Why a message cannot be written or read. Of one word, so that what may fail still returns in registers.
 #[derive(Debug)]
-pub struct Error(Box<str>);
+pub struct Error(Box<Cow<'static, str>>);
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,20 +49,22 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl ser::Error for Error {
+    #[cold]
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string().into())
+        Self(Box::new(Cow::Owned(message.to_string())))
     }
 }
 
 impl de::Error for Error {
+    #[cold]
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string().into())
+        Self(Box::new(Cow::Owned(message.to_string())))
     }
 }
 
 #[cold]
-fn error(what: &str) -> Error {
-    Error(what.into())
+fn error(what: &'static str) -> Error {
+    Error(Box::new(Cow::Borrowed(what)))
 }
 
 /// Appends a message to a text.
@@ -81,7 +83,7 @@ pub fn write<T: Serialize + ?Sized>(message: &T, text: &mut String) -> Result<()
 /// The text is not in this form, or is another message.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let mut reader = Reader { text, at: 0, depth: MAX_DEPTH };
-    if reader.byte()? != MARK {
+    if reader.byte() != Some(MARK) {
         return Err(error("not in the compact form"));
     }
     let message = T::deserialize(&mut reader)?;
@@ -361,31 +363,40 @@ struct Reader<'de> {
     depth: u8,
 }
 
+/// The pieces of a value. What is no such piece is none: of that an error is made only where it is known to be one, which
+/// keeps this code, of which each message needs much, free of it.
 impl<'de> Reader<'de> {
-    fn byte(&mut self) -> Result<u8, Error> {
-        let byte = *self.text.as_bytes().get(self.at).ok_or_else(|| error("the message is cut off"))?;
+    #[inline]
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.text.as_bytes().get(self.at)?;
         self.at += 1;
-        Ok(byte)
+        Some(byte)
     }
 
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn number(&mut self) -> Result<u64, Error> {
-        let first = self.byte()?;
-        if first < 0x40 {
-            return Ok(first.into());
+    #[inline]
+    fn number(&mut self) -> Option<u64> {
+        match self.byte()? {
+            only @ ..0x40 => Some(only.into()),
+            first => self.long_number(first),
         }
+    }
+
+    /// A number of more than one group.
+    #[inline(never)]
+    fn long_number(&mut self, first: u8) -> Option<u64> {
         let (mut value, mut shift, mut group) = (0_u64, 0, first);
         loop {
             let bits = u64::from(group & 63);
             if group >= 0x80 || shift > 60 || shift == 60 && bits > 15 {
-                return Err(error("a number that is none"));
+                return None;
             }
             value |= bits << shift;
             if group < 0x40 {
-                return Ok(value);
+                return Some(value);
             }
             shift += 6;
             group = self.byte()?;
@@ -393,22 +404,52 @@ impl<'de> Reader<'de> {
     }
 
     /// A string without its tag.
-    fn text(&mut self) -> Result<&'de str, Error> {
-        let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
-        let text = self.at.checked_add(length).and_then(|end| self.text.get(self.at..end));
-        let text = text.ok_or_else(|| error("a string that is cut off"))?;
-        self.at += length;
-        Ok(text)
-    }
-
-    /// How many follow. None can be more than there are bytes left.
-    fn count(&mut self) -> Result<usize, Error> {
-        match usize::try_from(self.number()?) {
-            Ok(count) if count <= self.text.len() - self.at => Ok(count),
-            _ => Err(error("a list that is cut off")),
+    #[inline(never)]
+    fn text(&mut self) -> Option<&'de str> {
+        match self.byte()? {
+            length @ ..0x40 => self.piece(length.into()),
+            first => self.long_text(first),
         }
     }
 
+    #[inline(never)]
+    fn long_text(&mut self, first: u8) -> Option<&'de str> {
+        let length = self.long_number(first)?;
+        self.piece(usize::try_from(length).ok()?)
+    }
+
+    #[inline]
+    fn piece(&mut self, length: usize) -> Option<&'de str> {
+        let end = self.at.checked_add(length)?;
+        let piece = self.text.get(self.at..end)?;
+        self.at = end;
+        Some(piece)
+    }
+
+    /// How many follow. None can be more than there are bytes left.
+    #[inline]
+    fn count(&mut self) -> Option<usize> {
+        let count = usize::try_from(self.number()?).ok()?;
+        (count <= self.text.len() - self.at).then_some(count)
+    }
+
+    #[cold]
+    fn malformed(&self) -> Error {
+        Error(Box::new(Cow::Owned(format!("cut off, or not in the compact form, at byte {}", self.at))))
+    }
+}
+
+/// The piece, or the error that there is none.
+macro_rules! required {
+    ($reader:ident.$piece:ident()) => {
+        match $reader.$piece() {
+            Some(piece) => piece,
+            None => return Err($reader.malformed()),
+        }
+    };
+}
+
+impl<'de> Reader<'de> {
     fn inside<T>(&mut self, visit: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         self.depth = self.depth.checked_sub(1).ok_or_else(|| error("nested too deep"))?;
         let visited = visit(self);
@@ -417,7 +458,7 @@ impl<'de> Reader<'de> {
     }
 
     fn list<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
-        let left = self.count()?;
+        let left = required!(self.count());
         self.inside(|reader| {
             let mut many = Many { left, reader };
             let value = visitor.visit_seq(&mut many)?;
@@ -426,7 +467,7 @@ impl<'de> Reader<'de> {
     }
 
     fn object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
-        let left = self.count()?;
+        let left = required!(self.count());
         self.inside(|reader| {
             let mut many = Many { left, reader };
             let value = visitor.visit_map(&mut many)?;
@@ -434,31 +475,73 @@ impl<'de> Reader<'de> {
         })
     }
 
-    fn skip(&mut self) -> Result<(), Error> {
-        match self.byte()? {
-            b'n' | b't' | b'f' => Ok(()),
-            b'u' | b'i' | b'd' => self.number().map(drop),
-            b's' => self.text().map(drop),
-            b'v' => {
-                self.text()?;
-                self.inside(Self::skip)
-            }
-            b'[' => {
-                let count = self.count()?;
-                self.inside(|reader| (0..count).try_for_each(|_| reader.skip()))
-            }
-            b'{' => {
-                let count = self.count()?;
-                self.inside(|reader| {
-                    (0..count).try_for_each(|_| {
-                        reader.text()?;
-                        reader.skip()
-                    })
-                })
-            }
-            _ => Err(error("not a value")),
+    /// A value of which the tag has been read.
+    fn tagged<V: Visitor<'de>>(&mut self, tag: u8, visitor: V) -> Result<V::Value, Error> {
+        match tag {
+            b's' => visitor.visit_borrowed_str(required!(self.text())),
+            b'{' => self.object(visitor),
+            b'[' => self.list(visitor),
+            b'n' => visitor.visit_unit(),
+            b't' => visitor.visit_bool(true),
+            b'f' => visitor.visit_bool(false),
+            b'u' => visitor.visit_u64(required!(self.number())),
+            b'i' => match i64::try_from(required!(self.number())) {
+                Ok(value) => visitor.visit_i64(-1 - value),
+                Err(_) => Err(error("a number that is none")),
+            },
+            b'd' => visitor.visit_f64(f64::from_bits(required!(self.number()))),
+            // As JSON has it: an object with one member.
+            b'v' => self.inside(|reader| visitor.visit_map(Many { left: 1, reader })),
+            _ => Err(self.malformed()),
         }
     }
+
+    /// A value of another type than what asks for it mostly gets: it will say so, or make do with it.
+    #[cold]
+    #[inline(never)]
+    fn other<V: Visitor<'de>>(&mut self, tag: u8, visitor: V) -> Result<V::Value, Error> {
+        self.tagged(tag, visitor)
+    }
+
+    fn skip(&mut self) -> Result<(), Error> {
+        match required!(self.byte()) {
+            b'n' | b't' | b'f' => {}
+            b'u' | b'i' | b'd' => drop(required!(self.number())),
+            b's' => drop(required!(self.text())),
+            b'v' => {
+                required!(self.text());
+                self.inside(Self::skip)?;
+            }
+            b'[' => {
+                let count = required!(self.count());
+                self.inside(|reader| (0..count).try_for_each(|_| reader.skip()))?;
+            }
+            b'{' => {
+                let count = required!(self.count());
+                self.inside(|reader| {
+                    (0..count).try_for_each(|_| {
+                        required!(reader.text());
+                        reader.skip()
+                    })
+                })?;
+            }
+            _ => return Err(self.malformed()),
+        }
+        Ok(())
+    }
+}
+
+/// Looks first for what mostly stands where a type is asked for.
+macro_rules! reads_first {
+    ($($of:ident: $tag:literal, $visitor:ident, $reader:ident => $read:expr;)*) => {$(
+        fn $of<V: Visitor<'de>>(self, $visitor: V) -> Result<V::Value, Error> {
+            let $reader = self;
+            match required!($reader.byte()) {
+                $tag => $read,
+                tag => $reader.other(tag, $visitor),
+            }
+        }
+    )*};
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
@@ -469,23 +552,25 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.byte()? {
-            b's' => visitor.visit_borrowed_str(self.text()?),
-            b'{' => self.object(visitor),
-            b'[' => self.list(visitor),
-            b'n' => visitor.visit_unit(),
-            b't' => visitor.visit_bool(true),
-            b'f' => visitor.visit_bool(false),
-            b'u' => visitor.visit_u64(self.number()?),
-            b'i' => match i64::try_from(self.number()?) {
-                Ok(value) => visitor.visit_i64(-1 - value),
-                Err(_) => Err(error("a number that is none")),
-            },
-            b'd' => visitor.visit_f64(f64::from_bits(self.number()?)),
-            // As JSON has it: an object with one member.
-            b'v' => self.inside(|reader| visitor.visit_map(Many { left: 1, reader })),
-            _ => Err(error("not a value")),
-        }
+        let tag = required!(self.byte());
+        self.tagged(tag, visitor)
+    }
+
+    reads_first! {
+        deserialize_str: b's', visitor, reader => visitor.visit_borrowed_str(required!(reader.text()));
+        deserialize_string: b's', visitor, reader => visitor.visit_borrowed_str(required!(reader.text()));
+        deserialize_u64: b'u', visitor, reader => visitor.visit_u64(required!(reader.number()));
+        deserialize_seq: b'[', visitor, reader => reader.list(visitor);
+        deserialize_map: b'{', visitor, reader => reader.object(visitor);
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_map(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -507,7 +592,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self.byte()? {
+        match required!(self.byte()) {
             b's' => visitor.visit_enum(Variant { reader: self, has_value: false }),
             b'v' => self.inside(|reader| visitor.visit_enum(Variant { reader, has_value: true })),
             _ => Err(error("not a variant")),
@@ -520,8 +605,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier
+        bool i8 i16 i32 i64 u8 u16 u32 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
     }
 }
 
@@ -551,7 +635,8 @@ impl<'de> MapAccess<'de> for Many<'_, 'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
-        seed.deserialize(Name(self.reader.text()?)).map(Some)
+        let reader = &mut *self.reader;
+        seed.deserialize(Name(required!(reader.text()))).map(Some)
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
@@ -589,7 +674,8 @@ impl<'de> EnumAccess<'de> for Variant<'_, 'de> {
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
-        let name = self.reader.text()?;
+        let reader = &mut *self.reader;
+        let name = required!(reader.text());
         Ok((seed.deserialize(Name(name))?, self))
     }
 }
@@ -610,7 +696,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
-        if self.has_value { self.reader.deserialize_any(visitor) } else { Err(error("a variant without its value")) }
+        if self.has_value { self.reader.deserialize_map(visitor) } else { Err(error("a variant without its value")) }
     }
 }
 
