@@ -105,6 +105,13 @@ impl Outbox {
         self.send_waiting(&mut state)
     }
 
+    /// [`Self::answer`] and [`Self::let_go`] in one.
+    pub(crate) fn let_go_with(&self, request: u64, outcome: Outcome) -> MustFlush {
+        let mut state = self.lock();
+        state.holders -= 1;
+        self.put(&mut state, Item::Answer { request, outcome }, false)
+    }
+
     /// Nothing is told any more.
     pub(crate) fn close(&self) {
         let mut state = self.lock();

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
@@ -44,7 +44,7 @@ pub(crate) struct Requests<G: Agent> {
     handle: Handle,
     waiting: Mutex<VecDeque<Waiting<G>>>,
     something: Notify,
-    /// How many of the tasks have nothing to do.
+    /// How many of the tasks have nothing to do and have not been told that there is something.
     idle: AtomicUsize,
     /// Someone looks now and then whether the list stands still.
     watched: AtomicBool,
@@ -64,14 +64,10 @@ impl<G: Agent> Requests<G> {
             Ok(task) => task,
             Err(status) => return status,
         };
-        let waiting = {
-            let mut waiting = self.lock();
-            waiting.push_back((task, kind, payload.to_owned()));
-            waiting.len()
-        };
-        self.something.notify_one();
-        // Those with nothing to do will each begin one of them at least.
-        if waiting > self.idle.load(Acquire) && !self.watched.swap(true, AcqRel) {
+        let waiting = (task, kind, payload.to_owned());
+        self.lock().push_back(waiting);
+        // Whoever is told will begin one at least.
+        if !self.tell_one() && !self.watched.swap(true, AcqRel) {
             self.handle.spawn(Arc::clone(self).watch());
         }
         Status::ACCEPTED
@@ -87,15 +83,29 @@ impl<G: Agent> Requests<G> {
     pub(crate) async fn work_off(self: Arc<Self>) {
         let mut room = None;
         loop {
-            self.begin(Seat::run, &mut room).await;
-            self.idle.fetch_add(1, AcqRel);
-            if self.lock().is_empty() {
-                self.something.notified().await;
-            } else {
+            if self.begin(Seat::run, &mut room).await {
                 yield_now().await;
+                continue;
             }
-            self.idle.fetch_sub(1, AcqRel);
+            let mut told = pin!(self.something.notified());
+            // Can be told before it says so: each that is counted is woken once.
+            told.as_mut().enable();
+            self.idle.fetch_add(1, AcqRel);
+            // Of what came before that nobody may have been told.
+            if !self.lock().is_empty() {
+                self.tell_one();
+            }
+            told.await;
         }
+    }
+
+    /// Wakes one of those with nothing to do. Those who are at work need not be told: they look before they rest.
+    fn tell_one(&self) -> bool {
+        let told = self.idle.fetch_update(AcqRel, Acquire, |idle| idle.checked_sub(1)).is_ok();
+        if told {
+            self.something.notify_one();
+        }
+        told
     }
 
     /// Helps while the list is not empty, in case those who should work it off are held up.
@@ -104,7 +114,9 @@ impl<G: Agent> Requests<G> {
             sleep(HELD_UP).await;
             if !self.lock().is_empty() {
                 let helped = Arc::clone(&self);
-                self.handle.spawn(async move { helped.begin(Seat::run, &mut None).await });
+                self.handle.spawn(async move {
+                    helped.begin(Seat::run, &mut None).await;
+                });
                 continue;
             }
             self.watched.store(false, Release);
@@ -116,28 +128,27 @@ impl<G: Agent> Requests<G> {
     }
 
     /// Begins some of what waits. `room` is for a request and used again and again: what the future of an adapter keeps
-    /// can be kilobytes.
+    /// can be kilobytes. Returns whether there may be more.
     async fn begin<F: Future<Output = ()> + Send + 'static>(
         &self,
         run: impl Fn(Arc<Seat<G>>, Kind, String) -> F,
         room: &mut Option<Pin<Box<F>>>,
-    ) {
+    ) -> bool {
         for _ in 0..AT_ONCE {
             let (next, more) = {
                 let mut waiting = self.lock();
                 (waiting.pop_front(), !waiting.is_empty())
             };
-            let Some((task, kind, payload)) = next else { return };
+            let Some((task, kind, payload)) = next else { return false };
             if more {
-                // Several may have been put in for one who was told.
-                self.something.notify_one();
+                // Who has nothing to do may have been told of another one.
+                self.tell_one();
             }
             let Some(seat) = task.seat().cloned() else { continue };
-            let work = run(Arc::clone(&seat), kind, payload);
             let mut work = match room.take() {
-                None => Box::pin(work),
+                None => Box::pin(run(seat, kind, payload)),
                 Some(mut room) => {
-                    room.set(work);
+                    room.set(run(seat, kind, payload));
                     room
                 }
             };
@@ -146,13 +157,84 @@ impl<G: Agent> Requests<G> {
             let first = poll_fn(|context| Poll::Ready(catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))));
             match first.await {
                 Ok(Poll::Ready(())) => *room = Some(work),
-                Ok(Poll::Pending) => seat.go_on(task, work),
+                Ok(Poll::Pending) => task.go_on(work),
                 Err(_) => {}
             }
         }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Waiting<G>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::mpsc;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+    use crate::{
+        Command, Ending, Failure, Outcome, StartOptions,
+        runtime::Tell,
+        wire::{Form, Outlet},
+    };
+
+    struct Idler;
+
+    impl Agent for Idler {
+        async fn start(&self, _: StartOptions) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn command(&self, _: Command) -> Outcome {
+            Outcome::success()
+        }
+
+        async fn snapshot(&self) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn log_out(&self, _: Ending) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    struct Host(mpsc::SyncSender<Kind>);
+
+    impl Outlet for Host {
+        fn emit(&self, kind: Kind, _: u64, _: &str) -> Status {
+            self.0.send(kind).unwrap();
+            Status::ACCEPTED
+        }
+    }
+
+    #[test]
+    fn whoever_rests_is_woken_by_a_request() {
+        for threads in [1, 3] {
+            let runtime = Builder::new_multi_thread().worker_threads(threads).enable_time().build().unwrap();
+            let (told, tells) = mpsc::sync_channel(16);
+            let tell = Tell { outlet: Arc::new(Host(told)), form: Form::Json };
+            let seat = Seat::new(1, tell, runtime.handle().clone());
+            seat.log_in(async { Ok(Idler) });
+            assert_eq!(tells.recv().unwrap(), Kind::DONE);
+            let requests = Arc::new(Requests::new(runtime.handle().clone()));
+            // Who looks now and then whether the list stands still would hide that nobody was woken.
+            requests.watched.store(true, Release);
+            for _ in 0..threads {
+                runtime.spawn(Arc::clone(&requests).work_off());
+            }
+            // Each comes a little later after the answer to the one before: there it meets whoever is about to rest.
+            for round in 0..20_000 {
+                assert_eq!(requests.put(&seat, Kind::SNAPSHOT, r#"{"request":1}"#), Status::ACCEPTED);
+                while tells.try_recv().is_err() {
+                    std::hint::spin_loop();
+                }
+                (0..round % 200).for_each(|_| std::hint::spin_loop());
+            }
+        }
     }
 }

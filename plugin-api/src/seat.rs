@@ -228,25 +228,8 @@ impl<G: Agent> Seat<G> {
         if self.has_left.load(Acquire) {
             return Status::CLOSED;
         }
-        self.go_on(Task::new(self), work);
+        Task::new(self).go_on(work);
         Status::ACCEPTED
-    }
-
-    /// Goes on with something in a task of its own.
-    pub(crate) fn go_on(self: &Arc<Self>, task: Task<G>, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        self.handle.spawn(async move {
-            // Made before looking: whoever leaves after this is heard.
-            let leaving = task.0.leaving.notified();
-            if task.0.has_left.load(Acquire) {
-                return;
-            }
-            tokio::select! {
-                // The work first: most of it is done at once, and then nobody listens for the other.
-                biased;
-                () = work => {}
-                () = leaving => {}
-            }
-        });
     }
 }
 
@@ -272,9 +255,25 @@ impl<G: Agent> Task<G> {
     pub(crate) fn seat(&self) -> Option<&Arc<Seat<G>>> {
         (!self.0.has_left.load(Acquire)).then_some(&self.0)
     }
-}
 
-impl<G: Agent> Task<G> {
+    /// Goes on with it in a task of its own.
+    pub(crate) fn go_on(self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let handle = self.0.handle.clone();
+        handle.spawn(async move {
+            // Made before looking: whoever leaves after this is heard.
+            let leaving = self.0.leaving.notified();
+            if self.0.has_left.load(Acquire) {
+                return;
+            }
+            tokio::select! {
+                // The work first: most of it is done at once, and then nobody listens for the other.
+                biased;
+                () = work => {}
+                () = leaving => {}
+            }
+        });
+    }
+
     fn new(seat: &Arc<Seat<G>>) -> Self {
         seat.tasks.fetch_add(1, Relaxed);
         Self(Arc::clone(seat))
@@ -315,8 +314,10 @@ impl<G: Agent> Drop for Owed<'_, G> {
             .outcome
             .take()
             .unwrap_or_else(|| Outcome::failure(Code::AdapterFailed, "the adapter gave up the request"));
-        self.seat.flush_if(self.seat.outbox.answer(self.request, outcome));
-        self.let_go();
+        let outbox = &self.seat.outbox;
+        let must_flush =
+            if self.held { outbox.let_go_with(self.request, outcome) } else { outbox.answer(self.request, outcome) };
+        self.seat.flush_if(must_flush);
     }
 }
 

@@ -75,8 +75,7 @@ impl Bench {
     fn request(&self) -> wire::Answer {
         self.outbox.hold();
         let _ = self.outbox.report(stating(1), true);
-        let _ = self.outbox.answer(7, Outcome::success());
-        let _ = self.outbox.let_go();
+        let _ = self.outbox.let_go_with(7, Outcome::success());
         let taken = self.host.taken.lock().unwrap().clone();
         let [(Kind::ANSWER, payload)] = &taken[..] else { panic!("{taken:?}") };
         wire::read(payload).unwrap()
