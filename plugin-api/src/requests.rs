@@ -172,7 +172,7 @@ impl<G: Agent> Requests<G> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::mpsc;
+    use std::{hint::spin_loop, sync::mpsc, thread::yield_now};
 
     use tokio::runtime::Builder;
 
@@ -231,9 +231,9 @@ mod tests {
             for round in 0..20_000 {
                 assert_eq!(requests.put(&seat, Kind::SNAPSHOT, r#"{"request":1}"#), Status::ACCEPTED);
                 while tells.try_recv().is_err() {
-                    std::hint::spin_loop();
+                    yield_now();
                 }
-                (0..round % 200).for_each(|_| std::hint::spin_loop());
+                (0..round % 200).for_each(|_| spin_loop());
             }
         }
     }
