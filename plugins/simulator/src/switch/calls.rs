@@ -15,7 +15,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Done, Switch,
-    model::{Call, CallNo, ChannelNo, Contact, InteractionNo, Leg, Party, PartyNo, Presence, Ringing},
+    model::{Call, CallNo, ChannelNo, Contact, InteractionNo, Leg, Party, PartyNo, Presence, Ringing, key},
     rejected,
     timers::Timer,
     wrong_state,
@@ -199,9 +199,8 @@ impl Switch {
     // ---- parties ------------------------------------------------------------------------------------------------
 
     pub(super) fn new_call(&mut self) -> CallNo {
-        let no = CallNo(self.number());
-        self.calls.insert(no, Call { key: format!("call-{}", no.0), parties: Vec::new() });
-        no
+        let number = self.number();
+        self.calls.insert(number, Call { key: key("call", number), parties: Vec::new() })
     }
 
     pub(super) fn add_party(

@@ -126,10 +126,8 @@ impl Switch {
     }
 
     fn open_channel(&mut self, agent: AgentNo, endpoint: String, kind: ChannelType, name: String, group: Option<Key>) {
-        let no = ChannelNo(self.number());
-        self.channel_by_endpoint.insert(endpoint.clone(), no);
         let channel = Channel {
-            endpoint,
+            endpoint: endpoint.clone(),
             kind,
             name,
             group,
@@ -146,7 +144,9 @@ impl Switch {
             told: false,
             dirty: true,
         };
-        self.channels.insert(no, channel);
+        let number = self.number();
+        let no = self.channels.insert(number, channel);
+        self.channel_by_endpoint.insert(endpoint, no);
         self.agents[agent].channels.push(no);
         self.touch_agent(agent);
     }

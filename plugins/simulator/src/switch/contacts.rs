@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Done, Switch, ToMatch,
-    model::{CallNo, ChannelNo, Contact, Interaction, InteractionNo, Presence, Ringing},
+    model::{AgentNo, CallNo, ChannelNo, Contact, Interaction, InteractionNo, Presence, Ringing, key},
     place, rejected,
     timers::Timer,
     wrong_state,
@@ -26,7 +26,7 @@ impl Switch {
 
     pub(super) fn new_contact(&mut self, kind: ChannelType, from: &str, data: BTreeMap<String, Json>) -> Contact {
         let arrived = self.number();
-        let id = format!("contact-{arrived}");
+        let id = key("contact", arrived);
         let mut data = data;
         data.insert("contactId".to_owned(), id.as_str().into());
         Contact {
@@ -165,14 +165,14 @@ impl Switch {
     // ---- offers -------------------------------------------------------------------------------------------------
 
     /// A contact for this agent, whatever the agent's readiness.
-    pub(super) fn offer_directly(&mut self, channels: &[ChannelNo], contact: Contact) -> Result<(), Failure> {
-        let usable = |channel: &&ChannelNo| {
-            let record = &self.channels[**channel];
-            record.kind == contact.kind && record.presence == Presence::Active && self.has_room(**channel)
+    pub(super) fn offer_directly(&mut self, agent: AgentNo, contact: Contact) -> Result<(), Failure> {
+        let usable = |channel: &ChannelNo| {
+            let record = &self.channels[*channel];
+            record.kind == contact.kind && record.presence == Presence::Active && self.has_room(*channel)
         };
-        match channels.iter().find(usable) {
+        match self.agents[agent].channels.iter().copied().find(usable) {
             Some(channel) => {
-                self.offer(*channel, contact);
+                self.offer(channel, contact);
                 Ok(())
             }
             None => {
@@ -210,9 +210,9 @@ impl Switch {
         state: InteractionState,
         contact: Contact,
     ) -> InteractionNo {
-        let no = InteractionNo(self.number());
+        let number = self.number();
         let interaction = Interaction {
-            key: format!("interaction-{}", no.0),
+            key: key("interaction", number),
             channel,
             direction,
             state,
@@ -230,7 +230,7 @@ impl Switch {
             dirty: false,
             patch: BTreeMap::new(),
         };
-        self.interactions.insert(no, interaction);
+        let no = self.interactions.insert(number, interaction);
         self.channels[channel].interactions.push(no);
         self.touch(no);
         self.leave_line(channel);

@@ -125,7 +125,7 @@ impl Switch {
                 contact.data.insert("queue".to_owned(), self.settings.queues[queue].name().into());
                 self.enqueue(contact, queue);
             }
-            None => self.offer_directly(&self.agents[agent].channels.clone(), contact)?,
+            None => self.offer_directly(agent, contact)?,
         }
         Ok(Some(Outcome::data(json!({ "contact": id }))))
     }

@@ -10,6 +10,7 @@
 //! ```text
 //! message.rs     what is said to the switch, and what it says
 //! model.rs       the things in it
+//! table.rs       where they lie
 //! timers.rs      what will happen by itself
 //! sessions.rs    agents come and go
 //! commands.rs    a command finds its object and its function
@@ -30,6 +31,7 @@ pub mod message;
 mod model;
 mod report;
 mod sessions;
+mod table;
 mod timers;
 mod transfer;
 
@@ -39,12 +41,12 @@ use std::{
 };
 
 use jackfield_plugin_api::{Code, Failure, Link, Outcome, report::ChannelType};
+use rustc_hash::FxHashMap;
 
 use self::{
     message::{Effect, Request, SessionNo, Ticket},
-    model::{
-        Agent, AgentNo, Call, CallNo, Channel, ChannelNo, Contact, Interaction, InteractionNo, PartyNo, Session, Table,
-    },
+    model::{Agent, AgentNo, Call, CallNo, Channel, ChannelNo, Contact, Interaction, InteractionNo, PartyNo, Session},
+    table::Table,
     timers::{Timer, TimerKey, Timers},
 };
 use crate::settings::Settings;
@@ -63,7 +65,8 @@ pub struct Switch {
     link: Link,
     /// When the link will be lost, or be back.
     link_timer: Option<TimerKey>,
-    sessions: Table<SessionNo, Session>,
+    /// Whoever talks to the switch counts them, so that nobody can choose them to collide: they need no keyed hash.
+    sessions: FxHashMap<SessionNo, Session>,
     agents: Table<AgentNo, Agent>,
     channels: Table<ChannelNo, Channel>,
     interactions: Table<InteractionNo, Interaction>,
@@ -72,7 +75,7 @@ pub struct Switch {
     channel_by_endpoint: HashMap<String, ChannelNo>,
     agent_by_extension: HashMap<String, AgentNo>,
     /// In which call a ringing party is.
-    ringing: HashMap<PartyNo, CallNo>,
+    ringing: FxHashMap<PartyNo, CallNo>,
     /// Contacts that wait, by queue (its place in the settings) and type, oldest first.
     waiting: Vec<[VecDeque<Contact>; 3]>,
     /// How many wait, by type.
@@ -124,7 +127,7 @@ impl Switch {
             last_number: 0,
             link: Link::Down { reason: "not connected yet".to_owned() },
             link_timer: None,
-            sessions: Table::default(),
+            sessions: FxHashMap::default(),
             agents: Table::default(),
             channels: Table::default(),
             interactions: Table::default(),
@@ -132,7 +135,7 @@ impl Switch {
             agent_by_id: HashMap::new(),
             channel_by_endpoint: HashMap::new(),
             agent_by_extension: HashMap::new(),
-            ringing: HashMap::new(),
+            ringing: FxHashMap::default(),
             waiting,
             waiting_count: [0; 3],
             idle: Default::default(),
@@ -188,7 +191,7 @@ impl Switch {
     /// Whether the session has logged in and not out.
     #[must_use]
     pub fn knows(&self, session: SessionNo) -> bool {
-        self.sessions.get(session).is_some()
+        self.sessions.contains_key(&session)
     }
 
     /// How many things are in the switch.

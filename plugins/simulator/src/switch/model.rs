@@ -3,11 +3,7 @@
 //! Owns: what is remembered, and questions about one thing that need no other. Must never: decide what happens. It is
 //! filled and changed by the other files of this folder.
 
-use std::{
-    collections::{BTreeMap, hash_map},
-    hash::Hash,
-    ops::{Index, IndexMut},
-};
+use std::collections::BTreeMap;
 
 use jackfield_plugin_api::{
     Code, Json,
@@ -17,22 +13,13 @@ use jackfield_plugin_api::{
     },
 };
 
-use rustc_hash::FxHashMap;
-
 use super::{
     message::{SessionNo, Ticket},
+    table::name,
     timers::TimerKey,
 };
 
-macro_rules! number {
-    ($($(#[$doc:meta])* $name:ident)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub(super) struct $name(pub(super) u64);
-    )*};
-}
-
-number! {
+name! {
     /// An agent who has something in the switch.
     AgentNo
     /// A channel.
@@ -41,59 +28,16 @@ number! {
     InteractionNo
     /// A call.
     CallNo
-    /// A party of a call.
-    PartyNo
 }
 
-/// Things by number. Indexing one that is not there is a fault of the switch itself. The switch counts the numbers, so
-/// nobody can choose them to collide: they need no keyed hash.
-#[derive(Debug)]
-pub(super) struct Table<K, V>(FxHashMap<K, V>);
+/// A party of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PartyNo(pub(super) u64);
 
-impl<K, V> Default for Table<K, V> {
-    fn default() -> Self {
-        Self(FxHashMap::default())
-    }
-}
-
-impl<K: Copy + Eq + Hash, V> Table<K, V> {
-    pub(super) fn get(&self, key: K) -> Option<&V> {
-        self.0.get(&key)
-    }
-
-    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        self.0.get_mut(&key)
-    }
-
-    pub(super) fn insert(&mut self, key: K, value: V) {
-        self.0.insert(key, value);
-    }
-
-    pub(super) fn remove(&mut self, key: K) -> Option<V> {
-        self.0.remove(&key)
-    }
-
-    pub(super) fn keys(&self) -> hash_map::Keys<'_, K, V> {
-        self.0.keys()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl<K: Copy + Eq + Hash, V> Index<K> for Table<K, V> {
-    type Output = V;
-
-    fn index(&self, key: K) -> &V {
-        self.0.get(&key).expect("what is numbered is in its table until it is removed everywhere")
-    }
-}
-
-impl<K: Copy + Eq + Hash, V> IndexMut<K> for Table<K, V> {
-    fn index_mut(&mut self, key: K) -> &mut V {
-        self.0.get_mut(&key).expect("what is numbered is in its table until it is removed everywhere")
-    }
+/// How a thing is named to the host, and the host names it in commands.
+pub(super) fn key(kind: &str, number: u64) -> Key {
+    let mut digits = itoa::Buffer::new();
+    [kind, "-", digits.format(number)].concat()
 }
 
 /// A session, from log-in to log-out.

@@ -16,7 +16,8 @@ use jackfield_plugin_api::{
 use super::{
     Switch,
     message::Effect,
-    model::{AgentNo, Call, Channel, ChannelNo, InteractionNo, Leg, Presence, Ringing},
+    model::{AgentNo, Call, Channel, ChannelNo, InteractionNo, Leg, Presence, Ringing, key},
+    table::Name,
 };
 
 impl Switch {
@@ -219,8 +220,8 @@ fn state_leg(leg: &mut Leg, call: Option<&Call>, owner: InteractionNo, muted: bo
 fn state_party(party: &super::model::Party) -> Member {
     // An agent keeps the key from call to call, so that a conference is no parting.
     let key = match party.agent {
-        Some(agent) => format!("agent-{}", agent.0),
-        None => format!("party-{}", party.no.0),
+        Some(agent) => key("agent", agent.number()),
+        None => key("party", party.no.0),
     };
     let member = Member::new(key, &party.address, party.role);
     match &party.name {

@@ -32,7 +32,7 @@ impl Switch {
         if let Some(extension) = goes_on
             && let Err(failure) = self.attach(session, extension)
         {
-            self.sessions.remove(session);
+            self.sessions.remove(&session);
             return Err(failure);
         }
         Ok(Some(Outcome::success()))
@@ -57,7 +57,7 @@ impl Switch {
     }
 
     pub(super) fn log_out(&mut self, session: SessionNo, ending: Ending) -> Done {
-        let Some(record) = self.sessions.get(session) else { return Ok(Some(Outcome::success())) };
+        let Some(record) = self.sessions.get(&session) else { return Ok(Some(Outcome::success())) };
         let agent = record.agent.filter(|agent| self.agents.get(*agent).is_some_and(|it| it.session == Some(session)));
         if let Some(agent) = agent {
             if ending == Ending::LogOut {
@@ -71,13 +71,13 @@ impl Switch {
                 self.forget_told(agent);
             }
         }
-        self.sessions.remove(session);
+        self.sessions.remove(&session);
         Ok(Some(Outcome::success()))
     }
 
     /// The agent whose session this is, at work.
     pub(super) fn agent_at_work(&self, session: SessionNo) -> Result<AgentNo, Failure> {
-        let agent = self.sessions.get(session).and_then(|record| record.agent);
+        let agent = self.sessions.get(&session).and_then(|record| record.agent);
         agent
             .filter(|agent| self.agents.get(*agent).is_some_and(|record| record.session == Some(session)))
             .ok_or_else(|| Failure::new(Code::InvalidState, "the session is not at work, or another one replaced it"))
@@ -85,7 +85,7 @@ impl Switch {
 
     /// From now on the agent works in this session.
     fn attach(&mut self, session: SessionNo, extension: Option<String>) -> Result<AgentNo, Failure> {
-        let Some(record) = self.sessions.get(session) else {
+        let Some(record) = self.sessions.get(&session) else {
             return Err(Failure::new(Code::NotFound, "no such session"));
         };
         let id = record.agent_id.clone();
@@ -94,7 +94,9 @@ impl Switch {
             self.extension_is_free(extension, known)?;
         }
         let agent = known.unwrap_or_else(|| self.new_agent(id));
-        self.sessions[session].agent = Some(agent);
+        if let Some(record) = self.sessions.get_mut(&session) {
+            record.agent = Some(agent);
+        }
         if let Some(extension) = extension {
             self.set_extension(agent, Some(extension));
         }
@@ -105,10 +107,8 @@ impl Switch {
     }
 
     fn new_agent(&mut self, id: String) -> AgentNo {
-        let no = AgentNo(self.number());
-        self.agent_by_id.insert(id.clone(), no);
         let agent = Agent {
-            id,
+            id: id.clone(),
             session: None,
             extension: None,
             groups: Vec::new(),
@@ -119,7 +119,9 @@ impl Switch {
             dirty: false,
             trouble: None,
         };
-        self.agents.insert(no, agent);
+        let number = self.number();
+        let no = self.agents.insert(number, agent);
+        self.agent_by_id.insert(id, no);
         no
     }
 
@@ -200,8 +202,8 @@ impl Switch {
             self.link = Link::Down { reason: "the simulator was told to drop the link".to_owned() };
             self.effects.push(Effect::Link(self.link.clone()));
         }
-        for agent in self.agents.keys().copied().collect::<Vec<_>>() {
-            self.agents[agent].stale = true;
+        for agent in self.agents.values_mut() {
+            agent.stale = true;
         }
         self.link_timer = Some(self.timers.set(self.now + ms, Timer::LinkBack));
     }
