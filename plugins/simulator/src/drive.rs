@@ -5,7 +5,6 @@
 //! timer for a single request. Where effects go is the business of whoever implements [`Deliver`].
 
 use std::{
-    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -39,14 +38,12 @@ pub(crate) struct Driven<D> {
 struct State<D> {
     switch: Switch,
     deliver: D,
-    /// Kept for its room.
-    effects: Vec<Effect>,
 }
 
 impl<D: Deliver> Driven<D> {
     /// Opens a switch. Its link is up after the first [`tick`](Self::tick).
     pub(crate) fn open(settings: Settings, deliver: D) -> Arc<Self> {
-        let state = State { switch: Switch::new(settings), deliver, effects: Vec::new() };
+        let state = State { switch: Switch::new(settings), deliver };
         Arc::new(Self { state: Mutex::new(state), sooner: Notify::new(), opened: Instant::now() })
     }
 
@@ -116,11 +113,8 @@ impl<D: Deliver> Driven<D> {
 
 impl<D: Deliver> State<D> {
     fn hand_on(&mut self) {
-        let mut effects = mem::take(&mut self.effects);
-        self.switch.take_effects(&mut effects);
-        for effect in effects.drain(..) {
+        for effect in self.switch.take_effects() {
             self.deliver.deliver(effect);
         }
-        self.effects = effects;
     }
 }

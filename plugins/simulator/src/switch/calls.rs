@@ -273,8 +273,8 @@ impl Switch {
         }
         match ringing {
             Some(Ringing::Called) => {
-                let callers: Vec<InteractionNo> = self.calls[call].parties.iter().filter_map(|it| it.agent).collect();
-                for caller in callers {
+                for at in 0..self.calls[call].parties.len() {
+                    let Some(caller) = self.calls[call].parties[at].agent else { continue };
                     let leg = self.interactions[caller].leg_in(call);
                     if leg.is_some_and(|leg| leg.state == ConversationState::Dialing) {
                         self.connect_leg(caller, call);
@@ -336,9 +336,8 @@ impl Switch {
 
     /// Whoever is in the call shall be told who else is.
     pub(super) fn members_changed(&mut self, call: CallNo) {
-        let Some(record) = self.calls.get(call) else { return };
-        let agents: Vec<InteractionNo> = record.parties.iter().filter_map(|party| party.agent).collect();
-        for agent in agents {
+        for at in 0..self.calls.get(call).map_or(0, |record| record.parties.len()) {
+            let Some(agent) = self.calls[call].parties[at].agent else { continue };
             if let Some(leg) = self.interactions[agent].leg_in_mut(call) {
                 leg.members_dirty = true;
             }

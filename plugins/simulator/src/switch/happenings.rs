@@ -103,7 +103,8 @@ enum What {
 
 impl Switch {
     pub(super) fn extension(&mut self, agent: AgentNo, name: &str, target: &Target, data: &Json) -> Done {
-        match name.split_once(".request.simulator.").map(|(_, verb)| verb) {
+        let mine = name.rsplit_once('.').filter(|(space, _)| space.ends_with(".request.simulator"));
+        match mine.map(|(_, verb)| verb) {
             Some("inbound") => self.inbound(agent, read(data)?),
             Some("link") => self.set_link(&read(data)?),
             Some("askskill") => self.ask_skill(agent, target, &read(data)?),

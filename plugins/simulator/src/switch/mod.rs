@@ -37,7 +37,7 @@ mod transfer;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    mem,
+    vec::Drain,
 };
 
 use jackfield_plugin_api::{Code, Failure, Link, Outcome, report::ChannelType};
@@ -86,8 +86,8 @@ pub struct Switch {
     /// Channels that became free and contacts that began to wait in this transition.
     to_match: VecDeque<ToMatch>,
     /// Agents to report to at the end of this transition.
-    touched: Vec<AgentNo>,
-    /// Answers to give once the reports are out.
+    touched: VecDeque<AgentNo>,
+    /// Answers to earlier requests, to give once the reports are out.
     answers: Vec<(Ticket, Outcome)>,
     effects: Vec<Effect>,
 }
@@ -141,7 +141,7 @@ impl Switch {
             idle: Default::default(),
             timers,
             to_match: VecDeque::new(),
-            touched: Vec::new(),
+            touched: VecDeque::new(),
             answers: Vec::new(),
             effects: Vec::new(),
         }
@@ -159,12 +159,11 @@ impl Switch {
             Request::LogOut(ending) => self.log_out(session, ending),
             Request::Command(command) => self.command(session, ticket, command),
         };
-        match done {
-            Ok(Some(outcome)) => self.answers.push((ticket, outcome)),
-            Ok(None) => {}
-            Err(failure) => self.answers.push((ticket, Outcome::Failure(failure))),
+        self.report_all();
+        if let Some(outcome) = done.unwrap_or_else(|failure| Some(Outcome::Failure(failure))) {
+            self.effects.push(Effect::Answer { ticket, outcome });
         }
-        self.come_to_rest();
+        self.bring_together();
     }
 
     /// Lets happen what is due.
@@ -172,7 +171,8 @@ impl Switch {
         self.now = self.now.max(now);
         while let Some(timer) = self.timers.take_due(self.now) {
             self.fire(timer);
-            self.come_to_rest();
+            self.report_all();
+            self.bring_together();
         }
     }
 
@@ -183,9 +183,8 @@ impl Switch {
     }
 
     /// Takes the effects since the last call, in order.
-    pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
-        mem::swap(&mut self.effects, into);
-        self.effects.clear();
+    pub fn take_effects(&mut self) -> Drain<'_, Effect> {
+        self.effects.drain(..)
     }
 
     /// Whether the session has logged in and not out.
@@ -222,9 +221,8 @@ impl Switch {
         }
     }
 
-    /// The transition is whole: tell it, then bring free agents and waiting contacts together, each a transition too.
-    fn come_to_rest(&mut self) {
-        self.report_all();
+    /// Brings free agents and waiting contacts together, once a transition has been told; each is a transition too.
+    fn bring_together(&mut self) {
         while let Some(new) = self.to_match.pop_front() {
             match new {
                 ToMatch::Channel(channel) => self.find_contact(channel),
@@ -244,7 +242,7 @@ impl Switch {
         let record = &mut self.agents[agent];
         if !record.dirty {
             record.dirty = true;
-            self.touched.push(agent);
+            self.touched.push_back(agent);
         }
     }
 

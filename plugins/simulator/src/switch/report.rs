@@ -23,7 +23,7 @@ use super::{
 impl Switch {
     /// One report to each agent whom the transition touched; then the answers.
     pub(super) fn report_all(&mut self) {
-        for agent in mem::take(&mut self.touched) {
+        while let Some(agent) = self.touched.pop_front() {
             self.report_changes(agent);
         }
         for (ticket, outcome) in self.answers.drain(..) {
@@ -40,6 +40,7 @@ impl Switch {
             self.drop_unseen(agent);
             return;
         }
+        let session = record.session;
         let mut report = Report::new();
         for group in mem::take(&mut record.gone_groups) {
             report = report.group(Group::gone(group));
@@ -48,16 +49,10 @@ impl Switch {
             group.told = true;
             report = report.group(Group::new(&group.name, &group.name));
         }
-        for channel in mem::take(&mut record.gone_channels) {
-            report = report.channel(ChannelStatement::gone(channel));
-        }
-        let session = record.session;
-        for at in 0..self.agents[agent].channels.len() {
-            let channel = self.agents[agent].channels[at];
-            if let Some(statement) = self.state_channel(channel, false) {
-                report = report.channel(statement);
-            }
-        }
+        let gone = mem::take(&mut record.gone_channels);
+        report.channels = Vec::with_capacity(gone.len() + record.channels.len());
+        report.channels.extend(gone.into_iter().map(ChannelStatement::gone));
+        self.state_channels(agent, false, &mut report);
         if let Some(session) = session
             && !report.is_empty()
         {
@@ -89,45 +84,61 @@ impl Switch {
             report = report.group(Group::new(&group.name, &group.name));
         }
         let session = record.session;
-        for at in 0..self.agents[agent].channels.len() {
-            let channel = self.agents[agent].channels[at];
-            if let Some(statement) = self.state_channel(channel, true) {
-                report = report.channel(statement);
-            }
-        }
+        self.state_channels(agent, true, &mut report);
         if let Some(session) = session {
             self.effects.push(Effect::Report { session, report });
         }
     }
 
+    fn state_channels(&mut self, agent: AgentNo, whole: bool, report: &mut Report) {
+        for at in 0..self.agents[agent].channels.len() {
+            let channel = self.agents[agent].channels[at];
+            if let Some(statement) = self.state_channel(channel, whole) {
+                report.channels.push(statement);
+            }
+        }
+    }
+
+    /// What is to be told of the channel; nothing is made for one of which there is nothing to tell.
     fn state_channel(&mut self, channel: ChannelNo, whole: bool) -> Option<ChannelStatement> {
+        let interactions = self.state_interactions(channel, whole);
         let record = &mut self.channels[channel];
-        let new = whole || !record.told;
+        let new = !mem::replace(&mut record.told, true) || whole;
+        let changed = mem::take(&mut record.dirty) || new;
+        if !changed && interactions.is_empty() {
+            return None;
+        }
         let mut statement = if new {
-            let mut statement = ChannelStatement::create(&record.endpoint, record.kind, &record.endpoint, &record.name);
-            statement.group = record.group.clone();
-            statement
+            ChannelStatement::create(&record.endpoint, record.kind, &record.endpoint, &record.name)
         } else {
             ChannelStatement::new(&record.endpoint)
         };
-        let changed = mem::take(&mut record.dirty);
-        if new || changed {
-            statement = statement.status(status(record));
+        if new {
+            statement.group.clone_from(&record.group);
         }
-        record.told = true;
-        for at in (0..self.channels[channel].interactions.len()).rev() {
+        if changed {
+            statement.status = Some(status(record));
+        }
+        statement.interactions = interactions;
+        Some(statement)
+    }
+
+    fn state_interactions(&mut self, channel: ChannelNo, whole: bool) -> Vec<InteractionStatement> {
+        let count = self.channels[channel].interactions.len();
+        let mut statements = Vec::with_capacity(count);
+        for at in (0..count).rev() {
             let interaction = self.channels[channel].interactions[at];
-            if whole || self.interactions[interaction].dirty {
+            let record = &self.interactions[interaction];
+            if whole || record.dirty {
                 // What came and went before anybody was told needs no telling.
-                let unseen = self.interactions[interaction].gone && !self.interactions[interaction].told;
-                if !unseen {
-                    statement.interactions.push(self.state_interaction(interaction, whole));
+                if record.told || !record.gone {
+                    statements.push(self.state_interaction(interaction, whole));
                 }
                 self.purge(interaction);
             }
         }
-        statement.interactions.reverse();
-        (new || changed || !statement.interactions.is_empty()).then_some(statement)
+        statements.reverse();
+        statements
     }
 
     fn state_interaction(&mut self, interaction: InteractionNo, whole: bool) -> InteractionStatement {
@@ -138,8 +149,9 @@ impl Switch {
         if new || whole {
             statement.direction = Some(record.direction);
             record.patch.clear();
-            statement.data =
-                record.contact.data.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+            for (key, value) in &record.contact.data {
+                statement.data.insert(key.clone(), Some(value.clone()));
+            }
         } else {
             statement.data = mem::take(&mut record.patch);
         }
@@ -165,11 +177,6 @@ impl Switch {
 
     /// Forgets what is over and has been told, or need not be.
     pub(super) fn purge(&mut self, interaction: InteractionNo) {
-        let agent = self.channels[self.interactions[interaction].channel].agent;
-        let told = self.interactions[interaction].told && self.agents[agent].stale && !self.nobody_listens(agent);
-        if told {
-            return;
-        }
         let record = &mut self.interactions[interaction];
         record.legs.retain(|leg| leg.state != ConversationState::Ended);
         if record.gone {

@@ -215,11 +215,6 @@ impl Switch {
         }
     }
 
-    /// Whether what ends in this session can be told to nobody.
-    pub(super) fn nobody_listens(&self, agent: AgentNo) -> bool {
-        self.agents[agent].session.is_none()
-    }
-
     /// An agent can be offered contacts only where somebody sees them.
     pub(super) fn is_at_work(&self, agent: AgentNo) -> bool {
         self.agents[agent].session.is_some()

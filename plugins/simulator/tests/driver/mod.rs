@@ -186,9 +186,7 @@ impl Driver {
     }
 
     fn collect(&mut self) {
-        let mut effects = Vec::new();
-        self.switch.take_effects(&mut effects);
-        for effect in effects {
+        for effect in self.switch.take_effects() {
             match effect {
                 Effect::Report { session, report } => self.reports.entry(session).or_default().push(report),
                 Effect::Answer { ticket, outcome } => {
