@@ -88,13 +88,15 @@ impl Here {
         })
     }
 
-    pub(crate) async fn ask(&self, session: SessionNo, request: Request) -> Outcome {
-        let (ticket, answer) = match self.submit(session, request) {
-            Ok(outcome) => return outcome,
-            Err(later) => later,
-        };
-        let _given_up = GivenUp { here: self, ticket };
-        answer.await.unwrap_or_else(|_| Outcome::failure(Code::Internal, "the switch has closed"))
+    /// Asks for something. The answer is there, as nearly always, or is still to be waited for.
+    pub(crate) fn ask(&self, session: SessionNo, request: Request) -> Result<Outcome, impl Future<Output = Outcome>> {
+        self.submit(session, request).map_err(|(ticket, answer)| {
+            let given_up = GivenUp { here: self, ticket };
+            async move {
+                let _given_up = given_up;
+                answer.await.unwrap_or_else(|_| Outcome::failure(Code::Internal, "the switch has closed"))
+            }
+        })
     }
 
     /// Asks for something that is answered at once and cannot fail.

@@ -53,7 +53,10 @@ impl Exchange {
     /// Asks the switch something and waits for its answer.
     pub(crate) async fn ask(&self, session: SessionNo, request: Request) -> Outcome {
         match self {
-            Self::Here(here) => here.ask(session, request).await,
+            Self::Here(here) => match here.ask(session, request) {
+                Ok(outcome) => outcome,
+                Err(later) => later.await,
+            },
             Self::Elsewhere(elsewhere) => elsewhere.ask(session, request).await,
         }
     }

@@ -10,7 +10,7 @@ use jackfield_plugin_api::{
     Code, Failure, Json, Outcome,
     report::{Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Role, Target},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
@@ -33,6 +33,12 @@ struct Inbound {
     queue: Option<String>,
     #[serde(default)]
     data: BTreeMap<String, Json>,
+}
+
+/// What an arrival is answered with.
+#[derive(Serialize)]
+struct Arrived<'a> {
+    contact: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -128,7 +134,7 @@ impl Switch {
             }
             None => self.offer_directly(agent, contact)?,
         }
-        Ok(Some(Outcome::data(json!({ "contact": id }))))
+        Ok(Some(Outcome::data(Json::of(&Arrived { contact: &id }).expect("a text can be written"))))
     }
 
     fn set_link(&mut self, link: &SetLink) -> Done {
