@@ -93,20 +93,18 @@ impl Switch {
     fn state_channels(&mut self, agent: AgentNo, whole: bool, report: &mut Report) {
         for at in 0..self.agents[agent].channels.len() {
             let channel = self.agents[agent].channels[at];
-            if let Some(statement) = self.state_channel(channel, whole) {
-                report.channels.push(statement);
-            }
+            self.state_channel(channel, whole, report);
         }
     }
 
     /// What is to be told of the channel; nothing is made for one of which there is nothing to tell.
-    fn state_channel(&mut self, channel: ChannelNo, whole: bool) -> Option<ChannelStatement> {
+    fn state_channel(&mut self, channel: ChannelNo, whole: bool, report: &mut Report) {
         let interactions = self.state_interactions(channel, whole);
         let record = &mut self.channels[channel];
         let new = !mem::replace(&mut record.told, true) || whole;
         let changed = mem::take(&mut record.dirty) || new;
         if !changed && interactions.is_empty() {
-            return None;
+            return;
         }
         let mut statement = if new {
             ChannelStatement::create(&record.endpoint, record.kind, &record.endpoint, &record.name)
@@ -120,7 +118,7 @@ impl Switch {
             statement.status = Some(status(record));
         }
         statement.interactions = interactions;
-        Some(statement)
+        report.channels.push(statement);
     }
 
     fn state_interactions(&mut self, channel: ChannelNo, whole: bool) -> Vec<InteractionStatement> {
@@ -153,7 +151,7 @@ impl Switch {
                 statement.data.insert(key.clone(), Some(value.clone()));
             }
         } else {
-            statement.data = mem::take(&mut record.patch);
+            statement.data.append(&mut record.patch);
         }
         statement.gone = record.gone;
         statement.reason = record.reason;
