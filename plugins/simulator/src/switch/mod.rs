@@ -74,7 +74,7 @@ pub struct Switch {
     agent_by_id: HashMap<String, AgentNo>,
     channel_by_endpoint: HashMap<String, ChannelNo>,
     agent_by_extension: HashMap<String, AgentNo>,
-    /// In which call a ringing party is.
+    /// In which call a ringing party is. The switch counts the parties.
     ringing: FxHashMap<PartyNo, CallNo>,
     /// Contacts that wait, by queue (its place in the settings) and type, oldest first.
     waiting: Vec<[VecDeque<Contact>; 3]>,

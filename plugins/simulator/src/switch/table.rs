@@ -1,7 +1,7 @@
 //! Things by number.
 //!
-//! Owns: where a thing lies, so that it is found without a search. Must never: give a number twice, or take the thing
-//! that lies in a place now for the one that lay there before.
+//! Owns: the place of each thing, so that it is found without a search. Must never: take what lies in a place now for
+//! what lay there before. Numbers come from [`Switch::number`](super::Switch::number), which never gives one twice.
 
 use std::ops::{Index, IndexMut};
 
@@ -39,12 +39,13 @@ macro_rules! name {
 }
 pub(super) use name;
 
-/// Things, each in a place of its own until it is removed. Indexing one that is not there is a fault of the switch
-/// itself.
+/// Things, each in a place of its own until it is removed; the place is given to another one then. Indexing one that is
+/// not there is a fault of the switch itself.
 #[derive(Debug)]
 pub(super) struct Table<K, V> {
     /// What lies in each place, under its number.
     places: Vec<Option<(u64, V)>>,
+    /// The last names of the places in which nothing lies.
     free: Vec<K>,
 }
 
@@ -57,11 +58,12 @@ impl<K, V> Default for Table<K, V> {
 impl<K: Name, V> Table<K, V> {
     /// Takes a thing under a number that none has had before.
     pub(super) fn insert(&mut self, number: u64, value: V) -> K {
+        let thing = Some((number, value));
         let place = self.free.pop().map_or(self.places.len(), K::place);
-        if place == self.places.len() {
-            self.places.push(None);
+        match self.places.get_mut(place) {
+            Some(free) => *free = thing,
+            None => self.places.push(thing),
         }
-        self.places[place] = Some((number, value));
         K::new(number, place)
     }
 
