@@ -45,7 +45,7 @@ impl Step {
         if channel.is_active() == (each == Each::Activate) {
             return None;
         }
-        let key = channel.key.to_string();
+        let key = channel.key.clone().into_string();
         Some(match each {
             Each::Activate => {
                 let (queue, options) = self.options.map_or((None, None), |it| (it.queue, Some(it.options)));
@@ -108,7 +108,7 @@ fn on_session(args: Args, tree: &Tree, repertoire: &Repertoire) -> Result<Comman
                 .find(|channel| channel.group.is_none() && is_id(&id, 'c', channel.id))
                 .ok_or_else(|| not_found(&id))?;
             rules::removal_refusal(channel).map_or(Ok(()), |words| Err(invalid_state(words)))?;
-            Ok(Command::RemoveChannel { channel: channel.key.to_string() })
+            Ok(Command::RemoveChannel { channel: channel.key.clone().into() })
         }
         Args::AddGroup(group) => Ok(Command::AddChannelGroup {
             name: group.name,
@@ -120,7 +120,7 @@ fn on_session(args: Args, tree: &Tree, repertoire: &Repertoire) -> Result<Comman
             let group = tree.groups().iter().find(|group| is_id(&id, 'g', group.id)).ok_or_else(|| not_found(&id))?;
             match tree.channels_of(group.id).find_map(rules::removal_refusal) {
                 Some(words) => Err(invalid_state(words)),
-                None => Ok(Command::RemoveChannelGroup { group: group.key.to_string() }),
+                None => Ok(Command::RemoveChannelGroup { group: group.key.clone().into() }),
             }
         }
         _ => Err(no_such_command("the command")),
@@ -153,7 +153,7 @@ fn on_group(name: &str, args: Args, group: u64, tree: &Tree) -> Result<Plan, Fai
 }
 
 fn on_channel(name: &str, args: Args, channel: &Channel) -> Result<Command, Failure> {
-    let key = channel.key.to_string();
+    let key = channel.key.clone().into_string();
     Ok(match (name, args) {
         (_, Args::Activate { queue, options }) => Command::Activate { channel: key, queue, options },
         (_, Args::Deactivate { queues, reason }) => Command::Deactivate { channel: key, queues, reason },
@@ -183,8 +183,8 @@ fn on_interaction(name: &str, args: Args, channel: &Channel, it: &Interaction) -
             let (hold, retrieve) = alternation(it).ok_or_else(|| invalid_state("there is no connected consult"))?;
             Command::Alternate {
                 interaction,
-                hold: hold.map(|conversation| conversation.key.to_string()),
-                retrieve: retrieve.key.to_string(),
+                hold: hold.map(|conversation| conversation.key.clone().into()),
+                retrieve: retrieve.key.clone().into(),
             }
         }
         ("interaction.request.consulttransfer", _) => Command::ConsultTransfer { interaction },
@@ -239,14 +239,14 @@ fn on_conversation(
 }
 
 fn interaction_at(channel: &Channel, interaction: &Interaction) -> InteractionAt {
-    InteractionAt { channel: channel.key.to_string(), interaction: interaction.key.to_string() }
+    InteractionAt { channel: channel.key.clone().into(), interaction: interaction.key.clone().into() }
 }
 
 fn conversation_at(channel: &Channel, interaction: &Interaction, conversation: &Conversation) -> ConversationAt {
     ConversationAt {
-        channel: channel.key.to_string(),
-        interaction: interaction.key.to_string(),
-        conversation: conversation.key.to_string(),
+        channel: channel.key.clone().into(),
+        interaction: interaction.key.clone().into(),
+        conversation: conversation.key.clone().into(),
     }
 }
 
