@@ -306,16 +306,16 @@ impl<'a> Object<'a> {
     pub fn keys(&self) -> Target {
         match self {
             Self::Session => Target::Session,
-            Self::Group(group) => Target::Group(group.key.to_string()),
-            Self::Channel(channel) => Target::Channel(channel.key.to_string()),
+            Self::Group(group) => Target::Group(group.key.clone().into()),
+            Self::Channel(channel) => Target::Channel(channel.key.clone().into()),
             Self::Interaction(channel, interaction) => Target::Interaction(InteractionAt {
-                channel: channel.key.to_string(),
-                interaction: interaction.key.to_string(),
+                channel: channel.key.clone().into(),
+                interaction: interaction.key.clone().into(),
             }),
             Self::Conversation(channel, interaction, conversation) => Target::Conversation(ConversationAt {
-                channel: channel.key.to_string(),
-                interaction: interaction.key.to_string(),
-                conversation: conversation.key.to_string(),
+                channel: channel.key.clone().into(),
+                interaction: interaction.key.clone().into(),
+                conversation: conversation.key.clone().into(),
             }),
         }
     }
@@ -404,29 +404,32 @@ impl Tree {
     /// The object that a desktop's target names, if it is there now.
     #[must_use]
     pub fn find(&self, target: &str) -> Option<Object<'_>> {
-        let mut ids = target.strip_prefix(&*self.session)?.as_bytes().split(|&byte| byte == b'.');
-        if !ids.next()?.is_empty() {
-            return None;
+        let mut path = target.as_bytes().strip_prefix(self.session.as_bytes())?;
+        if path.is_empty() {
+            return Some(Object::Session);
         }
-        let Some(mut first) = ids.next() else { return Some(Object::Session) };
         let mut group = None;
-        if let Some(id) = number(b'g', first) {
+        if let [b'.', b'g', ..] = path {
+            let id = step(&mut path, b'g')?;
             let found = self.groups.iter().find(|group| group.id == id)?;
-            group = Some(id);
-            match ids.next() {
-                None => return Some(Object::Group(found)),
-                Some(next) => first = next,
+            if path.is_empty() {
+                return Some(Object::Group(found));
             }
+            group = Some(id);
         }
-        let id = number(b'c', first)?;
+        let id = step(&mut path, b'c')?;
         let channel = self.channels.iter().find(|channel| channel.id == id && channel.group == group)?;
-        let Some(next) = ids.next() else { return Some(Object::Channel(channel)) };
-        let id = number(b'i', next)?;
+        if path.is_empty() {
+            return Some(Object::Channel(channel));
+        }
+        let id = step(&mut path, b'i')?;
         let interaction = channel.interactions.iter().find(|interaction| interaction.id == id)?;
-        let Some(next) = ids.next() else { return Some(Object::Interaction(channel, interaction)) };
-        let id = number(b'v', next)?;
+        if path.is_empty() {
+            return Some(Object::Interaction(channel, interaction));
+        }
+        let id = step(&mut path, b'v')?;
         let conversation = interaction.conversations.iter().find(|conversation| conversation.id == id)?;
-        ids.next().is_none().then_some(Object::Conversation(channel, interaction, conversation))
+        path.is_empty().then_some(Object::Conversation(channel, interaction, conversation))
     }
 
     /// Takes down that the link is lost or back, and says so if that is news. Whoever calls it for a link that is back
@@ -455,16 +458,20 @@ impl Tree {
     }
 }
 
-/// The number of an id, `c12` with the letter `c`; only in the one way in which the host writes it.
-fn number(letter: u8, id: &[u8]) -> Option<u64> {
-    let digits = id.strip_prefix(&[letter])?;
-    if matches!(digits, [] | [b'0', ..]) {
+/// Takes the first id off a path, `.c12` with the letter `c`: its number, if it is written in the one way in which the
+/// host writes it.
+fn step(path: &mut &[u8], letter: u8) -> Option<u64> {
+    let [b'.', first, digits @ ..] = *path else { return None };
+    if *first != letter || !matches!(digits, [b'1'..=b'9', ..]) {
         return None;
     }
-    digits.iter().try_fold(0_u64, |number, digit| {
-        let digit = char::from(*digit).to_digit(10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    })
+    let (mut number, mut rest) = (0_u64, digits);
+    while let [digit @ b'0'..=b'9', more @ ..] = rest {
+        number = number.checked_mul(10)?.checked_add((digit - b'0').into())?;
+        rest = more;
+    }
+    *path = rest;
+    Some(number)
 }
 
 /// Appends without spare room: most lists of a session have one or two items, and there are ten thousand sessions.
