@@ -317,16 +317,22 @@ fn one_of_a_role<'r>(
 
 /// One conversation talks: the first in the report. The other is held.
 fn one_talks(fates: &mut [Fate<'_>], openings: &mut [Opening<'_>], notes: &mut Notes) {
+    let mut first: Option<(usize, &mut ConversationState)> = None;
     let changes = fates.iter_mut().filter_map(|fate| match fate {
         Fate::Changes(change) => Some((change.place, &mut change.state)),
         _ => None,
     });
     let all = changes.chain(openings.iter_mut().map(|opening| (opening.place, &mut opening.state)));
-    let mut talking: Vec<_> = all.filter(|(_, state)| **state == ConversationState::Talking).collect();
-    talking.sort_by_key(|&(place, _)| place);
-    for (_, state) in talking.into_iter().skip(1) {
-        notes.add(NoteKind::Contradiction, || "two conversations talk".to_owned());
-        *state = ConversationState::Held;
+    for one in all.filter(|(_, state)| **state == ConversationState::Talking) {
+        first = Some(match first {
+            None => one,
+            Some(other) => {
+                let (first, second) = if one.0 < other.0 { (one, other) } else { (other, one) };
+                notes.add(NoteKind::Contradiction, || "two conversations talk".to_owned());
+                *second.1 = ConversationState::Held;
+                first
+            }
+        });
     }
 }
 
