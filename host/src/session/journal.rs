@@ -56,7 +56,7 @@ impl Journal {
     /// Gives events the next numbers, writes them and keeps them.
     pub(super) fn append(&mut self, events: &Events) -> Batch {
         let (first, text, lengths) = self.write(events);
-        self.keep(text.as_bytes(), &lengths);
+        self.keep(&text, &lengths);
         Batch::of_events(first, text.into(), lengths)
     }
 
@@ -83,10 +83,9 @@ impl Journal {
     }
 
     /// The first number, the texts one behind the other, and how long each is.
-    fn write(&mut self, events: &Events) -> (u64, String, Vec<u32>) {
+    fn write(&mut self, events: &Events) -> (u64, Vec<u8>, Vec<u32>) {
         let first = self.last + 1;
-        let mut text = String::with_capacity(events.size());
-        let lengths = events.number(&mut text, first);
+        let (text, lengths) = events.number(first);
         self.last += lengths.len() as u64;
         (first, text, lengths)
     }

@@ -11,8 +11,8 @@ use jackfield_plugin_api::report::{
 };
 
 use super::{
-    Channel, Events, Group, Interaction, NoteKind, Notes, Object, Tree, bounds, order, plan, push, rules::Actions,
-    say::Pen,
+    Channel, Events, Group, Interaction, NoteKind, Notes, Object, Tree, bounds, event::event, order, plan, push,
+    rules::Actions, say::Pen,
 };
 
 /// What is needed while a report is applied.
@@ -82,7 +82,7 @@ impl Tree {
         let data = |i: &Interaction| i.data.iter().map(|(key, value)| key.len() + value.get().len()).sum::<usize>();
         let (count, bytes) = interactions.fold((0, 0), |(count, bytes), i| (count + 1, bytes + data(i)));
         let mut work = Work {
-            pen: Pen::at(&self.session),
+            pen: Pen::at(&self.session, std::mem::take(&mut self.path)),
             notes,
             next_id: self.next_id,
             room: bounds::INTERACTIONS_IN_SESSION.saturating_sub(count),
@@ -90,17 +90,19 @@ impl Tree {
         };
         self.apply_objects(&mut work, report);
         self.next_id = work.next_id;
-        if self.started {
-            if self.actions {
-                self.say_new_actions(&mut work.pen);
-                self.add_actions(&mut work.pen.said);
-            }
-            self.say_extensions(&mut work, report);
-            return work.pen.said;
+        if !self.started {
+            work.pen.said.clear();
+        } else if self.actions {
+            self.say_new_actions(&mut work.pen);
+            self.add_actions(&mut work.pen.said);
         }
-        work.pen.said.clear();
         self.say_extensions(&mut work, report);
-        self.early.append(&work.pen.said);
+        let said;
+        (said, self.path) = work.pen.put_down();
+        if self.started {
+            return said;
+        }
+        self.early.append(&said);
         if !report.snapshot {
             self.early.truncate(bounds::LIST);
             return Events::default();
@@ -199,7 +201,7 @@ impl Tree {
         }
         self.groups.remove(at);
         let back = work.pen.enter('g', id);
-        work.pen.say_that("channelgroup.disposed");
+        work.pen.say_that(event!("channelgroup.disposed"));
         work.pen.leave(back);
     }
 
@@ -258,7 +260,7 @@ impl Tree {
             }
             work.pen.channel_pair(&channel);
         }
-        work.pen.say_that("channel.disposed");
+        work.pen.say_that(event!("channel.disposed"));
         work.pen.leave(back);
     }
 
@@ -340,7 +342,7 @@ impl Tree {
         for channel in new {
             self.open_channel(work, channel, Some(id), fresh);
         }
-        work.pen.say_that("channelgroup.initialized");
+        work.pen.say_that(event!("channelgroup.initialized"));
         work.pen.leave(back);
     }
 

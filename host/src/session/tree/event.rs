@@ -33,6 +33,30 @@ const NAME: &str = "\",\"name\":\"";
 const DATA: &str = "\",\"data\":";
 const END: &str = "}";
 
+/// From behind an event's target to behind the brace that opens its data. A constant, as nearly all that an event is
+/// made of: what the compiler knows the length of costs a few stores, any other text a call.
+macro_rules! event {
+    ($name:literal) => {
+        concat!("\",\"name\":\"", $name, "\",\"data\":{")
+    };
+}
+pub(super) use event;
+
+/// A member's name with what stands around it, or a whole member whose value is one of the protocol's own words, a
+/// truth value or null. A comma stands in front: whoever writes the first one leaves it out.
+macro_rules! member {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+    ($name:literal: $value:ident) => {
+        concat!(",\"", $name, "\":", stringify!($value))
+    };
+    ($name:literal: $word:literal) => {
+        concat!(",\"", $name, "\":\"", $word, "\"")
+    };
+}
+pub(super) use member;
+
 /// Where one event is: from what stands before its target to what stands behind its data.
 #[derive(Debug, Clone, Copy)]
 struct Line {
@@ -69,14 +93,24 @@ impl Events {
         })
     }
 
-    /// Adds an event. Neither its target nor its name has anything to escape.
-    pub(in crate::session) fn push(&mut self, event: Event<'_>) {
-        self.write(event.target, event.name, |text| text.push_str(event.data));
+    /// Adds an event of which [`event!`] has made the name, its data written by `fill`.
+    #[inline]
+    pub(super) fn write(&mut self, target: &str, name: &'static str, fill: impl FnOnce(&mut Members<'_>)) {
+        let text = &mut self.text;
+        let start = text.len();
+        text.push_str(TARGET);
+        text.push_str(target);
+        let target_end = text.len();
+        text.push_str(name);
+        let name_end = text.len() - "{".len() - DATA.len();
+        fill(&mut Members { text, empty: true });
+        text.push_str("}}");
+        self.lines.push(Line { start, target_end, name_end, end: text.len() });
     }
 
-    /// Adds an event whose data are written by `fill`.
-    pub(super) fn write(&mut self, target: &str, name: &str, fill: impl FnOnce(&mut String)) {
-        let line = self.written(target, name, fill);
+    /// Adds an event. Neither its target nor its name has anything to escape.
+    pub(in crate::session) fn push(&mut self, event: Event<'_>) {
+        let line = self.written(event.target, event.name, |text| text.push_str(event.data));
         self.lines.push(line);
     }
 
@@ -144,22 +178,22 @@ impl Events {
         }
     }
 
-    /// About how long they are with their numbers, all together.
-    pub(in crate::session) fn size(&self) -> usize {
-        self.text.len() + self.lines.len() * (HEAD.len() + 20)
-    }
-
-    /// Appends the whole message of each with its number, as the desktop gets it; the answer is how long each is.
-    pub fn number(&self, text: &mut String, first: u64) -> Vec<u32> {
+    /// The whole message of each with its number, as the desktop gets it, one behind the other; and how long each is.
+    #[must_use]
+    pub fn number(&self, first: u64) -> (Vec<u8>, Vec<u32>) {
+        let numbers = first..first + self.lines.len() as u64;
+        let digits = numbers.end.checked_ilog10().unwrap_or(0) as usize + 1;
+        // Just as long as the text will be, if none was rewritten: it need not be moved to be shared.
+        let mut text = Vec::with_capacity(self.text.len() + self.lines.len() * (HEAD.len() + digits));
         let mut lengths = Vec::with_capacity(self.lines.len());
-        for (line, seq) in self.lines.iter().zip(first..) {
+        for (line, seq) in self.lines.iter().zip(numbers) {
             let start = text.len();
-            text.push_str(HEAD);
-            number(text, seq);
-            text.push_str(&self.text[line.start..line.end]);
+            text.extend_from_slice(HEAD.as_bytes());
+            text.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
+            text.extend_from_slice(&self.text.as_bytes()[line.start..line.end]);
             lengths.push(u32::try_from(text.len() - start).expect("what an event tells is bounded"));
         }
-        lengths
+        (text, lengths)
     }
 }
 
@@ -169,7 +203,7 @@ impl fmt::Debug for Events {
     }
 }
 
-/// Writes the members of one JSON object.
+/// Writes the members of one JSON object. Names come from [`member!`].
 pub(super) struct Members<'a> {
     text: &'a mut String,
     empty: bool,
@@ -177,69 +211,59 @@ pub(super) struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// Writes a whole object.
+    #[inline]
     pub(super) fn write(text: &'a mut String, fill: impl FnOnce(&mut Members<'_>)) {
         text.push('{');
         fill(&mut Members { text, empty: true });
         text.push('}');
     }
 
-    fn comma(&mut self) {
-        if !self.empty {
-            self.text.push(',');
-        }
-        self.empty = false;
-    }
-
     /// Begins a member that is always called the same.
+    #[inline]
     fn name(&mut self, name: &'static str) -> &mut String {
-        self.comma();
-        plain(self.text, name);
-        self.text.push(':');
+        let comma = usize::from(std::mem::take(&mut self.empty));
+        self.text.push_str(&name[comma..]);
         self.text
     }
 
     /// Writes any text.
+    #[inline]
     pub(super) fn text(&mut self, name: &'static str, value: &str) {
         quote(self.name(name), value);
     }
 
     /// Writes nothing where there is no value.
+    #[inline]
     pub(super) fn text_if(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
-    /// Writes one of the protocol's own words.
-    pub(super) fn word(&mut self, name: &'static str, word: &'static str) {
-        plain(self.name(name), word);
+    /// Writes a whole member.
+    pub(super) fn whole(&mut self, member: &'static str) {
+        self.name(member);
     }
 
-    /// Writes nothing where there is no word.
-    pub(super) fn word_if(&mut self, name: &'static str, word: Option<&'static str>) {
-        if let Some(word) = word {
-            self.word(name, word);
+    /// Writes nothing where there is none.
+    pub(super) fn whole_if(&mut self, member: Option<&'static str>) {
+        if let Some(member) = member {
+            self.whole(member);
         }
-    }
-
-    pub(super) fn flag(&mut self, name: &'static str, value: bool) {
-        self.json(name, if value { "true" } else { "false" });
-    }
-
-    /// Writes a value that is JSON text already.
-    pub(super) fn json(&mut self, name: &'static str, value: &str) {
-        self.name(name).push_str(value);
     }
 
     /// Writes a value that is JSON text already, under a name that is somebody else's.
     pub(super) fn entry(&mut self, name: &str, value: &str) {
-        self.comma();
+        if !std::mem::take(&mut self.empty) {
+            self.text.push(',');
+        }
         quote(self.text, name);
         self.text.push(':');
         self.text.push_str(value);
     }
 
     /// Writes an id: the letter of its kind and its number.
+    #[inline]
     pub(super) fn id(&mut self, name: &'static str, letter: char, id: u64) {
         let text = self.name(name);
         text.push('"');
@@ -248,6 +272,7 @@ impl<'a> Members<'a> {
         text.push('"');
     }
 
+    #[inline]
     pub(super) fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut Members<'_>)) {
         Members::write(self.name(name), fill);
     }
@@ -268,13 +293,6 @@ impl<'a> Members<'a> {
 /// Appends a number in decimal digits.
 pub(super) fn number(text: &mut String, value: u64) {
     text.push_str(itoa::Buffer::new().format(value));
-}
-
-/// Appends a word of the protocol as a JSON string: there is nothing in it to escape.
-fn plain(text: &mut String, word: &'static str) {
-    text.push('"');
-    text.push_str(word);
-    text.push('"');
 }
 
 /// Appends a JSON string.
@@ -312,7 +330,7 @@ fn escape(text: &mut String, value: &str) {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{Event, Events, Members, quote};
+    use super::{Event, Events, quote};
 
     #[test]
     fn any_text_survives_its_quoting() {
@@ -327,17 +345,14 @@ mod tests {
     #[test]
     fn an_event_becomes_the_message_of_the_protocol() {
         let mut events = Events::default();
-        events.write("S.c1", "state.updated", |text| {
-            Members::write(text, |data| {
-                data.text("state", "ACTIVE");
-                data.object("empty", |_| {});
-                data.texts("actions", ["a", "b"].into_iter());
-            });
+        events.write("S.c1", event!("state.updated"), |data| {
+            data.text(member!("state"), "ACTIVE");
+            data.object(member!("empty"), |_| {});
+            data.texts(member!("actions"), ["a", "b"].into_iter());
         });
-        let mut text = String::new();
-        let lengths = events.number(&mut text, 17);
+        let (text, lengths) = events.number(17);
         assert_eq!(
-            text,
+            String::from_utf8(text.clone()).unwrap(),
             r#"{"messageType":"objectEvent","seq":17,"target":"S.c1","name":"state.updated","data":{"state":"ACTIVE","empty":{},"actions":["a","b"]}}"#
         );
         assert_eq!(lengths, [u32::try_from(text.len()).unwrap()]);

@@ -38,10 +38,13 @@ use jackfield_plugin_api::{
     },
 };
 
-use self::{event::Members, rules::Actions};
 pub use self::{
     event::{Event, Events},
     notes::{Note, NoteKind, Notes},
+};
+use self::{
+    event::{Members, event, member},
+    rules::Actions,
 };
 
 /// What the sessions of one adapter can do: from its manifest, shared by all of them.
@@ -63,9 +66,9 @@ impl Capabilities {
         let extensions = manifest.extension_commands.iter().map(|command| command.name.as_str());
         let mut text = String::new();
         Members::write(&mut text, |data| {
-            data.object("capabilities", |data| {
-                data.texts("commands", standard.clone().chain(["session.request.logout"]).chain(extensions));
-                data.texts("channelTypes", manifest.channel_types.iter().map(|kind| kind.as_str()));
+            data.object(member!("capabilities"), |data| {
+                data.texts(member!("commands"), standard.clone().chain(["session.request.logout"]).chain(extensions));
+                data.texts(member!("channelTypes"), manifest.channel_types.iter().map(|kind| kind.as_str()));
             });
         });
         Self {
@@ -95,6 +98,8 @@ pub struct Tree {
     channels: Vec<Channel>,
     /// Extension events that came before the first snapshot: told behind it.
     early: Events,
+    /// Where the paths of the objects that a report is about are written: kept from report to report.
+    path: String,
 }
 
 /// A channel group.
@@ -335,6 +340,7 @@ impl Tree {
             groups: Vec::new(),
             channels: Vec::new(),
             early: Events::default(),
+            path: String::new(),
         }
     }
 
@@ -449,11 +455,9 @@ impl Tree {
     }
 
     fn say_link(&self, said: &mut Events) {
-        said.write(&self.session, "session.linkchanged", |text| {
-            Members::write(text, |data| {
-                data.word("link", if self.down.is_some() { "down" } else { "up" });
-                data.text_if("reason", self.down.as_deref());
-            });
+        said.write(&self.session, event!("session.linkchanged"), |data| {
+            data.whole(if self.down.is_some() { member!("link": "down") } else { member!("link": "up") });
+            data.text_if(member!("reason"), self.down.as_deref());
         });
     }
 }

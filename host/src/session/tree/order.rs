@@ -15,6 +15,7 @@ use super::{
     Conversation, Interaction, Member, NoteKind,
     apply::Work,
     bounds,
+    event::event,
     plan::{self, Change, Fate, Opening, Plan},
     push,
     rules::Actions,
@@ -75,7 +76,7 @@ pub(super) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
     if state == InteractionState::Started {
         work.pen.screenpop(kind, &interaction);
     }
-    work.pen.say_that("interaction.initialized");
+    work.pen.say_that(event!("interaction.initialized"));
     work.pen.leave(back);
     Some(interaction)
 }
@@ -142,10 +143,10 @@ pub(super) fn carry_out(
 fn dispose(work: &mut Work<'_>, interaction: &mut Interaction, was: InteractionState) {
     if was != InteractionState::Alerting {
         interaction.state = InteractionState::Completed;
-        work.pen.say_that("interaction.complete");
+        work.pen.say_that(event!("interaction.complete"));
         work.pen.interaction_state(interaction.state, Calls::None, interaction.recording);
     }
-    work.pen.say_that("interaction.disposed");
+    work.pen.say_that(event!("interaction.disposed"));
 }
 
 /// Why an interaction ended where nobody says.
@@ -230,7 +231,7 @@ fn was_transferred(interaction: &Interaction, plan: &Plan<'_>) -> bool {
 fn end_conversation(work: &mut Work<'_>, conversation: &Conversation) {
     let back = work.pen.enter('v', conversation.id);
     work.pen.conversation_state(ConversationState::Ended, conversation.muted);
-    work.pen.say_that("conversation.disposed");
+    work.pen.say_that(event!("conversation.disposed"));
     work.pen.leave(back);
 }
 

@@ -6,6 +6,7 @@
 
 use super::{
     Event, Events, Tree,
+    event::event,
     say::{Calls, Pen},
 };
 use jackfield_plugin_api::report::InteractionState;
@@ -14,7 +15,7 @@ impl Tree {
     /// The whole tree as events, the last of them `session.initialized`.
     #[must_use]
     pub fn replay(&self) -> Events {
-        let mut pen = Pen::at(&self.session);
+        let mut pen = Pen::at(&self.session, String::new());
         self.replay_channels(&mut pen);
         self.replay_interactions(&mut pen);
         if self.actions {
@@ -52,7 +53,7 @@ impl Tree {
         for channel in self.channels_of(group.id) {
             pen.channel_created(channel);
         }
-        pen.say_that("channelgroup.initialized");
+        pen.say_that(event!("channelgroup.initialized"));
         pen.leave(back);
     }
 
@@ -73,7 +74,7 @@ impl Tree {
                 if interaction.consult().is_some() {
                     pen.focus(interaction);
                 }
-                pen.say_that("interaction.initialized");
+                pen.say_that(event!("interaction.initialized"));
                 pen.leave(back);
             }
             pen.leave(back);

@@ -14,7 +14,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Channel, Conversation, Event, Events, Group, Interaction, Member, Tree,
-    event::{Members, number},
+    event::{Members, event, member, number},
     rules::{self, Actions},
 };
 
@@ -42,12 +42,12 @@ impl Calls {
         Self::of(interaction.conversations.iter().map(|conversation| conversation.members.len()))
     }
 
-    fn as_str(self) -> Option<&'static str> {
+    fn member(self) -> Option<&'static str> {
         match self {
             Self::None => None,
-            Self::Single => Some("SINGLE"),
-            Self::Consult => Some("CONSULT"),
-            Self::Conference => Some("CONFERENCE"),
+            Self::Single => Some(member!("calls": "SINGLE")),
+            Self::Consult => Some(member!("calls": "CONSULT")),
+            Self::Conference => Some(member!("calls": "CONFERENCE")),
         }
     }
 }
@@ -59,11 +59,16 @@ pub(super) struct Pen {
 }
 
 impl Pen {
-    /// At the session.
-    pub(super) fn at(session: &str) -> Self {
-        let mut path = String::with_capacity(session.len() + 32);
+    /// At the session. `path`: where the path is written, whatever is there.
+    pub(super) fn at(session: &str, mut path: String) -> Self {
+        path.clear();
         path.push_str(session);
         Self { path, said: Events::with_room() }
+    }
+
+    /// What was said, and where the path was written.
+    pub(super) fn put_down(self) -> (Events, String) {
+        (self.said, self.path)
     }
 
     /// Goes to a child; the answer is the way back.
@@ -91,7 +96,7 @@ impl Pen {
     }
 
     pub(super) fn say(&mut self, name: &'static str, fill: impl FnOnce(&mut Members<'_>)) {
-        self.said.write(&self.path, name, |text| Members::write(text, fill));
+        self.said.write(&self.path, name, fill);
     }
 
     /// An event of the adapter's own.
@@ -107,28 +112,30 @@ impl Pen {
     // ---- groups ----
 
     pub(super) fn group_created(&mut self, group: &Group) {
-        self.say("channelgroup.created", |data| {
-            data.object("channelgroup", |data| {
-                data.id("id", 'g', group.id);
-                data.text_if("name", group.name.as_deref());
+        self.say(event!("channelgroup.created"), |data| {
+            data.object(member!("channelgroup"), |data| {
+                data.id(member!("id"), 'g', group.id);
+                data.text_if(member!("name"), group.name.as_deref());
             });
         });
     }
 
     pub(super) fn group_state(&mut self, group: &Group) {
-        self.say("state.updated", |data| data.word("state", if group.populated { "POPULATED" } else { "EMPTY" }));
+        self.say(event!("state.updated"), |data| {
+            data.whole(if group.populated { member!("state": "POPULATED") } else { member!("state": "EMPTY") })
+        });
     }
 
     // ---- channels ----
 
     /// The whole bundle, from the parent.
     pub(super) fn channel_created(&mut self, channel: &Channel) {
-        self.say("channel.created", |data| {
-            data.object("channel", |data| {
-                data.id("id", 'c', channel.id);
-                data.word("type", channel.kind.as_str());
-                data.text_if("endpoint", channel.endpoint.as_deref());
-                data.text_if("name", channel.name.as_deref());
+        self.say(event!("channel.created"), |data| {
+            data.object(member!("channel"), |data| {
+                data.id(member!("id"), 'c', channel.id);
+                data.text(member!("type"), channel.kind.as_str());
+                data.text_if(member!("endpoint"), channel.endpoint.as_deref());
+                data.text_if(member!("name"), channel.name.as_deref());
             });
         });
         let back = self.enter('c', channel.id);
@@ -136,7 +143,7 @@ impl Pen {
             self.channel_info(channel);
         }
         self.channel_state(channel);
-        self.say_that("channel.initialized");
+        self.say_that(event!("channel.initialized"));
         self.leave(back);
     }
 
@@ -147,37 +154,34 @@ impl Pen {
     }
 
     fn channel_info(&mut self, channel: &Channel) {
-        self.say("channel.infochanged", |data| {
-            data.object("channel", |data| {
+        self.say(event!("channel.infochanged"), |data| {
+            data.object(member!("channel"), |data| {
                 if let ChannelStatus::Active(info) = &channel.status {
-                    data.word_if("availability", info.availability.map(availability));
-                    data.text_if("reasoncode", info.reason_code.as_deref());
-                    data.text_if("reasondesc", info.reason_desc.as_deref());
-                    data.text_if("queue", info.queue.as_deref());
+                    data.whole_if(info.availability.map(availability));
+                    data.text_if(member!("reasoncode"), info.reason_code.as_deref());
+                    data.text_if(member!("reasondesc"), info.reason_desc.as_deref());
+                    data.text_if(member!("queue"), info.queue.as_deref());
                     if let Some(pending) = &info.pending {
-                        data.object("pending", |data| {
-                            data.word("availability", availability(pending.availability));
-                            data.text_if("reasoncode", pending.reason_code.as_deref());
-                            data.text_if("reasondesc", pending.reason_desc.as_deref());
+                        data.object(member!("pending"), |data| {
+                            data.whole(availability(pending.availability));
+                            data.text_if(member!("reasoncode"), pending.reason_code.as_deref());
+                            data.text_if(member!("reasondesc"), pending.reason_desc.as_deref());
                         });
                     }
                 }
-                data.flag("occupied", channel.occupied);
+                data.whole(if channel.occupied { member!("occupied": true) } else { member!("occupied": false) });
             });
         });
     }
 
     pub(super) fn channel_state(&mut self, channel: &Channel) {
-        self.say("state.updated", |data| {
-            data.word(
-                "state",
-                match channel.status {
-                    ChannelStatus::Inactive => "INACTIVE",
-                    ChannelStatus::Active(_) => "ACTIVE",
-                    ChannelStatus::Unavailable => "UNAVAILABLE",
-                },
-            );
-            data.word_if("availability", channel.availability().map(availability));
+        self.say(event!("state.updated"), |data| {
+            data.whole(match channel.status {
+                ChannelStatus::Inactive => member!("state": "INACTIVE"),
+                ChannelStatus::Active(_) => member!("state": "ACTIVE"),
+                ChannelStatus::Unavailable => member!("state": "UNAVAILABLE"),
+            });
+            data.whole_if(channel.availability().map(availability));
         });
     }
 
@@ -185,35 +189,34 @@ impl Pen {
 
     /// From the channel.
     pub(super) fn interaction_created(&mut self, kind: ChannelType, interaction: &Interaction) {
-        self.say("interaction.created", |data| {
-            data.object("interaction", |data| card(data, kind, interaction));
+        self.say(event!("interaction.created"), |data| {
+            data.object(member!("interaction"), |data| card(data, kind, interaction));
         });
     }
 
     pub(super) fn interaction_state(&mut self, state: InteractionState, calls: Calls, recording: Recording) {
-        self.say("state.updated", |data| {
-            data.word("state", interaction_state(state));
-            data.word_if("calls", calls.as_str());
-            data.word(
-                "recording",
-                match recording {
-                    Recording::Off => "OFF",
-                    Recording::On => "ON",
-                    Recording::Paused => "PAUSED",
-                },
-            );
+        self.say(event!("state.updated"), |data| {
+            data.whole(interaction_state(state));
+            data.whole_if(calls.member());
+            data.whole(match recording {
+                Recording::Off => member!("recording": "OFF"),
+                Recording::On => member!("recording": "ON"),
+                Recording::Paused => member!("recording": "PAUSED"),
+            });
         });
     }
 
     /// All call data.
     pub(super) fn interaction_data(&mut self, interaction: &Interaction) {
-        self.say("interaction.datachanged", |data| data.object("data", |data| call_data(data, interaction)));
+        self.say(event!("interaction.datachanged"), |data| {
+            data.object(member!("data"), |data| call_data(data, interaction))
+        });
     }
 
     /// The entries that were set (`None`: removed).
     pub(super) fn data_changed(&mut self, patch: &[(&str, Option<&Json>)]) {
-        self.say("interaction.datachanged", |data| {
-            data.object("data", |data| {
+        self.say(event!("interaction.datachanged"), |data| {
+            data.object(member!("data"), |data| {
                 for (key, value) in patch {
                     data.entry(key, value.map_or("null", |value| value.get()));
                 }
@@ -222,42 +225,36 @@ impl Pen {
     }
 
     pub(super) fn preview(&mut self, kind: ChannelType, interaction: &Interaction) {
-        self.say("interaction.preview", |data| shown(data, kind, interaction));
+        self.say(event!("interaction.preview"), |data| shown(data, kind, interaction));
     }
 
     pub(super) fn screenpop(&mut self, kind: ChannelType, interaction: &Interaction) {
-        self.say("interaction.screenpop", |data| shown(data, kind, interaction));
+        self.say(event!("interaction.screenpop"), |data| shown(data, kind, interaction));
     }
 
     pub(super) fn focus(&mut self, interaction: &Interaction) {
-        self.say("interaction.focuschanged", |data| match interaction.focus {
-            Some(id) => data.object("conversation", |data| data.id("id", 'v', id)),
-            None => data.json("conversation", "null"),
+        self.say(event!("interaction.focuschanged"), |data| match interaction.focus {
+            Some(id) => data.object(member!("conversation"), |data| data.id(member!("id"), 'v', id)),
+            None => data.whole(member!("conversation": null)),
         });
     }
 
     pub(super) fn interaction_ended(&mut self, reason: Reason, cause: Option<Cause>) {
-        self.say("interaction.ended", |data| {
-            data.word(
-                "reason",
-                match reason {
-                    Reason::Released => "released",
-                    Reason::Rejected => "rejected",
-                    Reason::Transferred => "transferred",
-                    Reason::Abandoned => "abandoned",
-                    Reason::Failed => "failed",
-                },
-            );
+        self.say(event!("interaction.ended"), |data| {
+            data.whole(match reason {
+                Reason::Released => member!("reason": "released"),
+                Reason::Rejected => member!("reason": "rejected"),
+                Reason::Transferred => member!("reason": "transferred"),
+                Reason::Abandoned => member!("reason": "abandoned"),
+                Reason::Failed => member!("reason": "failed"),
+            });
             let cause = cause.filter(|_| reason == Reason::Failed);
-            data.word_if(
-                "cause",
-                cause.map(|cause| match cause {
-                    Cause::Busy => "busy",
-                    Cause::NoAnswer => "noanswer",
-                    Cause::Unreachable => "unreachable",
-                    Cause::Cancelled => "cancelled",
-                }),
-            );
+            data.whole_if(cause.map(|cause| match cause {
+                Cause::Busy => member!("cause": "busy"),
+                Cause::NoAnswer => member!("cause": "noanswer"),
+                Cause::Unreachable => member!("cause": "unreachable"),
+                Cause::Cancelled => member!("cause": "cancelled"),
+            }));
         });
     }
 
@@ -265,16 +262,13 @@ impl Pen {
 
     /// The whole bundle, from the interaction.
     pub(super) fn conversation_created(&mut self, conversation: &Conversation) {
-        self.say("conversation.created", |data| {
-            data.object("conversation", |data| {
-                data.id("id", 'v', conversation.id);
-                data.word(
-                    "role",
-                    match conversation.role {
-                        Role::Primary => "primary",
-                        Role::Consult => "consult",
-                    },
-                );
+        self.say(event!("conversation.created"), |data| {
+            data.object(member!("conversation"), |data| {
+                data.id(member!("id"), 'v', conversation.id);
+                data.whole(match conversation.role {
+                    Role::Primary => member!("role": "primary"),
+                    Role::Consult => member!("role": "consult"),
+                });
             });
         });
         let back = self.enter('v', conversation.id);
@@ -282,32 +276,29 @@ impl Pen {
         for member in &conversation.members {
             self.member_added(member);
         }
-        self.say_that("conversation.initialized");
+        self.say_that(event!("conversation.initialized"));
         self.leave(back);
     }
 
     pub(super) fn conversation_state(&mut self, state: ConversationState, muted: bool) {
-        self.say("state.updated", |data| {
-            data.word(
-                "state",
-                match state {
-                    ConversationState::Alerting => "ALERTING",
-                    ConversationState::Dialing => "DIALING",
-                    ConversationState::Talking => "TALKING",
-                    ConversationState::Held => "HELD",
-                    ConversationState::Ended => "ENDED",
-                },
-            );
-            data.flag("muted", muted);
+        self.say(event!("state.updated"), |data| {
+            data.whole(match state {
+                ConversationState::Alerting => member!("state": "ALERTING"),
+                ConversationState::Dialing => member!("state": "DIALING"),
+                ConversationState::Talking => member!("state": "TALKING"),
+                ConversationState::Held => member!("state": "HELD"),
+                ConversationState::Ended => member!("state": "ENDED"),
+            });
+            data.whole(if muted { member!("muted": true) } else { member!("muted": false) });
         });
     }
 
     pub(super) fn member_added(&mut self, member: &Member) {
-        self.say("conversation.member.added", |data| member_data(data, member));
+        self.say(event!("conversation.member.added"), |data| member_data(data, member));
     }
 
     pub(super) fn member_removed(&mut self, member: &Member) {
-        self.say("conversation.member.removed", |data| member_data(data, member));
+        self.say(event!("conversation.member.removed"), |data| member_data(data, member));
     }
 }
 
@@ -382,26 +373,23 @@ fn told_before(object: super::Object<'_>) -> Option<Actions> {
 }
 
 fn card(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
-    data.id("id", 'i', interaction.id);
-    data.word("type", kind.as_str());
-    data.word(
-        "direction",
-        match interaction.direction {
-            Direction::Inbound => "inbound",
-            Direction::Outbound => "outbound",
-            Direction::Internal => "internal",
-        },
-    );
+    data.id(member!("id"), 'i', interaction.id);
+    data.text(member!("type"), kind.as_str());
+    data.whole(match interaction.direction {
+        Direction::Inbound => member!("direction": "inbound"),
+        Direction::Outbound => member!("direction": "outbound"),
+        Direction::Internal => member!("direction": "internal"),
+    });
 }
 
 /// The data of preview and screenpop.
 fn shown(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
-    data.object("interaction", |data| {
+    data.object(member!("interaction"), |data| {
         card(data, kind, interaction);
-        data.word("state", interaction_state(interaction.state));
-        data.object("data", |data| call_data(data, interaction));
+        data.whole(interaction_state(interaction.state));
+        data.object(member!("data"), |data| call_data(data, interaction));
     });
-    data.text_if("url", interaction.url.as_deref());
+    data.text_if(member!("url"), interaction.url.as_deref());
 }
 
 fn call_data(data: &mut Members<'_>, interaction: &Interaction) {
@@ -411,35 +399,32 @@ fn call_data(data: &mut Members<'_>, interaction: &Interaction) {
 }
 
 fn member_data(data: &mut Members<'_>, member: &Member) {
-    data.object("member", |data| {
-        data.id("id", 'm', member.id);
-        data.text_if("address", member.address.as_deref());
-        data.text_if("name", member.name.as_deref());
-        data.word(
-            "role",
-            match member.role {
-                MemberRole::Customer => "customer",
-                MemberRole::Agent => "agent",
-                MemberRole::External => "external",
-            },
-        );
+    data.object(member!("member"), |data| {
+        data.id(member!("id"), 'm', member.id);
+        data.text_if(member!("address"), member.address.as_deref());
+        data.text_if(member!("name"), member.name.as_deref());
+        data.whole(match member.role {
+            MemberRole::Customer => member!("role": "customer"),
+            MemberRole::Agent => member!("role": "agent"),
+            MemberRole::External => member!("role": "external"),
+        });
     });
 }
 
 fn availability(availability: Availability) -> &'static str {
     match availability {
-        Availability::Ready => "READY",
-        Availability::NotReady => "NOTREADY",
-        Availability::Acw => "ACW",
+        Availability::Ready => member!("availability": "READY"),
+        Availability::NotReady => member!("availability": "NOTREADY"),
+        Availability::Acw => member!("availability": "ACW"),
     }
 }
 
 fn interaction_state(state: InteractionState) -> &'static str {
     match state {
-        InteractionState::Alerting => "ALERTING",
-        InteractionState::Dialing => "DIALING",
-        InteractionState::Started => "STARTED",
-        InteractionState::Ended => "ENDED",
-        InteractionState::Completed => "COMPLETED",
+        InteractionState::Alerting => member!("state": "ALERTING"),
+        InteractionState::Dialing => member!("state": "DIALING"),
+        InteractionState::Started => member!("state": "STARTED"),
+        InteractionState::Ended => member!("state": "ENDED"),
+        InteractionState::Completed => member!("state": "COMPLETED"),
     }
 }
