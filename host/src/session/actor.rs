@@ -516,6 +516,7 @@ impl Core {
         } else {
             self.say(&events);
         }
+        events.give_back();
     }
 
     #[cold]

@@ -4,7 +4,7 @@
 //! between, because a busy host writes tens of thousands of them a second. Must never decide what is said or in which
 //! order. The journal puts the number in and sends the result as it is.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 /// An event, all but its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,14 @@ macro_rules! member {
 }
 pub(super) use member;
 
+/// What a thread keeps at most of the room for events' text.
+const MOST_SPARE: usize = 64 * 1024;
+
+thread_local! {
+    /// Room for events. It is one for all sessions of a thread, so it is in the processor's caches whenever it is needed.
+    static SPARE: Cell<Events> = const { Cell::new(Events { text: String::new(), lines: Vec::new() }) };
+}
+
 /// Where one event is: from what stands before its target to what stands behind its data.
 #[derive(Debug, Clone, Copy)]
 struct Line {
@@ -67,9 +75,17 @@ struct Line {
 }
 
 impl Events {
-    /// None yet, with room for those of most reports.
+    /// None yet, with the room of those that were given back before.
     pub(super) fn with_room() -> Self {
-        Self { text: String::with_capacity(1024), lines: Vec::with_capacity(12) }
+        SPARE.take()
+    }
+
+    /// Leaves the room that they took to the next report that this thread works on.
+    pub fn give_back(mut self) {
+        if self.text.capacity() <= MOST_SPARE {
+            self.clear();
+            SPARE.set(self);
+        }
     }
 
     /// How many there are.
