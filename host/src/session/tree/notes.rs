@@ -93,6 +93,18 @@ impl Notes {
         }
     }
 
+    /// Adds all of the others.
+    pub(super) fn append(&mut self, others: Self) {
+        if others.is_empty() {
+            return;
+        }
+        for (count, more) in self.counts.iter_mut().zip(others.counts) {
+            *count = count.saturating_add(more);
+        }
+        self.first.extend(others.first);
+        self.first.truncate(WORDS);
+    }
+
     /// Whether nothing was left out.
     #[must_use]
     pub fn is_empty(&self) -> bool {

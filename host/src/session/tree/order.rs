@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 };
 
 use super::{
-    Conversation, Interaction, Member, NoteKind,
+    Conversation, Interaction, Member, NoteKind, Notes,
     apply::Work,
     bounds,
     event::event,
@@ -24,7 +24,9 @@ use super::{
 
 /// Creates the interaction of a statement that says enough, and says all of it. The pen is at the channel.
 pub(super) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Interaction) -> Option<Interaction> {
-    let (Some(state), Some(direction)) = (plan::state_if_new(kind, stated), stated.direction) else {
+    // What is wrong with the conversations is noted where there is an interaction for them.
+    let mut notes = Notes::new();
+    let (Some((state, openings)), Some(direction)) = (plan::if_new(kind, stated, &mut notes), stated.direction) else {
         if !plan::is_gone(stated) {
             work.notes.add(NoteKind::Unknown, || format!("interaction {}", stated.key));
         }
@@ -44,10 +46,10 @@ pub(super) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
         vanished: false,
     };
     set_data(work, &mut interaction, stated);
-    let mut openings = Vec::new();
-    if kind == ChannelType::Telephony && state != InteractionState::Ended {
-        openings = plan::openings_if_new(stated, work.notes);
-    } else if let Some(list) = &stated.conversations {
+    work.notes.append(notes);
+    if openings.is_empty()
+        && let Some(list) = &stated.conversations
+    {
         plan::note_misplaced(&interaction, list, work.notes);
     }
     let calls = Calls::of(openings.iter().map(|opening| opening.members.len()));

@@ -148,29 +148,34 @@ fn derive(
     }
 }
 
-/// The state in which this statement would create an interaction; `None`: it does not say enough.
-pub(super) fn state_if_new(kind: ChannelType, stated: &report::Interaction) -> Option<InteractionState> {
+/// The state in which this statement would create an interaction, and the conversations with which it would; `None`: it
+/// does not say enough.
+pub(super) fn if_new<'r>(
+    kind: ChannelType,
+    stated: &'r report::Interaction,
+    notes: &mut Notes,
+) -> Option<(InteractionState, Vec<Opening<'r>>)> {
     stated.direction?;
     if is_gone(stated) {
         return None;
     }
     if kind != ChannelType::Telephony {
-        return Some(stated.state.unwrap_or(InteractionState::Alerting));
+        return Some((stated.state.unwrap_or(InteractionState::Alerting), Vec::new()));
     }
     if stated.state == Some(InteractionState::Ended) {
-        return stated.state;
+        return Some((InteractionState::Ended, Vec::new()));
     }
-    let openings = openings_if_new(stated, &mut Notes::new());
-    let live = openings.iter().map(|opening| (opening.role, opening.state));
-    (!openings.is_empty()).then(|| derive(live, None, stated.state))
-}
-
-/// The conversations with which this statement would create an interaction.
-pub(super) fn openings_if_new<'r>(stated: &'r report::Interaction, notes: &mut Notes) -> Vec<Opening<'r>> {
     let all = firsts(stated.conversations.as_deref().unwrap_or_default(), bounds::LIST, notes);
     let mut openings = openings(all.into_iter().enumerate(), notes);
     one_talks(&mut [], &mut openings, notes);
-    openings
+    let live = openings.iter().map(|opening| (opening.role, opening.state));
+    let state = derive(live, None, stated.state);
+    (!openings.is_empty()).then_some((state, openings))
+}
+
+/// The state in which this statement would create an interaction.
+pub(super) fn state_if_new(kind: ChannelType, stated: &report::Interaction) -> Option<InteractionState> {
+    if_new(kind, stated, &mut Notes::new()).map(|(state, _)| state)
 }
 
 /// What becomes of the conversations.
@@ -200,19 +205,20 @@ fn conversations<'r>(
     }
     let stated = firsts(list, bounds::LIST, notes);
     rekey(&mut interaction.conversations, &stated);
-    let mut used = vec![false; stated.len()];
+    let mut stated: Vec<Option<&'r report::Conversation>> = stated.into_iter().map(Some).collect();
     let mut fates: Vec<Fate<'r>> = interaction
         .conversations
         .iter()
-        .map(|conversation| match stated.iter().position(|stated| *stated.key == *conversation.key) {
-            Some(place) if !is_another(conversation, stated[place]) => {
-                used[place] = true;
-                fate(conversation, stated[place], place, notes)
+        .map(|conversation| {
+            let is_own = |stated: &Option<&report::Conversation>| stated.is_some_and(|it| *it.key == *conversation.key);
+            let Some(place) = stated.iter().position(is_own) else { return Fate::Ends(None) };
+            match stated[place].take_if(|own| !is_another(conversation, own)) {
+                Some(own) => fate(conversation, own, place, notes),
+                None => Fate::Ends(None),
             }
-            _ => Fate::Ends(None),
         })
         .collect();
-    let new = stated.into_iter().enumerate().filter(|&(place, _)| !used[place]);
+    let new = stated.into_iter().enumerate().filter_map(|(place, stated)| Some((place, stated?)));
     let mut openings = openings(new, notes);
     one_of_a_role(&interaction.conversations, &mut fates, &mut openings, notes);
     one_talks(&mut fates, &mut openings, notes);
