@@ -93,13 +93,10 @@ impl Journal {
     /// Keeps events: of these and of those that are kept already the newest, as many as may be, and at least the last.
     fn keep(&mut self, events: &[u8], lengths: &[u32]) {
         let most = self.limits.events.max(1);
-        let (mut count, mut bytes) = (0, 0);
-        for &length in lengths.iter().rev().take(most) {
-            if count > 0 && bytes + length as usize > self.limits.bytes {
-                break;
-            }
-            count += 1;
-            bytes += length as usize;
+        let (mut count, mut bytes) = (lengths.len(), events.len());
+        while count > 1 && (count > most || bytes > self.limits.bytes) {
+            bytes -= lengths[lengths.len() - count] as usize;
+            count -= 1;
         }
         let (mut forgotten, mut gone) = (0, 0);
         for &length in &self.lengths {

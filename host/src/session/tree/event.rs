@@ -201,14 +201,14 @@ impl Events {
         let digits = numbers.end.checked_ilog10().unwrap_or(0) as usize + 1;
         // Just as long as the text will be, if none was rewritten: it need not be moved to be shared.
         let mut text = Vec::with_capacity(self.text.len() + self.lines.len() * (HEAD.len() + digits));
-        let mut lengths = Vec::with_capacity(self.lines.len());
-        for (line, seq) in self.lines.iter().zip(numbers) {
+        let number = |(line, seq): (&Line, u64)| {
             let start = text.len();
             text.extend_from_slice(HEAD.as_bytes());
             text.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
             text.extend_from_slice(&self.text.as_bytes()[line.start..line.end]);
-            lengths.push(u32::try_from(text.len() - start).expect("what an event tells is bounded"));
-        }
+            u32::try_from(text.len() - start).expect("what an event tells is bounded")
+        };
+        let lengths = self.lines.iter().zip(numbers).map(number).collect();
         (text, lengths)
     }
 }
@@ -346,7 +346,7 @@ fn escape(text: &mut String, value: &str) {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{Event, Events, quote};
+    use super::{Event, Events, MOST_SPARE, quote};
 
     #[test]
     fn any_text_survives_its_quoting() {
@@ -378,6 +378,15 @@ mod tests {
         let mut events = Events::default();
         names.iter().for_each(|name| events.push(Event { target: "S", name, data: "{}" }));
         events
+    }
+
+    #[test]
+    fn room_is_used_again_without_what_was_in_it_and_not_where_it_is_large() {
+        events(&["a", "b"]).give_back();
+        let again = Events::with_room();
+        assert!(again.is_empty() && again.text.is_empty() && again.text.capacity() > 0);
+        events(&["x".repeat(MOST_SPARE).as_str()]).give_back();
+        assert_eq!(Events::with_room().text.capacity(), 0);
     }
 
     #[test]
