@@ -320,6 +320,9 @@ impl Core {
         if self.moving.is_some() {
             return true;
         }
+        if at == 0 {
+            return false;
+        }
         let own = &self.commands[at];
         let mut earlier = self.commands[..at].iter();
         if own.command.is_urgent() {

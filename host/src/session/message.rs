@@ -464,6 +464,11 @@ struct Echo<'a> {
     request_id: Option<&'a str>,
 }
 
+const COMMAND: &str = r#""command":"#;
+const TARGET: &str = r#""target":"#;
+const ORIGINAL: &str = r#""original":"#;
+const REQUEST_ID: &str = r#""requestId":"#;
+
 /// Writes a response in one allocation.
 fn write<'a>(
     echo: Echo<'_>,
@@ -472,27 +477,46 @@ fn write<'a>(
     original: impl FnOnce() -> Option<Cow<'a, str>>,
 ) -> Bytes {
     let (result, body, original) = match response {
-        Response::Success => (r#","result":"success","data":"#, Cow::Borrowed(data), None),
-        Response::SuccessWith(data) => (r#","result":"success","data":"#, Cow::Borrowed(data), None),
-        Response::SuccessBare => (r#","result":"success""#, Cow::Borrowed(""), None),
-        Response::NeedInfo(info) => (r#","result":"needinfo","uiExtension":"#, Cow::Borrowed(info), original()),
-        Response::Confirm(message) => (r#","result":"confirm","message":"#, Cow::Owned(json(message)), original()),
-        Response::Failure(failure) => (r#","result":"failure","failure":"#, Cow::Owned(json(failure)), original()),
+        Response::Success => (r#""result":"success","data":"#, Cow::Borrowed(data), None),
+        Response::SuccessWith(data) => (r#""result":"success","data":"#, Cow::Borrowed(data), None),
+        Response::SuccessBare => (r#""result":"success""#, Cow::Borrowed(""), None),
+        Response::NeedInfo(info) => (r#""result":"needinfo","uiExtension":"#, Cow::Borrowed(info), original()),
+        Response::Confirm(message) => (r#""result":"confirm","message":"#, Cow::Owned(json(message)), original()),
+        Response::Failure(failure) => (r#""result":"failure","failure":"#, Cow::Owned(json(failure)), original()),
     };
-    fn member<'a>(name: &'a str, value: Option<&'a str>) -> [&'a str; 2] {
-        value.map_or([""; 2], |value| [name, value])
-    }
-    let parts = [
-        member(r#","command":"#, echo.command),
-        member(r#","target":"#, echo.target),
-        [result, &*body],
-        member(r#","original":"#, original.as_deref()),
-        member(r#","requestId":"#, echo.request_id),
-        ["}", ""],
+    let echoed = [
+        (COMMAND, echo.command),
+        (TARGET, echo.target),
+        (ORIGINAL, original.as_deref()),
+        (REQUEST_ID, echo.request_id),
     ];
-    let mut text = parts.as_flattened().concat().into_bytes();
-    // In place of the first comma.
-    text[0] = b'{';
+    let echoed = echoed.into_iter().filter_map(|(name, value)| Some(name.len() + value?.len() + ",".len()));
+    // As long as the text will be: it need not be moved to be shared.
+    let mut text = String::with_capacity("{}".len() + result.len() + body.len() + echoed.sum::<usize>());
+    text.push('{');
+    if let Some(command) = echo.command {
+        text.push_str(COMMAND);
+        text.push_str(command);
+        text.push(',');
+    }
+    if let Some(target) = echo.target {
+        text.push_str(TARGET);
+        text.push_str(target);
+        text.push(',');
+    }
+    text.push_str(result);
+    text.push_str(&body);
+    if let Some(original) = &original {
+        text.push(',');
+        text.push_str(ORIGINAL);
+        text.push_str(original);
+    }
+    if let Some(id) = echo.request_id {
+        text.push(',');
+        text.push_str(REQUEST_ID);
+        text.push_str(id);
+    }
+    text.push('}');
     Bytes::from(text)
 }
 

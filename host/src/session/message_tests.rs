@@ -33,6 +33,18 @@ fn a_success_repeats_name_target_data_and_request_id_as_they_were_sent() {
 }
 
 #[test]
+fn a_response_is_written_in_room_of_just_its_length() {
+    let request = Request::parse(r#"{"command":"x","target":"S","data":{"a":1},"requestId":1}"#).unwrap();
+    let failure = Failure::new(Code::Busy, "busy");
+    for response in [Response::Success, Response::Failure(&failure), Response::SuccessBare] {
+        let text = request.respond(response);
+        let (start, length) = (text.as_ptr(), text.len());
+        let text = Vec::from(text);
+        assert_eq!((text.as_ptr(), text.capacity()), (start, length));
+    }
+}
+
+#[test]
 fn missing_data_means_an_empty_object() {
     let request = Request::parse(r#"{"command":"x"}"#).unwrap();
     assert_eq!(text(&request.respond(Response::Success)), r#"{"command":"x","result":"success","data":{}}"#);
