@@ -240,11 +240,11 @@ impl Link {
         outlet: &Outlet,
         connection: &Connection,
     ) -> Poll<Result<(), End>> {
-        if self.drained {
-            // Half of the times that a connection is woken it is because of what the session says.
+        // Half of the times that a connection is woken it is because of what the session has to do.
+        if self.drained && desk.has_work() {
             ready!(self.socket.get_ref().poll_incoming(cx));
-            self.drained = false;
         }
+        self.drained = false;
         let mut now = None;
         for _ in 0..TAKEN_AT_ONCE {
             // Before the next one is fetched: a frame that is fetched must be handed on.
