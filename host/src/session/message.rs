@@ -13,6 +13,13 @@ use serde::de::IgnoredAny;
 /// How deep a message may be nested, itself included.
 const MAX_DEPTH: usize = 64;
 
+// The members that have a meaning, as they are written.
+const COMMAND: &str = r#""command":"#;
+const TARGET: &str = r#""target":"#;
+const DATA: &str = r#""data":"#;
+const ORIGINAL: &str = r#""original":"#;
+const REQUEST_ID: &str = r#""requestId":"#;
+
 /// A place in the message's text.
 #[derive(Debug, Clone, Copy)]
 struct Span {
@@ -263,10 +270,24 @@ impl<'a> Members<'a> {
             _ if is_first => {}
             _ => return Err(NoObject),
         }
+        let name = self.name()?;
+        Ok(Some((name, self.value()?)))
+    }
+
+    /// The name of a member and its colon.
+    fn name(&mut self) -> Result<Cow<'a, str>, NoObject> {
+        let rest = &self.text.as_bytes()[self.at..];
+        // As nearly every desktop writes those that have a meaning.
+        for known in [COMMAND, TARGET, DATA, REQUEST_ID] {
+            if rest.starts_with(known.as_bytes()) {
+                self.at += known.len();
+                return Ok(Cow::Borrowed(&known[1..known.len() - "\":".len()]));
+            }
+        }
         let (name, plain) = self.string()?;
         let name = string(name, plain).ok_or(NoObject)?;
         self.punctuation(b':')?;
-        Ok(Some((name, self.value()?)))
+        Ok(name)
     }
 
     /// Passes over blanks; what comes then.
@@ -463,11 +484,6 @@ struct Echo<'a> {
     target: Option<&'a str>,
     request_id: Option<&'a str>,
 }
-
-const COMMAND: &str = r#""command":"#;
-const TARGET: &str = r#""target":"#;
-const ORIGINAL: &str = r#""original":"#;
-const REQUEST_ID: &str = r#""requestId":"#;
 
 /// Writes a response in one allocation.
 fn write<'a>(
