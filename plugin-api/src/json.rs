@@ -98,12 +98,12 @@ impl From<serde_json::Value> for Json {
 }
 impl From<&str> for Json {
     fn from(value: &str) -> Self {
-        serde_json::Value::from(value).into()
+        Self::of(value).expect("a text can be written")
     }
 }
 impl From<String> for Json {
     fn from(value: String) -> Self {
-        serde_json::Value::from(value).into()
+        value.as_str().into()
     }
 }
 

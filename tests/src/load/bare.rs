@@ -40,7 +40,7 @@ async fn answer(
     day: &[Vec<Utf8Bytes>],
 ) -> Result<(), tokio_tungstenite::tungstenite::Error> {
     stream.set_nodelay(true)?;
-    let config = WebSocketConfig::default().read_buffer_size(4096);
+    let config = WebSocketConfig::default().read_buffer_size(1024);
     #[allow(clippy::result_large_err)] // the signature that the library wants
     let subprotocol = |_: &Request, mut response: Response| {
         response.headers_mut().insert("sec-websocket-protocol", "jackfield.v1".parse().expect("a value"));
