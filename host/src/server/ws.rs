@@ -151,19 +151,13 @@ impl Link {
         let mut bind_by = Some(begun + BIND_WITHIN);
         let mut next_ping = begun + PING_EVERY;
         let mut clock = pin!(sleep_until(begun + PING_EVERY.min(BIND_WITHIN)));
-        let signal = closing.clone();
         let mut shutdown = pin!(closing.wait_for(|closing| *closing).map(drop));
         loop {
-            let mut listening = false;
             let wake = poll_fn(|cx| {
                 if let Poll::Ready(end) = self.poll_traffic(cx, &mut desk, outlet, connection) {
                     return Poll::Ready(Wake::End(end));
                 }
-                // Both wake the task when it is their time: no need to ask them after each message.
-                let has_shutdown = signal.has_changed().unwrap_or(true);
-                if std::mem::replace(&mut listening, true) && !clock.is_elapsed() && !has_shutdown {
-                    return Poll::Pending;
-                }
+                // Asked each time: where a task has used up its turn they do not note whom to wake.
                 if clock.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Wake::Clock);
                 }

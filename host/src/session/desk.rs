@@ -90,15 +90,18 @@ impl Desk {
 
     /// Whether there is something to do for the session.
     #[must_use]
-    pub fn has_work(&self) -> bool {
+    pub fn has_work(&mut self) -> bool {
+        // prepareSession may have ended since the last look, and what has come for the session then has woken nobody.
+        self.look_for_cell();
         self.cell.as_ref().is_some_and(|cell| cell.has_word())
     }
 
     /// Does for the session what the adapter has brought. `patient`: only as long as the connection's queue is not busy,
     /// for a client that has taken all so far.
     pub fn work(&mut self, patient: bool) {
-        self.look_for_cell();
-        if let Some(cell) = self.cell.as_ref().filter(|cell| cell.has_word()) {
+        if self.has_work()
+            && let Some(cell) = &self.cell
+        {
             cell.read_word(patient);
         }
     }

@@ -282,6 +282,16 @@ async fn what_was_left_to_a_connection_that_goes_away_is_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_adapter_brings_right_behind_the_log_in_is_seen_before_the_connection_rests() {
+    let tenant = Tenant::new();
+    let mut client = tenant.client();
+    client.outlet.will_work();
+    client.prepare("ann").await;
+    tenant.adapter.line().tell(FromAgent::Resume(vec![7]));
+    assert!(client.desk.has_work());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_adapter_that_floods_a_session_must_wait_until_that_has_had_its_turn() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;
