@@ -18,6 +18,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::watch,
+    task::coop::unconstrained,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::{
@@ -151,17 +152,27 @@ impl Link {
         let mut bind_by = Some(begun + BIND_WITHIN);
         let mut next_ping = begun + PING_EVERY;
         let mut clock = pin!(sleep_until(begun + PING_EVERY.min(BIND_WITHIN)));
+        let closed = closing.clone();
         let mut shutdown = pin!(closing.wait_for(|closing| *closing).map(drop));
+        // Both have noted whom to wake, and need no more than a look. Noted outside of the task's turn: where that is used
+        // up, nothing is noted.
+        let mut noted = false;
         loop {
             let wake = poll_fn(|cx| {
                 if let Poll::Ready(end) = self.poll_traffic(cx, &mut desk, outlet, connection) {
                     return Poll::Ready(Wake::End(end));
                 }
-                // Asked each time: where a task has used up its turn they do not note whom to wake.
-                if clock.as_mut().poll(cx).is_ready() {
+                if (!noted || clock.is_elapsed()) && unconstrained(clock.as_mut()).poll_unpin(cx).is_ready() {
+                    noted = false;
                     return Poll::Ready(Wake::Clock);
                 }
-                shutdown.as_mut().poll(cx).map(|()| Wake::Closing)
+                if (!noted || !matches!(closed.has_changed(), Ok(false)))
+                    && unconstrained(shutdown.as_mut()).poll_unpin(cx).is_ready()
+                {
+                    return Poll::Ready(Wake::Closing);
+                }
+                noted = true;
+                Poll::Pending
             });
             match wake.await {
                 Wake::End(end) => return end,
