@@ -15,7 +15,6 @@ use std::{
     task::Poll,
 };
 
-use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
@@ -29,7 +28,7 @@ use crate::{
     manifest::Manifest,
     requests::Requests,
     seat::Seat,
-    wire::{self, Breach, ById, Connect, Done, Form, Kind, LogIn, Outlet, Status, Wrong},
+    wire::{self, Breach, ById, Connect, Done, Form, Kind, LogIn, Outlet, Payload, PayloadOwned, Status, Wrong},
 };
 
 type AgentOf<A> = <<A as Adapter>::Platform as Platform>::Agent;
@@ -283,7 +282,7 @@ pub(crate) struct Tell {
 }
 
 impl Tell {
-    pub(crate) fn send<T: Serialize>(&self, kind: Kind, id: u64, message: &T) -> Status {
+    pub(crate) fn send<T: Payload>(&self, kind: Kind, id: u64, message: &T) -> Status {
         wire::write(self.form, message, |payload| self.outlet.emit(kind, id, payload)).unwrap_or(Status::REFUSED)
     }
 
@@ -301,7 +300,7 @@ impl Tell {
     }
 
     /// Reads a payload; what cannot be read is told to the host.
-    pub(crate) fn read<T: DeserializeOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
+    pub(crate) fn read<T: PayloadOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
         wire::read(payload).map_err(|error| self.breach(id, Wrong::BadMessage, &format!("{kind:?}: {error}"))).ok()
     }
 

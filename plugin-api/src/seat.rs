@@ -19,7 +19,6 @@ use std::{
     time::Duration,
 };
 
-use serde::de::DeserializeOwned;
 use tokio::{runtime::Handle, sync::Notify, time::sleep};
 
 use crate::{
@@ -31,7 +30,7 @@ use crate::{
     outbox::{MustFlush, Outbox, Waits},
     report::Report,
     runtime::Tell,
-    wire::{self, Execute, Kind, LogOut, MAX_RESUME_STATE, Request, Start, Status, Wrong},
+    wire::{self, Execute, Kind, LogOut, MAX_RESUME_STATE, PayloadOwned, Request, Start, Status, Wrong},
 };
 
 /// How many requests of one agent may be under way; the host's own bound is lower.
@@ -156,7 +155,7 @@ impl<G: Agent> Seat<G> {
     }
 
     /// Reads a payload. One that asks for something that only a newer contract knows is answered with `unsupported`.
-    fn read<T: DeserializeOwned>(self: &Arc<Self>, kind: Kind, payload: String) -> Option<T> {
+    fn read<T: PayloadOwned>(self: &Arc<Self>, kind: Kind, payload: String) -> Option<T> {
         if let Ok(message) = wire::read(&payload) {
             return Some(message);
         }

@@ -19,6 +19,7 @@ use crate::{
     command::{Command, Outcome},
     compact,
     failure::Failure,
+    host::Link,
     report::Report,
 };
 
@@ -144,13 +145,54 @@ impl fmt::Display for Bad {
 
 impl std::error::Error for Bad {}
 
+/// A message that can be written.
+pub trait Payload: Serialize {
+    /// Appends it to a text in the compact form.
+    ///
+    /// # Errors
+    /// It cannot be written in this form.
+    fn write_compact(&self, text: &mut String) -> Result<(), compact::Error> {
+        compact::write(self, text)
+    }
+}
+
+/// A message that can be read.
+pub trait PayloadOwned: DeserializeOwned {
+    /// Reads it from the compact form.
+    ///
+    /// # Errors
+    /// The text is not in this form, or is another message.
+    fn read_compact(text: &str) -> Result<Self, compact::Error> {
+        compact::read(text)
+    }
+}
+
+// Those that each command brings have ways of their own to be written and read, in `compact/direct.rs`.
+macro_rules! payloads {
+    ($($message:ident)+) => {
+        $(
+            impl Payload for $message {}
+            impl PayloadOwned for $message {}
+        )+
+    };
+}
+payloads! { Hello Connect LogIn Start Request LogOut Done Link Resume Log Metric Breach }
+
+impl Payload for MetricRef<'_> {}
+
+/// Nothing.
+impl Payload for () {}
+
+/// Any message, for whoever only looks on.
+impl PayloadOwned for serde_json::Value {}
+
 /// Reads a payload, whichever its form.
 ///
 /// # Errors
 /// It is in neither form, or another message.
-pub fn read<T: DeserializeOwned>(payload: &str) -> Result<T, Bad> {
+pub fn read<T: PayloadOwned>(payload: &str) -> Result<T, Bad> {
     if payload.as_bytes().first() == Some(&compact::MARK) {
-        compact::read(payload).map_err(Bad::Compact)
+        T::read_compact(payload).map_err(Bad::Compact)
     } else {
         serde_json::from_str(payload).map_err(Bad::Json)
     }
@@ -160,7 +202,7 @@ pub fn read<T: DeserializeOwned>(payload: &str) -> Result<T, Bad> {
 ///
 /// # Errors
 /// The message cannot be written in this form.
-pub fn write<T: Serialize + ?Sized, R>(form: Form, message: &T, hand_on: impl FnOnce(&str) -> R) -> Result<R, Bad> {
+pub fn write<T: Payload + ?Sized, R>(form: Form, message: &T, hand_on: impl FnOnce(&str) -> R) -> Result<R, Bad> {
     thread_local! {
         static BUFFER: Cell<String> = const { Cell::new(String::new()) };
     }
@@ -169,7 +211,7 @@ pub fn write<T: Serialize + ?Sized, R>(form: Form, message: &T, hand_on: impl Fn
     buffer.clear();
     let written = match form {
         Form::Json => serde_json::to_writer(Text(&mut buffer), message).map_err(Bad::Json),
-        Form::Compact => compact::write(message, &mut buffer).map_err(Bad::Compact),
+        Form::Compact => message.write_compact(&mut buffer).map_err(Bad::Compact),
     };
     let result = written.map(|()| hand_on(&buffer));
     if buffer.capacity() <= 64 << 10 {
@@ -246,7 +288,7 @@ pub struct Start {
 }
 
 /// Carry out a command.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Execute {
     /// Names the answer.
     pub request: u64,

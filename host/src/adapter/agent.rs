@@ -7,9 +7,8 @@ use std::{sync::Arc, time::Instant};
 
 use jackfield_plugin_api::{
     Command, Ending, Failure, StartOptions,
-    wire::{self, Kind},
+    wire::{self, Kind, Payload},
 };
-use serde::Serialize;
 
 use super::{Platform, RequestId, letter::AgentRoute, peer::Peer};
 
@@ -60,7 +59,7 @@ impl Agent {
         self.ask(Kind::LOG_OUT, request, &wire::LogOut { request, ending }, None)
     }
 
-    fn ask<T: Serialize>(
+    fn ask<T: Payload>(
         &self,
         kind: Kind,
         request: RequestId,

@@ -11,9 +11,8 @@ use std::sync::{
 
 use jackfield_plugin_api::{
     Manifest,
-    wire::{self, Kind, Wrong},
+    wire::{self, Kind, PayloadOwned, Wrong},
 };
-use serde::de::DeserializeOwned;
 
 use crate::metrics::AdapterMetrics;
 
@@ -51,7 +50,7 @@ impl Conduct {
     }
 
     /// Reads a payload; what cannot be read is a breach, in the name of a tenant.
-    pub(super) fn read<T: DeserializeOwned>(
+    pub(super) fn read<T: PayloadOwned>(
         &self,
         kind: Kind,
         tenant: impl FnOnce() -> String,

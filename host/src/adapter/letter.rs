@@ -13,7 +13,7 @@ use std::{
 
 use jackfield_plugin_api::{
     Code, Failure, Outcome, Report,
-    wire::{self, Kind, Status, Wrong},
+    wire::{self, Kind, PayloadOwned, Status, Wrong},
 };
 use serde::Deserialize;
 
@@ -60,6 +60,8 @@ struct Bare {
     request: RequestId,
     outcome: Outcome,
 }
+
+impl PayloadOwned for Bare {}
 
 impl From<FromAgent> for Letter {
     fn from(message: FromAgent) -> Self {

@@ -14,9 +14,8 @@ use std::{
 
 use jackfield_plugin_api::{
     Code, Failure, Manifest,
-    wire::{self, Kind, Outlet, Status},
+    wire::{self, Kind, Outlet, Payload, Status},
 };
-use serde::Serialize;
 
 use super::routes::Routes;
 
@@ -50,7 +49,7 @@ impl Peer {
     }
 
     /// Hands a message over.
-    pub(super) fn send<T: Serialize + ?Sized>(&self, kind: Kind, id: u64, message: &T) -> Result<(), Failure> {
+    pub(super) fn send<T: Payload + ?Sized>(&self, kind: Kind, id: u64, message: &T) -> Result<(), Failure> {
         let status = wire::write(self.routes.form(), message, |payload| self.submit(kind, id, payload));
         match status {
             Ok(Status::ACCEPTED) => Ok(()),
@@ -69,7 +68,7 @@ impl Peer {
     }
 
     /// Hands a message over and waits until it is done.
-    pub(super) async fn call<T: Serialize + ?Sized>(
+    pub(super) async fn call<T: Payload + ?Sized>(
         &self,
         kind: Kind,
         id: u64,

@@ -17,11 +17,10 @@ use std::{
 use jackfield_plugin_api::{
     Code, Failure, Link, Manifest,
     wire::{
-        Breach, ById, Done, Form, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, Resume, Status,
-        Wrong,
+        Breach, ById, Done, Form, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, PayloadOwned,
+        Resume, Status, Wrong,
     },
 };
-use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::{
@@ -213,7 +212,7 @@ impl Routes {
         Status::ACCEPTED
     }
 
-    fn read<T: DeserializeOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
+    fn read<T: PayloadOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
         self.conduct.read(kind, || self.tenant(id), payload)
     }
 

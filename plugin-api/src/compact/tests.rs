@@ -7,15 +7,19 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::*;
+use super::{direct::directly, read::MAX_DEPTH, *};
 use crate::{
     Code, Command, Failure, Json, Link, Outcome, Report,
+    command::RecordAction,
     report::{
         Availability, Cause, Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationAt,
         ConversationState, Direction, ExtensionEvent, Group, Interaction, InteractionAt, InteractionState, Member,
         MemberRole, Pending, Reason, Recording, Role, Target,
     },
-    wire::{Answer, Breach, Done, Execute, Kind, Level, Log, Metric, Resume, Wrong},
+    wire::{
+        Answer, AnswerRef, Breach, Done, Execute, ExecuteRef, Kind, Level, Log, Metric, Payload, PayloadOwned, Resume,
+        Wrong,
+    },
 };
 
 fn text<T: Serialize + ?Sized>(message: &T) -> String {
@@ -66,6 +70,98 @@ fn full_report() -> Report {
 fn every_member_of_a_report_survives() {
     survives(&full_report());
     survives(&Report::new());
+}
+
+/// Written and read in its own way as by serde.
+fn goes_both_ways<W, R>(written: &W, same: &R)
+where
+    W: Payload,
+    R: PayloadOwned + direct::Read + PartialEq + fmt::Debug,
+{
+    let mut directly_written = String::new();
+    written.write_compact(&mut directly_written).unwrap();
+    assert_eq!(directly_written, text(written));
+    assert_eq!(directly(&directly_written).as_ref(), Some(same));
+    assert_eq!(read::<R>(&directly_written).unwrap(), *same);
+}
+
+#[test]
+fn a_report_is_written_and_read_directly() {
+    goes_both_ways(&full_report(), &full_report());
+    goes_both_ways(&Report::new(), &Report::new());
+}
+
+#[test]
+fn an_answer_is_written_and_read_directly() {
+    for outcome in [
+        Outcome::success(),
+        Outcome::data(json(r#"{"a":1.0}"#)),
+        Outcome::NeedInfo(json("{}")),
+        Outcome::from(Failure::new(Code::Busy, "busy").context("486")),
+    ] {
+        for report in [None, Some(Report::new()), Some(full_report())] {
+            let written = AnswerRef { request: 4096, report: report.as_ref(), outcome: &outcome };
+            goes_both_ways(&written, &Answer { request: 4096, report: report.clone(), outcome: outcome.clone() });
+        }
+    }
+}
+
+#[test]
+fn a_command_is_written_and_read_directly() {
+    let conversation = || ConversationAt { channel: "c".into(), interaction: "i".into(), conversation: "v".into() };
+    let interaction = || InteractionAt { channel: "c".into(), interaction: "i".into() };
+    for command in [
+        Command::AddChannel { endpoint: "101".into(), kind: ChannelType::Chat },
+        Command::RemoveChannel { channel: "c".into() },
+        Command::Activate { channel: "c".into(), queue: None, options: json("{}") },
+        Command::Deactivate { channel: "c".into(), queues: vec!["a".into()], reason: Some(-1) },
+        Command::Ready { channel: "c".into() },
+        Command::NotReady { channel: "c".into(), reason_code: "7".into(), reason_desc: Some(String::new()) },
+        Command::NotReady { channel: "c".into(), reason_code: "7".into(), reason_desc: None },
+        Command::Dial { channel: "c".into(), destination: "555".into(), extensions: json("{}") },
+        Command::Accept { interaction: interaction() },
+        Command::Reject { interaction: interaction() },
+        Command::SetInteractionData { interaction: interaction(), key: "k".into(), value: json("[\"ü\"]") },
+        Command::SetInteractionData { interaction: interaction(), key: "k".into(), value: json("null") },
+        Command::SetDisposition { interaction: interaction(), disposition: "sold".into() },
+        Command::Complete { interaction: interaction() },
+        Command::Consult { interaction: interaction(), destination: "555".into() },
+        Command::Alternate { interaction: interaction(), hold: None, retrieve: "v".into() },
+        Command::ConsultTransfer { interaction: interaction() },
+        Command::ConsultConference { interaction: interaction() },
+        Command::Record { interaction: interaction(), action: RecordAction::Pause },
+        Command::Answer { conversation: conversation() },
+        Command::Release { conversation: conversation() },
+        Command::Hold { conversation: conversation() },
+        Command::Retrieve { conversation: conversation() },
+        Command::Mute { conversation: conversation() },
+        Command::Unmute { conversation: conversation() },
+        Command::SendDtmf { conversation: conversation(), digits: "1#".into() },
+        Command::BlindTransfer { conversation: conversation(), destination: "555".into() },
+        Command::BlindConference { conversation: conversation(), destination: "555".into() },
+        Command::Extension { name: "a.b".into(), target: Target::Conversation(conversation()), data: json("{}") },
+    ] {
+        goes_both_ways(
+            &ExecuteRef { request: 1, command: &command },
+            &Execute { request: 1, command: command.clone() },
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_read_directly_is_read_by_serde_or_not_at_all() {
+    let report = |members: &str| Report::read_compact(&format!("\u{1}{members}"));
+    let of = |channel: Channel| Report::new().channel(channel);
+    // A member of a later version, another order.
+    let later = "{\u{1}\u{8}channels[\u{1}{\u{2}\u{3}keys\u{1}c\u{5}colors\u{3}red";
+    assert_eq!(report(later).unwrap(), of(Channel::new("c")));
+    let turned = "{\u{1}\u{8}channels[\u{1}{\u{2}\u{4}gonet\u{3}keys\u{1}c";
+    assert_eq!(report(turned).unwrap(), of(Channel::gone("c")));
+    // Without its key, with the same twice, with a member that is somebody else's.
+    assert!(report("{\u{1}\u{8}channels[\u{1}{\u{1}\u{4}gonet").is_err());
+    assert!(report("{\u{1}\u{8}channels[\u{1}{\u{2}\u{3}keys\u{1}c\u{3}keys\u{1}d").is_err());
+    assert!(report("{\u{1}\u{8}channels[\u{1}{\u{3}\u{3}keys\u{1}c\u{4}gonet\u{4}gonet").is_err());
+    assert!(report("{\u{1}\u{8}channels[\u{1}{\u{1}\u{3}keys\u{1}c\u{4}gonet").is_err());
 }
 
 #[test]
@@ -213,6 +309,23 @@ proptest! {
         if changed[at] < 0x80 {
             changed[at] = byte;
             let _ = read::<Answer>(std::str::from_utf8(&changed).unwrap());
+        }
+    }
+
+    #[test]
+    fn both_ways_to_read_agree(at in any::<prop::sample::Index>(), cut in any::<bool>(), byte in 0..0x80_u8) {
+        let answer = Answer { request: 1, report: Some(full_report()), outcome: Outcome::success() };
+        let mut changed = text(&answer).into_bytes();
+        let at = at.index(changed.len());
+        if cut {
+            changed.remove(at);
+        } else {
+            changed[at] = byte;
+        }
+        if let Ok(changed) = std::str::from_utf8(&changed)
+            && let Some(directly) = directly::<Answer>(changed)
+        {
+            prop_assert_eq!(read::<Answer>(changed).unwrap(), directly);
         }
     }
 

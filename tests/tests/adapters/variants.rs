@@ -182,6 +182,10 @@ impl Variant {
         if kept.exists() && self.files.iter().all(is_written) {
             return kept;
         }
+        // Whatever an earlier build had besides would be built with them.
+        for folder in ["plugin-api", "odd", "probe"] {
+            let _ = fs::remove_dir_all(self.directory.join(folder));
+        }
         // All of them, so that cargo builds this variant anew: the variants share names in their target directory.
         for (file, text) in &self.files {
             write(&self.directory.join(file), text);

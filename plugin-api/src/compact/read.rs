@@ -1,362 +1,16 @@
-//! The compact form of a message: what its JSON says, written with lengths instead of quotes, and without escapes.
-//!
-//! Owns: the writing and reading of any message of [`wire`](crate::wire) in this form. Must never: mean anything but
-//! what the JSON would; members keep their names, unknown ones are skipped, missing ones get their default, so a type
-//! may grow in the same ways in both forms. It is text like JSON (numbers and lengths are ASCII, strings are what they
-//! are), so it goes through the same entries of the ABI. Used only where both sides have said that they read it, see
-//! [`Hello::compact`](crate::wire::Hello::compact).
-//!
-//! Why: more than half of what a command cost between a host and a plugin was the scanning, quoting and matching of
-//! JSON, on both sides.
-//!
-//! ```text
-//! number   groups of six bits, the lowest first, each an ASCII character; 0x40 is set in all but the last
-//! n        nothing                                  t, f     true, false
-//! u, i     a number; i: of -1 - value               d        a float: the number that its bits are
-//! s        a string: number of bytes, the bytes     v        a variant with a value: its name as a string, the value
-//! [        a list: number of items, the items       {        an object: number of members, name and value of each
-//! ```
+//! Reading any message from the compact form.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Serialize,
-    de::{
-        self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
-    },
-    ser::{
-        self, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-        SerializeTupleStruct, SerializeTupleVariant, Serializer,
-    },
-};
+use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// What a text in this form begins with: no JSON does.
-pub const MARK: u8 = 1;
+use super::{Error, MARK, error};
 
 /// How deep values may be nested, as in `serde_json`.
-const MAX_DEPTH: u8 = 128;
+pub(super) const MAX_DEPTH: u8 = 128;
 
-/// Why a message cannot be written or read. Of one word, so that what may fail still returns in registers.
-#[derive(Debug)]
-pub struct Error(Box<Cow<'static, str>>);
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl ser::Error for Error {
-    #[cold]
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(Box::new(Cow::Owned(message.to_string())))
-    }
-}
-
-impl de::Error for Error {
-    #[cold]
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(Box::new(Cow::Owned(message.to_string())))
-    }
-}
-
-#[cold]
-fn error(what: &'static str) -> Error {
-    Error(Box::new(Cow::Borrowed(what)))
-}
-
-/// Appends a message to a text.
-///
-/// # Errors
-/// It contains a list of unknown length, or bytes that are no string.
-pub fn write<T: Serialize + ?Sized>(message: &T, text: &mut String) -> Result<(), Error> {
-    let mut writer = Writer { out: text };
-    writer.byte(MARK);
-    message.serialize(writer)
-}
-
-/// Reads a message.
-///
-/// # Errors
-/// The text is not in this form, or is another message.
-pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    let mut reader = Reader { text, at: 0, depth: MAX_DEPTH };
-    if reader.byte() != Some(MARK) {
-        return Err(error("not in the compact form"));
-    }
-    let message = T::deserialize(&mut reader)?;
-    if reader.at == text.len() { Ok(message) } else { Err(error("something follows the message")) }
-}
-
-// ---- writing ----
-
-struct Writer<'a> {
-    out: &'a mut String,
-}
-
-impl Writer<'_> {
-    /// One of ASCII.
-    fn byte(&mut self, byte: u8) {
-        self.out.push(char::from(byte & 0x7F));
-    }
-
-    fn number(&mut self, mut value: u64) {
-        while value >= 64 {
-            self.byte(0x40 | (value & 63) as u8);
-            value >>= 6;
-        }
-        self.byte(value as u8);
-    }
-
-    fn tagged(&mut self, tag: u8, value: u64) {
-        self.byte(tag);
-        self.number(value);
-    }
-
-    /// A string without its tag.
-    fn text(&mut self, text: &str) {
-        self.number(text.len() as u64);
-        self.out.push_str(text);
-    }
-
-    fn variant(&mut self, name: &str) {
-        self.byte(b'v');
-        self.text(name);
-    }
-
-    fn many(self, tag: u8, length: Option<usize>) -> Result<Self, Error> {
-        let mut many = self;
-        let length = length.ok_or_else(|| error("a list of unknown length"))?;
-        many.tagged(tag, length as u64);
-        Ok(many)
-    }
-
-    fn inner(&mut self) -> Writer<'_> {
-        Writer { out: self.out }
-    }
-}
-
-/// Writes a narrow number as the wide one that it is.
-macro_rules! writes_as {
-    ($($narrow:ident $as:ident: $by:ident;)*) => {$(
-        fn $narrow(self, value: $as) -> Result<(), Error> {
-            self.$by(value.into())
-        }
-    )*};
-}
-
-impl<'a> Serializer for Writer<'a> {
-    type Ok = ();
-    type Error = Error;
-    type SerializeSeq = Writer<'a>;
-    type SerializeTuple = Writer<'a>;
-    type SerializeTupleStruct = Writer<'a>;
-    type SerializeTupleVariant = Writer<'a>;
-    type SerializeMap = Writer<'a>;
-    type SerializeStruct = Writer<'a>;
-    type SerializeStructVariant = Writer<'a>;
-
-    fn is_human_readable(&self) -> bool {
-        false
-    }
-
-    fn serialize_bool(mut self, value: bool) -> Result<(), Error> {
-        self.byte(if value { b't' } else { b'f' });
-        Ok(())
-    }
-
-    writes_as! {
-        serialize_i8 i8: serialize_i64;
-        serialize_i16 i16: serialize_i64;
-        serialize_i32 i32: serialize_i64;
-        serialize_u8 u8: serialize_u64;
-        serialize_u16 u16: serialize_u64;
-        serialize_u32 u32: serialize_u64;
-        serialize_f32 f32: serialize_f64;
-    }
-
-    fn serialize_i64(mut self, value: i64) -> Result<(), Error> {
-        match u64::try_from(value) {
-            Ok(value) => self.tagged(b'u', value),
-            Err(_) => self.tagged(b'i', (-1 - value).unsigned_abs()),
-        }
-        Ok(())
-    }
-
-    fn serialize_u64(mut self, value: u64) -> Result<(), Error> {
-        self.tagged(b'u', value);
-        Ok(())
-    }
-
-    fn serialize_f64(mut self, value: f64) -> Result<(), Error> {
-        self.tagged(b'd', value.to_bits());
-        Ok(())
-    }
-
-    fn serialize_char(self, value: char) -> Result<(), Error> {
-        self.serialize_str(value.encode_utf8(&mut [0; 4]))
-    }
-
-    fn serialize_str(mut self, value: &str) -> Result<(), Error> {
-        self.byte(b's');
-        self.text(value);
-        Ok(())
-    }
-
-    fn serialize_bytes(self, _: &[u8]) -> Result<(), Error> {
-        Err(error("bytes that are no string"))
-    }
-
-    fn serialize_none(self) -> Result<(), Error> {
-        self.serialize_unit()
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
-        value.serialize(self)
-    }
-
-    fn serialize_unit(mut self) -> Result<(), Error> {
-        self.byte(b'n');
-        Ok(())
-    }
-
-    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Error> {
-        self.serialize_unit()
-    }
-
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Error> {
-        self.serialize_str(variant)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Error> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        mut self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        value: &T,
-    ) -> Result<(), Error> {
-        self.variant(variant);
-        value.serialize(self)
-    }
-
-    fn serialize_seq(self, length: Option<usize>) -> Result<Self, Error> {
-        self.many(b'[', length)
-    }
-
-    fn serialize_tuple(self, length: usize) -> Result<Self, Error> {
-        self.many(b'[', Some(length))
-    }
-
-    fn serialize_tuple_struct(self, _: &'static str, length: usize) -> Result<Self, Error> {
-        self.many(b'[', Some(length))
-    }
-
-    fn serialize_tuple_variant(
-        mut self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        length: usize,
-    ) -> Result<Self, Error> {
-        self.variant(variant);
-        self.many(b'[', Some(length))
-    }
-
-    fn serialize_map(self, length: Option<usize>) -> Result<Self, Error> {
-        self.many(b'{', length)
-    }
-
-    fn serialize_struct(self, _: &'static str, length: usize) -> Result<Self, Error> {
-        self.many(b'{', Some(length))
-    }
-
-    fn serialize_struct_variant(
-        mut self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        length: usize,
-    ) -> Result<Self, Error> {
-        self.variant(variant);
-        self.many(b'{', Some(length))
-    }
-}
-
-macro_rules! writes_items {
-    ($($of:ident: $item:ident;)*) => {$(
-        impl $of for Writer<'_> {
-            type Ok = ();
-            type Error = Error;
-
-            fn $item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-                value.serialize(self.inner())
-            }
-
-            fn end(self) -> Result<(), Error> {
-                Ok(())
-            }
-        }
-    )*};
-}
-writes_items! {
-    SerializeSeq: serialize_element;
-    SerializeTuple: serialize_element;
-    SerializeTupleStruct: serialize_field;
-    SerializeTupleVariant: serialize_field;
-}
-
-macro_rules! writes_members {
-    ($($of:ident)*) => {$(
-        impl $of for Writer<'_> {
-            type Ok = ();
-            type Error = Error;
-
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
-                self.text(name);
-                value.serialize(self.inner())
-            }
-
-            fn end(self) -> Result<(), Error> {
-                Ok(())
-            }
-        }
-    )*};
-}
-writes_members! { SerializeStruct SerializeStructVariant }
-
-impl SerializeMap for Writer<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        // Written as a value first: the tag is what tells that the key is a string.
-        let tag = self.out.len();
-        key.serialize(self.inner())?;
-        if self.out.as_bytes().get(tag) != Some(&b's') {
-            return Err(error("a key that is no string"));
-        }
-        self.out.remove(tag);
-        Ok(())
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        value.serialize(self.inner())
-    }
-
-    fn end(self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-// ---- reading ----
-
-struct Reader<'de> {
+/// A text and how far it has been read.
+pub(super) struct Reader<'de> {
     text: &'de str,
     at: usize,
     /// How much deeper it may go.
@@ -366,19 +20,46 @@ struct Reader<'de> {
 /// The pieces of a value. What is no such piece is none: of that an error is made only where it is known to be one, which
 /// keeps this code, of which each message needs much, free of it.
 impl<'de> Reader<'de> {
+    /// Begins with a message; `None` where it is not in this form.
+    pub(super) fn begin(text: &'de str) -> Option<Self> {
+        let mut reader = Self { text, at: 0, depth: MAX_DEPTH };
+        (reader.byte()? == MARK).then_some(reader)
+    }
+
+    /// Whether all of it has been read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
     #[inline]
-    fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         let byte = *self.text.as_bytes().get(self.at)?;
         self.at += 1;
         Some(byte)
     }
 
-    fn peek(&self) -> Option<u8> {
+    /// Goes on behind a tag, which must follow.
+    #[inline]
+    pub(super) fn tag(&mut self, tag: u8) -> Option<()> {
+        (self.byte()? == tag).then_some(())
+    }
+
+    /// Goes on behind a piece if that is what follows.
+    #[inline]
+    pub(super) fn skip_piece(&mut self, piece: &'static str) -> bool {
+        let follows = self.text.as_bytes()[self.at..].starts_with(piece.as_bytes());
+        if follows {
+            self.at += piece.len();
+        }
+        follows
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     #[inline]
-    fn number(&mut self) -> Option<u64> {
+    pub(super) fn number(&mut self) -> Option<u64> {
         match self.byte()? {
             only @ ..0x40 => Some(only.into()),
             first => self.long_number(first),
@@ -405,7 +86,7 @@ impl<'de> Reader<'de> {
 
     /// A string without its tag.
     #[inline(never)]
-    fn text(&mut self) -> Option<&'de str> {
+    pub(super) fn text(&mut self) -> Option<&'de str> {
         match self.byte()? {
             length @ ..0x40 => self.piece(length.into()),
             first => self.long_text(first),
@@ -428,7 +109,7 @@ impl<'de> Reader<'de> {
 
     /// How many follow. None can be more than there are bytes left.
     #[inline]
-    fn count(&mut self) -> Option<usize> {
+    pub(super) fn count(&mut self) -> Option<usize> {
         let count = usize::try_from(self.number()?).ok()?;
         (count <= self.text.len() - self.at).then_some(count)
     }
@@ -699,6 +380,3 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
         if self.has_value { self.reader.deserialize_map(visitor) } else { Err(error("a variant without its value")) }
     }
 }
-
-#[cfg(test)]
-mod tests;
