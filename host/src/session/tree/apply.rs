@@ -47,7 +47,7 @@ impl Work<'_> {
 
 /// The statements of a report that have not been used yet.
 struct Open<'r, T> {
-    stated: Vec<Option<&'r T>>,
+    stated: plan::Few<Option<&'r T>>,
 }
 
 impl<'r, T: plan::Stated> Open<'r, T> {
@@ -66,7 +66,7 @@ impl<'r, T: plan::Stated> Open<'r, T> {
 }
 
 /// A new channel and what was said of its interactions, which are told when all channels have been.
-type Fresh<'r> = (u64, Vec<&'r report::Interaction>);
+type Fresh<'r> = (u64, plan::Few<&'r report::Interaction>);
 
 /// A group or a channel without one.
 enum Top {
@@ -389,7 +389,7 @@ impl Tree {
         self.channels.insert(at, channel);
     }
 
-    fn open_interactions(&mut self, work: &mut Work<'_>, channel: u64, stated: Vec<&report::Interaction>) {
+    fn open_interactions(&mut self, work: &mut Work<'_>, channel: u64, stated: plan::Few<&report::Interaction>) {
         let Some(channel) = self.channels.iter_mut().find(|one| one.id == channel) else { return };
         let back = work.pen.enter_channel(channel);
         for stated in stated {

@@ -5,6 +5,7 @@
 //! anything: `order.rs` does, from the finished plan.
 
 use jackfield_plugin_api::report::{self, ChannelType, ConversationState, InteractionState, Reason, Recording, Role};
+use smallvec::SmallVec;
 
 use super::{Conversation, Interaction, NoteKind, Notes, bounds, is_busy, is_live, say::Calls};
 
@@ -41,7 +42,7 @@ pub(super) enum Fate<'r> {
 pub(super) struct Change<'r> {
     pub(super) stated: &'r report::Conversation,
     pub(super) state: ConversationState,
-    pub(super) members: Option<Vec<&'r report::Member>>,
+    pub(super) members: Option<Few<&'r report::Member>>,
     /// Where it stands in the report: of two that contradict each other the first stands.
     place: usize,
 }
@@ -51,7 +52,7 @@ pub(super) struct Opening<'r> {
     pub(super) stated: &'r report::Conversation,
     pub(super) role: Role,
     pub(super) state: ConversationState,
-    pub(super) members: Vec<&'r report::Member>,
+    pub(super) members: Few<&'r report::Member>,
     place: usize,
 }
 
@@ -120,7 +121,7 @@ fn remaining<'a>(
     interaction.conversations.iter().zip(fates).filter_map(|(conversation, fate)| match fate {
         Fate::Stays => Some((conversation, conversation.state, conversation.members.len())),
         Fate::Changes(change) => {
-            let members = change.members.as_ref().map_or(conversation.members.len(), Vec::len);
+            let members = change.members.as_ref().map_or(conversation.members.len(), SmallVec::len);
             Some((conversation, change.state, members))
         }
         Fate::Ends(_) => None,
@@ -205,7 +206,7 @@ fn conversations<'r>(
     }
     let stated = firsts(list, bounds::LIST, notes);
     rekey(&mut interaction.conversations, &stated);
-    let mut stated: Vec<Option<&'r report::Conversation>> = stated.into_iter().map(Some).collect();
+    let mut stated: Few<Option<&'r report::Conversation>> = stated.into_iter().map(Some).collect();
     let mut fates: Vec<Fate<'r>> = interaction
         .conversations
         .iter()
@@ -268,7 +269,7 @@ fn rank(state: ConversationState) -> u8 {
     }
 }
 
-fn members<'r>(stated: &'r report::Conversation, notes: &mut Notes) -> Option<Vec<&'r report::Member>> {
+fn members<'r>(stated: &'r report::Conversation, notes: &mut Notes) -> Option<Few<&'r report::Member>> {
     stated.members.as_deref().map(|members| firsts(members, bounds::MEMBERS, notes))
 }
 
@@ -396,9 +397,12 @@ known! {
     Conversation => |_conversation| {}; // it is not named any more, so it ends
 }
 
+/// What a report mostly has one of: up to two need no allocation.
+pub(super) type Few<T> = SmallVec<[T; 2]>;
+
 /// The first statement of each key; at most so many.
-pub(super) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, notes: &mut Notes) -> Vec<&'r S> {
-    let mut firsts: Vec<&S> = Vec::with_capacity(list.len().min(most));
+pub(super) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, notes: &mut Notes) -> Few<&'r S> {
+    let mut firsts: Few<&S> = Few::new();
     for stated in list.iter().take(bounds::LIST) {
         if stated.key().len() > bounds::KEY {
             notes.add(NoteKind::TooLong, || format!("key {}…", bounds::cut(stated.key())));
