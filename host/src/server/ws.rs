@@ -106,13 +106,14 @@ pub(super) async fn serve(parts: Parts) {
         .max_message_size(Some(max_message))
         .max_frame_size(Some(max_message));
     outlet.will_work();
-    let wire = Wire::new(stream);
+    let wire = Wire::new(stream, early.len());
     let socket = if early.is_empty() {
         WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
     } else {
         WebSocketStream::from_partially_read(wire, early.to_vec(), Role::Server, Some(config)).await
     };
-    let mut link = Link { socket, unflushed: false, drained: false, failed: false, last_sign: Instant::now() };
+    let last_sign = Instant::now();
+    let mut link = Link { socket, unflushed: false, drained: false, failed: false, taken: 0, last_sign };
     let end = link.work(desk, &mut outlet, &connection, closing).await;
     // The queue and the tenant's room are free before the last words are said.
     drop(outlet);
@@ -137,6 +138,8 @@ struct Link {
     drained: bool,
     /// Reading has failed: the socket is good for last words only.
     failed: bool,
+    /// How many bytes the frames had that were taken whole; less where some came in pieces.
+    taken: u64,
     last_sign: Instant,
 }
 
@@ -263,7 +266,19 @@ impl Link {
             };
             self.last_sign = *now.get_or_insert_with(Instant::now);
             match next {
-                Some(Ok(Message::Text(text))) => desk.receive(text.as_str(), self.last_sign),
+                Some(Ok(Message::Text(text))) => {
+                    self.taken += frame(text.len());
+                    desk.receive(text.as_str(), self.last_sign);
+                    // Most come alone: the library has nothing more, nor has the wire.
+                    let wire = self.socket.get_ref();
+                    if self.taken == wire.handed() && !wire.is_waiting() {
+                        self.drained = wire.poll_incoming(cx).is_pending();
+                        if self.drained {
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Some(Ok(Message::Ping(data) | Message::Pong(data))) => self.taken += frame(data.len()),
                 Some(Ok(Message::Binary(_))) => {
                     connection.tenant().metrics().bad_message();
                     return Poll::Ready(Err(End::close(1003, "messages are text", "binary")));
@@ -339,6 +354,16 @@ impl Link {
         })
         .await;
     }
+}
+
+/// How many bytes a client's frame has that comes in one piece: head, mask and content (RFC 6455, section 5.2).
+const fn frame(content: usize) -> u64 {
+    let head = match content {
+        ..126 => 2,
+        126..=0xFFFF => 4,
+        _ => 10,
+    };
+    head + 4 + content as u64
 }
 
 /// A session's close code as a word for the metrics.

@@ -62,6 +62,56 @@ async fn a_large_message_in_small_fragments_closes_with_1009_too() {
     assert_eq!(agent.is_closed().await.code, Some(1009));
 }
 
+/// A client's frame: opcode with or without the bit of the last fragment, a mask that changes nothing, the content.
+fn frame(opcode: u8, content: &str) -> Vec<u8> {
+    let mut frame = vec![opcode];
+    match content.len() {
+        short @ ..126 => frame.push(0x80 | short as u8),
+        medium @ 126..=0xFFFF => frame.extend([[0x80 | 126].as_slice(), &(medium as u16).to_be_bytes()].concat()),
+        long => frame.extend([[0x80 | 127].as_slice(), &(long as u64).to_be_bytes()].concat()),
+    }
+    frame.extend([0; 4]);
+    frame.extend(content.as_bytes());
+    frame
+}
+
+#[tokio::test]
+async fn all_that_comes_in_one_piece_is_answered_without_anything_more() {
+    const TEXT: u8 = 0x81;
+    const FIRST: u8 = 0x01;
+    const REST: u8 = 0x80;
+    const PING: u8 = 0x89;
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    let padded = |length: usize| {
+        let bare = json!({"command": "x", "pad": ""}).to_string().len();
+        json!({"command": "x", "pad": "p".repeat(length - bare)}).to_string()
+    };
+    let (short, medium, long) = (padded(40), padded(200), padded(65_536));
+    let (begin, end) = medium.split_at(70);
+    let messages: [(usize, Vec<Vec<u8>>); 7] = [
+        (1, vec![frame(TEXT, &short)]),
+        (3, vec![frame(TEXT, &short), frame(TEXT, &medium), frame(TEXT, &short)]),
+        (2, vec![frame(TEXT, &short), frame(PING, "alive?"), frame(TEXT, &short)]),
+        (2, vec![frame(TEXT, &long), frame(TEXT, &short)]),
+        (2, vec![frame(FIRST, begin), frame(REST, end), frame(TEXT, &short)]),
+        (2, vec![frame(FIRST, begin), frame(PING, ""), frame(REST, end), frame(TEXT, &short)]),
+        (2, vec![frame(TEXT, &short), frame(TEXT, &short)]),
+    ];
+    for (answers, frames) in messages {
+        agent.send_bytes(&frames.concat()).await;
+        for _ in 0..answers {
+            assert_eq!(agent.any_response().await["failure"]["code"], "unknown_command");
+        }
+    }
+    // One in the next write's place: a whole message and the beginning of another.
+    let (whole, cut) = (frame(TEXT, &short), frame(TEXT, &medium));
+    agent.send_bytes(&[whole.as_slice(), &cut[..5]].concat()).await;
+    assert_eq!(agent.any_response().await["failure"]["code"], "unknown_command");
+    agent.send_bytes(&cut[5..]).await;
+    assert_eq!(agent.any_response().await["failure"]["code"], "unknown_command");
+}
+
 #[tokio::test]
 async fn the_default_limit_is_64_kib() {
     let host = Host::simulator().await;
