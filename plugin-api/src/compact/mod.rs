@@ -6,6 +6,8 @@
 //! are), so it goes through the same entries of the ABI. Used only where both sides have said that they read it, see
 //! [`Hello::compact`](crate::wire::Hello::compact).
 //!
+//! What each command brings has a shorter way to and from the same text: `direct.rs`.
+//!
 //! Why: more than half of what a command cost between a host and a plugin was the scanning, quoting and matching of
 //! JSON, on both sides.
 //!
