@@ -273,6 +273,18 @@ impl Agent {
         self.response_where("a response", |_| true).await
     }
 
+    /// Waits for so many responses and forgets them; false: the connection is closed before.
+    pub async fn gets_responses(&mut self, count: usize) -> bool {
+        let wait = async {
+            while self.responses.len() < count && self.closed.is_none() {
+                self.read().await;
+            }
+        };
+        patience("responses", wait).await;
+        self.responses.clear();
+        self.closed.is_none()
+    }
+
     async fn response_where(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let wait = async {
             loop {

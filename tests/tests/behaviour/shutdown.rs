@@ -33,6 +33,28 @@ async fn sigterm_tells_the_clients_and_exits_with_0() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_pauses_is_told_too() {
+    let mut host = Host::simulator().await;
+    let mut unbound = host.connect().await;
+    // More than one turn of its connection takes, again and again.
+    let pipeline = vec![json!({"command": "x"}).to_string(); 100];
+    for round in 0.. {
+        assert!(round < 100_000, "it is never told");
+        for text in &pipeline {
+            unbound.send_text(text).await;
+        }
+        if round == 20 {
+            host.terminate();
+        }
+        if !unbound.gets_responses(pipeline.len()).await {
+            break;
+        }
+    }
+    assert_eq!(unbound.is_closed().await.code, Some(1001));
+    assert_eq!(host.ends().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn an_adapter_that_hangs_cannot_hold_the_end_up() {
     let puppet = Puppet::start().await;
     let mut host =
