@@ -23,7 +23,7 @@ const WAITING: usize = 64 * 1024;
 /// What a buffer is made for: most answers with their events.
 const ROOM: usize = 2048;
 
-/// The longest buffer that a thread keeps.
+/// The longest buffer that a thread keeps; one with less room than most answers need is not worth it.
 const MOST_SPARE: usize = 16 * 1024;
 
 thread_local! {
@@ -99,7 +99,7 @@ impl Wire {
         // Most connections are idle most of the time.
         let mut spare = std::mem::take(&mut self.out);
         self.written = 0;
-        if (1..=MOST_SPARE).contains(&spare.capacity()) {
+        if (ROOM..=MOST_SPARE).contains(&spare.capacity()) {
             spare.clear();
             SPARE.set(spare);
         }

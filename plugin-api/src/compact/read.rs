@@ -138,21 +138,13 @@ impl<'de> Reader<'de> {
         visited
     }
 
-    fn list<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+    /// What is made of a list, or an object: of all that is in it.
+    fn many<T>(&mut self, visit: impl FnOnce(&mut Many<'_, 'de>) -> Result<T, Error>) -> Result<T, Error> {
         let left = required!(self.count());
         self.inside(|reader| {
             let mut many = Many { left, reader };
-            let value = visitor.visit_seq(&mut many)?;
-            if many.left == 0 { Ok(value) } else { Err(error("a list with too many items")) }
-        })
-    }
-
-    fn object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
-        let left = required!(self.count());
-        self.inside(|reader| {
-            let mut many = Many { left, reader };
-            let value = visitor.visit_map(&mut many)?;
-            if many.left == 0 { Ok(value) } else { Err(error("an object with too many members")) }
+            let value = visit(&mut many)?;
+            if many.left == 0 { Ok(value) } else { Err(error("a list or an object with more in it than there may be")) }
         })
     }
 
@@ -160,8 +152,8 @@ impl<'de> Reader<'de> {
     fn tagged<V: Visitor<'de>>(&mut self, tag: u8, visitor: V) -> Result<V::Value, Error> {
         match tag {
             b's' => visitor.visit_borrowed_str(required!(self.text())),
-            b'{' => self.object(visitor),
-            b'[' => self.list(visitor),
+            b'{' => self.many(|many| visitor.visit_map(many)),
+            b'[' => self.many(|many| visitor.visit_seq(many)),
             b'n' => visitor.visit_unit(),
             b't' => visitor.visit_bool(true),
             b'f' => visitor.visit_bool(false),
@@ -241,8 +233,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         deserialize_str: b's', visitor, reader => visitor.visit_borrowed_str(required!(reader.text()));
         deserialize_string: b's', visitor, reader => visitor.visit_borrowed_str(required!(reader.text()));
         deserialize_u64: b'u', visitor, reader => visitor.visit_u64(required!(reader.number()));
-        deserialize_seq: b'[', visitor, reader => reader.list(visitor);
-        deserialize_map: b'{', visitor, reader => reader.object(visitor);
+        deserialize_seq: b'[', visitor, reader => reader.many(|many| visitor.visit_seq(many));
+        deserialize_map: b'{', visitor, reader => reader.many(|many| visitor.visit_map(many));
     }
 
     fn deserialize_struct<V: Visitor<'de>>(

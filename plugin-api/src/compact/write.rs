@@ -65,6 +65,11 @@ impl<'a> Writer<'a> {
         Ok(many)
     }
 
+    fn many_of_variant(mut self, variant: &str, tag: u8, length: usize) -> Result<Self, Error> {
+        self.variant(variant);
+        self.many(tag, Some(length))
+    }
+
     pub(super) fn inner(&mut self) -> Writer<'_> {
         Writer { out: self.out }
     }
@@ -190,14 +195,13 @@ impl<'a> Serializer for Writer<'a> {
     }
 
     fn serialize_tuple_variant(
-        mut self,
+        self,
         _: &'static str,
         _: u32,
         variant: &'static str,
         length: usize,
     ) -> Result<Self, Error> {
-        self.variant(variant);
-        self.many(b'[', Some(length))
+        self.many_of_variant(variant, b'[', length)
     }
 
     fn serialize_map(self, length: Option<usize>) -> Result<Self, Error> {
@@ -209,14 +213,13 @@ impl<'a> Serializer for Writer<'a> {
     }
 
     fn serialize_struct_variant(
-        mut self,
+        self,
         _: &'static str,
         _: u32,
         variant: &'static str,
         length: usize,
     ) -> Result<Self, Error> {
-        self.variant(variant);
-        self.many(b'{', Some(length))
+        self.many_of_variant(variant, b'{', length)
     }
 }
 
