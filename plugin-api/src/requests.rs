@@ -24,7 +24,7 @@ use tokio::{runtime::Handle, sync::Notify, task::yield_now, time::sleep};
 
 use crate::{
     adapter::Agent,
-    seat::{Seat, Task},
+    seat::{Asked, Seat, Task},
     wire::{Kind, Status},
 };
 
@@ -34,15 +34,22 @@ const AT_ONCE: usize = 16;
 /// After what time a list of requests that is not empty is helped with.
 const HELD_UP: Duration = Duration::from_millis(10);
 
+/// For how many requests, and how many bytes of payloads, room is kept when nothing waits.
+const ROOM: (usize, usize) = (1024, 64 * 1024);
+
 /// What the host has asked of the agents of one plugin and nobody has begun.
 ///
 /// Most requests are done in one poll: the model is at hand, or the platform is told and not waited for. So they are
 /// polled a first time by a task that goes from one to the next, one for each thread of the runtime, and only those that
 /// must wait get a task of their own. One that blocks its thread there holds nobody up who could do without that thread:
 /// others go on with the list.
+///
+/// It is two lists, so that the threads of the host and of the plugin seldom write to the same: what has come is moved as
+/// a whole, when all that was moved before has been begun. Whoever locks both locks `moved` first.
 pub(crate) struct Requests<G: Agent> {
     handle: Handle,
-    waiting: Mutex<VecDeque<Waiting<G>>>,
+    come: Mutex<List<G>>,
+    moved: Mutex<List<G>>,
     something: Notify,
     /// How many of the tasks have nothing to do and have not been told that there is something.
     idle: AtomicUsize,
@@ -50,12 +57,20 @@ pub(crate) struct Requests<G: Agent> {
     watched: AtomicBool,
 }
 
-type Waiting<G> = (Task<G>, Kind, String);
+/// Requests in order.
+struct List<G: Agent> {
+    /// Each with the length of its payload.
+    waiting: VecDeque<(Task<G>, Kind, usize)>,
+    /// Their payloads, one behind the other: one room for all of them, which is used again and again.
+    payloads: String,
+    /// Where the first one's is.
+    at: usize,
+}
 
 impl<G: Agent> Requests<G> {
     pub(crate) fn new(handle: Handle) -> Self {
         let (something, idle, watched) = (Notify::new(), AtomicUsize::new(0), AtomicBool::new(false));
-        Self { handle, waiting: Mutex::default(), something, idle, watched }
+        Self { handle, come: Mutex::default(), moved: Mutex::default(), something, idle, watched }
     }
 
     /// Takes what the host asks for. Runs nothing of the adapter's.
@@ -64,10 +79,9 @@ impl<G: Agent> Requests<G> {
             Ok(task) => task,
             Err(status) => return status,
         };
-        let waiting = (task, kind, payload.to_owned());
-        self.lock().push_back(waiting);
-        // Whoever is told will begin one at least.
-        if !self.tell_one() && !self.watched.swap(true, AcqRel) {
+        lock(&self.come).push(task, kind, payload);
+        // Whoever is told will begin one at least. Looked at before it is written, because all threads of the host do.
+        if !self.tell_one() && !self.watched.load(Acquire) && !self.watched.swap(true, AcqRel) {
             self.handle.spawn(Arc::clone(self).watch());
         }
         Status::ACCEPTED
@@ -75,13 +89,13 @@ impl<G: Agent> Requests<G> {
 
     /// Nobody will begin what has not been begun.
     pub(crate) fn close(&self) {
-        let waiting = std::mem::take(&mut *self.lock());
+        let waiting = [&self.moved, &self.come].map(|list| std::mem::take(&mut *lock(list)));
         drop(waiting);
     }
 
     /// Begins what the host asks for, one after the other, for ever.
     pub(crate) async fn work_off(self: Arc<Self>) {
-        let mut room = None;
+        let mut room = (String::new(), None);
         loop {
             if self.begin(Seat::run, &mut room).await {
                 yield_now().await;
@@ -92,7 +106,7 @@ impl<G: Agent> Requests<G> {
             told.as_mut().enable();
             self.idle.fetch_add(1, AcqRel);
             // Of what came before that nobody may have been told.
-            if !self.lock().is_empty() {
+            if !self.is_empty() {
                 self.tell_one();
             }
             told.await;
@@ -112,48 +126,42 @@ impl<G: Agent> Requests<G> {
     async fn watch(self: Arc<Self>) {
         loop {
             sleep(HELD_UP).await;
-            if !self.lock().is_empty() {
+            if !self.is_empty() {
                 let helped = Arc::clone(&self);
                 self.handle.spawn(async move {
-                    helped.begin(Seat::run, &mut None).await;
+                    helped.begin(Seat::run, &mut (String::new(), None)).await;
                 });
                 continue;
             }
             self.watched.store(false, Release);
             // Whoever has put something in meanwhile relied on this.
-            if self.lock().is_empty() || self.watched.swap(true, AcqRel) {
+            if self.is_empty() || self.watched.swap(true, AcqRel) {
                 return;
             }
         }
     }
 
-    /// Begins some of what waits. `room` is for a request and used again and again: what the future of an adapter keeps
-    /// can be kilobytes. Returns whether there may be more.
+    /// Begins some of what waits. `room` is for a request, its payload and its future, and used again and again: what the
+    /// future of an adapter keeps can be kilobytes. Returns whether there may be more.
     async fn begin<F: Future<Output = ()> + Send + 'static>(
         &self,
-        run: impl Fn(Arc<Seat<G>>, Kind, String) -> F,
-        room: &mut Option<Pin<Box<F>>>,
+        run: impl Fn(Arc<Seat<G>>, Asked) -> F,
+        (payload, room): &mut (String, Option<Pin<Box<F>>>),
     ) -> bool {
         for _ in 0..AT_ONCE {
-            let (next, more) = {
-                let mut waiting = self.lock();
-                (waiting.pop_front(), !waiting.is_empty())
-            };
-            let Some((task, kind, payload)) = next else { return false };
-            if more {
-                // Who has nothing to do may have been told of another one.
-                self.tell_one();
-            }
+            let Some((task, kind)) = self.next(payload) else { return false };
             let Some(seat) = task.seat().cloned() else { continue };
+            // What the adapter panics with is caught further inside; this, and what follows, is for a fault of ours.
+            let read = catch_unwind(AssertUnwindSafe(|| seat.read(kind, payload)));
+            let Ok(Some(asked)) = read else { continue };
             let mut work = match room.take() {
-                None => Box::pin(run(seat, kind, payload)),
+                None => Box::pin(run(seat, asked)),
                 Some(mut room) => {
-                    room.set(run(seat, kind, payload));
+                    room.set(run(seat, asked));
                     room
                 }
             };
-            // What the adapter panics with is caught further inside; this is for a fault of ours. The request is answered
-            // by being dropped.
+            // The request is answered by being dropped.
             let first = poll_fn(|context| Poll::Ready(catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))));
             match first.await {
                 Ok(Poll::Ready(())) => *room = Some(work),
@@ -164,8 +172,62 @@ impl<G: Agent> Requests<G> {
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Waiting<G>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the next one out, and tells another thread if there are more.
+    fn next(&self, payload: &mut String) -> Option<(Task<G>, Kind)> {
+        let mut moved = lock(&self.moved);
+        if moved.waiting.is_empty() {
+            moved.empty();
+            std::mem::swap(&mut *moved, &mut *lock(&self.come));
+        }
+        let next = moved.pop(payload)?;
+        let more = !moved.waiting.is_empty();
+        drop(moved);
+        if more {
+            // Who has nothing to do may have been told of another one.
+            self.tell_one();
+        }
+        Some(next)
+    }
+
+    fn is_empty(&self) -> bool {
+        let moved = lock(&self.moved);
+        moved.waiting.is_empty() && lock(&self.come).waiting.is_empty()
+    }
+}
+
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<G: Agent> List<G> {
+    fn push(&mut self, task: Task<G>, kind: Kind, payload: &str) {
+        self.payloads.push_str(payload);
+        self.waiting.push_back((task, kind, payload.len()));
+    }
+
+    /// The first one; its payload is written over what is in `payload`.
+    fn pop(&mut self, payload: &mut String) -> Option<(Task<G>, Kind)> {
+        let (task, kind, length) = self.waiting.pop_front()?;
+        let end = self.at + length;
+        payload.clear();
+        payload.shrink_to(ROOM.1);
+        payload.push_str(&self.payloads[self.at..end]);
+        self.at = end;
+        Some((task, kind))
+    }
+
+    /// Forgets what has been taken out: all of it.
+    fn empty(&mut self) {
+        self.waiting.shrink_to(ROOM.0);
+        self.payloads.clear();
+        self.payloads.shrink_to(ROOM.1);
+        self.at = 0;
+    }
+}
+
+impl<G: Agent> Default for List<G> {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), payloads: String::new(), at: 0 }
     }
 }
 

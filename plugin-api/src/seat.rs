@@ -30,7 +30,7 @@ use crate::{
     outbox::{MustFlush, Outbox, Waits},
     report::Report,
     runtime::Tell,
-    wire::{self, Execute, Kind, LogOut, MAX_RESUME_STATE, PayloadOwned, Request, Start, Status, Wrong},
+    wire::{self, Execute, Kind, LogOut, MAX_RESUME_STATE, Request, Start, Status, Wrong},
 };
 
 /// How many requests of one agent may be under way; the host's own bound is lower.
@@ -41,6 +41,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mi
 
 /// How long an agent that cannot give a snapshot is left alone.
 const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the host asks of an agent.
+pub(crate) enum Asked {
+    Command(Execute),
+    Start(Start),
+    Snapshot(Request),
+    LogOut(LogOut),
+}
 
 pub(crate) struct Seat<G: Agent> {
     id: u64,
@@ -110,24 +118,36 @@ impl<G: Agent> Seat<G> {
         self.leaving.notify_waiters();
     }
 
+    /// Reads what the host asks for. What only a newer contract knows is answered with `unsupported`.
+    pub(crate) fn read(self: &Arc<Self>, kind: Kind, payload: &str) -> Option<Asked> {
+        let asked = match kind {
+            Kind::COMMAND => wire::read(payload).map(Asked::Command),
+            Kind::START => wire::read(payload).map(Asked::Start),
+            Kind::SNAPSHOT => wire::read(payload).map(Asked::Snapshot),
+            _ => wire::read(payload).map(Asked::LogOut),
+        };
+        if let Ok(asked) = asked {
+            return Some(asked);
+        }
+        let Request { request } = self.tell.read(kind, self.id, payload)?;
+        self.flush_if(self.outbox.answer(request, Outcome::unsupported()));
+        None
+    }
+
     /// Does what the host asks for, and answers it.
-    pub(crate) async fn run(self: Arc<Self>, kind: Kind, payload: String) {
+    pub(crate) async fn run(self: Arc<Self>, asked: Asked) {
         let Some(agent) = self.agent.get() else { return };
-        match kind {
-            Kind::COMMAND => {
-                let Some(Execute { request, command }) = self.read(kind, payload) else { return };
+        match asked {
+            Asked::Command(Execute { request, command }) => {
                 self.answer(request, pin!(async { Ok(agent.command(command).await) })).await;
             }
-            Kind::START => {
-                let Some(Start { request, options }) = self.read(kind, payload) else { return };
+            Asked::Start(Start { request, options }) => {
                 self.answer(request, pin!(async { agent.start(options).await.map(|()| Outcome::success()) })).await;
             }
-            Kind::SNAPSHOT => {
-                let Some(Request { request }) = self.read(kind, payload) else { return };
+            Asked::Snapshot(Request { request }) => {
                 self.answer(request, pin!(async { agent.snapshot().await.map(|()| Outcome::success()) })).await;
             }
-            _ => {
-                let Some(LogOut { request, ending }) = self.read(kind, payload) else { return };
+            Asked::LogOut(LogOut { request, ending }) => {
                 self.answer(request, pin!(async { agent.log_out(ending).await.map(|()| Outcome::success()) })).await;
             }
         }
@@ -152,16 +172,6 @@ impl<G: Agent> Seat<G> {
         let outcome = self.tell.guarded(self.id, work).await.unwrap_or_else(Outcome::Failure);
         self.tell_resume_state();
         owed.outcome = Some(outcome);
-    }
-
-    /// Reads a payload. One that asks for something that only a newer contract knows is answered with `unsupported`.
-    fn read<T: PayloadOwned>(self: &Arc<Self>, kind: Kind, payload: String) -> Option<T> {
-        if let Ok(message) = wire::read(&payload) {
-            return Some(message);
-        }
-        let Request { request } = self.tell.read(kind, self.id, &payload)?;
-        self.flush_if(self.outbox.answer(request, Outcome::unsupported()));
-        None
     }
 
     /// Sends the resume state if it is another one than before.

@@ -118,14 +118,20 @@ const RUNTIME_1_1: &[Change] = &[
     ("compact: of == Kind::LOAD", "compact: false"),
 ];
 const WITHOUT_COMPACT: &[Change] = &[("if hello.compact { Form::Compact }", "if false { Form::Compact }")];
-const SEAT_1_1: &[Change] = &[(
-    "            Kind::START => {",
-    "            Kind(12) => {
-                let Some(Request { request }) = self.read(kind, payload) else { return };
+const SEAT_1_1: &[Change] = &[
+    ("    Command(Execute),", "    Command(Execute),\n    Added(Request),"),
+    (
+        "            Kind::START =>",
+        "            Kind(12) => wire::read(payload).map(Asked::Added),\n            Kind::START =>",
+    ),
+    (
+        "            Asked::Start(",
+        "            Asked::Added(Request { request }) => {
                 self.answer(request, pin!(async { Ok(Outcome::data(serde_json::json!(agent.added()))) })).await;
             }
-            Kind::START => {",
-)];
+            Asked::Start(",
+    ),
+];
 
 /// The sources of a variant, not written yet.
 struct Variant {
