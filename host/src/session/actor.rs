@@ -8,7 +8,6 @@
 
 use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
 
-use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, Report, StartOptions};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -24,6 +23,7 @@ use super::{
     outbox::{Batch, Outbox},
     plan::{self, Each, Plan, Step},
     port::AgentPort,
+    text::Text,
     tree::{Events, Notes, Tree, rules},
     trunk::Trunk,
 };
@@ -44,12 +44,12 @@ pub(super) enum Reply {
     /// To the connection that sent the command.
     Outbox(Outbox),
     /// To one HTTP request.
-    Once(oneshot::Sender<Bytes>),
+    Once(oneshot::Sender<Text>),
 }
 
 impl Reply {
     /// Sends it, or drops it where nobody waits for it any more. Whose waker this leaves is to be woken.
-    pub(super) fn send(self, text: Bytes, wakers: &mut Vec<Waker>) {
+    pub(super) fn send(self, text: Text, wakers: &mut Vec<Waker>) {
         match self {
             Self::Outbox(outbox) => drop(outbox.put(Batch::response(text), wakers)),
             Self::Once(sender) => drop(sender.send(text)),

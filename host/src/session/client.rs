@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Failure};
 use tokio::time::Instant;
 
 use super::{
     actor::{Closing, Core, Phase},
     outbox::{Batch, CloseCode, Outbox},
+    text::Text,
     tree::Events,
 };
 
@@ -42,7 +42,7 @@ impl Core {
         &mut self,
         outbox: Outbox,
         after: Option<u64>,
-        respond: impl FnOnce(&str) -> Option<Bytes>,
+        respond: impl FnOnce(&str) -> Option<Text>,
     ) -> Result<(), Failure> {
         if !self.is_bindable() {
             return Err(Failure::new(Code::NotFound, "there is no such session"));

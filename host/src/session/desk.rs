@@ -19,6 +19,7 @@ use super::{
     message::{Request, Response},
     prepare::{self, Prepared},
     registry::Board,
+    text::Text,
 };
 use crate::metrics::CommandLabel;
 
@@ -112,7 +113,7 @@ impl Desk {
         matches!(*locked(&self.binding), Binding::Preparing | Binding::Bound { .. })
     }
 
-    fn send(&self, text: Bytes) {
+    fn send(&self, text: Text) {
         self.outbox.send(Batch::response(text));
     }
 

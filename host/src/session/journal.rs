@@ -6,7 +6,11 @@
 
 use std::collections::VecDeque;
 
-use super::{outbox::Batch, tree::Events};
+use super::{
+    outbox::Batch,
+    text::{Lengths, Text},
+    tree::Events,
+};
 
 /// How much a session keeps for a client that returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +61,7 @@ impl Journal {
     pub(super) fn append(&mut self, events: &Events) -> Batch {
         let (first, text, lengths) = self.write(events);
         self.keep(&text, &lengths);
-        Batch::of_events(first, text.into(), lengths)
+        Batch::of_events(first, text, lengths)
     }
 
     /// Gives the events of a snapshot the next numbers and writes them. They are not kept: a client that has seen only a
@@ -65,7 +69,7 @@ impl Journal {
     pub(super) fn append_to_snapshot(&mut self, events: &Events) -> Batch {
         (self.text, self.lengths) = (VecDeque::new(), VecDeque::new());
         let (first, text, lengths) = self.write(events);
-        Batch::of_events(first, text.into(), lengths)
+        Batch::of_events(first, text, lengths)
     }
 
     /// The events after a number up to another, oldest first; `None` where they are not all there any more.
@@ -76,14 +80,14 @@ impl Journal {
         }
         let (skip, count) = ((after + 1 - first_kept) as usize, end.saturating_sub(after) as usize);
         let start: usize = self.lengths.range(..skip).map(|&length| length as usize).sum();
-        let lengths: Vec<u32> = self.lengths.range(skip..).take(count).copied().collect();
+        let lengths: Lengths = self.lengths.range(skip..).take(count).copied().collect();
         let size: usize = lengths.iter().map(|&length| length as usize).sum();
         let text: Vec<u8> = self.text.range(start..start + size).copied().collect();
         Some(Batch::of_events(after + 1, text.into(), lengths))
     }
 
     /// The first number, the texts one behind the other, and how long each is.
-    fn write(&mut self, events: &Events) -> (u64, Vec<u8>, Vec<u32>) {
+    fn write(&mut self, events: &Events) -> (u64, Text, Lengths) {
         let first = self.last + 1;
         let (text, lengths) = events.number(first);
         self.last += lengths.len() as u64;

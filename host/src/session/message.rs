@@ -6,9 +6,10 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Failure};
 use serde::de::IgnoredAny;
+
+use super::text::Text;
 
 /// How deep a message may be nested, itself included.
 const MAX_DEPTH: usize = 64;
@@ -59,7 +60,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct BadMessage {
     /// The response.
-    pub(super) response: Bytes,
+    pub(super) response: Text,
     /// It could not even be taken apart: not JSON, not an object, too deep.
     pub(super) unparsable: bool,
 }
@@ -146,7 +147,7 @@ impl Request {
     }
 
     /// Writes the response to this request.
-    pub(super) fn respond(&self, response: Response<'_>) -> Bytes {
+    pub(super) fn respond(&self, response: Response<'_>) -> Text {
         write(
             Echo {
                 command: self.raw(Some(self.command)),
@@ -485,13 +486,13 @@ struct Echo<'a> {
     request_id: Option<&'a str>,
 }
 
-/// Writes a response in one allocation.
+/// Writes a response.
 fn write<'a>(
     echo: Echo<'_>,
     response: Response<'_>,
     data: &str,
     original: impl FnOnce() -> Option<Cow<'a, str>>,
-) -> Bytes {
+) -> Text {
     let (result, body, original) = match response {
         Response::Success => (r#""result":"success","data":"#, Cow::Borrowed(data), None),
         Response::SuccessWith(data) => (r#""result":"success","data":"#, Cow::Borrowed(data), None),
@@ -500,40 +501,32 @@ fn write<'a>(
         Response::Confirm(message) => (r#""result":"confirm","message":"#, Cow::Owned(json(message)), original()),
         Response::Failure(failure) => (r#""result":"failure","failure":"#, Cow::Owned(json(failure)), original()),
     };
-    let echoed = [
-        (COMMAND, echo.command),
-        (TARGET, echo.target),
-        (ORIGINAL, original.as_deref()),
-        (REQUEST_ID, echo.request_id),
-    ];
-    let echoed = echoed.into_iter().filter_map(|(name, value)| Some(name.len() + value?.len() + ",".len()));
-    // As long as the text will be: it need not be moved to be shared.
-    let mut text = String::with_capacity("{}".len() + result.len() + body.len() + echoed.sum::<usize>());
-    text.push('{');
+    let mut text = Text::with_room(result.len() + body.len());
+    text.push(b'{');
     if let Some(command) = echo.command {
         text.push_str(COMMAND);
         text.push_str(command);
-        text.push(',');
+        text.push(b',');
     }
     if let Some(target) = echo.target {
         text.push_str(TARGET);
         text.push_str(target);
-        text.push(',');
+        text.push(b',');
     }
     text.push_str(result);
     text.push_str(&body);
     if let Some(original) = &original {
-        text.push(',');
+        text.push(b',');
         text.push_str(ORIGINAL);
         text.push_str(original);
     }
     if let Some(id) = echo.request_id {
-        text.push(',');
+        text.push(b',');
         text.push_str(REQUEST_ID);
         text.push_str(id);
     }
-    text.push('}');
-    Bytes::from(text)
+    text.push(b'}');
+    text
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {

@@ -66,6 +66,7 @@ mod plan;
 mod port;
 mod prepare;
 mod registry;
+mod text;
 mod timer;
 pub mod tree;
 mod trunk;
@@ -80,6 +81,7 @@ pub use journal::JournalLimits;
 pub use outbox::{Batch, CloseCode, Message, Out, Outbox, OutboxLimits, Outlet, Taken};
 pub use port::{AgentPort, LoggedIn, PlatformPort};
 pub use registry::{Answer, SessionStatus, StreamRefused, Switchboard};
+pub use text::{Lengths, Text};
 pub use trunk::{Tally, Trunk};
 
 /// What a tenant's sessions may have.

@@ -18,6 +18,8 @@ use std::{
 
 use hyper::body::Bytes;
 
+use super::text::{Lengths, Text};
+
 /// One message to a client: UTF-8 JSON, with its number if it is an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -41,23 +43,23 @@ impl Message {
 pub struct Batch {
     /// The number of the next event; `None` for a response.
     seq: Option<u64>,
-    text: Bytes,
+    text: Text,
     /// Where the next message begins.
     at: usize,
     /// Of each event; a response is the whole text.
-    lengths: std::vec::IntoIter<u32>,
+    lengths: smallvec::IntoIter<[u32; 8]>,
 }
 
 impl Batch {
     /// A response.
     #[must_use]
-    pub fn response(text: Bytes) -> Self {
-        Self { seq: None, text, at: 0, lengths: Vec::new().into_iter() }
+    pub fn response(text: Text) -> Self {
+        Self { seq: None, text, at: 0, lengths: Lengths::new().into_iter() }
     }
 
     /// Events with consecutive numbers, `lengths` bytes of the text each.
     #[must_use]
-    pub fn of_events(first: u64, text: Bytes, lengths: Vec<u32>) -> Self {
+    pub fn of_events(first: u64, text: Text, lengths: Lengths) -> Self {
         Self { seq: Some(first), text, at: 0, lengths: lengths.into_iter() }
     }
 
@@ -86,7 +88,7 @@ impl Iterator for Batch {
 
     fn next(&mut self) -> Option<Message> {
         let (seq, place) = self.step()?;
-        Some(Message { seq, text: self.text.slice(place) })
+        Some(Message { seq, text: Bytes::copy_from_slice(&self.text[place]) })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -111,6 +113,9 @@ impl CloseCode {
     /// The client did not read.
     pub const TOO_SLOW: Self = Self(4008);
 }
+
+/// How many batches are about to be taken; what waits behind them takes no more room than it needs.
+const SOON: usize = 8;
 
 /// What the server writes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -457,9 +462,12 @@ impl Queue {
         }
     }
 
-    fn push(&mut self, batch: Batch) {
+    fn push(&mut self, mut batch: Batch) {
         if batch.len() == 0 {
             return;
+        }
+        if self.waiting.len() >= SOON {
+            batch.text.shrink();
         }
         self.messages += batch.len();
         self.bytes += batch.bytes();
@@ -512,6 +520,8 @@ impl Queue {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use smallvec::smallvec;
+
     use super::*;
 
     fn message(text: &str) -> Message {
@@ -519,7 +529,7 @@ mod tests {
     }
 
     fn text(text: &str) -> Batch {
-        Batch::response(message(text).text)
+        Batch::response(text.into())
     }
 
     fn bounded(messages: usize) -> (Outbox, Outlet) {
@@ -570,8 +580,8 @@ mod tests {
     #[test]
     fn events_that_went_in_together_come_out_one_by_one_with_their_numbers() {
         let (outbox, mut outlet) = bounded(4);
-        assert!(outbox.send(Batch::of_events(7, Bytes::from_static(b"aabbb"), vec![2, 3])));
-        assert!(outbox.send(Batch::of_events(9, Bytes::new(), Vec::new())), "nothing fits everywhere");
+        assert!(outbox.send(Batch::of_events(7, "aabbb".into(), smallvec![2, 3])));
+        assert!(outbox.send(Batch::of_events(9, Text::default(), Lengths::new())), "nothing fits everywhere");
         assert_eq!(outbox.len(), 2);
         for (seq, text) in [(7, "aa"), (8, "bbb")] {
             assert_eq!(outlet.try_next(), Some(Out::Message(Message { seq: Some(seq), text: text.into() })));
@@ -581,7 +591,7 @@ mod tests {
 
     #[test]
     fn events_fit_together_or_not_at_all_unless_nothing_waits() {
-        let three = || Batch::of_events(1, Bytes::from_static(b"abc"), vec![1, 1, 1]);
+        let three = || Batch::of_events(1, "abc".into(), smallvec![1, 1, 1]);
         let (outbox, mut outlet) = bounded(2);
         assert!(outbox.send(three()), "a client that reads gets what one report made, however much it is");
         assert!(!outbox.send(three()));

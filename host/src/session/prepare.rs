@@ -6,7 +6,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Failure, Link, Login};
 use tokio::{
     sync::oneshot,
@@ -21,6 +20,7 @@ use super::{
     data,
     message::{Request, Response},
     registry::Board,
+    text::Text,
     trunk::{Current, Trunk},
 };
 use crate::metrics::CommandLabel;
@@ -34,9 +34,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// What became of prepareSession.
 pub(super) enum Prepared {
     /// There is a session now.
-    Session(Arc<Cell>, Bytes),
+    Session(Arc<Cell>, Text),
     /// There is none.
-    Refused(Bytes),
+    Refused(Text),
 }
 
 /// Why there is no session.

@@ -28,6 +28,7 @@ use super::{
     message::{Request, Response},
     port::PlatformPort,
     prepare::Prepared,
+    text::Text,
     timer::Timer,
     trunk::Trunk,
 };
@@ -47,7 +48,7 @@ pub struct Switchboard(pub(super) Arc<Board>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The response.
-    pub text: Bytes,
+    pub text: Text,
     /// The body could not be taken apart at all: the request itself is answered with 400.
     pub unparsable: bool,
 }
@@ -467,7 +468,7 @@ impl Board {
         label: CommandLabel,
         since: Instant,
         response: Response<'_>,
-    ) -> Bytes {
+    ) -> Text {
         let outcome = match &response {
             Response::Success | Response::SuccessWith(_) | Response::SuccessBare => OutcomeLabel::Success,
             Response::NeedInfo(_) => OutcomeLabel::NeedInfo,
@@ -479,7 +480,7 @@ impl Board {
     }
 
     /// Answers a command on a connection without a session.
-    pub(super) fn answer_unbound(&self, request: &Request) -> Bytes {
+    pub(super) fn answer_unbound(&self, request: &Request) -> Text {
         let name = request.command();
         let found = match self.lock().serving.current() {
             Some(current) => current.repertoire.find(&name),
@@ -494,7 +495,7 @@ impl Board {
     }
 
     /// Answers prepareSession or bindSession where there is a session already.
-    pub(super) fn refuse_second(&self, request: &Request) -> Bytes {
+    pub(super) fn refuse_second(&self, request: &Request) -> Text {
         let name = request.command();
         let checked = if name == PREPARE {
             data::parse::<data::Prepare>(request.data()).map(drop)

@@ -6,6 +6,8 @@
 
 use std::{cell::Cell, fmt};
 
+use super::super::text::{Lengths, Text};
+
 /// An event, all but its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -196,19 +198,19 @@ impl Events {
 
     /// The whole message of each with its number, as the desktop gets it, one behind the other; and how long each is.
     #[must_use]
-    pub fn number(&self, first: u64) -> (Vec<u8>, Vec<u32>) {
+    pub fn number(&self, first: u64) -> (Text, Lengths) {
         let numbers = first..first + self.lines.len() as u64;
         let digits = numbers.end.checked_ilog10().unwrap_or(0) as usize + 1;
-        // Just as long as the text will be, if none was rewritten: it need not be moved to be shared.
-        let mut text = Vec::with_capacity(self.text.len() + self.lines.len() * (HEAD.len() + digits));
-        let number = |(line, seq): (&Line, u64)| {
+        // Just as long as the text will be, if none was rewritten.
+        let mut text = Text::with_room(self.text.len() + self.lines.len() * (HEAD.len() + digits));
+        let mut lengths = Lengths::new();
+        for (line, seq) in self.lines.iter().zip(numbers) {
             let start = text.len();
-            text.extend_from_slice(HEAD.as_bytes());
-            text.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
+            text.push_str(HEAD);
+            text.push_str(itoa::Buffer::new().format(seq));
             text.extend_from_slice(&self.text.as_bytes()[line.start..line.end]);
-            u32::try_from(text.len() - start).expect("what an event tells is bounded")
-        };
-        let lengths = self.lines.iter().zip(numbers).map(number).collect();
+            lengths.push(u32::try_from(text.len() - start).expect("what an event tells is bounded"));
+        }
         (text, lengths)
     }
 }
@@ -368,10 +370,10 @@ mod tests {
         });
         let (text, lengths) = events.number(17);
         assert_eq!(
-            String::from_utf8(text.clone()).unwrap(),
+            String::from_utf8(text.to_vec()).unwrap(),
             r#"{"messageType":"objectEvent","seq":17,"target":"S.c1","name":"state.updated","data":{"state":"ACTIVE","empty":{},"actions":["a","b"]}}"#
         );
-        assert_eq!(lengths, [u32::try_from(text.len()).unwrap()]);
+        assert_eq!(lengths[..], [u32::try_from(text.len()).unwrap()]);
     }
 
     fn events(names: &[&str]) -> Events {
