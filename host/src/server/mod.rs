@@ -35,6 +35,7 @@ mod http;
 mod io_guard;
 mod operations;
 mod routes;
+mod socket;
 mod wire;
 mod ws;
 

@@ -1,9 +1,9 @@
-//! What one WebSocket connection has to write.
+//! The bytes of one WebSocket connection, to and from its stream.
 //!
 //! Owns: the bytes that are on their way out, in one order: frames of text and pings, which are written here (a server's
 //! frame is a head and the text as it is), and whatever the WebSocket library writes of its own, that is pongs and the
-//! closing. Must never: put one frame into another, keep a buffer while there is nothing to write, or take more from the
-//! library than a client that does not read may cost.
+//! closing; and those that have been read and are the library's. Must never: put one frame into another, keep a buffer
+//! while there is nothing in it, or take more from the library than a client that does not read may cost.
 
 use std::{
     cell::Cell,
@@ -36,17 +36,30 @@ pub(super) struct Wire {
     stream: TcpStream,
     out: Vec<u8>,
     written: usize,
-    /// How many bytes that the client has sent were handed to the library.
+    /// What has been read and the library has not been given yet.
+    kept: Vec<u8>,
+    /// How many bytes that the client has sent the library was given.
     handed: u64,
 }
 
 impl Wire {
-    /// `early`: how many bytes of what the client has sent the library is given otherwise.
-    pub(super) fn new(stream: TcpStream, early: usize) -> Self {
-        Self { stream, out: Vec::new(), written: 0, handed: early as u64 }
+    /// `early`: what the client has sent already.
+    pub(super) fn new(stream: TcpStream, early: &[u8]) -> Self {
+        Self { stream, out: Vec::new(), written: 0, kept: early.to_vec(), handed: 0 }
     }
 
-    /// How many bytes that the client has sent were handed to the library so far.
+    /// Reads past the library, which must have been given all that was read before.
+    pub(super) fn poll_stream(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        debug_assert!(self.kept.is_empty(), "what comes first is read first");
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+
+    /// Keeps for the library what was read past it.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+    }
+
+    /// How many bytes that the client has sent the library was given so far.
     pub(super) fn handed(&self) -> u64 {
         self.handed
     }
@@ -83,12 +96,6 @@ impl Wire {
         !self.out.is_empty()
     }
 
-    /// Whether there may be something to read; if not, the task is woken when there is.
-    pub(super) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // An error is found by whoever reads.
-        self.stream.poll_read_ready(cx).map(drop)
-    }
-
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.out.len() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]))? {
@@ -110,9 +117,18 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        if self.kept.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        } else {
+            let given = self.kept.len().min(buffer.remaining());
+            buffer.put_slice(&self.kept[..given]);
+            self.kept.drain(..given);
+            if self.kept.is_empty() {
+                self.kept = Vec::new();
+            }
+        }
         self.handed += (buffer.filled().len() - before) as u64;
-        Poll::Ready(read)
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -152,7 +168,7 @@ mod tests {
     async fn pair() -> (Wire, WebSocketStream<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let wire = Wire::new(listener.accept().await.unwrap().0, 0);
+        let wire = Wire::new(listener.accept().await.unwrap().0, &[]);
         (wire, WebSocketStream::from_raw_socket(client, Role::Client, None).await)
     }
 

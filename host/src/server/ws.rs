@@ -21,16 +21,16 @@ use tokio::{
     task::coop::unconstrained,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Error, Message, Utf8Bytes,
-        error::{CapacityError, ProtocolError},
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    Error, Message, Utf8Bytes,
+    error::{CapacityError, ProtocolError},
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use super::wire::Wire;
+use super::{
+    socket::{Came, Socket},
+    wire::Wire,
+};
 use crate::{
     metrics::Metrics,
     session::{Desk, Outlet, Taken},
@@ -98,22 +98,9 @@ pub(super) struct Parts {
 /// Serves a connection until it ends.
 pub(super) async fn serve(parts: Parts) {
     let Parts { stream, early, desk, mut outlet, connection, metrics, closing, max_message } = parts;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(1024)
-        // For pongs and the closing only: a client that sends pings and reads no pongs must not cost more.
-        .write_buffer_size(1024)
-        .max_write_buffer_size(16 * 1024)
-        .max_message_size(Some(max_message))
-        .max_frame_size(Some(max_message));
     outlet.will_work();
-    let wire = Wire::new(stream, early.len());
-    let socket = if early.is_empty() {
-        WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await
-    } else {
-        WebSocketStream::from_partially_read(wire, early.to_vec(), Role::Server, Some(config)).await
-    };
-    let last_sign = Instant::now();
-    let mut link = Link { socket, unflushed: false, drained: false, failed: false, taken: 0, last_sign };
+    let socket = Socket::new(Wire::new(stream, &early), max_message).await;
+    let mut link = Link { socket, unflushed: false, failed: false, last_sign: Instant::now() };
     let end = link.work(desk, &mut outlet, &connection, closing).await;
     // The queue and the tenant's room are free before the last words are said.
     drop(outlet);
@@ -131,15 +118,11 @@ enum Wake {
 }
 
 struct Link {
-    socket: WebSocketStream<Wire>,
+    socket: Socket,
     /// Something was fed and is not flushed yet.
     unflushed: bool,
-    /// All that has come is read: there is nothing before the wire has more.
-    drained: bool,
     /// Reading has failed: the socket is good for last words only.
     failed: bool,
-    /// How many bytes the frames had that were taken whole; less where some came in pieces.
-    taken: u64,
     last_sign: Instant,
 }
 
@@ -181,7 +164,7 @@ impl Link {
                 Wake::End(end) => return end,
                 Wake::Closing => {
                     desk.work(false);
-                    let wire = self.socket.get_mut();
+                    let wire = self.socket.wire();
                     let fed = outlet.take(FED_AT_ONCE, |text| wire.put_text(text));
                     if let Some(end) = self.has_fed(fed) {
                         return end;
@@ -201,7 +184,7 @@ impl Link {
                     }
                     if now >= next_ping {
                         next_ping = now + PING_EVERY;
-                        self.socket.get_mut().put_ping();
+                        self.socket.wire().put_ping();
                         self.unflushed = true;
                     }
                     clock.as_mut().reset(bind_by.map_or(next_ping, |by| by.min(next_ping)));
@@ -248,37 +231,18 @@ impl Link {
         outlet: &Outlet,
         connection: &Connection,
     ) -> Poll<Result<(), End>> {
-        // Half of the times that a connection is woken it is because of what the session has to do.
-        if self.drained && desk.has_work() {
-            ready!(self.socket.get_ref().poll_incoming(cx));
-        }
-        self.drained = false;
-        let mut now = None;
-        for _ in 0..TAKEN_AT_ONCE {
-            // Before the next one is fetched: a frame that is fetched must be handed on.
-            if outlet.is_busy() {
-                break;
-            }
-            let Poll::Ready(next) = self.socket.poll_next_unpin(cx) else {
-                // What the library could not write, it tries to write again when it is asked to read.
-                self.drained = !self.socket.get_ref().is_waiting();
-                return Poll::Pending;
-            };
+        let (mut taken, mut now) = (0, None);
+        // Before the next one is fetched: one that is fetched must be handed on.
+        while taken < TAKEN_AT_ONCE && !outlet.is_busy() {
+            let came = ready!(self.socket.poll_next(cx, |text| {
+                desk.receive(text, *now.get_or_insert_with(Instant::now));
+                taken += 1;
+                taken < TAKEN_AT_ONCE && !outlet.is_busy()
+            }));
             self.last_sign = *now.get_or_insert_with(Instant::now);
-            match next {
-                Some(Ok(Message::Text(text))) => {
-                    self.taken += frame(text.len());
-                    desk.receive(text.as_str(), self.last_sign);
-                    // Most come alone: the library has nothing more, nor has the wire.
-                    let wire = self.socket.get_ref();
-                    if self.taken == wire.handed() && !wire.is_waiting() {
-                        self.drained = wire.poll_incoming(cx).is_pending();
-                        if self.drained {
-                            return Poll::Pending;
-                        }
-                    }
-                }
-                Some(Ok(Message::Ping(data) | Message::Pong(data))) => self.taken += frame(data.len()),
+            let Came::Other(message) = came else { continue };
+            taken += 1;
+            match message {
                 Some(Ok(Message::Binary(_))) => {
                     connection.tenant().metrics().bad_message();
                     return Poll::Ready(Err(End::close(1003, "messages are text", "binary")));
@@ -303,7 +267,7 @@ impl Link {
         loop {
             if self.unflushed {
                 // What the library has to write of its own it writes when it reads.
-                match Pin::new(self.socket.get_mut()).poll_flush(cx) {
+                match Pin::new(self.socket.wire()).poll_flush(cx) {
                     Poll::Ready(Ok(())) => self.unflushed = false,
                     Poll::Ready(Err(error)) => {
                         tracing::debug!(%error, "a connection cannot be written to");
@@ -318,7 +282,7 @@ impl Link {
                 }
             }
             // As far as one flush should carry. The session writes JSON, which is UTF-8.
-            let wire = self.socket.get_mut();
+            let wire = self.socket.wire();
             let fed = ready!(outlet.poll_take(cx, FED_AT_ONCE, |text| wire.put_text(text)));
             if let Some(end) = self.has_fed(fed) {
                 return Poll::Ready(end);
@@ -334,19 +298,20 @@ impl Link {
     }
 
     /// Says the last words and waits a little for the client to take them.
-    async fn finish(mut self, end: End) {
+    async fn finish(self, end: End) {
         let Some((code, reason)) = end.close else { return };
+        let mut socket = self.socket.into_library();
         let linger = if code == 4008 { LINGER_SLOW } else { LINGER };
         let _ = timeout(linger, async {
             let frame = CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::from_static(reason) };
-            if self.socket.send(Message::Close(Some(frame))).await.is_err() {
+            if socket.send(Message::Close(Some(frame))).await.is_err() {
                 return;
             }
             if !self.failed {
-                while let Some(Ok(_)) = self.socket.next().await {}
+                while let Some(Ok(_)) = socket.next().await {}
             }
             // Closing with something unread would reset the connection, and the client might not see the code.
-            let stream = self.socket.get_mut();
+            let stream = socket.get_mut();
             if stream.shutdown().await.is_ok() {
                 let mut rest = [0; 1024];
                 while matches!(stream.read(&mut rest).await, Ok(1..)) {}
@@ -354,16 +319,6 @@ impl Link {
         })
         .await;
     }
-}
-
-/// How many bytes a client's frame has that comes in one piece: head, mask and content (RFC 6455, section 5.2).
-const fn frame(content: usize) -> u64 {
-    let head = match content {
-        ..126 => 2,
-        126..=0xFFFF => 4,
-        _ => 10,
-    };
-    head + 4 + content as u64
 }
 
 /// A session's close code as a word for the metrics.
