@@ -547,6 +547,19 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_long_takes_no_more_room_than_it_needs() {
+        let (outbox, _outlet) = bounded(100);
+        for _ in 0..100 {
+            let mut text = Text::with_room(1);
+            text.push_str("a");
+            assert!(outbox.send(Batch::response(text)));
+        }
+        let queue = locked(&outbox.0);
+        let room: Vec<usize> = queue.waiting.iter().skip(SOON).map(|batch| batch.text.capacity()).collect();
+        assert_eq!(room, vec![1; 100 - SOON]);
+    }
+
+    #[test]
     fn a_replay_larger_than_the_bounds_fits_and_leaves_room_for_what_follows() {
         let (outbox, mut outlet) = bounded(2);
         outbox.replay((0..5).map(|n| text(&n.to_string())));
