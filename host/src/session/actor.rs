@@ -291,7 +291,7 @@ impl Core {
                 at += 1;
             }
         }
-        if self.link.wants_snapshot() {
+        if self.wants_snapshot() {
             self.ask_for_snapshot();
         }
         if let Some(told) = self.leave.take() {
@@ -305,7 +305,7 @@ impl Core {
 
     /// Whether [`Self::advance`] has something to do.
     pub(super) fn wants_to_advance(&self) -> bool {
-        self.link.wants_snapshot()
+        self.wants_snapshot()
             || self.leave.is_some()
             || !self.discarded.is_empty()
             || self.commands.iter().enumerate().any(|(at, entry)| match entry.state {
@@ -313,6 +313,11 @@ impl Core {
                 State::Next { .. } => true,
                 State::Asked { .. } => false,
             })
+    }
+
+    /// Whether the agent must be asked for a snapshot now. Without one it waits: the next one's arrival looks at the link.
+    fn wants_snapshot(&self) -> bool {
+        self.agent.is_some() && self.link.wants_snapshot()
     }
 
     /// Commands to one object, its parents and its children keep their order, and all wait while the agent is moved.

@@ -255,6 +255,24 @@ async fn a_link_that_was_down_comes_up_with_the_new_adapter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_that_goes_and_comes_while_an_agent_is_between_two_adapters_is_made_good_by_the_new_one() {
+    let tenant = Tenant::new();
+    let (mut client, _) = tenant.at_work().await;
+    let other = tenant.other();
+    *other.adapter.slow.lock().unwrap() = Duration::from_secs(5);
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    tenant.set_link(Link::Down { reason: "cable".to_owned() });
+    tenant.set_link(Link::Up);
+    settle().await;
+    assert_eq!(client.heard(), ["session.linkchanged"]);
+    assert_eq!(moving.await.unwrap(), UNNOTICED);
+    settle().await;
+    other.gives(shop());
+    assert_eq!(client.heard(), ["session.linkchanged"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_trunk_tells_how_it_has_answered() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;
