@@ -158,6 +158,8 @@ pub(super) struct Core {
     /// A logout that timed out may still succeed.
     pub(super) late_logout: Option<RequestId>,
     pub(super) closing: Closing,
+    /// The agent was lost, and a task logs it in again for as long as it takes.
+    pub(super) returning: bool,
     /// To be dropped where the adapter may be called.
     pub(super) discarded: Vec<Box<dyn AgentPort>>,
     /// The agent must be asked to leave where the adapter may be called.
@@ -211,6 +213,7 @@ impl Core {
             held: None,
             late_logout: None,
             closing: Closing::No,
+            returning: false,
             discarded: Vec::new(),
             leave: None,
             chores: Chores::default(),

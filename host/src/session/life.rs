@@ -284,7 +284,8 @@ impl Core {
         }
         self.link.lose_agent(reason);
         self.follow_link();
-        self.chores.log_in_again = true;
+        // The adapter may be lost again while that is under way: it is tried again then, by the same task.
+        self.chores.log_in_again |= !std::mem::replace(&mut self.returning, true);
     }
 
     /// The agent may be one of another version of the adapter, which can do other things.
@@ -293,14 +294,22 @@ impl Core {
         self.tree.set_capabilities(&repertoire.capabilities);
     }
 
-    /// The agent has been logged in again.
-    pub(super) fn regain_agent(&mut self, agent: Box<dyn AgentPort>, generation: u32, repertoire: &Arc<Repertoire>) {
+    /// The agent has been logged in, for the first time or again. False: that came to nothing, because it was lost
+    /// meanwhile or the session is over.
+    pub(super) fn regain_agent(
+        &mut self,
+        agent: Box<dyn AgentPort>,
+        generation: u32,
+        repertoire: &Arc<Repertoire>,
+    ) -> bool {
         if self.is_ended() || generation != self.generation {
             self.discarded.push(agent);
-            return;
+            return false;
         }
         self.agent = Some(agent);
+        self.returning = false;
         self.set_repertoire(repertoire);
         self.follow_link();
+        true
     }
 }

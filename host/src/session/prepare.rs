@@ -200,8 +200,10 @@ impl Board {
             }
             let (link, losses) = trunk.link();
             core.link.set_tenant(link, losses);
-            core.regain_agent(agent, generation, &current.repertoire);
-            Ok(())
+            if core.regain_agent(agent, generation, &current.repertoire) || core.is_ended() {
+                return Ok(());
+            }
+            Err(Failure::new(Code::AdapterFailed, "the adapter was lost meanwhile"))
         })
     }
 }

@@ -172,6 +172,46 @@ async fn logging_in_again_is_tried_until_it_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_adapter_lost_again_while_an_agent_is_logged_in_again_costs_no_second_log_in() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    *tenant.adapter.slow.lock().unwrap() = Duration::from_secs(5);
+    tenant.adapter.refuse(Code::AdapterFailed);
+    line.tell(FromAgent::Lost { reason: "gone".to_owned() });
+    settle().await;
+    let sink = Arc::clone(tenant.adapter.sinks.lock().unwrap().last().unwrap());
+    sink.deliver(FromAgent::Lost { reason: "gone again".to_owned() }.into());
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    tenant.adapter.accept();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(tenant.adapter.logins(), 2, "the one before, and one that took its place");
+    let line = tenant.adapter.line();
+    let (request, asked) = line.next().unwrap();
+    assert_eq!(asked, Asked::Snapshot);
+    line.report(shop());
+    line.answer(request, Outcome::success());
+    assert_eq!(client.heard(), ["session.linkchanged", "session.linkchanged"]);
+    client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
+    line.next_command();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_logged_in_by_an_adapter_that_was_lost_meanwhile_is_logged_in_once_more() {
+    let tenant = Tenant::new();
+    let (_client, line) = tenant.at_work().await;
+    *tenant.adapter.slow.lock().unwrap() = Duration::from_secs(5);
+    line.tell(FromAgent::Lost { reason: "gone".to_owned() });
+    settle().await;
+    let sink = Arc::clone(tenant.adapter.sinks.lock().unwrap().last().unwrap());
+    sink.deliver(FromAgent::Lost { reason: "gone again".to_owned() }.into());
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(tenant.adapter.line().is_gone(), "it is the agent of an adapter that is no more");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(tenant.adapter.logins(), 3);
+    assert!(!tenant.adapter.line().is_gone());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_who_cannot_be_logged_in_again_loses_the_session() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;

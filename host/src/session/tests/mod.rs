@@ -135,6 +135,8 @@ impl Drop for Handle {
 struct Adapter {
     manifest: Arc<Manifest>,
     lines: Mutex<Vec<Arc<Line>>>,
+    /// Where each log-in's agent would report to, successful or not.
+    sinks: Mutex<Vec<Arc<dyn AgentSink>>>,
     refuse: Mutex<Option<Failure>>,
     obliging: AtomicBool,
     /// Log-ins take this long.
@@ -146,6 +148,7 @@ impl Adapter {
         Arc::new(Self {
             manifest,
             lines: Mutex::default(),
+            sinks: Mutex::default(),
             refuse: Mutex::default(),
             obliging: AtomicBool::new(true),
             slow: Mutex::default(),
@@ -183,6 +186,7 @@ impl PlatformPort for Port {
 
     fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, _: Duration) -> LoggedIn {
         let adapter = Arc::clone(&self.0);
+        adapter.sinks.lock().unwrap().push(Arc::clone(&sink));
         Box::pin(async move {
             let slow = *adapter.slow.lock().unwrap();
             tokio::time::sleep(slow).await;
