@@ -3,13 +3,19 @@
 //! Owns: what becomes of each tenant when its file is new, changed, wrong or gone. Must never: touch a tenant whose file
 //! says what it said, or end one because its file has become wrong. Asked for by SIGHUP and by operators.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 
 use crate::{
     adapter::Libraries,
-    config::{self, Problem, TenantConfig},
+    config::{self, Auth, Problem, TenantConfig},
     metrics::Metrics,
     session::DisposedReason,
     tenant::{Refusal, Tenant, Tenants, Workers},
@@ -23,6 +29,8 @@ const REMOVAL: Duration = Duration::from_secs(15);
 pub struct Reload {
     /// `jackfield.toml`.
     pub file: PathBuf,
+    /// Where desktops connect, whatever the file says by now.
+    pub listener: SocketAddr,
     /// The tenants that run.
     pub tenants: Arc<Tenants>,
     /// Where plugins are found.
@@ -95,6 +103,7 @@ impl Reload {
     }
 
     async fn make_true(&self, config: TenantConfig) -> Result<&'static str, Vec<Problem>> {
+        must_be_safe(&config.auth, &config.file, self.listener)?;
         let Some(tenant) = self.tenants.find(&config.id) else {
             self.start(config).await?;
             return Ok("started");
@@ -201,7 +210,17 @@ impl Wanted {
     }
 }
 
-fn tenant_of(file: &std::path::Path) -> String {
+/// A file that moves the listener to loopback lets everybody in at once, while the listener stays where it is until the next
+/// start.
+fn must_be_safe(auth: &Auth, file: &Path, listener: SocketAddr) -> Result<(), Vec<Problem>> {
+    if *auth != Auth::None || listener.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!("\"none\" is not possible before the next start: the host listens on {listener} until then");
+    Err(vec![Problem::key(file, "auth.kind", message)])
+}
+
+fn tenant_of(file: &Path) -> String {
     file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -230,5 +249,15 @@ mod tests {
         ] {
             assert!(Wanted::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn nobody_is_let_in_without_a_token_where_the_listener_still_is_open_to_others() {
+        let (file, open, loopback) = (Path::new("acme.toml"), "0.0.0.0:8080", "127.0.0.1:8080");
+        let judged = |auth: &Auth, listener: &str| must_be_safe(auth, file, listener.parse().expect("an address"));
+        let problems = judged(&Auth::None, open).expect_err("it must be refused");
+        assert!(problems[0].to_string().contains("0.0.0.0:8080"), "{problems:?}");
+        assert_eq!(judged(&Auth::None, loopback), Ok(()));
+        assert_eq!(judged(&Auth::Tokens(Vec::new()), open), Ok(()));
     }
 }

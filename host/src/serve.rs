@@ -65,6 +65,7 @@ async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
 
     let reload = Arc::new(Reload {
         file: file.to_owned(),
+        listener: host.listener.address,
         tenants: Arc::clone(&tenants),
         libraries,
         workers,
