@@ -81,6 +81,11 @@ impl Run {
         self.status.borrow().clone()
     }
 
+    /// Whether its platform is connected and the link is up, whatever was before.
+    pub(super) fn is_up(&self) -> bool {
+        is_up(&self.status.borrow())
+    }
+
     /// Waits until its platform is connected and the link is up.
     ///
     /// # Errors
@@ -88,9 +93,8 @@ impl Run {
     pub(super) async fn up(&self, deadline: Duration) -> Result<(), String> {
         let (mut status, mut deaths) = (self.status.subscribe(), self.deaths.subscribe());
         let ready = async {
-            let settled = |(state, link): &Status| {
-                matches!(state, State::Refused { .. } | State::Quarantined { .. })
-                    || (*state == State::Connected && *link == Some(Link::Up))
+            let settled = |status: &Status| {
+                matches!(status.0, State::Refused { .. } | State::Quarantined { .. }) || is_up(status)
             };
             status.wait_for(settled).await.map(|status| status.0.clone())
         };
@@ -148,6 +152,10 @@ impl Run {
         }
         *locked(&self.running) = None;
     }
+}
+
+fn is_up((state, link): &Status) -> bool {
+    *state == State::Connected && *link == Some(Link::Up)
 }
 
 impl std::fmt::Debug for Run {

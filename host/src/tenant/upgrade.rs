@@ -7,7 +7,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -91,6 +94,8 @@ pub enum Refusal {
     Wrong(Vec<Problem>),
     /// There is no version to go back to.
     NothingBefore,
+    /// The tenant is being ended.
+    Ending,
 }
 
 impl fmt::Display for Refusal {
@@ -105,6 +110,7 @@ impl fmt::Display for Refusal {
                 f.write_str(&problems.join("; "))
             }
             Self::NothingBefore => f.write_str("there is no version to go back to"),
+            Self::Ending => f.write_str("the tenant is served no more"),
         }
     }
 }
@@ -115,6 +121,8 @@ pub(super) struct Change {
     under_way: Mutex<Option<UnderWay>>,
     last: Mutex<Option<Fate>>,
     previous: Mutex<Option<(Arc<TenantConfig>, PluginFile, Workers)>>,
+    /// Nothing more is begun. Written and read under the lock of what is under way.
+    closed: AtomicBool,
 }
 
 struct UnderWay {
@@ -124,9 +132,14 @@ struct UnderWay {
 }
 
 impl Change {
-    /// Stops whatever is under way and returns the version that was not to be.
+    /// Stops whatever is under way, for good, and returns the version that was not to be.
     pub(super) async fn abandon(&self) -> Option<Arc<Run>> {
-        let UnderWay { task, run, .. } = locked(&self.under_way).take()?;
+        let under_way = {
+            let mut under_way = locked(&self.under_way);
+            self.closed.store(true, Relaxed);
+            under_way.take()
+        };
+        let UnderWay { task, run, .. } = under_way?;
         task.abort();
         let _ = task.await;
         Some(run)
@@ -185,6 +198,9 @@ impl Tenant {
         }
         config.settings.resolve(&manifest.settings).map_err(Refusal::Wrong)?;
         let mut under_way = locked(&self.change.under_way);
+        if self.change.closed.load(Relaxed) {
+            return Err(Refusal::Ending);
+        }
         if under_way.is_some() {
             return Err(Refusal::UnderWay);
         }
@@ -252,7 +268,7 @@ impl Move<'_> {
         if let Err(reason) = self.new.up(deadline).await {
             let refused = matches!(self.new.status().0, State::Refused { .. } | State::Quarantined { .. });
             // Where the old version does not work either there is nothing to lose by going on.
-            if refused || self.new.deaths() > 0 || self.old.up(Duration::ZERO).await.is_ok() {
+            if refused || self.new.deaths() > 0 || self.old.is_up() {
                 self.end(self.new).await;
                 return Ended::Failed(reason);
             }

@@ -237,6 +237,28 @@ async fn a_version_that_does_not_come_up_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_version_that_does_not_come_up_changes_nothing_where_the_old_ones_worker_has_died_before() {
+    let puppet = Puppet::start().await;
+    let host = Setup::new().tenant(Tenant::puppet("demo", &puppet).isolation("tenant")).start().await;
+    host.kill_worker("demo").await;
+    host.logs("the worker died").await;
+    host.link_is_up("demo").await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = format!(
+        "adapter = \"test_puppet\"\n[upgrade]\ndeadline = \"300ms\"\n[auth]\nkind = \"none\"\n\
+         [settings]\nport = {nobody}\n"
+    );
+    write(&host, "demo", &text);
+    // Several times, in case it is left to chance.
+    for _ in 0..5 {
+        host.post("/reload").await;
+        let fate = fate(&host, "demo").await;
+        assert_eq!(fate["outcome"], "failed", "{fate}");
+    }
+    host.log_in("1001").await.finish().await;
+}
+
+#[tokio::test]
 async fn a_version_on_trial_that_fails_more_often_is_taken_back_by_itself() {
     let (host, old, new, mut agent) = between_two_platforms().await;
     write(&host, "demo", &file_of(&new, "[upgrade]\ncanary = 0.5\nobserve = \"1h\""));
