@@ -147,6 +147,7 @@ pub struct Setup {
     main: String,
     listener: String,
     installed: Vec<PathBuf>,
+    in_its_folder: bool,
 }
 
 impl Setup {
@@ -190,6 +191,13 @@ impl Setup {
         self
     }
 
+    /// Starts the host in the folder of its configuration, which it is told by a bare file name.
+    #[must_use]
+    pub fn in_its_folder(mut self) -> Self {
+        self.in_its_folder = true;
+        self
+    }
+
     /// Starts the host and waits until it is ready and its tenants' links are up.
     pub async fn start(self) -> Host {
         let folder = Arc::new(TempFolder::new());
@@ -222,10 +230,14 @@ impl Setup {
                 assert!(done.status.success(), "{}: {done:?}", library.display());
             }
             let log = File::create(folder.0.join("log")).expect("a file is written");
-            let process = Command::new(artifacts::jackfield())
-                .arg("serve")
-                .arg("--config")
-                .arg(&config)
+            let mut command = Command::new(artifacts::jackfield());
+            command.arg("serve").arg("--config");
+            if self.in_its_folder {
+                command.current_dir(&folder.0).arg("jackfield.toml");
+            } else {
+                command.arg(&config);
+            }
+            let process = command
                 .env("RUST_BACKTRACE", "1")
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().expect("a second handle"))

@@ -166,7 +166,9 @@ impl Limits {
 impl HostConfig {
     /// Checks what was read from a file. Relative paths in it start at the file's own folder.
     pub(super) fn check(file: &Path, raw: raw::Host) -> Result<Self, Vec<Problem>> {
-        let folder = file.parent().unwrap_or(Path::new("."));
+        // Absolute from here on: a worker has another working folder than the host.
+        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let folder = absolute.parent().unwrap_or(Path::new("."));
         let mut bounds = Bounds { file, problems: Vec::new() };
         let mut listener = ListenerConfig {
             address: raw.listener.address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),

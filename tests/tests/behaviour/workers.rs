@@ -29,6 +29,13 @@ async fn talking(isolation: &'static str) -> (Host, Puppet, Agent) {
 }
 
 #[tokio::test]
+async fn paths_of_a_configuration_that_is_named_without_a_folder_hold_in_workers_too() {
+    let tenant = Tenant::simulator("demo").isolation("tenant");
+    let host = Setup::new().tenant(tenant).in_its_folder().start().await;
+    host.log_in("1001").await.finish().await;
+}
+
+#[tokio::test]
 async fn a_killed_worker_comes_back_with_its_calls_and_the_connection_stays() {
     let (host, _puppet, mut agent) = talking("tenant").await;
     let call = agent.the("primary");
