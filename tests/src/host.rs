@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     net::TcpListener,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -148,6 +149,7 @@ pub struct Setup {
     listener: String,
     installed: Vec<PathBuf>,
     in_its_folder: bool,
+    group: bool,
 }
 
 impl Setup {
@@ -198,6 +200,13 @@ impl Setup {
         self
     }
 
+    /// Starts the host as the first of a process group of its own, as a shell does.
+    #[must_use]
+    pub fn in_its_own_group(mut self) -> Self {
+        self.group = true;
+        self
+    }
+
     /// Starts the host and waits until it is ready and its tenants' links are up.
     pub async fn start(self) -> Host {
         let folder = Arc::new(TempFolder::new());
@@ -236,6 +245,9 @@ impl Setup {
                 command.current_dir(&folder.0).arg("jackfield.toml");
             } else {
                 command.arg(&config);
+            }
+            if self.group {
+                command.process_group(0);
             }
             let process = command
                 .env("RUST_BACKTRACE", "1")
@@ -354,8 +366,16 @@ impl Host {
 
     /// Asks it to end.
     pub fn terminate(&self) {
-        let pid = self.pid().to_string();
-        let done = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        self.signal("TERM", &self.pid().to_string());
+    }
+
+    /// Sends a signal to its whole process group, which must be its own.
+    pub fn signal_group(&self, signal: &str) {
+        self.signal(signal, &format!("-{}", self.pid()));
+    }
+
+    fn signal(&self, signal: &str, to: &str) {
+        let done = Command::new("kill").args(["-s", signal, "--", to]).status().expect("kill runs");
         assert!(done.success());
     }
 

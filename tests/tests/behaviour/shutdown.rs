@@ -82,6 +82,32 @@ async fn calls_go_on_and_platforms_are_left_in_order() {
 }
 
 #[tokio::test]
+async fn a_signal_to_the_whole_process_group_ends_the_workers_after_the_platforms_are_left() {
+    for signal in ["TERM", "INT"] {
+        let puppet = Puppet::start().await;
+        let tenant = Tenant::puppet("demo", &puppet).isolation("tenant");
+        let mut host = Setup::new().tenant(tenant).in_its_own_group().start().await;
+        let mut agent = host.log_in("1001").await;
+        host.signal_group(signal);
+        assert_eq!(puppet.asked("log_out").await["ending"], "leave", "{signal}: its calls stay");
+        puppet.asked("disconnect").await;
+        agent.hears("session.disposed").await;
+        assert_eq!(host.ends().await.code(), Some(0), "{signal}");
+        assert!(!host.log().contains("the worker died"), "{signal}:\n{}", host.log());
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_of_the_whole_process_group_costs_no_worker() {
+    let host = Setup::new().tenant(Tenant::simulator("demo").isolation("tenant")).in_its_own_group().start().await;
+    let worker = host.worker("demo").await;
+    host.signal_group("HUP");
+    host.logs("the configuration was read again").await;
+    host.log_in("1001").await.finish().await;
+    assert_eq!(host.worker("demo").await, worker);
+}
+
+#[tokio::test]
 async fn nobody_new_comes_in_once_the_end_has_begun() {
     let puppet = Puppet::start().await;
     let mut host =

@@ -1,8 +1,9 @@
 //! The inside of a worker process: one plugin at one socket.
 //!
 //! Owns: the process's set-up, and the two threads that carry frames between the socket and the plugin. Must never:
-//! outlive the host (the end of the socket ends the process, whatever the plugin is doing), read anything but the
-//! socket, or use tokio: the plugin has its own runtime, and everything here is one read and one write at a time.
+//! outlive the host (the end of the socket ends the process, whatever the plugin is doing), end at a signal that is meant
+//! for the host, read anything but the socket, or carry frames by tokio: the plugin has its own runtime, and everything
+//! here is one read and one write at a time.
 
 use std::{
     fs::File,
@@ -16,6 +17,7 @@ use jackfield_plugin_api::{
     Code, Failure, Outcome,
     wire::{self, Answer, Done, Kind, Outlet, Request, Status},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     ALLOCATOR,
@@ -33,6 +35,10 @@ const MAX_UNSENT: usize = 4 << 20;
 #[must_use]
 pub fn run() -> ExitCode {
     tidy_environment();
+    if let Err(error) = outlast_signals() {
+        eprintln!("worker: signals cannot be caught: {error}");
+        return ExitCode::FAILURE;
+    }
     let socket = match take_socket() {
         Ok(socket) => socket,
         Err(error) => {
@@ -54,6 +60,20 @@ pub fn run() -> ExitCode {
 fn tidy_environment() {
     // SAFETY: this is the first thing that the process does: there is no other thread that could read the environment.
     unsafe { std::env::remove_var(ALLOCATOR.0) };
+}
+
+/// Leaves it to the host what a signal to the whole process group or control group means, as Ctrl-C and systemd send them:
+/// it still has calls to leave and platforms to say goodbye to, and ends this process after that.
+///
+/// By handlers that do nothing, and not by ignoring, which a program that the plugin starts would inherit. Tokio's stay
+/// when the runtime that they were made in is gone.
+fn outlast_signals() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        drop(signal(kind)?);
+    }
+    Ok(())
 }
 
 /// Moves the socket away from standard input, so that the plugin finds nothing there.
