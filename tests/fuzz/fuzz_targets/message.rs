@@ -12,7 +12,10 @@ use jackfield::{
     session::{Identity, Limits, Out, Outbox, OutboxLimits, Switchboard},
 };
 use libfuzzer_sys::fuzz_target;
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::Instant,
+};
 
 static HOST: LazyLock<(Runtime, Switchboard)> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().build().expect("a runtime can be made");
@@ -28,7 +31,7 @@ fuzz_target!(|text: &str| {
     runtime.block_on(async {
         let (outbox, mut outlet) = Outbox::new(OutboxLimits::default());
         let mut desk = board.desk(Identity::Anyone, outbox);
-        desk.receive(text);
+        desk.receive(text, Instant::now());
         outlet.ready().await;
         let Some(Out::Message(answer)) = outlet.try_next() else { panic!("no answer") };
         let answer: serde_json::Value = serde_json::from_slice(&answer.text).expect("the answer is JSON");
