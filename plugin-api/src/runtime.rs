@@ -5,6 +5,7 @@
 //! looks whom they are for and starts a task; answers and reports go out through the [`Outlet`] of the host.
 
 use std::{
+    collections::VecDeque,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
@@ -13,11 +14,13 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::Poll,
+    time::Duration,
 };
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
+    time::sleep,
 };
 
 use crate::{
@@ -30,6 +33,9 @@ use crate::{
     seat::Seat,
     wire::{self, Breach, ById, Connect, Done, Form, Kind, LogIn, Outlet, Payload, PayloadOwned, Status, Wrong},
 };
+
+/// How long a full host is left alone that is to be told a tenant's link.
+const LINK_PAUSE: Duration = Duration::from_millis(10);
 
 type AgentOf<A> = <<A as Adapter>::Platform as Platform>::Agent;
 
@@ -131,7 +137,7 @@ impl<A: Adapter> Inside<A> {
         let Some(Connect { tenant }) = self.tell.read(Kind::CONNECT, id, payload) else { return Status::REFUSED };
         let seat = Arc::new(PlatformSeat { platform: OnceLock::new(), connecting: Mutex::new(None) });
         let (inside, connecting) = (Arc::clone(self), Arc::clone(&seat));
-        let line = PlatformLine::new(id, &self.tell, &self.manifest);
+        let line = PlatformLine::new(id, &self.tell, &self.manifest, &self.handle);
         self.lock_platforms().insert(id, Arc::clone(&seat));
         let task = self.handle.spawn(async move {
             let Some(adapter) = inside.adapter.get() else {
@@ -239,25 +245,69 @@ struct PlatformLine {
     id: u64,
     tell: Tell,
     manifest: Arc<Manifest>,
-    link: Mutex<Option<Link>>,
+    handle: Handle,
+    link: Arc<Mutex<LinkTold>>,
     wrong_metrics: AtomicU64,
 }
 
+/// What the host was told of a tenant's link, and what it is still to be told.
+#[derive(Default)]
+struct LinkTold {
+    newest: Option<Link>,
+    /// Not told because the host was full: one link, or that it was lost and is back.
+    untold: VecDeque<Link>,
+    /// Someone tells it again and again until it is told.
+    retried: bool,
+}
+
+impl LinkTold {
+    /// Tells what is untold. Returns whether some of it still is.
+    fn tell(&mut self, id: u64, tell: &Tell) -> bool {
+        while let Some(link) = self.untold.front() {
+            if tell.send(Kind::LINK, id, link) == Status::FULL {
+                return true;
+            }
+            self.untold.pop_front();
+        }
+        false
+    }
+}
+
 impl PlatformLine {
-    fn new(id: u64, tell: &Tell, manifest: &Arc<Manifest>) -> Self {
-        let manifest = Arc::clone(manifest);
-        Self { id, tell: tell.clone(), manifest, link: Mutex::default(), wrong_metrics: AtomicU64::new(0) }
+    fn new(id: u64, tell: &Tell, manifest: &Arc<Manifest>, handle: &Handle) -> Self {
+        let (manifest, handle, link) = (Arc::clone(manifest), handle.clone(), Arc::default());
+        Self { id, tell: tell.clone(), manifest, handle, link, wrong_metrics: AtomicU64::new(0) }
     }
 }
 
 impl PlatformSink for PlatformLine {
     fn link(&self, link: Link) {
-        let mut last = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() != Some(&link) {
-            // Sent under the lock, so that two threads cannot tell up and down in the wrong order.
-            self.tell.send(Kind::LINK, self.id, &link);
-            *last = Some(link);
+        // Sent under the lock, so that two threads cannot tell up and down in the wrong order.
+        let mut told = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.newest.as_ref() == Some(&link) {
+            return;
         }
+        told.newest = Some(link.clone());
+        // What was before it does not matter any more; but a link that is back must be seen to have been lost.
+        if link != Link::Up {
+            told.untold.clear();
+        }
+        told.untold.push_back(link);
+        if told.retried || !told.tell(self.id, &self.tell) {
+            return;
+        }
+        told.retried = true;
+        let (id, tell, link) = (self.id, self.tell.clone(), Arc::clone(&self.link));
+        self.handle.spawn(async move {
+            loop {
+                sleep(LINK_PAUSE).await;
+                let mut told = link.lock().unwrap_or_else(PoisonError::into_inner);
+                if !told.tell(id, &tell) {
+                    told.retried = false;
+                    return;
+                }
+            }
+        });
     }
 
     fn metric(&self, name: &str, labels: &[&str], value: f64) {
@@ -318,5 +368,49 @@ impl Tell {
             })
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A host that is full until it is let go.
+    struct Full(Mutex<bool>, mpsc::Sender<Link>);
+
+    impl Outlet for Full {
+        fn emit(&self, _: Kind, _: u64, payload: &str) -> Status {
+            if *self.0.lock().unwrap() {
+                return Status::FULL;
+            }
+            self.1.send(wire::read(payload).unwrap()).unwrap();
+            Status::ACCEPTED
+        }
+    }
+
+    #[test]
+    fn a_tenants_link_is_told_as_soon_as_the_host_has_room() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let (sender, told) = mpsc::channel();
+        let host = Arc::new(Full(Mutex::new(false), sender));
+        let tell = Tell { outlet: host.clone(), form: Form::Json };
+        let manifest = r#"{"id":"a","vendor":"v","platform":"p","channelTypes":[],"commands":[],"settings":{}}"#;
+        let manifest = Arc::new(serde_json::from_str(manifest).unwrap());
+        let line = PlatformLine::new(1, &tell, &manifest, runtime.handle());
+        let down = |reason: &str| Link::Down { reason: reason.to_owned() };
+        line.link(Link::Up);
+        assert_eq!(told.recv().unwrap(), Link::Up);
+        *host.0.lock().unwrap() = true;
+        for link in [down("once"), Link::Up, down("twice"), Link::Up] {
+            line.link(link);
+        }
+        *host.0.lock().unwrap() = false;
+        assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [down("twice"), Link::Up]);
+        line.link(Link::Up);
+        line.link(down("later"));
+        assert_eq!(told.recv().unwrap(), down("later"));
     }
 }

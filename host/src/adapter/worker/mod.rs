@@ -88,6 +88,7 @@ pub struct Worker {
 }
 
 /// What the tasks of one worker share.
+#[derive(Default)]
 struct Shared {
     unsent: Mutex<Vec<u8>>,
     something: Notify,
@@ -141,14 +142,7 @@ impl Worker {
         }
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(worker = options.name, pid, micros, "the worker is started");
-        let shared = Arc::new(Shared {
-            unsent: Mutex::default(),
-            something: Notify::new(),
-            closed: AtomicBool::new(false),
-            let_go: AtomicBool::new(false),
-            recorder: Recorder::default(),
-            pulse: Pulse::default(),
-        });
+        let shared = Arc::new(Shared::default());
         tokio::spawn(send(Arc::clone(&shared), write));
         let reading = tokio::spawn(receive(Arc::clone(&shared), read, decoder, host));
         let watch = Watch { shared: Arc::clone(&shared), child, reading, stderr, options: options.clone() };
@@ -185,7 +179,9 @@ impl Shared {
         if self.closed.load(Relaxed) {
             return Status::CLOSED;
         }
-        if unsent.len() >= MAX_UNSENT {
+        // Nothing sends these again, and each is small and comes once for what there is.
+        let must_go = matches!(kind, Kind::PING | Kind::DROP_AGENT | Kind::DISCONNECT);
+        if unsent.len() >= MAX_UNSENT && !must_go {
             return Status::FULL;
         }
         let was_empty = unsent.is_empty();
@@ -341,4 +337,19 @@ async fn deliver(shared: &Shared, host: &dyn Outlet, kind: Kind, id: u64, payloa
         pause = (pause * 2).min(Duration::from_millis(20));
     }
     shared.pulse.set_waiting(false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_something_or_asks_for_life_is_sent_however_much_waits() {
+        let shared = Shared::default();
+        assert_eq!(shared.put(Kind::COMMAND, 1, &"x".repeat(MAX_UNSENT)), Status::ACCEPTED);
+        assert_eq!(shared.put(Kind::COMMAND, 1, "x"), Status::FULL);
+        for kind in [Kind::PING, Kind::DROP_AGENT, Kind::DISCONNECT] {
+            assert_eq!(shared.put(kind, 1, ""), Status::ACCEPTED, "{kind:?}");
+        }
+    }
 }

@@ -199,8 +199,13 @@ impl Outlet for ToHost {
         if payload.len() > wire::MAX_PAYLOAD {
             return Status::REFUSED;
         }
-        // A log line or an observation is not worth waiting for, and nothing sends it again.
-        self.put(kind, id, payload, MAX_UNSENT)
+        let bound = match kind {
+            // Nothing sends it again, and there is no more of it than was asked for.
+            Kind::DONE => usize::MAX,
+            // A log line or an observation is not worth waiting for, and nothing sends it again either.
+            _ => MAX_UNSENT,
+        };
+        self.put(kind, id, payload, bound)
     }
 }
 
@@ -231,4 +236,18 @@ fn start_writer(to_host: &Arc<ToHost>, mut socket: UnixStream) -> Result<(), Str
         .spawn(write)
         .map(|_| ())
         .map_err(|error| format!("no thread can be started: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_told_however_much_waits() {
+        let to_host = ToHost::default();
+        let report = "x".repeat(MAX_UNSENT);
+        assert_eq!(to_host.emit(Kind::REPORT, 1, &report), Status::ACCEPTED);
+        assert_eq!(to_host.emit(Kind::REPORT, 1, "x"), Status::FULL);
+        assert_eq!(to_host.emit(Kind::DONE, 1, "x"), Status::ACCEPTED);
+    }
 }
