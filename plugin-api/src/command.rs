@@ -20,6 +20,9 @@ use crate::{
 /// creation; `interaction.request.accept` and `.reject` on a call come as [`Answer`](Self::Answer) and
 /// [`Reject`](Self::Reject); `conversation.request.release` on a ringing call comes as [`Reject`](Self::Reject). A
 /// command that would change nothing (ready when ready) is answered by the host.
+///
+/// In all of 1.x commands are only added: none of these gets another member, so a pattern may name them all. What needs
+/// more comes as a command of its own, and is answered with `unsupported` by whoever does not know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -241,6 +244,7 @@ pub enum RecordAction {
 /// The kinds of object of the protocol that a command can be sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ObjectKind {
     /// The session.
     Session,

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A failure code of the protocol. The set is open: a newer host may know more.
+/// A failure code of the protocol. The set is open: a newer host or plugin may know more. A code that this version does
+/// not know is read as [`AdapterFailed`](Self::AdapterFailed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -39,12 +40,13 @@ pub enum Code {
     Timeout,
     /// The link to the platform is down.
     LinkDown,
-    /// The adapter crashed or broke the contract.
-    AdapterFailed,
     /// The host is shutting down.
     ShuttingDown,
     /// The host itself is at fault.
     Internal,
+    /// The adapter crashed or broke the contract.
+    #[serde(other)]
+    AdapterFailed,
 }
 
 impl Code {
@@ -121,3 +123,33 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        Outcome,
+        wire::{self, Answer, AnswerRef, Form},
+    };
+
+    #[test]
+    fn every_code_survives() {
+        for word in ["bad_request", "not_found", "adapter_failed", "internal"] {
+            let code: Code = serde_json::from_str(&format!("{word:?}")).unwrap();
+            assert_eq!((code.as_str(), serde_json::to_string(&code).unwrap()), (word, format!("{word:?}")));
+        }
+    }
+
+    #[test]
+    fn a_code_not_known_yet_is_read_as_a_failure_of_the_adapter() {
+        let outcome = Outcome::failure(Code::BadRequest, "words");
+        for form in [Form::Json, Form::Compact] {
+            let answer = AnswerRef { request: 7, report: None, outcome: &outcome };
+            // Another word of the same length.
+            let written = wire::write(form, &answer, |text| text.replace("bad_request", "bad_weather")).unwrap();
+            let Answer { request, outcome, .. } = wire::read(&written).unwrap();
+            assert_eq!((request, outcome), (7, Outcome::failure(Code::AdapterFailed, "words")));
+        }
+    }
+}

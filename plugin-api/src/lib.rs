@@ -118,7 +118,10 @@
 //!
 //! Compatibility: a library built with any 1.x of this crate works with any 1.y host. Match enums that are
 //! `#[non_exhaustive]` with a wildcard; a command that your version of this crate does not know is answered with
-//! `unsupported` for you.
+//! `unsupported` for you. In an older host, what only your version knows costs nothing else: it is left out of the
+//! manifest, a new failure code is told as `adapter_failed`, and a channel of a new type is left out of the report. The
+//! other words that a report or an answer is made of stay as they are in all of 1.x; it grows by new members, which an
+//! older host does not see.
 //!
 //! # A complete adapter
 //!

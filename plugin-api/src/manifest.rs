@@ -42,7 +42,8 @@ pub const PROTOCOL_EVENTS: &[&str] = &[
     "state.updated",
 ];
 
-/// The manifest. Unknown members are ignored, so that a newer adapter's manifest can be read by an older host.
+/// The manifest. Unknown members are ignored, so that a newer adapter's manifest can be read by an older host; what such
+/// a host does not know of commands, types of channel, kinds of object and types of metric it leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -72,6 +73,9 @@ pub struct Manifest {
     /// Metrics that it reports.
     #[serde(default)]
     pub metrics: Vec<MetricKind>,
+    /// The host's own: what it left out because only a newer version of the plugin API knows it.
+    #[serde(skip)]
+    pub left_out: Vec<String>,
 }
 
 impl Manifest {

@@ -19,7 +19,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::json::Json;
 
@@ -151,6 +151,20 @@ impl ChannelType {
     }
 }
 
+/// Reads a type; one that only a newer version knows is none.
+fn known_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ChannelType>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Word {
+        Known(ChannelType),
+        Unknown(#[allow(dead_code)] String),
+    }
+    Ok(match Option::deserialize(deserializer)? {
+        Some(Word::Known(kind)) => Some(kind),
+        Some(Word::Unknown(_)) | None => None,
+    })
+}
+
 /// A channel: a phone, a chat or an e-mail endpoint of this agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -166,8 +180,9 @@ pub struct Channel {
     /// The key of its group; `None` for a standalone channel. Read when the channel is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Key>,
-    /// Read when the channel is created, which needs it.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    /// Read when the channel is created, which needs it. A type that an older host does not know makes no statement there:
+    /// the channel is left out, the rest of the report counts.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none", deserialize_with = "known_type")]
     pub kind: Option<ChannelType>,
     /// The extension, address or station. Read when the channel is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -168,8 +168,13 @@ impl AgentRoute {
         if let Some(answer) = self.conduct.read(Kind::ANSWER, || self.tenant.clone(), payload) {
             return Some(answer);
         }
-        // Whoever waits for the answer need not wait for the deadline because of the report.
-        let Bare { request, outcome } = wire::read(payload).ok()?;
+        // Whoever waits for the answer need not wait for the deadline because of the report, or of what became of it.
+        let Bare { request, outcome } = wire::read(payload)
+            .or_else(|_| {
+                let outcome = Outcome::failure(Code::AdapterFailed, "the adapter's answer cannot be read");
+                wire::read(payload).map(|wire::Request { request }| Bare { request, outcome })
+            })
+            .ok()?;
         Some(wire::Answer { request, report: None, outcome })
     }
 
@@ -188,7 +193,7 @@ impl AgentRoute {
         let declared = &self.conduct.manifest.extension_events;
         report.events.retain(|event| {
             let known = declared.iter().any(|kind| kind.name == event.name);
-            if !known {
+            if !known && !self.conduct.manifest.left_out.contains(&event.name) {
                 let detail = format!("the event {:?}", event.name);
                 self.conduct.breach(Wrong::UndeclaredEvent, &self.tenant, &detail, 1);
             }

@@ -1,9 +1,18 @@
 //! What a plugin's file says of itself, read without running any of its code.
 //!
-//! Owns: finding the link section in the bytes of a file and judging what stands there. Must never: load the file.
+//! Owns: finding the link section in the bytes of a file, judging what stands there, and leaving out of it what only a
+//! newer version of the plugin API knows. Must never: load the file.
 
-use jackfield_plugin_api::{abi, export};
+use jackfield_plugin_api::{
+    abi,
+    command::{ObjectKind, STANDARD_COMMANDS},
+    export,
+    manifest::MetricType,
+    report::ChannelType,
+};
 use object::{Object, ObjectSection, read::elf::ElfFile64};
+use serde::Deserialize;
+use serde_json::Value;
 
 /// No manifest is longer.
 const MAX_SECTION: usize = 1 << 20;
@@ -34,12 +43,102 @@ pub(super) fn judge(text: &str) -> Result<export::Section, String> {
         api: String,
     }
     let version: Version = serde_json::from_str(text).map_err(|error| format!("its manifest section: {error}"))?;
-    if abi::compare(&version.api, abi::API_VERSION) == abi::Relation::Other {
-        return Err(abi::other_version(&version.api).reason);
+    let section = match abi::compare(&version.api, abi::API_VERSION) {
+        abi::Relation::Other => return Err(abi::other_version(&version.api).reason),
+        abi::Relation::Newer => read_newer(text),
+        abi::Relation::Same | abi::Relation::Older => export::Section::read(text),
+    };
+    let section = section.map_err(|error| format!("its manifest: {error}"))?;
+    if let Some(wrong) = section.manifest.check().first() {
+        return Err(format!("its manifest: {wrong}"));
     }
-    let section = export::Section::read(text).map_err(|error| format!("its manifest: {error}"))?;
-    match section.manifest.check().first() {
-        Some(wrong) => Err(format!("its manifest: {wrong}")),
-        None => Ok(section),
+    if !section.manifest.left_out.is_empty() {
+        tracing::info!(adapter = %section.manifest.id, api = %section.api,
+            "this host does not know, and does without: {}", section.manifest.left_out.join(", "));
+    }
+    Ok(section)
+}
+
+/// Reads the section of a plugin for a later minor version, without what this version does not know.
+fn read_newer(text: &str) -> Result<export::Section, serde_json::Error> {
+    let mut value: Value = serde_json::from_str(text)?;
+    let left_out = leave_out_unknown(&mut value["manifest"]);
+    let mut section = export::Section::read(&value.to_string())?;
+    section.manifest.left_out = left_out;
+    Ok(section)
+}
+
+/// Takes out of a manifest what only a newer version knows; its names.
+fn leave_out_unknown(manifest: &mut Value) -> Vec<String> {
+    fn is_new<T: for<'de> Deserialize<'de>>(word: &Value) -> bool {
+        word.is_string() && T::deserialize(word).is_err()
+    }
+    let unknown: [(&str, fn(&Value) -> bool); 5] = [
+        ("channelTypes", is_new::<ChannelType>),
+        ("commands", |it| it.as_str().is_some_and(|name| !STANDARD_COMMANDS.contains(&name))),
+        ("extensionCommands", |it| is_new::<ObjectKind>(&it["target"])),
+        ("extensionEvents", |it| {
+            it["name"]
+                .as_str()
+                .and_then(|name| name.split('.').next())
+                .is_some_and(|word| is_new::<ObjectKind>(&word.into()))
+        }),
+        ("metrics", |it| is_new::<MetricType>(&it["type"])),
+    ];
+    let mut left_out = Vec::new();
+    for (list, is_unknown) in unknown {
+        let Some(list) = manifest.get_mut(list).and_then(Value::as_array_mut) else { continue };
+        left_out.extend(
+            list.extract_if(.., |it| is_unknown(it))
+                .map(|it| it.as_str().or_else(|| it["name"].as_str()).unwrap_or_default().to_owned()),
+        );
+    }
+    left_out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn section(api: &str) -> String {
+        let manifest = json!({
+            "id": "acme", "vendor": "Acme", "platform": "acme", "settings": {},
+            "channelTypes": ["Telephony", "Video"],
+            "commands": ["channel.request.dial", "channel.request.fly"],
+            "extensionCommands": [
+                {"name": "session.request.acme.park", "target": "session", "data": {}},
+                {"name": "room.request.acme.open", "target": "room", "data": {}},
+            ],
+            "extensionEvents": [{"name": "session.acme.parked"}, {"name": "room.acme.opened"}],
+            "metrics": [
+                {"name": "calls", "type": "gauge", "help": "Calls."},
+                {"name": "waits", "type": "summary", "help": "Waits."},
+            ],
+        });
+        json!({"api": api, "package": "p", "version": "1.0.0", "panic": "unwind", "manifest": manifest}).to_string()
+    }
+
+    #[test]
+    fn what_only_a_newer_version_knows_is_left_out_of_a_newer_plugins_manifest() {
+        let manifest = judge(&section("1.99.0")).unwrap().manifest;
+        let names = ["Video", "channel.request.fly", "room.request.acme.open", "room.acme.opened", "waits"];
+        assert_eq!(manifest.left_out, names);
+        assert_eq!(manifest.commands, ["channel.request.dial"]);
+        let kept = (manifest.channel_types.len(), manifest.extension_commands.len(), manifest.metrics.len());
+        assert_eq!((kept, manifest.extension_events.len()), ((1, 1, 1), 1));
+    }
+
+    #[test]
+    fn a_plugin_of_this_version_must_know_what_it_names() {
+        assert!(judge(&section(abi::API_VERSION)).is_err());
+    }
+
+    #[test]
+    fn a_newer_plugin_must_not_be_wrong_all_the_same() {
+        let wrong = section("1.99.0").replace("session.acme.parked", "channel.created");
+        assert!(judge(&wrong).unwrap_err().contains("the protocol's own"));
     }
 }

@@ -198,6 +198,9 @@ impl Routes {
         let Some(Metric { name, labels, value }) = self.read(Kind::METRIC, id, payload) else {
             return Status::REFUSED;
         };
+        if self.manifest().left_out.contains(&name) {
+            return Status::REFUSED;
+        }
         if let Err(wrong) = self.manifest().check_metric(&name, labels.len(), value) {
             self.conduct.breach(Wrong::UndeclaredMetric, &platform.tenant, &wrong, 1);
             return Status::REFUSED;

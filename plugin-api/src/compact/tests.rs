@@ -17,8 +17,8 @@ use crate::{
         MemberRole, Pending, Reason, Recording, Role, Target,
     },
     wire::{
-        Answer, AnswerRef, Breach, Done, Execute, ExecuteRef, Kind, Level, Log, Metric, Payload, PayloadOwned, Resume,
-        Wrong,
+        self, Answer, AnswerRef, Breach, Done, Execute, ExecuteRef, Form, Kind, Level, Log, Metric, Payload,
+        PayloadOwned, Resume, Wrong,
     },
 };
 
@@ -335,5 +335,19 @@ proptest! {
         let hostile = format!("\u{1}{}", String::from_utf8(bytes).unwrap());
         let _ = read::<Answer>(&hostile);
         let _ = read::<Value>(&hostile);
+    }
+}
+
+#[test]
+fn a_channel_of_a_type_not_known_yet_takes_nothing_else_with_it() {
+    let report = Report::new()
+        .channel(Channel::create("a", ChannelType::Telephony, "1", "phone"))
+        .channel(Channel::create("b", ChannelType::Email, "2", "mail"));
+    for form in [Form::Json, Form::Compact] {
+        // Another word of the same length.
+        let written = wire::write(form, &report, |text| text.replace("Email", "Video")).unwrap();
+        let read: Report = wire::read(&written).unwrap();
+        assert_eq!(read.channels[0], report.channels[0]);
+        assert_eq!(read.channels[1], Channel { kind: None, ..report.channels[1].clone() });
     }
 }

@@ -1,11 +1,12 @@
 //! Plugins and hosts that were really built against different versions of the plugin API.
 //!
 //! The host of version 1.0 is this test's own; the host of version 1.1 is a small program that is built against an API
-//! with one more member in each structure of the binary interface, one more method of an agent, and one more message.
+//! with one more member in each structure of the binary interface, one more method of an agent, one more message, and a few
+//! more words.
 
 use std::{path::Path, process::Command};
 
-use jackfield_plugin_api::{Outcome, VERSION};
+use jackfield_plugin_api::{Code, Outcome, VERSION, report::ChannelType};
 use serde_json::json;
 
 use crate::{
@@ -34,6 +35,21 @@ async fn a_plugin_for_a_later_minor_version_works_in_an_older_host() {
     let desk = Desk::at_work(&platform).await;
     desk.agent.command(1, &ready(), in_time()).unwrap();
     assert_eq!(desk.answer(1).await, Outcome::success());
+}
+
+#[tokio::test]
+async fn words_of_a_later_minor_version_cost_nothing_but_themselves() {
+    let place = Place::new();
+    let library = place.libraries().load(&variants::all().odd_for_1_1).await.unwrap();
+    assert_eq!(library.manifest().left_out, ["Video", "channel.request.fly", "heights"]);
+    assert_eq!(library.manifest().commands, ["channel.request.ready", "channel.request.notready"]);
+    let (platform, _) = place.connect(&library, json!({})).await;
+    let desk = Desk::at_work(&platform).await;
+    assert_eq!(desk.odd(json!({"what": "fly"})).await, Outcome::failure(Code::AdapterFailed, "odd flies"));
+    let kinds: Vec<_> = desk.last_report().await.channels.iter().map(|channel| channel.kind).collect();
+    assert_eq!(kinds, [Some(ChannelType::Telephony), None]);
+    let breaches = |line: &str| line.starts_with("jackfield_plugin_breaches_total{");
+    assert!(!place.metrics.render().lines().any(breaches));
 }
 
 #[test]

@@ -133,6 +133,39 @@ const SEAT_1_1: &[Change] = &[
     ),
 ];
 
+/// Words that only 1.1 knows: a standard command, a failure code, a type of channel, a type of metric.
+const COMMAND_1_1: &[Change] = &[(
+    "    \"conversation.request.blindconference\",\n",
+    "    \"conversation.request.blindconference\",\n    \"channel.request.fly\",\n",
+)];
+const FAILURE_1_1: &[Change] = &[
+    ("    Internal,\n", "    Internal,\n    /// Added in 1.1.\n    TooHigh,\n"),
+    ("Self::Internal => \"internal\",", "Self::Internal => \"internal\",\n            Self::TooHigh => \"too_high\","),
+];
+const REPORT_1_1: &[Change] = &[
+    ("    Email,\n}", "    Email,\n    /// Added in 1.1.\n    Video,\n}"),
+    ("Self::Email => \"Email\",", "Self::Email => \"Email\",\n            Self::Video => \"Video\","),
+];
+const DIRECT_1_1: &[Change] = &[("\"Email\" Email);", "\"Email\" Email, \"Video\" Video);")];
+const MANIFEST_1_1: &[Change] = &[("    Histogram,\n}", "    Histogram,\n    /// Added in 1.1.\n    Summary,\n}")];
+
+/// The odd adapter uses them.
+const ODD_MANIFEST_1_1: &[Change] = &[
+    ("[\"Telephony\"]", "[\"Telephony\", \"Video\"]"),
+    ("\"channel.request.ready\",", "\"channel.request.ready\", \"channel.request.fly\","),
+    ("\"metrics\": [", "\"metrics\": [\n    { \"name\": \"heights\", \"type\": \"summary\", \"help\": \"Heights.\" },"),
+];
+const ODD_1_1: &[Change] = &[(
+    "            \"link\" =>",
+    "            \"fly\" => {
+                self.platform.metric(\"heights\", &[], 1.0);
+                let video = Channel::create(\"c2\", ChannelType::Video, \"200\", \"Odd\");
+                self.host.report(Report::new().channel(self.channel()).channel(video));
+                return Outcome::failure(Code::TooHigh, \"odd flies\");
+            }
+            \"link\" =>",
+)];
+
 /// The sources of a variant, not written yet.
 struct Variant {
     directory: PathBuf,
@@ -169,6 +202,13 @@ impl Variant {
             .change("plugin-api/src/runtime.rs", RUNTIME_1_1)
             .change("plugin-api/src/export.rs", WITHOUT_COMPACT)
             .change("plugin-api/src/seat.rs", SEAT_1_1)
+            .change("plugin-api/src/command.rs", COMMAND_1_1)
+            .change("plugin-api/src/failure.rs", FAILURE_1_1)
+            .change("plugin-api/src/report.rs", REPORT_1_1)
+            .change("plugin-api/src/compact/direct.rs", DIRECT_1_1)
+            .change("plugin-api/src/manifest.rs", MANIFEST_1_1)
+            .change("odd/manifest.json", ODD_MANIFEST_1_1)
+            .change("odd/src/lib.rs", ODD_1_1)
     }
 
     fn with_probe(mut self) -> Self {

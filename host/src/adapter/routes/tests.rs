@@ -222,6 +222,20 @@ async fn an_answer_is_heard_although_what_is_reported_with_it_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_request_is_settled_by_an_answer_that_cannot_be_read() {
+    let bench = Bench::new().await;
+    bench.ask(0, 7, SECOND).unwrap();
+    let answer = json!({"request": 7, "outcome": {"nearly": {"done": 7}}});
+    assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
+    assert_eq!((bench.late(), bench.breaches("bad_message"), bench.routes.conduct.in_flight()), (0, 1, 0));
+    let messages = bench.sinks[1].agent.lock().unwrap();
+    let [FromAgent::Answer { request: 7, outcome: Outcome::Failure(failure), .. }] = &messages[..] else {
+        panic!("{messages:?}")
+    };
+    assert_eq!(failure.code, Code::AdapterFailed);
+}
+
+#[tokio::test]
 async fn what_is_too_long_is_not_even_read() {
     let bench = Bench::new().await;
     let long = format!("{{\"channels\":[]{}}}", " ".repeat(MAX_PAYLOAD));
