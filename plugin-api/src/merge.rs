@@ -166,7 +166,11 @@ impl Statement for Interaction {
 
 impl Interaction {
     fn is_over(&self) -> bool {
-        self.gone || matches!(self.state, Some(InteractionState::Ended | InteractionState::Completed))
+        let ended = |list: &Vec<Conversation>| list.iter().all(|it| it.state == Some(ConversationState::Ended));
+        self.gone
+            || matches!(self.state, Some(InteractionState::Ended | InteractionState::Completed))
+            // A call without a living conversation is over, whatever else is said of it.
+            || self.conversations.as_ref().is_some_and(ended)
     }
 
     /// Whether the statement could show an ended interaction alive, or create one anew under its key.

@@ -261,6 +261,8 @@ fn what_is_over_is_not_merged_with_what_lives() {
         Interaction::gone("i"),
         Interaction::new("i").state(InteractionState::Ended),
         Interaction::new("i").state(InteractionState::Completed),
+        Interaction::new("i").no_conversations(),
+        Interaction::new("i").conversation(Conversation::ended("w", Reason::Released)),
     ];
     let alive = [
         Interaction::new("i").conversation(talking("v")),
