@@ -20,6 +20,7 @@ use std::{
 
 use crate::{
     command::Outcome,
+    failure::Code,
     host::Link,
     merge::merge,
     report::Report,
@@ -211,6 +212,7 @@ impl Outbox {
                 }
                 // The answer may be taken without the report.
                 Status::REFUSED if sent == 2 => drop(state.waiting.pop_front()),
+                Status::REFUSED if state.answer_otherwise() => {}
                 // What was refused would be refused again; the host has counted it.
                 _ => drop(state.waiting.drain(..sent)),
             }
@@ -249,6 +251,16 @@ impl State {
             Some(Item::Missing) => Waits::ForSnapshot,
             Some(_) => Waits::ForRoom,
         }
+    }
+
+    /// Makes an answer that was refused another one, which is taken, so that nobody waits for it until the deadline.
+    #[cold]
+    fn answer_otherwise(&mut self) -> bool {
+        let Some(Item::Answer { outcome, .. }) = self.waiting.front_mut() else { return false };
+        let instead = Outcome::failure(Code::AdapterFailed, "the adapter's answer is too long, or cannot be written");
+        let is_another = *outcome != instead;
+        *outcome = instead;
+        is_another
     }
 
     /// Merges the reports that wait.

@@ -19,12 +19,17 @@ struct Host {
     taken: Mutex<Vec<(Kind, String)>>,
     /// Takes no answer with a report.
     refuses: std::sync::atomic::AtomicBool,
+    /// Takes nothing.
+    refuses_all: std::sync::atomic::AtomicBool,
 }
 
 impl Outlet for Host {
     fn emit(&self, kind: Kind, _: u64, payload: &str) -> Status {
         let has_report = wire::read::<wire::Answer>(payload).is_ok_and(|answer| answer.report.is_some());
         if has_report && self.refuses.load(std::sync::atomic::Ordering::Relaxed) {
+            return Status::REFUSED;
+        }
+        if payload.len() > wire::MAX_PAYLOAD || self.refuses_all.load(std::sync::atomic::Ordering::Relaxed) {
             return Status::REFUSED;
         }
         let mut room = self.room.lock().unwrap();
@@ -195,6 +200,25 @@ fn an_answer_is_given_where_the_report_before_it_is_refused() {
     let bench = Bench::with(usize::MAX, Form::Compact);
     bench.host.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(bench.request(), wire::Answer { request: 7, report: None, outcome: Outcome::success() });
+}
+
+#[test]
+fn an_answer_that_the_host_does_not_take_becomes_a_failure() {
+    let bench = Bench::new(usize::MAX);
+    let _ = bench.outbox.answer(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
+    let _ = bench.outbox.answer(8, Outcome::success());
+    let taken = bench.host.taken.lock().unwrap().clone();
+    let answers: Vec<wire::Answer> = taken.iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
+    assert_eq!((answers[0].request, answers[1].request, answers.len()), (7, 8, 2));
+    assert!(matches!(&answers[0].outcome, Outcome::Failure(failure) if failure.code == Code::AdapterFailed));
+}
+
+#[test]
+fn a_host_that_takes_no_answer_at_all_is_not_asked_for_ever() {
+    let bench = Bench::new(usize::MAX);
+    bench.host.refuses_all.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(!bench.outbox.answer(7, Outcome::success()));
+    assert_eq!(bench.outbox.flush(), Waits::No);
 }
 
 #[test]
