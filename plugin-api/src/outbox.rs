@@ -81,6 +81,10 @@ struct State {
     closed: bool,
     link: Option<Link>,
     resume: Vec<u8>,
+    /// Which asking gave it.
+    resume_asked: u64,
+    /// Something was reported in a poll for which the outbox is held.
+    reported: bool,
     /// Someone calls [`Outbox::flush`] until nothing waits.
     flushed: bool,
     /// How many requests are being polled.
@@ -96,14 +100,19 @@ impl Outbox {
 
     /// A request of the agent is being polled from now on, until [`Self::let_go`].
     pub(crate) fn hold(&self) {
-        self.lock().holders += 1;
+        let mut state = self.lock();
+        // Of what was reported in polls that ended their requests the resume state has been asked.
+        state.reported &= state.holders > 0;
+        state.holders += 1;
     }
 
-    /// The poll is over: sends what waits, be it another's that is still being polled.
-    pub(crate) fn let_go(&self) -> MustFlush {
+    /// The poll is over: sends what waits, be it another's that is still being polled. Also returns whether something was
+    /// reported in a poll.
+    pub(crate) fn let_go(&self) -> (MustFlush, bool) {
         let mut state = self.lock();
         state.holders -= 1;
-        self.send_waiting(&mut state)
+        let reported = std::mem::take(&mut state.reported);
+        (self.send_waiting(&mut state), reported)
     }
 
     /// [`Self::answer`] and [`Self::let_go`] in one.
@@ -130,6 +139,7 @@ impl Outbox {
         if state.closed || report.is_empty() {
             return false;
         }
+        state.reported |= polled;
         if !state.flushed {
             self.put(&mut state, Item::Report(report), polled)
         } else {
@@ -153,9 +163,14 @@ impl Outbox {
         self.put(&mut state, Item::Link(link), false)
     }
 
-    /// Takes the newest resume state; tells it if it is another one than before.
-    pub(crate) fn resume(&self, bytes: Vec<u8>) -> MustFlush {
+    /// Takes a resume state; tells it if it is another one than before. `asked` counts how often the agent was asked for
+    /// one: whoever was asked earlier may come later with an older one.
+    pub(crate) fn resume(&self, bytes: Vec<u8>, asked: u64) -> MustFlush {
         let mut state = self.lock();
+        if asked < state.resume_asked {
+            return false;
+        }
+        state.resume_asked = asked;
         if state.resume == bytes {
             return false;
         }

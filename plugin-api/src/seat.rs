@@ -12,7 +12,7 @@ use std::{
     sync::{
         Arc, OnceLock, Weak,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
@@ -63,6 +63,8 @@ pub(crate) struct Seat<G: Agent> {
     leaving: Notify,
     /// A task that asks for the resume state is on its way.
     resume_wanted: AtomicBool,
+    /// How often the agent was asked for it.
+    resume_asked: AtomicU64,
 }
 
 impl<G: Agent> Seat<G> {
@@ -78,6 +80,7 @@ impl<G: Agent> Seat<G> {
             has_left: AtomicBool::new(false),
             leaving: Notify::new(),
             resume_wanted: AtomicBool::new(false),
+            resume_asked: AtomicU64::new(0),
         })
     }
 
@@ -177,8 +180,10 @@ impl<G: Agent> Seat<G> {
     /// Sends the resume state if it is another one than before.
     fn tell_resume_state(self: &Arc<Self>) {
         let Some(agent) = self.agent.get() else { return };
+        // Before the agent is asked: who is last here gets what is newest.
+        let asked = self.resume_asked.fetch_add(1, AcqRel);
         match catch_unwind(AssertUnwindSafe(|| logs::on_behalf_of(self.id, || agent.resume_state()))) {
-            Ok(state) if state.len() <= MAX_RESUME_STATE => self.flush_if(self.outbox.resume(state)),
+            Ok(state) if state.len() <= MAX_RESUME_STATE => self.flush_if(self.outbox.resume(state, asked)),
             Ok(state) => {
                 let detail = format!("a resume state of {} bytes; at most {MAX_RESUME_STATE} are kept", state.len());
                 self.tell.breach(self.id, Wrong::ResumeTooLong, &detail);
@@ -224,6 +229,7 @@ impl<G: Agent> Seat<G> {
                         Some(agent) => self.tell.guarded(self.id, pin!(async { agent.snapshot().await })).await.is_ok(),
                         None => false,
                     };
+                    self.tell_resume_state();
                     pause = if taken { PAUSE.0 } else { SNAPSHOT_PAUSE };
                 }
             }
@@ -312,7 +318,12 @@ impl<G: Agent> Owed<'_, G> {
 
     fn let_go(&mut self) {
         if std::mem::take(&mut self.held) {
-            self.seat.flush_if(self.seat.outbox.let_go());
+            let (must_flush, reported) = self.seat.outbox.let_go();
+            self.seat.flush_if(must_flush);
+            // The end of the request, at which it is asked for otherwise, may be far away.
+            if reported {
+                self.seat.want_resume_state();
+            }
         }
     }
 }
@@ -339,7 +350,7 @@ impl<G: Agent> AgentSink for AgentLine<G> {
         // In the name of this agent a request is being polled.
         let polled = logs::current() == seat.id;
         seat.flush_if(seat.outbox.report(report, polled));
-        // Of a request the state is asked for at its end.
+        // Of a request the state is asked for when the poll is over.
         if !polled && !seat.outbox.is_closed() {
             seat.want_resume_state();
         }
@@ -349,5 +360,113 @@ impl<G: Agent> AgentSink for AgentLine<G> {
         if let Some(seat) = self.0.upgrade() {
             seat.flush_if(seat.outbox.link(link));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::{
+        future::pending,
+        sync::{Mutex, mpsc},
+    };
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::{
+        Command, Ending, StartOptions,
+        outbox::MAX_WAITING,
+        report::{Channel, ExtensionEvent, Target},
+        wire::{Form, Outlet, Resume},
+    };
+
+    /// Its resume state is one number, which it reports with.
+    struct Teller {
+        number: Arc<Mutex<u8>>,
+        host: AgentHost,
+    }
+
+    impl Teller {
+        fn tell(&self, number: u8, report: Report) {
+            *self.number.lock().unwrap() = number;
+            self.host.report(report.channel(Channel::new("c")));
+        }
+    }
+
+    impl Agent for Teller {
+        async fn start(&self, _: StartOptions) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn command(&self, _: Command) -> Outcome {
+            self.tell(1, Report::new());
+            pending().await
+        }
+
+        async fn snapshot(&self) -> Result<(), Failure> {
+            self.tell(2, Report::snapshot());
+            Ok(())
+        }
+
+        async fn log_out(&self, _: Ending) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn resume_state(&self) -> Vec<u8> {
+            vec![*self.number.lock().unwrap()]
+        }
+    }
+
+    /// Passes on the resume states, and may be full.
+    struct Host {
+        states: mpsc::Sender<u8>,
+        full: AtomicBool,
+    }
+
+    impl Outlet for Host {
+        fn emit(&self, kind: Kind, _: u64, payload: &str) -> Status {
+            if self.full.load(Acquire) {
+                return Status::FULL;
+            }
+            if kind == Kind::RESUME {
+                self.states.send(wire::read::<Resume>(payload).unwrap().state[0]).unwrap();
+            }
+            Status::ACCEPTED
+        }
+    }
+
+    /// An agent who is logged in, and the resume states that the host gets.
+    fn logged_in() -> (Runtime, Arc<Seat<Teller>>, Arc<Host>, mpsc::Receiver<u8>) {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let (sender, states) = mpsc::channel();
+        let host = Arc::new(Host { states: sender, full: AtomicBool::new(false) });
+        let tell = Tell { outlet: host.clone(), form: Form::Json };
+        let seat = Seat::new(1, tell, runtime.handle().clone());
+        let teller = Teller { number: Arc::default(), host: seat.host() };
+        seat.log_in(async { Ok(teller) });
+        assert_eq!(states.recv().unwrap(), 0);
+        (runtime, seat, host, states)
+    }
+
+    #[test]
+    fn what_is_reported_in_the_middle_of_a_request_is_followed_by_its_resume_state() {
+        let (runtime, seat, _host, states) = logged_in();
+        let command = Command::Ready { channel: "c".to_owned() };
+        runtime.spawn(Arc::clone(&seat).run(Asked::Command(Execute { request: 1, command })));
+        assert_eq!(states.recv().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_snapshot_in_the_place_of_dropped_reports_is_followed_by_its_resume_state() {
+        let (_runtime, seat, host, states) = logged_in();
+        host.full.store(true, Release);
+        for number in 0..=MAX_WAITING {
+            let event = ExtensionEvent::new(Target::Session, "session.toy.event", number.to_string());
+            let report = Report::new().event(event).channel(Channel::new("c"));
+            seat.agent.get().unwrap().host.report(report);
+        }
+        host.full.store(false, Release);
+        assert_eq!(states.recv().unwrap(), 2);
     }
 }

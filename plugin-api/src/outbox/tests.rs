@@ -119,7 +119,7 @@ fn what_the_host_takes_goes_out_at_once() {
     let bench = Bench::new(usize::MAX);
     assert!(!bench.outbox.report(stating(1), true));
     assert!(!bench.outbox.answer(1, Outcome::success()));
-    assert!(!bench.outbox.resume(vec![1]));
+    assert!(!bench.outbox.resume(vec![1], 1));
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER, Kind::RESUME]);
 }
 
@@ -147,7 +147,7 @@ fn what_is_reported_in_a_poll_goes_out_at_its_end_unmerged() {
     let _ = bench.outbox.report(stating(1), true);
     let _ = bench.outbox.report(stating(2), true);
     assert_eq!(bench.host.kinds(), []);
-    assert!(!bench.outbox.let_go());
+    assert_eq!(bench.outbox.let_go(), (false, true));
     let reports: Vec<Report> =
         bench.host.taken.lock().unwrap().iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
     assert_eq!(reports.iter().map(stated).collect::<Vec<_>>(), [Some(1), Some(2)]);
@@ -279,12 +279,14 @@ fn too_many_reports_become_a_snapshot_in_their_place() {
 #[test]
 fn the_newest_resume_state_is_told_once() {
     let bench = Bench::new(0);
-    for state in [1, 2, 2, 3] {
-        let _ = bench.outbox.resume(vec![state]);
+    for (asked, state) in [1, 2, 2, 3].into_iter().enumerate() {
+        let _ = bench.outbox.resume(vec![state], asked as u64);
     }
+    // Asked before the newest, and later to come.
+    let _ = bench.outbox.resume(vec![2], 1);
     bench.host.has_room(usize::MAX);
     let _ = bench.outbox.flush();
-    let _ = bench.outbox.resume(vec![3]);
+    let _ = bench.outbox.resume(vec![3], 4);
     let taken = bench.host.taken.lock().unwrap().clone();
     assert_eq!(taken, [(Kind::RESUME, r#"{"state":"03"}"#.to_owned())]);
 }
@@ -332,7 +334,7 @@ proptest! {
                 Act::Event => drop(bench.outbox.report(event(number), true)),
                 // The answer's own number is how things were when it was given.
                 Act::Answer => drop(bench.outbox.answer(number as u64, Outcome::success())),
-                Act::Resume => drop(bench.outbox.resume(number.to_be_bytes().to_vec())),
+                Act::Resume => drop(bench.outbox.resume(number.to_be_bytes().to_vec(), number as u64)),
                 Act::Hold => {
                     holders += 1;
                     bench.outbox.hold();
