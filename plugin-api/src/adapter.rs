@@ -136,8 +136,8 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// An agent who logs in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An agent who logs in. `Debug` shows no more of [`Self::resume`] than its length, because a token may be in it.
+#[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Login {
     /// The agent, as the desktop named it.
@@ -175,6 +175,28 @@ impl Login {
     pub fn model(mut self, model: Option<String>) -> Self {
         self.model = model;
         self
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agent, password, model, session, resume } = self;
+        f.debug_struct("Login")
+            .field("agent", agent)
+            .field("password", password)
+            .field("model", model)
+            .field("session", session)
+            .field("resume", &resume.as_ref().map(|bytes| Length(bytes.len())))
+            .finish()
+    }
+}
+
+/// All that is shown of bytes.
+pub(crate) struct Length(pub(crate) usize);
+
+impl fmt::Debug for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
     }
 }
 
@@ -228,5 +250,22 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{LogIn, Resume};
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let secret = b"token".to_vec();
+        let printed = format!("{secret:?}");
+        let again = LogIn { platform: 1, login: Login::again("7001", "s", secret.clone()) };
+        for text in [format!("{again:?}"), format!("{:?}", Resume { state: secret })] {
+            assert!(!text.contains(&printed) && text.contains("5 bytes"), "{text}");
+        }
+        assert!(!format!("{:?}", Login::new("7001", "hunter2", "s")).contains("hunter2"));
     }
 }

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    adapter::{Ending, Login, StartOptions, Tenant},
+    adapter::{Ending, Length, Login, StartOptions, Tenant},
     command::{Command, Outcome},
     compact,
     failure::Failure,
@@ -367,12 +367,18 @@ pub struct AnswerRef<'a> {
 /// The longest resume state that the host keeps.
 pub const MAX_RESUME_STATE: usize = 64 << 10;
 
-/// The newest resume state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The newest resume state. `Debug` shows its length only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// Bytes of the adapter's own.
     #[serde(with = "hex")]
     pub state: Vec<u8>,
+}
+
+impl fmt::Debug for Resume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resume").field("state", &Length(self.state.len())).finish()
+    }
 }
 
 /// One line of log.
