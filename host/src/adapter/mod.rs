@@ -72,7 +72,7 @@ pub enum FromAgent {
     Resume(Vec<u8>),
     /// The other side is gone (a crashed worker): no answer will come any more to what was asked before.
     Lost {
-        /// One sentence for log and `failure.message`.
+        /// One sentence for clients.
         reason: String,
     },
 }

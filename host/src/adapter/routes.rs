@@ -28,6 +28,10 @@ use super::{
 };
 use crate::metrics::AdapterMetrics;
 
+/// The longest reason of a link that is down, in bytes: it is kept for each session and sent with each failure. What is
+/// longer is cut.
+const MAX_REASON: usize = 256;
+
 /// Who waits for a plugin to be done with something.
 type Waiting = oneshot::Sender<Option<Failure>>;
 
@@ -107,7 +111,7 @@ impl Routes {
         Ok(AwaitedDone { routes: Arc::clone(self), of, id, receiver })
     }
 
-    /// The plugin is gone: everybody is told, and nobody waits for it any more.
+    /// The plugin is gone: everybody is told, after what it has said before, and nobody waits for it any more.
     pub(super) fn lost(&self, death: &Death) {
         self.lost.store(true, Relaxed);
         self.conduct.metrics.worker_died(death.kind.as_str());
@@ -116,8 +120,7 @@ impl Routes {
         for route in routes.into_values() {
             match route {
                 Route::Platform(platform) => platform.sink.deliver(FromPlatform::Lost(death.clone())),
-                // What it has answered before is still heard.
-                Route::Agent(agent) => tell_lost(agent, death.to_string()),
+                Route::Agent(agent) => tell_lost(agent, death.for_clients()),
             }
         }
     }
@@ -172,7 +175,11 @@ impl Routes {
     }
 
     fn link(&self, id: u64, payload: &str) -> Status {
-        let Some(link) = self.read::<Link>(Kind::LINK, id, payload) else { return Status::REFUSED };
+        let Some(mut link) = self.read::<Link>(Kind::LINK, id, payload) else { return Status::REFUSED };
+        if let Link::Down { reason } = &mut link {
+            let fits = |&at: &usize| reason.is_char_boundary(at);
+            reason.truncate((0..=reason.len().min(MAX_REASON)).rev().find(fits).unwrap_or(0));
+        }
         match self.route(id) {
             Some(Route::Agent(agent)) => agent.deliver(FromAgent::Link(link).into()),
             Some(Route::Platform(platform)) => {

@@ -142,9 +142,9 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
         return Attempt::Stopped;
     }
     *locked(&run.running) = None;
-    let reason = death.as_ref().map_or_else(|| "the adapter is gone".to_owned(), ToString::to_string);
-    run.link(&Link::Down { reason: reason.clone() });
-    run.set_state(State::Waiting { reason });
+    let gone = || "the adapter is gone".to_owned();
+    run.link(&Link::Down { reason: death.as_ref().map_or_else(gone, Death::for_clients) });
+    run.set_state(State::Waiting { reason: death.as_ref().map_or_else(gone, ToString::to_string) });
     Attempt::Lost { after: since.elapsed(), death }
 }
 

@@ -233,6 +233,17 @@ async fn what_is_written_to_the_standard_error_is_logged_under_the_tenants_name(
 }
 
 #[tokio::test]
+async fn a_workers_last_words_are_the_operators_and_no_clients() {
+    let mut stage = Stage::with("tenant").await;
+    stage.misdeed(json!({"what": "complain"})).await;
+    let response = stage.misdeed(json!({"what": "abort"})).await;
+    assert_eq!(response["failure"]["context"], "the adapter's process died (signal)", "{response}");
+    let heard = stage.odd.hears("session.linkchanged").await;
+    assert_eq!(heard.data("session.linkchanged")["reason"], "the adapter's process died (signal)");
+    stage.host.logs("signal 6 (SIGABRT): an adapter that complains").await;
+}
+
+#[tokio::test]
 async fn a_flood_of_reports_slows_nobody_wherever_the_plugin_runs() {
     for isolation in ["none", "adapter", "tenant"] {
         // Room for all of it, so that the desktop's own reading does not matter.

@@ -275,3 +275,17 @@ async fn a_session_cannot_ask_without_bound() {
     drop(agents);
     assert_eq!(routes.conduct.in_flight(), 0, "what a gone session asked is not counted any more");
 }
+
+#[tokio::test]
+async fn a_reason_of_a_link_is_kept_to_its_length() {
+    let bench = Bench::new().await;
+    for id in [1, 2] {
+        bench.emit(Kind::LINK, id, json!({"down": {"reason": "a".to_owned() + &"\u{e4}".repeat(10_000)}}));
+    }
+    let reason = "a".to_owned() + &"\u{e4}".repeat(127);
+    let [platform, agent, _] = &bench.sinks;
+    let FromPlatform::Link(link) = platform.platform.lock().unwrap().pop().unwrap() else { panic!("no link") };
+    assert_eq!(link, Link::Down { reason: reason.clone() });
+    let FromAgent::Link(link) = agent.agent.lock().unwrap().pop().unwrap() else { panic!("no link") };
+    assert_eq!(link, Link::Down { reason });
+}

@@ -72,7 +72,7 @@ impl DeathKind {
 pub struct Death {
     /// How.
     pub kind: DeathKind,
-    /// One sentence.
+    /// One sentence; the worker's own last words may be in it.
     pub detail: String,
     /// The commands that had no answer.
     pub in_flight: BTreeSet<String>,
@@ -80,6 +80,16 @@ pub struct Death {
     pub recording: Option<PathBuf>,
 }
 
+impl Death {
+    /// What the tenant's clients are told: how it died, and no word of what the worker itself wrote. That may hold
+    /// anything, and is for the host's operators.
+    #[must_use]
+    pub fn for_clients(&self) -> String {
+        format!("the adapter's process died ({})", self.kind.as_str())
+    }
+}
+
+/// For the host's operators: the worker's last words may be in it.
 impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind.as_str(), self.detail)
