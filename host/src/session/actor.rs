@@ -523,7 +523,7 @@ impl Core {
             self.note(&notes);
         }
         if self.phase == Phase::Starting {
-            self.first.append(&events);
+            self.say_later(&events);
         } else {
             self.say(&events);
         }

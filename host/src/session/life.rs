@@ -66,6 +66,17 @@ impl Core {
         self.say(&rest);
     }
 
+    /// Holds events back until session.start is answered, as many as a returning client may have waiting. Where an adapter
+    /// goes on for longer, a newer snapshot stands for all that it has said.
+    pub(super) fn say_later(&mut self, events: &Events) {
+        let goes_on = !self.first.is_empty();
+        self.first.append(events);
+        let most = self.limits.journal;
+        if goes_on && (self.first.len() > most.events || self.first.bytes() > most.bytes) {
+            self.first = self.tree.replay();
+        }
+    }
+
     /// A start that has come to nothing leaves nothing behind.
     pub(super) fn unless_started(&mut self) {
         if self.phase == Phase::Starting {

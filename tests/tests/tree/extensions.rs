@@ -117,6 +117,18 @@ fn an_extension_event_that_comes_before_the_snapshot_follows_it() {
 }
 
 #[test]
+fn what_comes_before_the_snapshot_is_kept_to_its_size() {
+    let mut desk = Desk::new(false);
+    let news = |n: usize| ExtensionEvent::new(Target::Session, "session.test.news", json!({"text": "x".repeat(n)}));
+    for _ in 0..100 {
+        desk.apply(&Report::new().event(news(60_000)));
+    }
+    let told = desk.apply(&Report::snapshot());
+    // Of 60 KB each, so many fit into 1 MiB.
+    assert_eq!(told.words.iter().filter(|word| *word == "session.test.news").count(), 17);
+}
+
+#[test]
 fn a_session_tells_what_it_can_do() {
     let told = Desk::new(false).apply(&Report::snapshot());
     let data: serde_json::Value = serde_json::from_str(&told.events[0].data).unwrap();

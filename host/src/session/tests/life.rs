@@ -219,6 +219,30 @@ async fn a_start_that_fails_leaves_the_session_prepared() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_that_is_long_not_answered_holds_no_more_back_than_a_newer_snapshot_says() {
+    let limits = Limits { journal: JournalLimits { events: 20, ..JournalLimits::default() }, ..Limits::default() };
+    let tenant = Tenant::with(limits);
+    tenant.adapter.obliging.store(false, SeqCst);
+    let mut client = tenant.client();
+    client.prepare("ann").await;
+    let line = tenant.adapter.line();
+    client.send("session.start", "", json!({}));
+    line.report(shop());
+    for turn in 0..1000 {
+        line.report(ready(turn % 2 == 1));
+    }
+    line.report(call("a", ConversationState::Alerting));
+    let (request, _) = line.next().unwrap();
+    line.answer(request, Outcome::success());
+    let heard = client.heard();
+    assert_eq!(heard[0], "success session.start");
+    assert!(heard.len() < 50, "{} messages", heard.len());
+    for event in ["session.initialized", "interaction.initialized"] {
+        assert_eq!(heard.iter().filter(|heard| *heard == event).count(), 1, "{event}: {heard:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_tells_the_clients_lets_the_agents_leave_and_prepares_nothing_more() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;

@@ -105,6 +105,7 @@ impl Tree {
         self.early.append(&said);
         if !report.snapshot {
             self.early.truncate(bounds::LIST);
+            self.early.truncate_bytes(bounds::EARLY);
             return Events::default();
         }
         self.started = true;

@@ -27,6 +27,8 @@ pub const DATA: usize = 64 * 1024;
 pub const DATA_IN_SESSION: usize = 1024 * 1024;
 /// Bytes of an extension event's data.
 pub const EVENT: usize = 64 * 1024;
+/// Bytes of the extension events that come before the first snapshot.
+pub const EARLY: usize = 1024 * 1024;
 /// Items of one list in a report that are looked at, and extension events in a report.
 pub const LIST: usize = 512;
 

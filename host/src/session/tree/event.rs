@@ -96,6 +96,11 @@ impl Events {
         self.lines.len()
     }
 
+    /// How long they are together, without their numbers.
+    pub(in crate::session) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -171,6 +176,12 @@ impl Events {
         self.lines.truncate(count);
         let end = self.lines.iter().map(|line| line.end).max();
         self.text.truncate(end.unwrap_or(0));
+    }
+
+    /// Forgets all but the first, as many as are no longer than this together.
+    pub(super) fn truncate_bytes(&mut self, most: usize) {
+        let fit = self.lines.iter().take_while(|line| line.end <= most).count();
+        self.truncate(fit);
     }
 
     /// Puts those from `middle` on in front of those from `first` on.
