@@ -1,7 +1,7 @@
 //! What one plugin is held to, and what it is caught at.
 //!
-//! Owns: the reading of payloads, the counting and logging of breaches, and how many requests of all its agents have no
-//! answer. Must never: trust a plugin, or let a counter run away with what one message claims. Asked by
+//! Owns: the reading of payloads, the counting and logging of breaches, and the bound on the requests of one tenant that
+//! have no answer. Must never: trust a plugin, or let a counter run away with what one message claims. Asked by
 //! [`routes`](super::routes) when something comes, and by [`letter`](super::letter) when it is read.
 
 use std::sync::{
@@ -16,37 +16,43 @@ use jackfield_plugin_api::{
 
 use crate::metrics::AdapterMetrics;
 
-/// How many requests of all agents of one plugin may be unanswered.
-const MAX_IN_FLIGHT: usize = 16_384;
+/// How many requests of all agents of one tenant may be unanswered: a tenant whose platform hangs takes no other
+/// tenant's of the same plugin.
+pub(super) const MAX_IN_FLIGHT: usize = 16_384;
 
 pub(super) struct Conduct {
     pub(super) manifest: Arc<Manifest>,
     pub(super) metrics: AdapterMetrics,
-    in_flight: AtomicUsize,
 }
 
-impl Conduct {
-    pub(super) fn new(manifest: Arc<Manifest>, metrics: AdapterMetrics) -> Self {
-        Self { manifest, metrics, in_flight: AtomicUsize::new(0) }
-    }
+/// How many requests of one tenant have no answer.
+#[derive(Default)]
+pub(super) struct InFlight(AtomicUsize);
 
+impl InFlight {
     /// Counts one more request; false where there are too many.
     pub(super) fn begin(&self) -> bool {
-        let room = self.in_flight() < MAX_IN_FLIGHT;
+        let room = self.count() < MAX_IN_FLIGHT;
         if room {
-            self.in_flight.fetch_add(1, Relaxed);
+            self.0.fetch_add(1, Relaxed);
         }
         room
     }
 
     /// Counts requests as done with.
     pub(super) fn end(&self, requests: usize) {
-        self.in_flight.fetch_sub(requests, Relaxed);
+        self.0.fetch_sub(requests, Relaxed);
     }
 
-    /// How many requests have no answer.
-    pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.load(Relaxed)
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Conduct {
+    pub(super) fn new(manifest: Arc<Manifest>, metrics: AdapterMetrics) -> Self {
+        Self { manifest, metrics }
     }
 
     /// Reads a payload; what cannot be read is a breach, in the name of a tenant.

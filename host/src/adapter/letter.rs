@@ -17,7 +17,10 @@ use jackfield_plugin_api::{
 };
 use serde::Deserialize;
 
-use super::{AgentSink, Delivery, FromAgent, RequestId, conduct::Conduct};
+use super::{
+    AgentSink, Delivery, FromAgent, RequestId,
+    conduct::{Conduct, InFlight},
+};
 
 /// How many requests of one agent may be unanswered. A session allows itself fewer; this is for what it gave up on.
 pub(super) const MAX_ASKED: usize = 256;
@@ -42,6 +45,8 @@ struct Sealed {
 /// The way to one session.
 pub(super) struct AgentRoute {
     conduct: Arc<Conduct>,
+    /// Those of all agents of the tenant.
+    pub(super) in_flight: Arc<InFlight>,
     pub(super) tenant: String,
     pub(super) session: String,
     sink: Arc<dyn AgentSink>,
@@ -106,8 +111,14 @@ impl Letter {
 }
 
 impl AgentRoute {
-    pub(super) fn new(conduct: Arc<Conduct>, tenant: String, session: String, sink: Arc<dyn AgentSink>) -> Self {
-        Self { conduct, tenant, session, sink, asked: Mutex::default() }
+    pub(super) fn new(
+        conduct: Arc<Conduct>,
+        in_flight: Arc<InFlight>,
+        tenant: String,
+        session: String,
+        sink: Arc<dyn AgentSink>,
+    ) -> Self {
+        Self { conduct, in_flight, tenant, session, sink, asked: Mutex::default() }
     }
 
     /// Hands something to the session.
@@ -125,7 +136,7 @@ impl AgentRoute {
     /// Too many have no answer.
     pub(super) fn ask(&self, request: RequestId, until: Option<Instant>) -> Result<(), Failure> {
         let mut asked = self.lock();
-        if asked.len() >= MAX_ASKED || !self.conduct.begin() {
+        if asked.len() >= MAX_ASKED || !self.in_flight.begin() {
             return Err(Failure::new(Code::RateLimited, "too many commands wait for the adapter"));
         }
         asked.push(Asked { request, until });
@@ -136,14 +147,14 @@ impl AgentRoute {
     pub(super) fn unask(&self, request: RequestId) -> Option<Option<Instant>> {
         let mut asked = self.lock();
         let at = asked.iter().position(|it| it.request == request)?;
-        self.conduct.end(1);
+        self.in_flight.end(1);
         Some(asked.swap_remove(at).until)
     }
 
     /// Takes back what was not answered.
     pub(super) fn give_up(&self) {
         let given_up = self.lock().drain(..).count();
-        self.conduct.end(given_up);
+        self.in_flight.end(given_up);
     }
 
     fn read_answer(&self, payload: &str) -> Option<FromAgent> {

@@ -16,7 +16,7 @@ use jackfield_plugin_api::{
     wire::{self, Kind},
 };
 
-use super::{Agent, AgentSink, PlatformSink, peer::Peer};
+use super::{Agent, AgentSink, PlatformSink, conduct::InFlight, peer::Peer};
 
 /// A tenant's platform. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ struct Connected {
     peer: Arc<Peer>,
     id: u64,
     tenant: String,
+    in_flight: Arc<InFlight>,
     gone: AtomicBool,
 }
 
@@ -42,7 +43,8 @@ impl Platform {
         let id = peer.new_id();
         peer.routes.add_platform(id, tenant.id.clone(), sink);
         // Made before the call, so that whatever ends it (a failure, the deadline, a caller who gives up) undoes it.
-        let inner = Connected { peer, id, tenant: tenant.id.clone(), gone: AtomicBool::new(false) };
+        let (in_flight, gone) = (Arc::default(), AtomicBool::new(false));
+        let inner = Connected { peer, id, tenant: tenant.id.clone(), in_flight, gone };
         let connected = inner.peer.call(Kind::CONNECT, id, &wire::Connect { tenant }, deadline).await;
         if let Err(failure) = &connected {
             inner.peer.routes.failed("connect", &format!("tenant {}: {failure}", inner.tenant));
@@ -61,9 +63,10 @@ impl Platform {
     /// # Errors
     /// What the adapter says, `timeout` after the deadline, `adapter_failed`.
     pub async fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> Result<Agent, Failure> {
-        let Connected { peer, id: platform, tenant, .. } = &*self.inner;
+        let Connected { peer, id: platform, tenant, in_flight, .. } = &*self.inner;
         let agent = peer.new_id();
-        let route = peer.routes.add_agent(agent, tenant.clone(), login.session.clone(), sink);
+        let session = login.session.clone();
+        let route = peer.routes.add_agent(agent, Arc::clone(in_flight), tenant.clone(), session, sink);
         // Made before the call: dropping it undoes the log-in, however far it has come.
         let handle = Agent::new(self.clone(), Arc::clone(peer), agent, route);
         peer.call(Kind::LOG_IN, agent, &wire::LogIn { platform: *platform, login }, deadline).await?;
@@ -72,7 +75,7 @@ impl Platform {
 
     /// Disconnects the tenant. After the deadline it is no longer waited for.
     pub async fn disconnect(&self, deadline: Duration) {
-        let Connected { peer, id, tenant, gone } = &*self.inner;
+        let Connected { peer, id, tenant, gone, .. } = &*self.inner;
         if gone.swap(true, Relaxed) {
             return;
         }

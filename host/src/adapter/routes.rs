@@ -24,7 +24,10 @@ use jackfield_plugin_api::{
 use tokio::sync::oneshot;
 
 use super::{
-    AgentSink, FromAgent, FromPlatform, Letter, PlatformSink, conduct::Conduct, letter::AgentRoute, worker::Death,
+    AgentSink, FromAgent, FromPlatform, Letter, PlatformSink,
+    conduct::{Conduct, InFlight},
+    letter::AgentRoute,
+    worker::Death,
 };
 use crate::metrics::AdapterMetrics;
 
@@ -80,11 +83,12 @@ impl Routes {
     pub(super) fn add_agent(
         &self,
         id: u64,
+        in_flight: Arc<InFlight>,
         tenant: String,
         session: String,
         sink: Arc<dyn AgentSink>,
     ) -> Arc<AgentRoute> {
-        let route = Arc::new(AgentRoute::new(Arc::clone(&self.conduct), tenant, session, sink));
+        let route = Arc::new(AgentRoute::new(Arc::clone(&self.conduct), in_flight, tenant, session, sink));
         self.table.write().unwrap_or_else(PoisonError::into_inner).insert(id, Route::Agent(Arc::clone(&route)));
         route
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    adapter::{Agent, Delivery, Library, Platform, RequestId, letter::MAX_ASKED},
+    adapter::{Agent, Delivery, Library, Platform, RequestId, conduct::MAX_IN_FLIGHT, letter::MAX_ASKED},
     metrics::Metrics,
 };
 
@@ -60,6 +60,7 @@ struct Bench {
     metrics: Metrics,
     sinks: [Arc<Sink>; 3],
     agents: [Agent; 2],
+    library: Library,
     _platform: Platform,
 }
 
@@ -79,7 +80,7 @@ impl Bench {
         let platform = library.connect(tenant, sinks[0].clone(), SECOND).await.unwrap();
         let login = |sink: &Arc<Sink>| platform.log_in(Login::new("a", "p", "s"), sink.clone(), SECOND);
         let agents = [login(&sinks[1]).await.unwrap(), login(&sinks[2]).await.unwrap()];
-        Self { routes: kept.unwrap(), metrics, sinks, agents, _platform: platform }
+        Self { routes: kept.unwrap(), metrics, sinks, agents, library, _platform: platform }
     }
 
     fn ask(&self, agent: usize, request: RequestId, deadline: Duration) -> Result<(), Failure> {
@@ -92,6 +93,12 @@ impl Bench {
 
     fn answer(&self, id: u64, request: RequestId) -> Status {
         self.emit(Kind::ANSWER, id, json!({"request": request, "outcome": {"success": null}}))
+    }
+
+    /// What the tenant's agents have asked.
+    fn in_flight(&self) -> Arc<InFlight> {
+        let Some(Route::Agent(agent)) = self.routes.route(2) else { panic!("the first agent is there") };
+        Arc::clone(&agent.in_flight)
     }
 
     /// How many messages each of the three got.
@@ -227,7 +234,7 @@ async fn a_request_is_settled_by_an_answer_that_cannot_be_read() {
     bench.ask(0, 7, SECOND).unwrap();
     let answer = json!({"request": 7, "outcome": {"nearly": {"done": 7}}});
     assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
-    assert_eq!((bench.late(), bench.breaches("bad_message"), bench.routes.conduct.in_flight()), (0, 1, 0));
+    assert_eq!((bench.late(), bench.breaches("bad_message"), bench.in_flight().count()), (0, 1, 0));
     let messages = bench.sinks[1].agent.lock().unwrap();
     let [FromAgent::Answer { request: 7, outcome: Outcome::Failure(failure), .. }] = &messages[..] else {
         panic!("{messages:?}")
@@ -269,11 +276,23 @@ async fn a_session_cannot_ask_without_bound() {
     let bench = Bench::new().await;
     let refused = (0..).find_map(|request| bench.ask(0, request, SECOND).err()).unwrap();
     assert_eq!(refused.code, Code::RateLimited);
-    assert_eq!(bench.routes.conduct.in_flight(), MAX_ASKED);
+    let in_flight = bench.in_flight();
+    assert_eq!(in_flight.count(), MAX_ASKED);
     bench.ask(1, 0, SECOND).unwrap();
-    let Bench { agents, routes, .. } = bench;
-    drop(agents);
-    assert_eq!(routes.conduct.in_flight(), 0, "what a gone session asked is not counted any more");
+    drop(bench.agents);
+    assert_eq!(in_flight.count(), 0, "what a gone session asked is not counted any more");
+}
+
+#[tokio::test]
+async fn a_tenant_that_asks_too_much_takes_nothing_from_another() {
+    let bench = Bench::new().await;
+    assert!((0..MAX_IN_FLIGHT).all(|_| bench.in_flight().begin()));
+    assert_eq!(bench.ask(0, 1, SECOND).unwrap_err().code, Code::RateLimited);
+    let sink = Arc::new(Sink::default());
+    let other =
+        bench.library.connect(Tenant::new("other", Settings::new(json!({}))), sink.clone(), SECOND).await.unwrap();
+    let agent = other.log_in(Login::new("a", "p", "s"), sink, SECOND).await.unwrap();
+    agent.command(1, &Command::Ready { channel: "c".to_owned() }, Instant::now() + SECOND).unwrap();
 }
 
 #[tokio::test]
