@@ -62,7 +62,7 @@ pub(super) fn judge(text: &str) -> Result<export::Section, String> {
 /// Reads the section of a plugin for a later minor version, without what this version does not know.
 fn read_newer(text: &str) -> Result<export::Section, serde_json::Error> {
     let mut value: Value = serde_json::from_str(text)?;
-    let left_out = leave_out_unknown(&mut value["manifest"]);
+    let left_out = value.get_mut("manifest").map(leave_out_unknown).unwrap_or_default();
     let mut section = export::Section::read(&value.to_string())?;
     section.manifest.left_out = left_out;
     Ok(section)
@@ -73,7 +73,9 @@ fn leave_out_unknown(manifest: &mut Value) -> Vec<String> {
     fn is_new<T: for<'de> Deserialize<'de>>(word: &Value) -> bool {
         word.is_string() && T::deserialize(word).is_err()
     }
-    let unknown: [(&str, fn(&Value) -> bool); 5] = [
+    /// A list, and whether one of its items is unknown here.
+    type Unknown = (&'static str, fn(&Value) -> bool);
+    let unknown: [Unknown; 5] = [
         ("channelTypes", is_new::<ChannelType>),
         ("commands", |it| it.as_str().is_some_and(|name| !STANDARD_COMMANDS.contains(&name))),
         ("extensionCommands", |it| is_new::<ObjectKind>(&it["target"])),
@@ -134,6 +136,13 @@ mod tests {
     #[test]
     fn a_plugin_of_this_version_must_know_what_it_names() {
         assert!(judge(&section(abi::API_VERSION)).is_err());
+    }
+
+    #[test]
+    fn a_newer_plugins_manifest_that_is_none_is_refused() {
+        for text in [r#"["1.99.0"]"#, r#"{"api": "1.99.0"}"#, r#"{"api": "1.99.0", "manifest": [7]}"#] {
+            assert!(judge(text).unwrap_err().starts_with("its manifest"), "{text}");
+        }
     }
 
     #[test]
