@@ -9,6 +9,7 @@
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
 //! handshake.rs   what a request's head says
 //! ws.rs          one WebSocket connection
+//! socket.rs      a WebSocket: the library's, and a shorter way in for plain messages
 //! wire.rs        what a WebSocket connection has to write
 //! http.rs        commands and events over plain HTTP
 //! operations.rs  the operators' listener: metrics, health, lists, and what operators can do

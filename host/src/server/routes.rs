@@ -103,7 +103,7 @@ pub(super) fn failure(status: StatusCode, code: Code, message: &str) -> Response
     response
 }
 
-/// Takes one more connection of a tenant in, if there is room.
+/// Refuses a connection of a tenant that has as many as it may have.
 pub(super) fn too_many(desktops: &Desktops) -> Response<Body> {
     desktops.metrics.connection_refused("tenant");
     let message = "the tenant has as many connections as it may have";

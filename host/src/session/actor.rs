@@ -473,13 +473,7 @@ impl Core {
     /// Answers a command, which is then done.
     pub(super) fn answer(&mut self, at: usize, response: Response<'_>) {
         let entry = self.commands.remove(at);
-        let outcome = match &response {
-            Response::Success | Response::SuccessWith(_) | Response::SuccessBare => OutcomeLabel::Success,
-            Response::NeedInfo(_) => OutcomeLabel::NeedInfo,
-            Response::Confirm(_) => OutcomeLabel::Confirm,
-            Response::Failure(failure) => OutcomeLabel::Failure(failure.code),
-        };
-        self.metrics.adapter().command(entry.command.label(), outcome, entry.since.elapsed());
+        self.metrics.adapter().command(entry.command.label(), response.outcome(), entry.since.elapsed());
         if matches!(entry.state, State::Asked { .. } | State::Next { .. }) {
             self.trunk.answered(match &response {
                 Response::Failure(failure) => Some(failure.code),

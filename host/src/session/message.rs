@@ -10,6 +10,7 @@ use jackfield_plugin_api::{Code, Failure};
 use serde::de::IgnoredAny;
 
 use super::text::Text;
+use crate::metrics::OutcomeLabel;
 
 /// How deep a message may be nested, itself included.
 const MAX_DEPTH: usize = 64;
@@ -80,6 +81,18 @@ pub(super) enum Response<'a> {
     Confirm(&'a str),
     /// Not done.
     Failure(&'a Failure),
+}
+
+impl Response<'_> {
+    /// What it is counted as.
+    pub(super) fn outcome(&self) -> OutcomeLabel {
+        match self {
+            Self::Success | Self::SuccessWith(_) | Self::SuccessBare => OutcomeLabel::Success,
+            Self::NeedInfo(_) => OutcomeLabel::NeedInfo,
+            Self::Confirm(_) => OutcomeLabel::Confirm,
+            Self::Failure(failure) => OutcomeLabel::Failure(failure.code),
+        }
+    }
 }
 
 impl Request {

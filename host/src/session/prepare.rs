@@ -19,7 +19,7 @@ use super::{
     commands::PREPARE,
     data,
     message::{Request, Response},
-    registry::Board,
+    registry::{Board, NotTaken},
     text::Text,
     trunk::{Current, Trunk},
 };
@@ -99,7 +99,7 @@ impl Board {
         let data::Prepare { model, replace, agent: data::Credentials { id: agent, password } } =
             data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
         if self.is_closing() {
-            return Err(Failure::new(Code::ShuttingDown, "the host is shutting down").into());
+            return Err(shutting_down());
         }
         let trunk = self.trunk_for_newcomer();
         let (link, losses) = trunk.link();
@@ -134,10 +134,11 @@ impl Board {
 
     async fn take_in_or_replace(&self, cell: &Arc<Cell>, replace: bool) -> Result<(), Refusal> {
         loop {
-            if self.is_closing() {
-                return Err(Failure::new(Code::ShuttingDown, "the host is shutting down").into());
-            }
-            let Err(other) = self.take_in(cell) else { return Ok(()) };
+            let other = match self.take_in(cell) {
+                Ok(()) => return Ok(()),
+                Err(NotTaken::Closing) => return Err(shutting_down()),
+                Err(NotTaken::Taken(other)) => other,
+            };
             if !replace {
                 return Err(Refusal::Confirm);
             }
@@ -206,6 +207,10 @@ impl Board {
             Err(Failure::new(Code::AdapterFailed, "the adapter was lost meanwhile"))
         })
     }
+}
+
+fn shutting_down() -> Refusal {
+    Failure::new(Code::ShuttingDown, "the host is shutting down").into()
 }
 
 /// Whether asking again is no use.

@@ -1,8 +1,8 @@
 //! All sessions of one tenant.
 //!
 //! Owns: which sessions there are, by id and by agent; who may bind them; how many there may be; the tenant's platform
-//! and link as sessions see them; their common clock and their common end. Must never: hold its lock while it has a
-//! session's. The server makes one [`Switchboard`] a tenant and a [`Desk`] a connection.
+//! and link as sessions see them; their common clock and their common end. Must never: take a session's lock while it
+//! has its own; a session takes it with its own held. The server makes one [`Switchboard`] a tenant and a [`Desk`] a connection.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     adapter,
-    metrics::{CommandLabel, OutcomeLabel, TenantMetrics},
+    metrics::{CommandLabel, TenantMetrics},
 };
 
 /// How many agents of a tenant are logged in again, or moved, at the same time.
@@ -257,8 +257,11 @@ impl Switchboard {
         drop(name);
         let (reply, answer) = oneshot::channel();
         cell.with(|core| {
-            core.restart_grace();
-            core.receive(request, Reply::Once(reply), Instant::now());
+            // It may have ended since it was found; then nobody would answer.
+            if !core.is_ended() {
+                core.restart_grace();
+                core.receive(request, Reply::Once(reply), Instant::now());
+            }
         });
         let text = answer.await.ok()?;
         Some(Answer { text, unparsable: false })
@@ -268,7 +271,7 @@ impl Switchboard {
     /// the connection is gone.
     ///
     /// # Errors
-    /// There is none to be had.
+    /// There is no such session for this identity, or `after` is beyond its last event.
     pub fn stream(
         &self,
         identity: &Identity,
@@ -328,6 +331,14 @@ impl std::fmt::Debug for Switchboard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Switchboard({})", self.0.tenant)
     }
+}
+
+/// Why a session is not taken in.
+pub(super) enum NotTaken {
+    /// The agent has this one.
+    Taken(Arc<Cell>),
+    /// No session begins any more.
+    Closing,
 }
 
 /// Room for a session that is being prepared.
@@ -412,11 +423,15 @@ impl Board {
     /// Takes a session in.
     ///
     /// # Errors
-    /// The agent has one already, this.
-    pub(super) fn take_in(&self, cell: &Arc<Cell>) -> Result<(), Arc<Cell>> {
+    /// There is one of the agent already, or the tenant comes to its end.
+    pub(super) fn take_in(&self, cell: &Arc<Cell>) -> Result<(), NotTaken> {
         let mut state = self.lock();
+        // Under this lock, so that a session is either among those that are ended or not taken in.
+        if state.closing {
+            return Err(NotTaken::Closing);
+        }
         if let Some(other) = state.by_agent.get(&cell.agent) {
-            return Err(Arc::clone(other));
+            return Err(NotTaken::Taken(Arc::clone(other)));
         }
         state.by_agent.insert(cell.agent.clone(), Arc::clone(cell));
         state.by_id.insert(cell.id.clone(), Arc::clone(cell));
@@ -469,13 +484,7 @@ impl Board {
         since: Instant,
         response: Response<'_>,
     ) -> Text {
-        let outcome = match &response {
-            Response::Success | Response::SuccessWith(_) | Response::SuccessBare => OutcomeLabel::Success,
-            Response::NeedInfo(_) => OutcomeLabel::NeedInfo,
-            Response::Confirm(_) => OutcomeLabel::Confirm,
-            Response::Failure(failure) => OutcomeLabel::Failure(failure.code),
-        };
-        self.metrics.adapter().command(label, outcome, since.elapsed());
+        self.metrics.adapter().command(label, response.outcome(), since.elapsed());
         request.respond(response)
     }
 
