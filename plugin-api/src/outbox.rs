@@ -6,8 +6,12 @@
 //! [`Outlet`](crate::wire::Outlet); what cannot go now waits here, later reports merged into the waiting one.
 //!
 //! When more than [`MAX_WAITING`] reports that cannot be merged wait, all of them are dropped and their place is kept
-//! for one snapshot, which the [`runtime`](crate::runtime) asks the agent for as soon as that place is reached. Answers
-//! behind it wait for it: once a success is sent, its effect must hold.
+//! for one snapshot, which the [`seat`](crate::seat) asks the agent for as soon as that place is reached. Answers behind
+//! it wait for it: once a success is sent, its effect must hold. A lost link does not wait for it: while the link is
+//! lost, a snapshot may not be had.
+//!
+//! Of link changes at most two wait, that it was lost and that it is back: what was before them does not matter any more,
+//! but a loss that is over must be seen, because the host asks for a snapshot after it.
 //!
 //! While a request of the agent is being polled the outbox is held: what that reports goes out when the poll is over, and
 //! with the answer, if that is given by then, as one message. Most commands are carried out in one poll. What comes from
@@ -42,6 +46,7 @@ enum Item {
         request: u64,
         outcome: Outcome,
     },
+    /// At most two, that it was lost and that it is back.
     Link(Link),
     Resume(wire::Resume),
     /// Reports were dropped here; a snapshot must stand here.
@@ -156,11 +161,19 @@ impl Outbox {
     /// Telling the same again is nothing.
     pub(crate) fn link(&self, link: Link) -> MustFlush {
         let mut state = self.lock();
-        if state.link.as_ref() == Some(&link) {
+        if state.closed || state.link.as_ref() == Some(&link) {
             return false;
         }
         state.link = Some(link.clone());
-        self.put(&mut state, Item::Link(link), false)
+        let is_lost = link != Link::Up;
+        if is_lost {
+            state.waiting.retain(|item| !matches!(item, Item::Link(_)));
+        }
+        state.waiting.push_back(Item::Link(link));
+        if is_lost {
+            state.tell_loss_first();
+        }
+        self.send_waiting(&mut state)
     }
 
     /// Takes a resume state; tells it if it is another one than before. `asked` counts how often the agent was asked for
@@ -186,6 +199,11 @@ impl Outbox {
         let waits = state.waits();
         state.flushed = waits != Waits::No;
         waits
+    }
+
+    /// The same for whoever flushes and waits for a snapshot meanwhile: a lost link may have come in front of its place.
+    pub(crate) fn flush_on(&self) {
+        let _ = self.send_waiting(&mut self.lock());
     }
 
     /// How many reports were dropped since the last call.
@@ -328,6 +346,19 @@ impl State {
             !is_report
         });
         self.dropped += before - self.waiting.len() + 1;
+        self.tell_loss_first();
+    }
+
+    /// Puts a lost link in front of the place for a snapshot.
+    #[cold]
+    fn tell_loss_first(&mut self) {
+        let Some(missing) = self.waiting.iter().position(|item| *item == Item::Missing) else { return };
+        let lost = self.waiting.iter().position(|item| matches!(item, Item::Link(Link::Down { .. })));
+        if let Some(lost) = lost.filter(|lost| *lost > missing)
+            && let Some(lost) = self.waiting.remove(lost)
+        {
+            self.waiting.insert(missing, lost);
+        }
     }
 }
 

@@ -226,12 +226,27 @@ impl<G: Agent> Seat<G> {
                         self.tell.breach(self.id, Wrong::ReportsDropped, &detail);
                     }
                     let taken = match self.agent.get() {
-                        Some(agent) => self.tell.guarded(self.id, pin!(async { agent.snapshot().await })).await.is_ok(),
+                        Some(agent) => {
+                            let snapshot = pin!(async { agent.snapshot().await });
+                            self.flush_beside(self.tell.guarded(self.id, snapshot)).await.is_ok()
+                        }
                         None => false,
                     };
                     self.tell_resume_state();
                     pause = if taken { PAUSE.0 } else { SNAPSHOT_PAUSE };
                 }
+            }
+        }
+    }
+
+    /// Waits for a snapshot, which may take as long as the link is lost; the host must learn that it is.
+    async fn flush_beside<T>(&self, snapshot: impl Future<Output = T>) -> T {
+        let mut snapshot = pin!(snapshot);
+        loop {
+            tokio::select! {
+                biased;
+                taken = &mut snapshot => return taken,
+                () = sleep(SNAPSHOT_PAUSE) => self.outbox.flush_on(),
             }
         }
     }

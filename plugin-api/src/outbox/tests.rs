@@ -256,6 +256,53 @@ fn a_link_change_is_not_passed_by_later_reports() {
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::LINK, Kind::REPORT]);
 }
 
+/// The link changes that the host has got.
+fn links(bench: &Bench) -> Vec<Link> {
+    let taken = bench.host.taken.lock().unwrap();
+    taken.iter().filter(|it| it.0 == Kind::LINK).map(|it| wire::read(&it.1).unwrap()).collect()
+}
+
+fn down(number: usize) -> Link {
+    Link::Down { reason: number.to_string() }
+}
+
+#[test]
+fn of_many_link_changes_the_last_loss_and_its_end_wait() {
+    let bench = Bench::new(0);
+    for number in 0..1000 {
+        let _ = bench.outbox.link(Link::Up);
+        let _ = bench.outbox.link(down(number));
+        assert_eq!(bench.outbox.lock().waiting.len(), 1);
+    }
+    let _ = bench.outbox.link(Link::Up);
+    bench.host.has_room(usize::MAX);
+    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(links(&bench), [down(999), Link::Up]);
+}
+
+#[test]
+fn a_lost_link_does_not_wait_for_a_snapshot() {
+    for lost_at in [0, MAX_WAITING / 2, 2 * MAX_WAITING] {
+        let bench = Bench::new(0);
+        let _ = bench.outbox.report(event(0), true);
+        let _ = bench.outbox.answer(1, Outcome::success());
+        for number in 0..=2 * MAX_WAITING {
+            let _ = bench.outbox.report(event(number), true);
+            let _ = bench.outbox.report(stating(number), true);
+            if number == lost_at {
+                let _ = bench.outbox.link(down(1));
+            }
+        }
+        bench.host.has_room(usize::MAX);
+        assert_eq!(bench.outbox.flush(), Waits::ForSnapshot);
+        assert_eq!(bench.host.kinds(), [Kind::LINK], "lost at {lost_at}");
+        let _ = bench.outbox.link(Link::Up);
+        bench.settle(1);
+        assert_eq!(bench.host.kinds(), [Kind::LINK, Kind::REPORT, Kind::ANSWER, Kind::LINK]);
+        assert_eq!(links(&bench), [down(1), Link::Up]);
+    }
+}
+
 #[test]
 fn too_many_reports_become_a_snapshot_in_their_place() {
     let bench = Bench::new(0);
@@ -308,6 +355,7 @@ enum Act {
     Event,
     Answer,
     Resume,
+    Link(bool),
     Room(usize),
     Hold,
     LetGo,
@@ -321,10 +369,11 @@ proptest! {
     #[test]
     fn an_answer_never_overtakes_a_report(acts in proptest::collection::vec(prop_oneof![
         6 => Just(Act::Report), 3 => Just(Act::Event), 3 => Just(Act::Answer), 1 => Just(Act::Resume),
-        2 => (0..4usize).prop_map(Act::Room), 3 => Just(Act::Hold), 3 => Just(Act::LetGo),
+        1 => any::<bool>().prop_map(Act::Link), 2 => (0..4usize).prop_map(Act::Room), 3 => Just(Act::Hold), 3 => Just(Act::LetGo),
     ], 0..300), form in prop_oneof![Just(Form::Json), Just(Form::Compact)]) {
         let bench = Bench::with(0, form);
         let (mut number, mut holders) = (0, 0);
+        let (mut link, mut lost) = (None, false);
         for act in acts {
             match act {
                 Act::Report => {
@@ -335,6 +384,11 @@ proptest! {
                 // The answer's own number is how things were when it was given.
                 Act::Answer => drop(bench.outbox.answer(number as u64, Outcome::success())),
                 Act::Resume => drop(bench.outbox.resume(number.to_be_bytes().to_vec(), number as u64)),
+                Act::Link(up) => {
+                    link = Some(if up { Link::Up } else { down(number) });
+                    lost |= !up;
+                    let _ = bench.outbox.link(link.clone().unwrap());
+                }
                 Act::Hold => {
                     holders += 1;
                     bench.outbox.hold();
@@ -354,6 +408,7 @@ proptest! {
             let state = bench.outbox.lock();
             let reports = state.waiting.iter().filter(|it| matches!(it, Item::Report(_) | Item::Missing)).count();
             prop_assert!(reports <= MAX_WAITING + 1);
+            prop_assert!(state.waiting.iter().filter(|it| matches!(it, Item::Link(_))).count() <= 2);
         }
         bench.host.has_room(usize::MAX);
         for _ in 0..holders {
@@ -382,5 +437,8 @@ proptest! {
             }
         }
         prop_assert_eq!(known, number);
+        let links = links(&bench);
+        prop_assert_eq!(links.last(), link.as_ref());
+        prop_assert_eq!(links.iter().any(|it| *it != Link::Up), lost);
     }
 }
