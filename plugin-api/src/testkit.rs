@@ -1,8 +1,13 @@
 //! A host made of nothing, for an adapter's own tests: no library, no socket, no desktop.
 //!
 //! Owns: what a test needs to call an adapter as the host does, and to look at what it reported. Must never: be kinder
-//! than the host; what the host would refuse or count against the adapter stands in [`Tenant::complaints`]. The
-//! adapter's futures run on the test's own runtime.
+//! than the host; what the host would refuse or count against the adapter, or what it would not hear, stands in
+//! [`Tenant::complaints`]. The adapter's futures run on the test's own runtime.
+//!
+//! Three things are left to the test. Settings are handed over as they are: a host checks them against the manifest's
+//! schema before it connects a tenant, but a validator of JSON Schema would be built into each vendor's library. Calls
+//! come in the test's order, which should be [that of a host](crate#the-order-of-calls). And a panic of the adapter is
+//! the test's own.
 //!
 //! ```standalone_crate
 //! # mod my_adapter { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/echo/adapter.rs")); }
@@ -124,7 +129,7 @@ impl PlatformSink for Seen {
 }
 
 impl<P: Platform> Tenant<P> {
-    /// Loads the adapter and connects a tenant named `test`.
+    /// Loads the adapter and connects a tenant named `test`. The manifest is checked, the settings are not.
     ///
     /// # Errors
     /// The manifest is not what a host takes, or the adapter failed.
@@ -161,7 +166,7 @@ impl<P: Platform> Tenant<P> {
         self.seen.lock().metrics.clone()
     }
 
-    /// What a host would count against the adapter. A good test ends by asserting that there is none.
+    /// What a host would count against the adapter, or would not hear. A good test ends by asserting that there is none.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         self.seen.lock().complaints.clone()
@@ -187,7 +192,9 @@ impl<P: Platform> Tenant<P> {
     pub async fn log_in_with(&self, login: Login) -> Result<Session<P::Agent>, Failure> {
         let line = Arc::new(Line { seen: Arc::clone(&self.seen), said: Mutex::default(), news: Notify::new() });
         let host = AgentHost::new(Arc::clone(&line) as Arc<dyn AgentSink>);
-        Ok(Session { agent: self.platform.log_in(login, host).await?, line })
+        let session = Session { agent: self.platform.log_in(login, host).await?, line };
+        session.resume_state();
+        Ok(session)
     }
 
     /// Disconnects, as at the end of a host.
@@ -214,6 +221,8 @@ struct Said {
     reports: Vec<Report>,
     links: Vec<Link>,
     view: View,
+    /// Nothing is heard any more.
+    ended: bool,
 }
 
 impl Line {
@@ -236,6 +245,9 @@ impl AgentSink for Line {
             return;
         }
         let mut said = self.lock();
+        if said.ended {
+            return self.seen.complain("a report after the session's end");
+        }
         said.view.apply(&report);
         said.reports.push(report);
         drop(said);
@@ -244,9 +256,10 @@ impl AgentSink for Line {
 
     fn link(&self, link: Link) {
         let mut said = self.lock();
-        if said.links.last() != Some(&link) {
-            said.links.push(link);
+        if said.ended || said.links.last() == Some(&link) {
+            return;
         }
+        said.links.push(link);
         drop(said);
         self.news.notify_waiters();
     }
@@ -295,12 +308,19 @@ impl<G: Agent> Session<G> {
         result
     }
 
-    /// Ends the session. What is reported later stands in the complaints.
+    /// Ends the session. What is reported later is not heard, and stands in the complaints; where the agent could not be
+    /// logged out, the session goes on.
     ///
     /// # Errors
     /// What the adapter says.
     pub async fn log_out(&self, ending: Ending) -> Result<(), Failure> {
-        self.agent.log_out(ending).await
+        let result = self.agent.log_out(ending).await;
+        self.resume_state();
+        // Who leaves is not asked whether it can be done.
+        if result.is_ok() || ending == Ending::Leave {
+            self.line.lock().ended = true;
+        }
+        result
     }
 
     /// What the host would keep for a log-in after a crash.
@@ -518,4 +538,76 @@ fn apply_conversation(before: &[Conversation], said: &Conversation) -> Conversat
     set(&mut conversation.muted, &said.muted);
     set(&mut conversation.members, &said.members);
     conversation
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const MANIFEST: &str = r#"{"id":"a","vendor":"v","platform":"p","channelTypes":[],"commands":[],"settings":{}}"#;
+
+    struct Lone;
+
+    impl Adapter for Lone {
+        type Platform = Self;
+
+        fn load() -> Result<Self, Failure> {
+            Ok(Self)
+        }
+
+        async fn connect(&self, _: crate::Tenant, _: PlatformHost) -> Result<Self, Failure> {
+            Ok(Self)
+        }
+    }
+
+    impl Platform for Lone {
+        type Agent = Stayer;
+
+        async fn log_in(&self, _: Login, host: AgentHost) -> Result<Stayer, Failure> {
+            Ok(Stayer(host))
+        }
+    }
+
+    /// Does not let itself be logged out, but leaves.
+    struct Stayer(AgentHost);
+
+    impl Stayer {
+        fn tell(&self, channel: &str) {
+            self.0.report(Report::new().channel(Channel::new(channel)));
+        }
+    }
+
+    impl Agent for Stayer {
+        async fn start(&self, _: StartOptions) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn command(&self, _: Command) -> Outcome {
+            Outcome::success()
+        }
+
+        async fn snapshot(&self) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn log_out(&self, ending: Ending) -> Result<(), Failure> {
+            self.tell("last");
+            if ending == Ending::Leave { Ok(()) } else { Err(Failure::new(Code::Rejected, "not now")) }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_reported_after_the_end_is_complained_about_and_not_heard() {
+        let tenant = Tenant::connect::<Lone>(MANIFEST, serde_json::json!({})).await.unwrap();
+        let session = tenant.log_in("7001", "secret").await.unwrap();
+        session.log_out(Ending::LogOut).await.unwrap_err();
+        session.agent().tell("heard");
+        session.log_out(Ending::Leave).await.unwrap();
+        assert_eq!(tenant.complaints(), Vec::<String>::new());
+        session.agent().tell("late");
+        assert_eq!(tenant.complaints(), ["a report after the session's end"]);
+        let channels: Vec<_> = session.view().channels.into_iter().map(|channel| channel.key).collect();
+        assert_eq!(channels, ["last", "heard"]);
+    }
 }
