@@ -282,11 +282,25 @@ impl Checked {
         let host = Host { emit: emit_entry }.leak_into_prefix();
         let context = std::ptr::from_ref(cell).expose_provenance();
         let instance = (self.module.create())(host, context, RStr::from_str(hello));
-        (instance != 0).then_some(Instance { module: self.module, instance, cell })
+        if instance == 0 {
+            // The cell stays: the plugin may have kept its address all the same, to log.
+            cell.empty();
+            return None;
+        }
+        Some(Instance { module: self.module, instance, cell })
     }
 }
 
 struct HostCell(RwLock<Option<Arc<dyn Outlet>>>);
+
+impl HostCell {
+    /// Nobody is reached through it any more.
+    fn empty(&self) {
+        let host = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        // Not under the lock: what ends with the host may come back here.
+        drop(host);
+    }
+}
 
 extern "C" fn emit_entry(context: usize, kind: u32, id: u64, payload: RStr<'_>) -> u32 {
     // SAFETY: `context` is the address of a `HostCell` that `Checked::create` leaked; a plugin passes on what it got.
@@ -315,7 +329,7 @@ impl Outlet for Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        *self.cell.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        self.cell.empty();
         (self.module.close())(self.instance);
     }
 }
@@ -323,6 +337,39 @@ impl Drop for Instance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    struct Deaf;
+
+    impl Outlet for Deaf {
+        fn emit(&self, _: Kind, _: u64, _: &str) -> Status {
+            Status::REFUSED
+        }
+    }
+
+    extern "C" fn create_nothing(_: HostRef, _: usize, _: RStr<'_>) -> usize {
+        0
+    }
+
+    extern "C" fn take_nothing(_: usize, _: u32, _: u64, _: RStr<'_>) -> u32 {
+        Status::CLOSED.0
+    }
+
+    extern "C" fn close_nothing(_: usize) {}
+
+    #[test]
+    fn a_plugin_that_cannot_be_made_keeps_nothing_of_the_host() {
+        let module = Module {
+            api_version: api_version_entry,
+            manifest: api_version_entry,
+            create: create_nothing,
+            submit: take_nothing,
+            close: close_nothing,
+        };
+        let checked = Checked { module: module.leak_into_prefix() };
+        let host = Arc::new(Deaf);
+        assert!(checked.create(Arc::clone(&host) as Arc<dyn Outlet>, "{}").is_none());
+        assert_eq!(Arc::strong_count(&host), 1);
+    }
 
     #[test]
     fn versions_are_compared_by_major_and_minor() {
