@@ -50,7 +50,10 @@ pub trait Platform: Send + Sync + Sized + 'static {
     /// [`Code::LinkDown`] while the platform cannot be asked.
     fn log_in(&self, login: Login, host: AgentHost) -> impl Future<Output = Result<Self::Agent, Failure>> + Send;
 
-    /// The tenant is removed or the host ends. All agents have left before. Leave nothing behind on the platform.
+    /// The tenant is removed or moved to another version, or the host ends. Leave nothing behind on the platform.
+    ///
+    /// All agents were asked to leave before. What one of them did not end in time may still run beside this, and so may
+    /// the drop of an agent.
     fn disconnect(&self) -> impl Future<Output = ()> + Send {
         async {}
     }

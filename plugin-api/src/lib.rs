@@ -40,7 +40,7 @@
 //! | after each of these and each report | [`Agent::resume_state`] | must be quick and must not wait |
 //! | the session ends | [`Agent::log_out`] | also without `start`; may fail and be called again |
 //! | | the agent is dropped | its futures are dropped first, wherever they are |
-//! | a tenant ends | [`Platform::disconnect`] | after its agents were dropped |
+//! | a tenant ends | [`Platform::disconnect`] | after its agents were asked to leave; their drop may run beside it |
 //!
 //! The host keeps commands apart that touch the same objects; others run side by side, so an agent's methods take
 //! `&self` and guard their model by a lock. Never hold that lock across an `.await` that waits for the platform; do hold
@@ -112,9 +112,10 @@
 //! # What you get
 //!
 //! Your code runs in a tokio runtime of the library's own; `tokio::spawn`, timers and sockets work everywhere. What you
-//! log with [`tracing`]'s macros stands in the host's log under adapter and tenant (spans are not carried over; lines
-//! are cut at 4 KiB and at 200 a second). Metrics that the [`manifest`] declares are served as
-//! `jackfield_adapter_<id>_<name>`.
+//! log with [`tracing`]'s macros stands in the host's log under adapter and tenant; lines are cut at 4 KiB and at 200 a
+//! second. The tenant is known while a method of yours, or its future, runs. A task that you spawn, and a thread of your
+//! own, log under the adapter's name only, and spans are not carried over: name the tenant in what they log. Metrics that
+//! the [`manifest`] declares are served as `jackfield_adapter_<id>_<name>`.
 //!
 //! Compatibility: a library built with any 1.x of this crate works with any 1.y host. Match enums that are
 //! `#[non_exhaustive]` with a wildcard; a command that your version of this crate does not know is answered with
@@ -166,7 +167,8 @@ pub use json::Json;
 pub use manifest::Manifest;
 pub use merge::merge;
 pub use report::Report;
-/// For adapters that log: what they log appears in the host's log under their tenant's name.
+/// For adapters that log: what they log appears in the host's log, under their tenant's name unless a task of their own
+/// logs it.
 pub use tracing;
 
 /// The version of this contract that a library or a host was built with.

@@ -1,8 +1,9 @@
 //! The inside of a plugin: an adapter, its own tokio runtime, and what turns messages into calls of its methods.
 //!
-//! Owns: the platforms and agents of one instance, and one task for each thing asked of them. Must never: run an
+//! Owns: the platforms and agents of one instance, and a task for each thing asked of a platform. Must never: run an
 //! adapter's code on the host's thread, or let a panic out of it. Messages come in by [`Plugin::submit`], which only
-//! looks whom they are for and starts a task; answers and reports go out through the [`Outlet`] of the host.
+//! looks whom they are for, and starts a task or puts them among the requests of agents; answers and reports go out
+//! through the [`Outlet`] of the host.
 
 use std::{
     collections::VecDeque,

@@ -66,7 +66,8 @@ kinds! {
     DROP_AGENT = 9;
     /// No payload; id: any number. Answered by [`Done`] from the plugin's own runtime.
     PING = 10;
-    /// No payload. Every platform is disconnected. Answered by [`Done`].
+    /// No payload. Every platform is disconnected. Answered by [`Done`]. For a host that ends a plugin at once; this one
+    /// disconnects each platform by itself.
     SHUTDOWN = 11;
 
     /// [`Done`]; id: that of the message.
