@@ -150,6 +150,22 @@ fn another_caller_is_transferred_to_the_conversation() {
 }
 
 #[test]
+fn nobody_who_still_rings_transfers_a_call() {
+    let mut stage = Stage::new(json!({}));
+    let anna = stage.agent("anna", "1001");
+    let extensions = json!({}).into();
+    stage.does(anna, Command::Dial { channel: "1001".into(), destination: "5551234".into(), extensions });
+    let transferred = json!({ "what": "transferred", "from": "+15550199" });
+    let cause = extension("session.request.simulator.cause", Target::Session, transferred.clone());
+    assert_eq!(stage.fails(anna, cause), Code::Rejected);
+    stage.driver.pass(300);
+    assert_eq!(stage.state(anna, Role::Primary), "Talking");
+    stage.cause(anna, transferred);
+    assert_eq!(stage.members(anna, Role::Primary), ["+15550199"]);
+    stage.everybody_goes_home();
+}
+
+#[test]
 fn the_name_of_a_member_becomes_known() {
     let (mut stage, anna) = anna_talks();
     stage.cause(anna, json!({ "what": "memberchanged", "name": "Customer" }));

@@ -151,10 +151,14 @@ impl Switch {
         }
     }
 
-    /// Somebody outside transferred a call: a party is replaced by another one.
+    /// Somebody outside transferred a call: a party is replaced by another one. Whoever still rings cannot have done that,
+    /// and is waited for.
     pub(super) fn replace_party(&mut self, call: CallNo, address: String) -> Result<(), Failure> {
-        let other = self.calls[call].parties.iter().find(|party| party.agent.is_none()).map(|party| party.no);
-        let Some(other) = other else { return Err(rejected("there is nobody outside to replace")) };
+        let mut outside =
+            self.calls[call].parties.iter().filter(|party| party.agent.is_none() && party.ringing.is_none());
+        let Some(other) = outside.next().map(|party| party.no) else {
+            return Err(rejected("there is nobody outside to replace"));
+        };
         self.remove_party(call, other);
         self.add_party(call, address, None, MemberRole::Customer);
         self.members_changed(call);
