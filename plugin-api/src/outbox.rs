@@ -227,7 +227,11 @@ impl Outbox {
             }
             let (status, sent) = match (item, state.waiting.get(1)) {
                 (Item::Report(report), Some(Item::Answer { request, outcome })) if self.tell.form == Form::Compact => {
-                    (self.answer_with(*request, Some(report), outcome), 2)
+                    match self.answer_with(*request, Some(report), outcome) {
+                        // Together they may be too long, or the answer alone.
+                        Status::REFUSED => (self.send(item), 1),
+                        status => (status, 2),
+                    }
                 }
                 (item, _) => (self.send(item), 1),
             };
@@ -243,8 +247,6 @@ impl Outbox {
                     state.closed = true;
                     state.waiting.clear();
                 }
-                // The answer may be taken without the report.
-                Status::REFUSED if sent == 2 => drop(state.waiting.pop_front()),
                 Status::REFUSED if state.answer_otherwise() => {}
                 // What was refused would be refused again; the host has counted it.
                 _ => drop(state.waiting.drain(..sent)),

@@ -196,10 +196,37 @@ fn a_poll_that_does_not_end_holds_back_nothing_but_its_own() {
 }
 
 #[test]
-fn an_answer_is_given_where_the_report_before_it_is_refused() {
+fn an_answer_and_a_report_that_are_refused_together_go_one_by_one() {
     let bench = Bench::with(usize::MAX, Form::Compact);
     bench.host.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(bench.request(), wire::Answer { request: 7, report: None, outcome: Outcome::success() });
+    bench.outbox.hold();
+    let _ = bench.outbox.report(stating(1), true);
+    let _ = bench.outbox.let_go_with(7, Outcome::success());
+    let taken = bench.host.taken.lock().unwrap().clone();
+    let [(Kind::REPORT, report), (Kind::ANSWER, answer)] = &taken[..] else { panic!("{taken:?}") };
+    assert_eq!(wire::read::<Report>(report).unwrap(), stating(1));
+    let answer: wire::Answer = wire::read(answer).unwrap();
+    assert_eq!(answer, wire::Answer { request: 7, report: None, outcome: Outcome::success() });
+}
+
+#[test]
+fn an_answer_is_given_where_the_report_before_it_is_refused() {
+    let bench = Bench::with(usize::MAX, Form::Compact);
+    bench.outbox.hold();
+    let _ = bench.outbox.report(Report::new().channel(Channel::new("x".repeat(wire::MAX_PAYLOAD))), true);
+    let _ = bench.outbox.let_go_with(7, Outcome::success());
+    let taken = bench.host.taken.lock().unwrap().clone();
+    let [(Kind::ANSWER, answer)] = &taken[..] else { panic!("{} messages", taken.len()) };
+    assert!(matches!(wire::read(answer).unwrap(), wire::Answer { request: 7, outcome: Outcome::Success(_), .. }));
+}
+
+#[test]
+fn a_report_before_an_answer_that_is_too_long_is_told() {
+    let bench = Bench::with(usize::MAX, Form::Compact);
+    bench.outbox.hold();
+    let _ = bench.outbox.report(stating(1), true);
+    let _ = bench.outbox.let_go_with(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
+    assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
 }
 
 #[test]
