@@ -199,7 +199,8 @@ impl<G: Agent> Seat<G> {
         }
         let seat = Arc::clone(self);
         self.spawn(Box::pin(async move {
-            seat.resume_wanted.store(false, Release);
+            // A swap, not a store: what was there before whoever found this set must be seen by what follows.
+            seat.resume_wanted.swap(false, AcqRel);
             seat.tell_resume_state();
         }));
     }
