@@ -5,10 +5,10 @@
 //! [`AgentHost`](crate::AgentHost) and from the tasks that run its commands, and goes out through the
 //! [`Outlet`](crate::wire::Outlet); what cannot go now waits here, later reports merged into the waiting one.
 //!
-//! When more than [`MAX_WAITING`] reports that cannot be merged wait, all of them are dropped and their place is kept
-//! for one snapshot, which the [`seat`](crate::seat) asks the agent for as soon as that place is reached. Answers behind
-//! it wait for it: once a success is sent, its effect must hold. A lost link does not wait for it: while the link is
-//! lost, a snapshot may not be had.
+//! When more than [`MAX_WAITING`] reports wait that cannot be merged, or would say too much as one, all of them are
+//! dropped and their place is kept for one snapshot, which the [`seat`](crate::seat) asks the agent for as soon as that
+//! place is reached. Answers behind it wait for it: once a success is sent, its effect must hold. A lost link does not
+//! wait for it: while the link is lost, a snapshot may not be had.
 //!
 //! Of link changes at most two wait, that it was lost and that it is back: what was before them does not matter any more,
 //! but a loss that is over must be seen, because the host asks for a snapshot after it.
@@ -27,13 +27,16 @@ use crate::{
     failure::Code,
     host::Link,
     merge::merge,
-    report::Report,
+    report::{Channel, Interaction, Report},
     runtime::Tell,
     wire::{self, AnswerRef, Form, Kind, Status},
 };
 
 /// How many reports that cannot be merged may wait.
 pub(crate) const MAX_WAITING: usize = 32;
+
+/// Up to how many statements a waiting report may grow by what is merged into it.
+const MAX_MERGED: usize = 64;
 
 /// How much may wait because the outbox is held.
 const MAX_HELD: usize = 8;
@@ -323,6 +326,7 @@ impl State {
         let last = self.waiting.iter_mut().rev().find(|item| !item.lets_reports_pass());
         if let Some(Item::Report(waiting)) = last
             && let Some(merged) = merge(waiting, &report)
+            && !outgrows(&merged, waiting, &report)
         {
             *waiting = merged;
             return;
@@ -362,6 +366,19 @@ impl State {
             self.waiting.insert(missing, lost);
         }
     }
+}
+
+/// Whether a merged report is too much for one: events, and what is said of ever new objects, add up.
+fn outgrows(merged: &Report, earlier: &Report, later: &Report) -> bool {
+    let size = statements(merged);
+    size > MAX_MERGED && size > statements(earlier).max(statements(later))
+}
+
+/// How much a report says.
+fn statements(report: &Report) -> usize {
+    let of_interaction = |it: &Interaction| 1 + it.data.len() + it.conversations.as_ref().map_or(0, Vec::len);
+    let of_channel = |it: &Channel| 1 + it.interactions.iter().map(of_interaction).sum::<usize>();
+    report.groups.len() + report.events.len() + report.channels.iter().map(of_channel).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    report::{Channel, ChannelInfo, ChannelStatus, ChannelType, ExtensionEvent, Target},
+    report::{ChannelInfo, ChannelStatus, ChannelType, ExtensionEvent, Target},
     testkit::View,
     wire::Outlet,
 };
@@ -281,6 +281,43 @@ fn a_link_change_is_not_passed_by_later_reports() {
     bench.host.has_room(usize::MAX);
     let _ = bench.outbox.flush();
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::LINK, Kind::REPORT]);
+}
+
+#[test]
+fn a_waiting_report_does_not_grow_without_a_bound() {
+    let floods: [fn(usize) -> Report; 2] = [event, |number| {
+        let gone = Interaction::gone(number.to_string());
+        Report::new().channel(Channel::new("c").interaction(gone))
+    }];
+    for flood in floods {
+        let bench = Bench::new(0);
+        for number in 0..=(MAX_WAITING + 1) * MAX_MERGED {
+            let _ = bench.outbox.report(flood(number), true);
+            if number % MAX_MERGED != 0 {
+                continue;
+            }
+            let state = bench.outbox.lock();
+            let size = |item: &Item| if let Item::Report(report) = item { statements(report) } else { 0 };
+            assert!(state.waiting.iter().map(size).sum::<usize>() <= (MAX_WAITING + 1) * MAX_MERGED);
+        }
+        bench.host.has_room(usize::MAX);
+        bench.settle(7);
+        assert_eq!(bench.host.kinds(), [Kind::REPORT]);
+        assert_eq!(stated(&bench.host.reports()[0]), Some(7));
+    }
+}
+
+#[test]
+fn a_report_that_says_much_is_still_merged_with_one_that_says_the_same() {
+    let much = || {
+        let channel = |number: usize| Channel::new(number.to_string());
+        (0..2 * MAX_MERGED).fold(Report::new(), |report, number| report.channel(channel(number)))
+    };
+    let bench = Bench::new(0);
+    for _ in 0..3 {
+        let _ = bench.outbox.report(much(), true);
+    }
+    assert_eq!(bench.outbox.lock().waiting.len(), 1);
 }
 
 /// The link changes that the host has got.
