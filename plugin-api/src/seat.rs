@@ -401,6 +401,8 @@ mod tests {
     struct Teller {
         number: Arc<Mutex<u8>>,
         host: AgentHost,
+        /// It has no snapshot, and passes on that it was asked for one.
+        asked_in_vain: Mutex<Option<mpsc::Sender<()>>>,
     }
 
     impl Teller {
@@ -421,6 +423,11 @@ mod tests {
         }
 
         async fn snapshot(&self) -> Result<(), Failure> {
+            let asked_in_vain = self.asked_in_vain.lock().unwrap().take();
+            if let Some(asked) = asked_in_vain {
+                asked.send(()).unwrap();
+                pending::<()>().await;
+            }
             self.tell(2, Report::snapshot());
             Ok(())
         }
@@ -434,9 +441,10 @@ mod tests {
         }
     }
 
-    /// Passes on the resume states, and may be full.
+    /// Passes on the resume states and links, and may be full.
     struct Host {
         states: mpsc::Sender<u8>,
+        links: Mutex<Option<mpsc::Sender<Link>>>,
         full: AtomicBool,
     }
 
@@ -448,6 +456,9 @@ mod tests {
             if kind == Kind::RESUME {
                 self.states.send(wire::read::<Resume>(payload).unwrap().state[0]).unwrap();
             }
+            if let (Kind::LINK, Some(links)) = (kind, &*self.links.lock().unwrap()) {
+                links.send(wire::read(payload).unwrap()).unwrap();
+            }
             Status::ACCEPTED
         }
     }
@@ -456,10 +467,10 @@ mod tests {
     fn logged_in() -> (Runtime, Arc<Seat<Teller>>, Arc<Host>, mpsc::Receiver<u8>) {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         let (sender, states) = mpsc::channel();
-        let host = Arc::new(Host { states: sender, full: AtomicBool::new(false) });
+        let host = Arc::new(Host { states: sender, links: Mutex::default(), full: AtomicBool::new(false) });
         let tell = Tell { outlet: host.clone(), form: Form::Json };
         let seat = Seat::new(1, tell, runtime.handle().clone());
-        let teller = Teller { number: Arc::default(), host: seat.host() };
+        let teller = Teller { number: Arc::default(), host: seat.host(), asked_in_vain: Mutex::default() };
         seat.log_in(async { Ok(teller) });
         assert_eq!(states.recv().unwrap(), 0);
         (runtime, seat, host, states)
@@ -473,15 +484,37 @@ mod tests {
         assert_eq!(states.recv().unwrap(), 1);
     }
 
-    #[test]
-    fn a_snapshot_in_the_place_of_dropped_reports_is_followed_by_its_resume_state() {
-        let (_runtime, seat, host, states) = logged_in();
-        host.full.store(true, Release);
+    /// More than may wait.
+    fn report_too_much(seat: &Seat<Teller>) {
         for number in 0..=MAX_WAITING {
             let event = ExtensionEvent::new(Target::Session, "session.toy.event", number.to_string());
             let report = Report::new().event(event).channel(Channel::new("c"));
             seat.agent.get().unwrap().host.report(report);
         }
+    }
+
+    #[test]
+    fn a_lost_link_is_told_while_the_agent_is_asked_for_a_snapshot() {
+        let (_runtime, seat, host, _states) = logged_in();
+        let ((asked, is_asked), (sender, links)) = (mpsc::channel(), mpsc::channel());
+        *seat.agent.get().unwrap().asked_in_vain.lock().unwrap() = Some(asked);
+        *host.links.lock().unwrap() = Some(sender);
+        host.full.store(true, Release);
+        report_too_much(&seat);
+        host.full.store(false, Release);
+        is_asked.recv().unwrap();
+        host.full.store(true, Release);
+        let lost = Link::Down { reason: "gone".to_owned() };
+        seat.agent.get().unwrap().host.link(lost.clone());
+        host.full.store(false, Release);
+        assert_eq!(links.recv_timeout(Duration::from_secs(30)).unwrap(), lost);
+    }
+
+    #[test]
+    fn a_snapshot_in_the_place_of_dropped_reports_is_followed_by_its_resume_state() {
+        let (_runtime, seat, host, states) = logged_in();
+        host.full.store(true, Release);
+        report_too_much(&seat);
         host.full.store(false, Release);
         assert_eq!(states.recv().unwrap(), 2);
     }
