@@ -54,6 +54,11 @@ async fn beside_one_that_panics(at: &str, isolation: &'static str) -> Host {
     Setup::new().tenant(odd).tenant(Tenant::simulator("demo")).start().await
 }
 
+/// What the log says of a panic there.
+fn panicked(at: &str) -> String {
+    format!("the adapter panicked: odd in {at}")
+}
+
 #[tokio::test]
 async fn a_panic_in_any_entry_fails_what_was_asked_and_nothing_else() {
     let entries =
@@ -80,6 +85,13 @@ async fn a_panic_in_any_entry_fails_what_was_asked_and_nothing_else() {
                 } else {
                     assert_eq!(response["result"], "success", "{at}: {response}");
                 }
+                if at == "snapshot" {
+                    // The first link change; a second one would say that the snapshot was had.
+                    agent.send("session.request.odd.do", &session, json!({"what": "blink"})).await;
+                    let heard = agent.hears_until("session.linkchanged").await;
+                    assert_eq!(heard.data("session.linkchanged")["link"], "down", "{at}");
+                    host.logs(&panicked(at)).await;
+                }
                 let response = agent.command("session.request.logout", &session, json!({})).await;
                 if at == "log_out" {
                     assert_eq!(response["failure"]["code"], "adapter_failed", "{at}: {response}");
@@ -88,13 +100,18 @@ async fn a_panic_in_any_entry_fails_what_was_asked_and_nothing_else() {
                 }
             }
         }
+        if at != "disconnect" {
+            host.logs(&panicked(at)).await;
+        }
         assert!(host.is_running(), "{at}");
         let died = host.log().contains("the worker died");
         assert!(!died, "{at}: a panic does not cost a worker");
         host.log_in("1001").await.finish().await;
+        // The end would wait for it to take its leave.
+        drop(agent);
         host.terminate();
         assert_eq!(host.ends().await.code(), Some(0), "{at}");
-        assert!(host.log().contains("odd"), "the log names the adapter");
+        assert!(host.log().contains(&panicked(at)), "{at}: the log says so:\n{}", host.log());
     }
 }
 

@@ -79,6 +79,7 @@ async fn a_secret_in_a_file_reaches_the_adapter_and_nobody_else() {
     let tenant = Tenant::puppet("demo", &puppet).settings("secret = { file = \"secret.txt\" }");
     let host = Setup::new().file("tenants/secret.txt", "s3cret-value\n").tenant(tenant).start().await;
     host.log_in("1001").await.finish().await;
+    assert_eq!(puppet.asked("connect").await["secret"], "s3cret-value");
     let seen = [host.log(), host.operations("/tenants").await, host.operations("/metrics").await].concat();
     assert!(!seen.contains("s3cret-value"));
 }

@@ -203,6 +203,11 @@ impl OddAgent {
             "print" => println!("an adapter that prints"),
             "complain" => eprintln!("an adapter that complains"),
             "link" => self.host.link(Link::Down { reason: "odd".to_owned() }),
+            // A moment without a link: the host asks for a snapshot.
+            "blink" => {
+                self.host.link(Link::Down { reason: "odd".to_owned() });
+                self.host.link(Link::Up);
+            }
             "background" => {
                 let host = self.host.clone();
                 let channel = self.channel();

@@ -44,8 +44,9 @@ impl Adapter for Puppet {
         #[derive(Deserialize)]
         struct Settings {
             port: u16,
+            secret: Option<String>,
         }
-        let Settings { port } = tenant.settings.parse()?;
+        let Settings { port, secret } = tenant.settings.parse()?;
         let socket = TcpStream::connect(("127.0.0.1", port))
             .await
             .map_err(|error| Failure::new(Code::Unreachable, format!("the test does not listen: {error}")))?;
@@ -60,7 +61,7 @@ impl Adapter for Puppet {
         }));
         tokio::spawn(write_lines(write, queue));
         tokio::spawn(read_lines(read, stage.clone()));
-        stage.ask(json!({"ask": "connect", "tenant": tenant.id})).await.map(|_| stage)
+        stage.ask(json!({"ask": "connect", "tenant": tenant.id, "secret": secret})).await.map(|_| stage)
     }
 }
 
