@@ -11,7 +11,7 @@
 #![allow(clippy::unwrap_used)] // a harness is made of expectations
 #![allow(missing_docs)] // its names are read in the tests
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io::Write as _, time::Duration};
 
 pub mod agent;
 pub mod artifacts;
@@ -36,6 +36,13 @@ pub async fn patience<T>(what: &str, wait: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
     }
+}
+
+/// Says that the test that calls this cannot run here, and why; `.ci/run` counts these lines. Not by `eprintln!`: what a
+/// test prints by that is shown only if it fails.
+pub fn skipped(why: &str) {
+    let test = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", test.name().unwrap_or("a test"));
 }
 
 /// Asks again and again until the answer is good; for what no event tells, such as a file or a metric.

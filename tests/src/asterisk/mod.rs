@@ -11,7 +11,6 @@ pub mod sipp;
 
 use std::{
     fs,
-    io::Write as _,
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -126,8 +125,7 @@ impl Asterisk {
     /// Starts one with phones at these ports.
     pub async fn start_with(phones: Vec<(String, u16)>) -> Option<Self> {
         if let Err(why) = root() {
-            // Not by `eprintln!`: what a test prints by that is shown only if it fails.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+            crate::skipped(&why);
             return None;
         }
         static NUMBER: AtomicU32 = AtomicU32::new(0);

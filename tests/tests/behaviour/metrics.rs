@@ -9,7 +9,7 @@ use jackfield_tests::{
     agent::{Agent, Connect},
     host::{Host, Setup, Tenant},
     puppet::{Answer, Puppet},
-    until,
+    skipped, until,
     words::PAIR,
 };
 use serde_json::{Value, json};
@@ -100,8 +100,7 @@ async fn no_metric_and_no_page_tells_an_agent_a_number_or_a_token() {
 #[tokio::test]
 async fn promtool_has_no_complaint() {
     if Command::new("promtool").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: promtool is not installed (Debian: apt-get install prometheus)");
-        return;
+        return skipped("promtool is not installed (Debian: apt-get install prometheus)");
     }
     let (host, _puppet) = busy_host().await;
     let text = host.operations("/metrics").await;

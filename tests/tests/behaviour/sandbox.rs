@@ -3,6 +3,7 @@
 use jackfield_tests::{
     agent::Agent,
     host::{Host, Setup, TempFolder, Tenant},
+    skipped,
 };
 use serde_json::{Value, json};
 
@@ -56,8 +57,7 @@ async fn a_worker_reads_and_writes_only_what_it_may() {
     let asked = json!({"read": file("secret"), "write": file("new")});
     let (host, seen) = look("", asked.clone()).await;
     if host.log().contains("landlock") {
-        eprintln!("skipped: this kernel does not offer landlock");
-        return;
+        return skipped("this kernel does not offer landlock");
     }
     assert_eq!((&seen["reads"], &seen["writes"]), (&json!(false), &json!(false)));
     let path = folder.0.display();

@@ -11,6 +11,7 @@ use jackfield_tests::{
     agent::Agent,
     artifacts,
     host::{Host, Setup, TempFolder, Tenant},
+    skipped,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -188,8 +189,7 @@ fn where_keys_are_configured_only_signed_libraries_are_installed() {
         command.current_dir(&folder.0).args(arguments).output()
     };
     if minisign(&["-G", "-W", "-p", "key.pub", "-s", "key.sec"]).is_err() {
-        eprintln!("skipped: there is no minisign on this machine");
-        return;
+        return skipped("minisign is not installed (Debian: apt-get install minisign)");
     }
     let key = fs::read_to_string(folder.0.join("key.pub")).unwrap().lines().last().unwrap().to_owned();
     let place = Place::with_plugins(&format!("keys = [\"{key}\"]"));
