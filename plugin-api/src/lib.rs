@@ -18,7 +18,7 @@
 //! crate-type = ["cdylib", "rlib"]     # rlib: for your own tests
 //!
 //! [dependencies]
-//! jackfield-plugin-api = "1"
+//! jackfield-plugin-api = { path = "../jackfield/plugin-api" }     # in a clone of Jackfield
 //! tokio = { version = "1", features = ["rt", "net", "time", "sync"] }
 //! ```
 //!
