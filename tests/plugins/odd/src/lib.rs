@@ -139,8 +139,17 @@ impl OddAgent {
                 *self.gate.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
                 self.gate.1.notify_all();
             }
-            // Blocks the thread, as an adapter must not.
-            "block" => std::thread::sleep(Duration::from_millis(number("ms"))),
+            // Blocks the thread, as an adapter must not, until a file is there; not for ever, so that a test can fail.
+            "block" => {
+                let gate = data["until"].as_str().unwrap_or_default();
+                let is_open = |_: &u32| {
+                    std::thread::sleep(Duration::from_millis(1));
+                    std::path::Path::new(gate).exists()
+                };
+                if (0..10_000).find(is_open).is_none() {
+                    return Outcome::failure(Code::Timeout, "nobody opened");
+                }
+            }
             "flood" => {
                 for at in 0..number("reports") {
                     self.set_ready(at % 2 == 0);
