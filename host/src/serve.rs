@@ -1,9 +1,9 @@
 //! `jackfield serve`: from a configuration file to a host that runs, and to its end.
 //!
-//! Owns: the order of starting and stopping. SIGHUP reads the configuration again (`reload.rs`). Starting: log, metrics, both listeners (a port in use is found before any
-//! platform hears of us), tenants, then desktops are let in. Stopping, at SIGTERM or SIGINT: no more desktops are let
-//! in, sessions are ended and their clients told, platforms disconnected, connections closed, each within the
-//! deadline; exit status 0. A second signal ends the process at once.
+//! Owns: the order of starting and stopping. SIGHUP reads the configuration again (`reload.rs`). Starting: log, metrics,
+//! both listeners (a port in use is found before any platform hears of us), tenants, then desktops are let in. Stopping,
+//! at SIGTERM or SIGINT: no more desktops are let in, sessions are ended and their clients told, platforms disconnected,
+//! connections closed, each within the deadline; exit status 0. A second signal ends the process at once.
 
 use std::{
     path::Path,
@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use crate::{
-    adapter::Libraries,
-    config::{self, HostConfig, Loaded},
+    adapter::{Libraries, worker::sandbox::is_open_to_all},
+    config::{self, HostConfig, Isolation, Loaded},
     logging,
     metrics::Metrics,
     reload::Reload,
@@ -51,6 +51,12 @@ pub fn run(file: &Path) -> Result<(), String> {
 
 async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
     let Loaded { host, tenants, problems } = loaded;
+    if tenants.iter().any(|tenant| tenant.isolation != Isolation::None) && is_open_to_all(&host.tenants) {
+        tracing::warn!(
+            folder = %host.tenants.display(),
+            "the tenants' files lie where each tenant's adapter can read them; keep them, and secrets, elsewhere"
+        );
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;

@@ -30,14 +30,14 @@ pub struct Confinement {
     pub write: Vec<PathBuf>,
 }
 
-/// What any program needs to run, to find hosts and to check certificates.
+/// What any program needs to run, to find hosts and to check certificates. All of /etc, because files there are replaced by
+/// renaming (the list of name servers, for one), and a rule for a file does not hold for the one that takes its place.
 const READABLE: &[&str] = &[
     "/bin",
     "/etc",
     "/lib",
     "/lib64",
     "/nix/store",
-    "/opt",
     "/proc/self",
     "/run/resolvconf",
     "/run/systemd/resolve",
@@ -45,6 +45,13 @@ const READABLE: &[&str] = &[
     "/usr",
 ];
 const WRITABLE: &[&str] = &["/dev/null", "/dev/urandom", "/dev/random", "/dev/zero"];
+
+/// Whether each worker may read what is there, whatever its tenant's file says.
+#[must_use]
+pub fn is_open_to_all(path: &std::path::Path) -> bool {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    READABLE.iter().any(|open| path.starts_with(open))
+}
 
 /// Confines this process for the rest of its life. Returns what this machine does not offer.
 #[must_use]
@@ -108,5 +115,18 @@ fn landlock(confinement: &Confinement, library: &std::path::Path) -> Result<(), 
         Ok(RulesetStatus::NotEnforced) => Err("the kernel does not offer it".to_owned()),
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_each_worker_may_read_is_known() {
+        assert!(is_open_to_all(Path::new("/etc/jackfield/tenants")));
+        assert!(!is_open_to_all(Path::new("/srv/jackfield/tenants")) && !is_open_to_all(Path::new("/etcetera")));
     }
 }
