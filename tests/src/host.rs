@@ -146,6 +146,7 @@ pub struct Setup {
     tenants: Vec<Tenant>,
     files: Vec<(String, String)>,
     main: String,
+    written: Option<String>,
     listener: String,
     installed: Vec<PathBuf>,
     in_its_folder: bool,
@@ -176,6 +177,14 @@ impl Setup {
     #[must_use]
     pub fn main(mut self, lines: &str) -> Self {
         let _ = writeln!(self.main, "{lines}");
+        self
+    }
+
+    /// The whole `jackfield.toml` as somebody wrote it for the usual ports, instead of what the other verbs make. Only
+    /// the ports and the store are other ones.
+    #[must_use]
+    pub fn written(mut self, text: &str) -> Self {
+        self.written = Some(text.into());
         self
     }
 
@@ -226,13 +235,20 @@ impl Setup {
         // A free port can be taken by someone else between here and there: then the host ends at once.
         for _ in 0..5 {
             let (port, operations) = two_free_ports();
-            let main = format!(
-                "{}\n[listener]\naddress = \"127.0.0.1:{port}\"\n{}\n[operations]\naddress = \"127.0.0.1:{operations}\"\n\
+            let made = || {
+                format!(
+                    "{}\n[listener]\naddress = \"127.0.0.1:{port}\"\n{}\n[operations]\naddress = \"127.0.0.1:{operations}\"\n\
                  [plugins]\nstore = \"store\"\n",
-                self.main, self.listener
-            );
+                    self.main, self.listener
+                )
+            };
             let config = folder.0.join("jackfield.toml");
-            fs::write(&config, main).expect("a file is written");
+            let elsewhere = |text: &String| {
+                text.replace(":8080\"", &format!(":{port}\""))
+                    .replace(":9464\"", &format!(":{operations}\""))
+                    .replace("\n[plugins]\n", "\n[plugins]\nstore = \"store\"\n")
+            };
+            fs::write(&config, self.written.as_ref().map_or_else(made, elsewhere)).expect("a file is written");
             for library in &self.installed {
                 let install = [Path::new("plugin"), Path::new("install"), library, Path::new("--config"), &config];
                 let done = Command::new(artifacts::jackfield()).args(install).output().expect("jackfield starts");

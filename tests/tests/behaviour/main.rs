@@ -13,6 +13,7 @@ mod consults;
 mod data;
 mod endurance;
 mod extensions;
+mod first_call;
 mod groups;
 mod http_clients;
 mod links;
