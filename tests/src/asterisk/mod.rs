@@ -125,7 +125,7 @@ impl Asterisk {
     /// Starts one with phones at these ports.
     pub async fn start_with(phones: Vec<(String, u16)>) -> Option<Self> {
         if let Err(why) = root() {
-            crate::skipped(&why);
+            crate::skipped(why);
             return None;
         }
         static NUMBER: AtomicU32 = AtomicU32::new(0);
