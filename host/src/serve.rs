@@ -30,8 +30,8 @@ use crate::{
     tenant::{Tenants, Workers},
 };
 
-/// How long connections may take to close after the sessions have ended.
-const LAST_WORDS: Duration = Duration::from_secs(6);
+/// How much of the deadline the sessions and platforms may take to end; the rest is for the connections to close.
+const TENANTS_SHARE: f32 = 0.8;
 
 /// Runs the host until it is told to stop.
 ///
@@ -92,7 +92,7 @@ async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
     log_address("desktops", &desktops);
     let shared =
         Arc::new(Desktops { config: host.listener.clone(), tenants: Arc::clone(&tenants), metrics, closing: closed });
-    let serving = tokio::spawn(desktops.serve_desktops(shared, stopped(stop), LAST_WORDS));
+    let serving = tokio::spawn(desktops.serve_desktops(shared, stopped(stop)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), tenants = tenants.all().len(), "jackfield is running");
 
     let name = loop {
@@ -109,16 +109,20 @@ async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
     tracing::info!(signal = name, "jackfield is shutting down");
     about.ready.store(false, Ordering::Relaxed);
     stopping.send_replace(true);
-    let end = async {
-        tenants.shut_down(DisposedReason::ShuttingDown, host.shutdown_deadline).await;
+    let deadline = host.shutdown_deadline;
+    let end = tokio::time::timeout(deadline, async {
+        tenants.shut_down(DisposedReason::ShuttingDown, deadline.mul_f32(TENANTS_SHARE)).await;
         closing.send_replace(true);
         let _ = serving.await;
         if let Some(operators) = operators {
             let _ = operators.await;
         }
-    };
+    });
     tokio::select! {
-        () = end => tracing::info!("jackfield has ended"),
+        ended = end => match ended {
+            Ok(()) => tracing::info!("jackfield has ended"),
+            Err(_) => tracing::warn!(?deadline, "jackfield ends at its deadline: not all connections are closed"),
+        },
         _ = terminate.recv() => tracing::warn!("a second signal: jackfield ends at once"),
         _ = interrupt.recv() => tracing::warn!("a second signal: jackfield ends at once"),
     }

@@ -116,27 +116,27 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Serves desktops until `stop`; then waits until all connections are gone, or the deadline has passed.
-    pub async fn serve_desktops(self, desktops: Arc<Desktops>, stop: impl Future<Output = ()>, deadline: Duration) {
+    /// Serves desktops until `stop`; then waits until all connections are gone.
+    pub async fn serve_desktops(self, desktops: Arc<Desktops>, stop: impl Future<Output = ()>) {
         let metrics = desktops.metrics.clone();
         let answer = move |request, room: Room| {
             let desktops = Arc::clone(&desktops);
             async move { routes::answer(&desktops, request, room).await }
         };
-        self.serve(answer, &metrics, stop, deadline).await;
+        self.serve(answer, &metrics, stop).await;
     }
 
-    /// Serves operators until `stop`.
+    /// Serves operators until `stop`; then waits as [`Self::serve_desktops`] does.
     pub async fn serve_operations(self, operations: Arc<Operations>, stop: impl Future<Output = ()>) {
         let metrics = operations.metrics.clone();
         let answer = move |request: Request<Incoming>, _| {
             let operations = Arc::clone(&operations);
             async move { operations.answer(&request).await }
         };
-        self.serve(answer, &metrics, stop, Duration::from_secs(1)).await;
+        self.serve(answer, &metrics, stop).await;
     }
 
-    async fn serve<A, F>(self, answer: A, metrics: &Metrics, stop: impl Future<Output = ()>, deadline: Duration)
+    async fn serve<A, F>(self, answer: A, metrics: &Metrics, stop: impl Future<Output = ()>)
     where
         A: Fn(Request<Incoming>, Room) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -177,9 +177,8 @@ impl Listener {
         }
         drop(self.socket);
         let all = u32::try_from(self.size).unwrap_or(u32::MAX);
-        if tokio::time::timeout(deadline, self.room.acquire_many(all)).await.is_err() {
-            tracing::warn!(open = self.size - self.room.available_permits(), "connections were still open at the end");
-        }
+        // Never closed, so there is nothing that could go wrong.
+        let _ = self.room.acquire_many(all).await;
     }
 
     /// One connection, up to its end or its upgrade.

@@ -87,7 +87,7 @@ impl Fixture {
         let address = listener.address().unwrap().to_string();
         let tenants = Arc::new(Tenants::new(tenants, Vec::new()));
         let desktops = Arc::new(Desktops { config, tenants, metrics: metrics.clone(), closing: closed });
-        tokio::spawn(listener.serve_desktops(desktops, std::future::pending(), Duration::ZERO));
+        tokio::spawn(listener.serve_desktops(desktops, std::future::pending()));
         Self { address, metrics, _closing: closing }
     }
 

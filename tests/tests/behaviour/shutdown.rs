@@ -66,6 +66,16 @@ async fn an_adapter_that_hangs_cannot_hold_the_end_up() {
 }
 
 #[tokio::test]
+async fn a_desktop_that_does_not_take_its_leave_cannot_hold_the_end_up() {
+    let mut host =
+        Setup::new().main("[shutdown]\ndeadline = \"300ms\"").tenant(Tenant::simulator("demo")).start().await;
+    let _silent = host.log_in("1001").await;
+    host.terminate();
+    assert_eq!(host.ends().await.code(), Some(0));
+    assert!(host.log().contains("jackfield ends at its deadline"), "{}", host.log());
+}
+
+#[tokio::test]
 async fn calls_go_on_and_platforms_are_left_in_order() {
     let puppet = Puppet::start().await;
     let mut host = Setup::new().tenant(Tenant::puppet("demo", &puppet)).start().await;
