@@ -82,7 +82,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// A failed command, as the agent's desktop is told of it.
+/// A failed command, as the agent's desktop is told of it. A host cuts texts of more than 1 KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {

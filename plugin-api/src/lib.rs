@@ -19,7 +19,8 @@
 //!
 //! [dependencies]
 //! jackfield-plugin-api = { path = "../jackfield/plugin-api" }     # in a clone of Jackfield
-//! tokio = { version = "1", features = ["rt", "net", "time", "sync"] }
+//! serde = { version = "1", features = ["derive"] }                 # to read a tenant's settings
+//! tokio = { version = "1", features = ["rt", "net", "io-util", "time", "sync", "macros"] }
 //! ```
 //!
 //! Build with unwinding panics (Cargo's default); inside the host a library built with `panic = "abort"` is refused, since
@@ -87,6 +88,7 @@
 //! | what the adapter does | in a worker (`"tenant"`, `"adapter"`) | inside the host (`"none"`) | what tells it |
 //! | --- | --- | --- | --- |
 //! | panics, in any method | that request fails with `adapter_failed`; nothing else happens | the same | an error in the log; `jackfield_plugin_failures_total{kind="panic"}` |
+//! | panics, in a task of its own | that task ends; nothing else happens. If it was to keep the link, the link stays as it was told last | the same | an error in the log |
 //! | crashes, aborts | the worker dies | the host ends | deaths, `kind="signal"` |
 //! | exits | the worker dies | the host ends | deaths, `kind="exit"` |
 //! | spins, deadlocks, blocks all its threads | the worker dies after `worker.patience` | its commands end with `timeout`; nothing of the library runs, for any tenant; other libraries go on | deaths, `kind="hang"`; inside the host `jackfield_plugin_failures_total{kind="unresponsive"}` |
@@ -113,9 +115,9 @@
 //!
 //! Your code runs in a tokio runtime of the library's own; `tokio::spawn`, timers and sockets work everywhere. What you
 //! log with [`tracing`]'s macros stands in the host's log under adapter and tenant; lines are cut at 4 KiB and at 200 a
-//! second. The tenant is known while a method of yours, or its future, runs. A task that you spawn, and a thread of your
-//! own, log under the adapter's name only, and spans are not carried over: name the tenant in what they log. Metrics that
-//! the [`manifest`] declares are served as `jackfield_adapter_<id>_<name>`.
+//! second. The tenant is known while a method of yours, or its future, runs. What a task that you spawn logs, or a thread of
+//! your own, stands there under the tenant only while the library serves no other; and spans are not carried over. So name
+//! the tenant in what they log. Metrics that the [`manifest`] declares are served as `jackfield_adapter_<id>_<name>`.
 //!
 //! Compatibility: a library built with any 1.x of this crate works with any 1.y host. Match enums that are
 //! `#[non_exhaustive]` with a wildcard; a command that your version of this crate does not know is answered with

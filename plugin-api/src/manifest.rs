@@ -57,7 +57,7 @@ pub struct Manifest {
     pub vendor: String,
     /// What it connects to; also the `<platform>` word in the names of its extension commands and events.
     pub platform: String,
-    /// The types of channel that it can have.
+    /// The types of channel that it can have. A channel of another type is left out of a report.
     pub channel_types: Vec<ChannelType>,
     /// The standard commands that it supports, by their protocol names
     /// ([`STANDARD_COMMANDS`]).
@@ -68,7 +68,8 @@ pub struct Manifest {
     /// Events of its own.
     #[serde(default)]
     pub extension_events: Vec<ExtensionEventKind>,
-    /// JSON Schema (draft 2020-12) of a tenant's settings.
+    /// JSON Schema (draft 2020-12) of a tenant's settings. Mark what is secret with `"writeOnly": true`: a host takes it
+    /// from a file or from its environment only, and refuses it where it stands in the tenant's file itself.
     pub settings: Json,
     /// Metrics that it reports.
     #[serde(default)]

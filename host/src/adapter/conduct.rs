@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use jackfield_plugin_api::{
-    Manifest,
+    Failure, Manifest,
     wire::{self, Kind, PayloadOwned, Wrong},
 };
 
@@ -19,6 +19,22 @@ use crate::metrics::AdapterMetrics;
 /// How many requests of all agents of one tenant may be unanswered: a tenant whose platform hangs takes no other
 /// tenant's of the same plugin.
 pub(super) const MAX_IN_FLIGHT: usize = 16_384;
+
+/// The longest text that clients are told in an adapter's words, in bytes: a failure's message, its context, the reason of
+/// a link that is down. What is longer is cut.
+const MAX_TEXT: usize = 1024;
+
+/// Cuts a text that clients are told.
+pub(super) fn cut(text: &mut String) {
+    let end = (0..=text.len().min(MAX_TEXT)).rev().find(|&at| text.is_char_boundary(at));
+    text.truncate(end.unwrap_or(0));
+}
+
+/// Cuts what clients are told of a failure.
+pub(super) fn cut_failure(failure: &mut Failure) {
+    cut(&mut failure.message);
+    failure.context.as_mut().map(cut);
+}
 
 pub(super) struct Conduct {
     pub(super) manifest: Arc<Manifest>,

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use super::{
     AgentSink, Delivery, FromAgent, RequestId,
-    conduct::{Conduct, InFlight},
+    conduct::{Conduct, InFlight, cut_failure},
 };
 
 /// How many requests of one agent may be unanswered. A session allows itself fewer; this is for what it gave up on.
@@ -158,7 +158,10 @@ impl AgentRoute {
     }
 
     fn read_answer(&self, payload: &str) -> Option<FromAgent> {
-        let wire::Answer { request, mut report, outcome } = self.read_whole(payload)?;
+        let wire::Answer { request, mut report, mut outcome } = self.read_whole(payload)?;
+        if let Outcome::Failure(failure) = &mut outcome {
+            cut_failure(failure);
+        }
         if let Some(report) = &mut report {
             self.drop_undeclared(report);
         }
@@ -205,7 +208,7 @@ impl AgentRoute {
         report.events.retain(|event| {
             let known = declared.iter().any(|kind| kind.name == event.name);
             if !known && !self.conduct.manifest.left_out.contains(&event.name) {
-                let detail = format!("the event {:?}", event.name);
+                let detail = format!("the event {:?} is not declared", event.name);
                 self.conduct.breach(Wrong::UndeclaredEvent, &self.tenant, &detail, 1);
             }
             known

@@ -54,7 +54,9 @@ impl Peer {
         match status {
             Ok(Status::ACCEPTED) => Ok(()),
             Ok(Status::FULL) => Err(Failure::new(Code::RateLimited, "the adapter has too much to do")),
-            Ok(Status::CLOSED) => Err(Failure::new(Code::AdapterFailed, "the adapter does not know this session")),
+            Ok(Status::CLOSED) => {
+                Err(Failure::new(Code::AdapterFailed, "the adapter does not have this session any more"))
+            }
             Ok(_) => Err(Failure::new(Code::AdapterFailed, "the adapter does not take this request")),
             Err(error) => {
                 Err(Failure::new(Code::Internal, "a request could not be written").context(error.to_string()))

@@ -25,15 +25,11 @@ use tokio::sync::oneshot;
 
 use super::{
     AgentSink, FromAgent, FromPlatform, Letter, PlatformSink,
-    conduct::{Conduct, InFlight},
+    conduct::{Conduct, InFlight, cut, cut_failure},
     letter::AgentRoute,
     worker::Death,
 };
 use crate::metrics::AdapterMetrics;
-
-/// The longest reason of a link that is down, in bytes: it is kept for each session and sent with each failure. What is
-/// longer is cut.
-const MAX_REASON: usize = 256;
 
 /// Who waits for a plugin to be done with something.
 type Waiting = oneshot::Sender<Option<Failure>>;
@@ -41,6 +37,8 @@ type Waiting = oneshot::Sender<Option<Failure>>;
 pub(super) struct Routes {
     conduct: Arc<Conduct>,
     table: RwLock<ById<Route>>,
+    /// The platforms among them, and whose they are.
+    tenants: Mutex<Vec<(u64, String)>>,
     done: Mutex<HashMap<(Kind, u64), Waiting>>,
     responsive: AtomicBool,
     lost: AtomicBool,
@@ -64,6 +62,7 @@ impl Routes {
         Self {
             conduct: Arc::new(Conduct::new(manifest, metrics)),
             table: RwLock::default(),
+            tenants: Mutex::default(),
             done: Mutex::default(),
             responsive: AtomicBool::new(true),
             lost: AtomicBool::new(false),
@@ -76,6 +75,7 @@ impl Routes {
     }
 
     pub(super) fn add_platform(&self, id: u64, tenant: String, sink: Arc<dyn PlatformSink>) {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).push((id, tenant.clone()));
         let route = Route::Platform(Arc::new(PlatformRoute { tenant, sink }));
         self.table.write().unwrap_or_else(PoisonError::into_inner).insert(id, route);
     }
@@ -96,8 +96,12 @@ impl Routes {
     /// From now on nothing is for this id.
     pub(super) fn remove(&self, id: u64) {
         let route = self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        if let Some(Route::Agent(agent)) = route {
-            agent.give_up();
+        match route {
+            Some(Route::Agent(agent)) => agent.give_up(),
+            Some(Route::Platform(_)) => {
+                self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|(platform, _)| *platform != id);
+            }
+            None => {}
         }
     }
 
@@ -158,7 +162,10 @@ impl Routes {
     }
 
     fn done(&self, id: u64, payload: &str) -> Status {
-        let Some(Done { of, failure, compact }) = self.read(Kind::DONE, id, payload) else { return Status::REFUSED };
+        let Some(Done { of, mut failure, compact }) = self.read(Kind::DONE, id, payload) else {
+            return Status::REFUSED;
+        };
+        failure.as_mut().map(cut_failure);
         if of == Kind::LOAD && compact {
             self.compact.store(true, Relaxed);
         }
@@ -181,8 +188,7 @@ impl Routes {
     fn link(&self, id: u64, payload: &str) -> Status {
         let Some(mut link) = self.read::<Link>(Kind::LINK, id, payload) else { return Status::REFUSED };
         if let Link::Down { reason } = &mut link {
-            let fits = |&at: &usize| reason.is_char_boundary(at);
-            reason.truncate((0..=reason.len().min(MAX_REASON)).rev().find(fits).unwrap_or(0));
+            cut(reason);
         }
         match self.route(id) {
             Some(Route::Agent(agent)) => agent.deliver(FromAgent::Link(link).into()),
@@ -222,7 +228,11 @@ impl Routes {
 
     fn log(&self, id: u64, payload: &str) -> Status {
         let Some(log) = self.read::<Log>(Kind::LOG, id, payload) else { return Status::REFUSED };
-        write_log(&self.manifest().id, &self.tenant(id), &log);
+        let tenant = match id {
+            0 => self.only_tenant().unwrap_or_default(),
+            id => self.tenant(id),
+        };
+        write_log(&self.manifest().id, &tenant, &log);
         Status::ACCEPTED
     }
 
@@ -232,6 +242,14 @@ impl Routes {
 
     fn route(&self, id: u64) -> Option<Route> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// The tenant of a line that a task of the adapter's own logged, which names nobody: with one tenant it is known.
+    fn only_tenant(&self) -> Option<String> {
+        match &self.tenants.lock().unwrap_or_else(PoisonError::into_inner)[..] {
+            [(_, tenant)] => Some(tenant.clone()),
+            _ => None,
+        }
     }
 
     fn tenant(&self, id: u64) -> String {

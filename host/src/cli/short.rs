@@ -207,7 +207,9 @@ fn record(rest: &str, model: &Model) -> Result<Value, Trouble> {
     Ok(json!({"command": command, "target": model.find(id)?.0, "data": {}}))
 }
 
-/// `x [OBJECT] PLATFORM.VERB [JSON]`
+/// A command of the adapter's own.
+const X_FORM: &str = "x [OBJECT] PLATFORM.VERB [JSON]";
+
 fn extension(rest: &str, model: &Model) -> Result<Value, Trouble> {
     let (first, after) = split(rest);
     let (object, name, json) = if first.contains('.') {
@@ -217,12 +219,14 @@ fn extension(rest: &str, model: &Model) -> Result<Value, Trouble> {
         (first, name, json)
     };
     if !name.contains('.') {
-        return Err("x [OBJECT] PLATFORM.VERB [JSON]".to_owned().into());
+        return Err(X_FORM.to_owned().into());
     }
     let (target, kind) = model.find(object)?;
     let data: Value = match json {
         "" => json!({}),
-        text => serde_json::from_str(text).map_err(|error| format!("the data of {name}: {error}"))?,
+        text => {
+            serde_json::from_str(text).map_err(|error| format!("the data of {name}: {error}; the form is: {X_FORM}"))?
+        }
     };
     Ok(json!({"command": format!("{kind}.request.{name}"), "target": target, "data": data}))
 }

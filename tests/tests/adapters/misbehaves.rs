@@ -104,7 +104,7 @@ async fn a_panic_in_a_task_of_the_adapters_own_is_logged() {
     let (platform, _) = place.connect(&odd(&place).await, json!({})).await;
     let desk = Desk::at_work(&platform).await;
     desk.odd(json!({"what": "background"})).await;
-    log.has(&["ERROR", "odd in the background", "adapter=\"odd\""]).await;
+    log.has(&["ERROR", "odd in the background", "adapter=\"odd\"", "tenant=\"acme\""]).await;
 }
 
 #[tokio::test]

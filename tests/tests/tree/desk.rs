@@ -24,10 +24,15 @@ pub const EXTENSIONS: &[&str] = &[
 ];
 
 pub fn capabilities() -> Arc<Capabilities> {
+    capabilities_of(&["Telephony", "Chat", "Email"])
+}
+
+/// Those of an adapter with these types of channel.
+pub fn capabilities_of(channel_types: &[&str]) -> Arc<Capabilities> {
     let events: Vec<Value> = EXTENSIONS.iter().map(|name| json!({"name": name})).collect();
     let manifest = json!({
         "id": "test", "vendor": "test", "platform": "test", "settings": {},
-        "channelTypes": ["Telephony", "Chat", "Email"], "commands": STANDARD_COMMANDS, "extensionEvents": events,
+        "channelTypes": channel_types, "commands": STANDARD_COMMANDS, "extensionEvents": events,
     });
     Arc::new(Capabilities::of(&serde_json::from_value(manifest).unwrap()))
 }
@@ -70,7 +75,11 @@ pub struct Told {
 impl Desk {
     /// Nothing was reported yet.
     pub fn new(actions: bool) -> Self {
-        let capabilities = capabilities();
+        Self::with(capabilities(), actions)
+    }
+
+    /// The same with an adapter that can do this.
+    pub fn with(capabilities: Arc<Capabilities>, actions: bool) -> Self {
         Self {
             tree: Tree::new("S", capabilities.clone(), actions),
             client: ClientModel::new("S", actions, EXTENSIONS),

@@ -9,7 +9,7 @@ use jackfield_plugin_api::{
     },
 };
 
-use super::desk::Desk;
+use super::desk::{Desk, capabilities_of};
 use ConversationState::{Alerting, Dialing, Ended, Held, Talking};
 
 fn on(interaction: Interaction) -> Report {
@@ -85,6 +85,20 @@ fn statements_about_what_is_not_there() {
     let mut without_role = with_key(one(Dialing), "R");
     without_role.role = None;
     leaves_out(&mut desk([one(Talking)]), &on(call([one(Talking), without_role])), NoteKind::Unknown, &[]);
+}
+
+#[test]
+fn a_channel_of_a_type_that_the_manifest_does_not_declare() {
+    let mut desk = Desk::with(capabilities_of(&["Telephony"]), false);
+    desk.apply(&Report::snapshot());
+    let both = Report::new().channel(Channel::create("chat", ChannelType::Chat, "2", "Chat")).channel(Channel::create(
+        "tel",
+        ChannelType::Telephony,
+        "1",
+        "Desk",
+    ));
+    let words = ["channel.created", "state.updated(channel)", "channel.initialized"];
+    leaves_out(&mut desk, &both, NoteKind::ChannelType, &words);
 }
 
 #[test]

@@ -296,15 +296,23 @@ async fn a_tenant_that_asks_too_much_takes_nothing_from_another() {
 }
 
 #[tokio::test]
-async fn a_reason_of_a_link_is_kept_to_its_length() {
+async fn what_clients_are_told_in_an_adapters_words_is_kept_to_its_length() {
     let bench = Bench::new().await;
     for id in [1, 2] {
         bench.emit(Kind::LINK, id, json!({"down": {"reason": "a".to_owned() + &"\u{e4}".repeat(10_000)}}));
     }
-    let reason = "a".to_owned() + &"\u{e4}".repeat(127);
+    let reason = "a".to_owned() + &"\u{e4}".repeat(511);
     let [platform, agent, _] = &bench.sinks;
     let FromPlatform::Link(link) = platform.platform.lock().unwrap().pop().unwrap() else { panic!("no link") };
     assert_eq!(link, Link::Down { reason: reason.clone() });
     let FromAgent::Link(link) = agent.agent.lock().unwrap().pop().unwrap() else { panic!("no link") };
     assert_eq!(link, Link::Down { reason });
+    bench.ask(0, 7, SECOND).unwrap();
+    let long = "x".repeat(2_000_000);
+    let failure = json!({"code": "rejected", "message": long, "context": long});
+    bench.emit(Kind::ANSWER, 2, json!({"request": 7, "outcome": {"failure": failure}}));
+    let Some(FromAgent::Answer { outcome: Outcome::Failure(failure), .. }) = agent.agent.lock().unwrap().pop() else {
+        panic!("no failure")
+    };
+    assert_eq!((failure.message.len(), failure.context.unwrap().len()), (1024, 1024));
 }

@@ -120,7 +120,14 @@ impl Tree {
     fn apply_objects<'r>(&mut self, work: &mut Work<'_>, report: &'r Report) {
         let stated = plan::firsts(&report.groups, bounds::LIST, work.notes);
         let mut groups = Open { stated: stated.into_iter().map(Some).collect() };
-        let stated = plan::firsts(&report.channels, bounds::LIST, work.notes);
+        let mut stated = plan::firsts(&report.channels, bounds::LIST, work.notes);
+        stated.retain(|channel| {
+            let undeclared = channel.kind.filter(|kind| !self.capabilities.channel_types.contains(kind));
+            if let Some(kind) = undeclared {
+                work.notes.add(NoteKind::ChannelType, || format!("channel {} of type {}", channel.key, kind.as_str()));
+            }
+            undeclared.is_none()
+        });
         plan::rekey(&mut self.channels, &stated);
         let mut channels = Open { stated: stated.into_iter().map(Some).collect() };
 
@@ -147,7 +154,7 @@ impl Tree {
             if let Some(group) = &channel.group {
                 work.notes.add(NoteKind::Unknown, || format!("group {group} of channel {}", channel.key));
             } else if channel.kind.is_none() {
-                work.notes.add(NoteKind::Unknown, || format!("channel {}", channel.key));
+                work.notes.add(NoteKind::Unknown, || format!("channel {}, without a type to create it", channel.key));
             } else {
                 self.open_channel(work, channel, None, &mut fresh);
             }

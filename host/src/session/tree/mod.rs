@@ -52,6 +52,8 @@ use self::{
 pub struct Capabilities {
     /// The data of `session.initialized`.
     text: Box<str>,
+    /// The types of channel.
+    channel_types: Vec<ChannelType>,
     /// The standard commands.
     standard: Actions,
     /// The names of the extension events that are declared.
@@ -73,6 +75,7 @@ impl Capabilities {
         });
         Self {
             text: text.into(),
+            channel_types: manifest.channel_types.clone(),
             standard: Actions::of(standard),
             events: manifest.extension_events.iter().map(|event| event.name.clone()).collect(),
         }

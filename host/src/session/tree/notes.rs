@@ -25,13 +25,15 @@ pub enum NoteKind {
     TooMany,
     /// A key, a text or call data longer than may be.
     TooLong,
+    /// A channel of a type that the manifest does not declare.
+    ChannelType,
     /// An extension event that the manifest does not declare, or whose name, object or data do not fit.
     ExtensionEvent,
 }
 
 impl NoteKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NamedTwice,
         Self::Unknown,
         Self::WentBack,
@@ -40,6 +42,7 @@ impl NoteKind {
         Self::Misplaced,
         Self::TooMany,
         Self::TooLong,
+        Self::ChannelType,
         Self::ExtensionEvent,
     ];
 
@@ -55,6 +58,7 @@ impl NoteKind {
             Self::Misplaced => "misplaced",
             Self::TooMany => "too_many",
             Self::TooLong => "too_long",
+            Self::ChannelType => "channel_type",
             Self::ExtensionEvent => "extension_event",
         }
     }
