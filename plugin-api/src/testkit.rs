@@ -4,10 +4,11 @@
 //! than the host; what the host would refuse or count against the adapter, or what it would not hear, stands in
 //! [`Tenant::complaints`]. The adapter's futures run on the test's own runtime.
 //!
-//! Three things are left to the test. Settings are handed over as they are: a host checks them against the manifest's
-//! schema before it connects a tenant, but a validator of JSON Schema would be built into each vendor's library. Calls
-//! come in the test's order, which should be [that of a host](crate#the-order-of-calls). And a panic of the adapter is
-//! the test's own.
+//! Four things are left to the test. What only a host's tree can tell (a state that goes back, a conversation where there
+//! can be none, more than a session may hold) is not complained about. Settings are handed over as they are: a host checks
+//! them against the manifest's schema before it connects a tenant, but a validator of JSON Schema would be built into each
+//! vendor's library. Calls come in the test's order, which should be [that of a host](crate#the-order-of-calls). And a
+//! panic of the adapter is the test's own.
 //!
 //! ```standalone_crate
 //! # mod my_adapter { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/echo/adapter.rs")); }
@@ -54,6 +55,8 @@ use crate::{
     },
     wire::MAX_RESUME_STATE,
 };
+
+mod wrong;
 
 /// How long [`Session::wait_until`] waits before it gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -123,8 +126,15 @@ impl PlatformSink for Seen {
         if let Err(wrong) = self.manifest.check_metric(name, labels.len(), value) {
             return self.complain(wrong);
         }
-        let labels = labels.iter().map(ToString::to_string).collect();
-        self.lock().metrics.push(Observation { name: name.to_owned(), labels, value });
+        let labels: Vec<_> = labels.iter().map(ToString::to_string).collect();
+        let mut told = self.lock();
+        let series: BTreeSet<_> = told.metrics.iter().filter(|it| it.name == name).map(|it| &it.labels).collect();
+        let most = self.manifest.metrics.iter().find(|kind| kind.name == name).map_or(0, |kind| kind.max_series);
+        if series.len() >= most && !series.contains(&labels) {
+            told.complaints.push(format!("the metric {name:?} has more than {most} series"));
+            return;
+        }
+        told.metrics.push(Observation { name: name.to_owned(), labels, value });
     }
 }
 
@@ -233,20 +243,17 @@ impl Line {
 
 impl AgentSink for Line {
     fn report(&self, mut report: Report) {
-        let declared = &self.seen.manifest.extension_events;
-        report.events.retain(|event| {
-            let known = declared.iter().any(|kind| kind.name == event.name);
-            if !known {
-                self.seen.complain(format!("the event {:?} is not declared", event.name));
-            }
-            known
-        });
-        if report.is_empty() {
-            return;
-        }
         let mut said = self.lock();
         if said.ended {
             return self.seen.complain("a report after the session's end");
+        }
+        for wrong in wrong::in_report(&self.seen.manifest, &said.view, &report) {
+            self.seen.complain(wrong);
+        }
+        let declared = &self.seen.manifest.extension_events;
+        report.events.retain(|event| declared.iter().any(|kind| kind.name == event.name));
+        if report.is_empty() {
+            return;
         }
         said.view.apply(&report);
         said.reports.push(report);
@@ -293,6 +300,9 @@ impl<G: Agent> Session<G> {
     /// Carries a command out.
     pub async fn command(&self, command: Command) -> Outcome {
         let outcome = self.agent.command(command).await;
+        if let Some(wrong) = wrong::in_outcome(&outcome) {
+            self.line.seen.complain(wrong);
+        }
         self.resume_state();
         outcome
     }
@@ -544,8 +554,10 @@ fn apply_conversation(before: &[Conversation], said: &Conversation) -> Conversat
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::report::ChannelType;
 
-    const MANIFEST: &str = r#"{"id":"a","vendor":"v","platform":"p","channelTypes":[],"commands":[],"settings":{}}"#;
+    const MANIFEST: &str =
+        r#"{"id":"a","vendor":"v","platform":"p","channelTypes":["Telephony"],"commands":[],"settings":{}}"#;
 
     struct Lone;
 
@@ -574,7 +586,7 @@ mod tests {
 
     impl Stayer {
         fn tell(&self, channel: &str) {
-            self.0.report(Report::new().channel(Channel::new(channel)));
+            self.0.report(Report::new().channel(Channel::create(channel, ChannelType::Telephony, "1", "Phone")));
         }
     }
 
