@@ -5,13 +5,14 @@
 
 #![no_main]
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use jackfield::{
     metrics::Metrics,
     session::{Identity, Limits, Out, Outbox, OutboxLimits, Switchboard},
 };
 use libfuzzer_sys::fuzz_target;
+use serde_json::value::RawValue;
 use tokio::{
     runtime::{Builder, Runtime},
     time::Instant,
@@ -34,8 +35,9 @@ fuzz_target!(|text: &str| {
         desk.receive(text, Instant::now());
         outlet.ready().await;
         let Some(Out::Message(answer)) = outlet.try_next() else { panic!("no answer") };
-        let answer: serde_json::Value = serde_json::from_slice(&answer.text).expect("the answer is JSON");
-        assert_eq!(answer["result"], "failure");
+        // Members unread: a number that is repeated may be larger than any that a `Value` holds.
+        let answer: HashMap<&str, &RawValue> = serde_json::from_slice(&answer.text).expect("the answer is JSON");
+        assert_eq!(answer["result"].get(), "\"failure\"");
         assert!(outlet.try_next().is_none(), "one answer");
     });
 });
