@@ -134,7 +134,7 @@ fn is_word(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-fn is_object(json: &Json) -> bool {
+pub(crate) fn is_object(json: &Json) -> bool {
     json.get().starts_with('{')
 }
 

@@ -37,8 +37,6 @@ type Waiting = oneshot::Sender<Option<Failure>>;
 pub(super) struct Routes {
     conduct: Arc<Conduct>,
     table: RwLock<ById<Route>>,
-    /// The platforms among them, and whose they are.
-    tenants: Mutex<Vec<(u64, String)>>,
     done: Mutex<HashMap<(Kind, u64), Waiting>>,
     responsive: AtomicBool,
     lost: AtomicBool,
@@ -62,7 +60,6 @@ impl Routes {
         Self {
             conduct: Arc::new(Conduct::new(manifest, metrics)),
             table: RwLock::default(),
-            tenants: Mutex::default(),
             done: Mutex::default(),
             responsive: AtomicBool::new(true),
             lost: AtomicBool::new(false),
@@ -75,7 +72,6 @@ impl Routes {
     }
 
     pub(super) fn add_platform(&self, id: u64, tenant: String, sink: Arc<dyn PlatformSink>) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).push((id, tenant.clone()));
         let route = Route::Platform(Arc::new(PlatformRoute { tenant, sink }));
         self.table.write().unwrap_or_else(PoisonError::into_inner).insert(id, route);
     }
@@ -96,12 +92,8 @@ impl Routes {
     /// From now on nothing is for this id.
     pub(super) fn remove(&self, id: u64) {
         let route = self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        match route {
-            Some(Route::Agent(agent)) => agent.give_up(),
-            Some(Route::Platform(_)) => {
-                self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|(platform, _)| *platform != id);
-            }
-            None => {}
+        if let Some(Route::Agent(agent)) = route {
+            agent.give_up();
         }
     }
 
@@ -246,10 +238,13 @@ impl Routes {
 
     /// The tenant of a line that a task of the adapter's own logged, which names nobody: with one tenant it is known.
     fn only_tenant(&self) -> Option<String> {
-        match &self.tenants.lock().unwrap_or_else(PoisonError::into_inner)[..] {
-            [(_, tenant)] => Some(tenant.clone()),
-            _ => None,
-        }
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = table.values().filter_map(|route| match route {
+            Route::Platform(platform) => Some(&platform.tenant),
+            Route::Agent(_) => None,
+        });
+        let tenant = tenants.next()?;
+        tenants.next().is_none().then(|| tenant.clone())
     }
 
     fn tenant(&self, id: u64) -> String {

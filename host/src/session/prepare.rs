@@ -137,7 +137,7 @@ impl Board {
             let other = match self.take_in(cell) {
                 Ok(()) => return Ok(()),
                 Err(NotTaken::Closing) => return Err(shutting_down()),
-                Err(NotTaken::Taken(other)) => other,
+                Err(NotTaken::Other(other)) => other,
             };
             if !replace {
                 return Err(Refusal::Confirm);

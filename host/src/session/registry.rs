@@ -2,7 +2,8 @@
 //!
 //! Owns: which sessions there are, by id and by agent; who may bind them; how many there may be; the tenant's platform
 //! and link as sessions see them; their common clock and their common end. Must never: take a session's lock while it
-//! has its own; a session takes it with its own held. The server makes one [`Switchboard`] a tenant and a [`Desk`] a connection.
+//! has its own; a session takes it with its own held. The server makes one [`Switchboard`] a tenant and a [`Desk`] a
+//! connection.
 
 use std::{
     collections::HashMap,
@@ -336,7 +337,7 @@ impl std::fmt::Debug for Switchboard {
 /// Why a session is not taken in.
 pub(super) enum NotTaken {
     /// The agent has this one.
-    Taken(Arc<Cell>),
+    Other(Arc<Cell>),
     /// No session begins any more.
     Closing,
 }
@@ -431,7 +432,7 @@ impl Board {
             return Err(NotTaken::Closing);
         }
         if let Some(other) = state.by_agent.get(&cell.agent) {
-            return Err(NotTaken::Taken(Arc::clone(other)));
+            return Err(NotTaken::Other(Arc::clone(other)));
         }
         state.by_agent.insert(cell.agent.clone(), Arc::clone(cell));
         state.by_id.insert(cell.id.clone(), Arc::clone(cell));

@@ -7,8 +7,7 @@ use std::collections::HashSet;
 use super::View;
 use crate::{
     command::{ObjectKind, Outcome},
-    json::Json,
-    manifest::Manifest,
+    manifest::{Manifest, is_object},
     report::{Channel, ExtensionEvent, Report, Target},
 };
 
@@ -74,10 +73,6 @@ fn twice<'a>(what: &str, keys: impl Iterator<Item = &'a str>) -> Option<String> 
     let mut seen = HashSet::new();
     let key = keys.into_iter().find(|key| !seen.insert(*key))?;
     Some(format!("the {what} {key:?} stands twice in one report"))
-}
-
-fn is_object(data: &Json) -> bool {
-    data.get().starts_with('{')
 }
 
 #[cfg(test)]

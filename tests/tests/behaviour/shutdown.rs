@@ -63,6 +63,9 @@ async fn an_adapter_that_hangs_cannot_hold_the_end_up() {
     host.terminate();
     agent.hears("session.disposed").await;
     assert_eq!(host.ends().await.code(), Some(0));
+    for given_up in ["not all agents have left in time", "the platform could not be disconnected in time"] {
+        assert!(host.log().contains(given_up), "{given_up}: {}", host.log());
+    }
 }
 
 #[tokio::test]
@@ -72,7 +75,8 @@ async fn a_desktop_that_does_not_take_its_leave_cannot_hold_the_end_up() {
     let _silent = host.log_in("1001").await;
     host.terminate();
     assert_eq!(host.ends().await.code(), Some(0));
-    assert!(host.log().contains("jackfield ends at its deadline"), "{}", host.log());
+    let line = host.log().lines().find(|line| line.contains("jackfield ends at its deadline")).map(str::to_owned);
+    assert!(line.is_some_and(|line| line.contains("300ms")), "{}", host.log());
 }
 
 #[tokio::test]

@@ -197,12 +197,7 @@ async fn a_session_that_was_not_started_is_left_not_logged_out() {
 #[tokio::test(start_paused = true)]
 async fn a_start_that_fails_leaves_the_session_prepared() {
     let tenant = Tenant::new();
-    tenant.adapter.obliging.store(false, SeqCst);
-    let mut client = tenant.client();
-    client.prepare("ann").await;
-    let line = tenant.adapter.line();
-    client.send("session.start", "", json!({}));
-    line.report(shop());
+    let (mut client, line) = tenant.at_the_start().await;
     let (request, _) = line.next().unwrap();
     line.answer(request, Outcome::failure(Code::Rejected, "not now"));
     assert_eq!(client.heard(), ["rejected session.start"]);
@@ -222,12 +217,7 @@ async fn a_start_that_fails_leaves_the_session_prepared() {
 async fn a_start_that_is_long_not_answered_holds_no_more_back_than_a_newer_snapshot_says() {
     let limits = Limits { journal: JournalLimits { events: 20, ..JournalLimits::default() }, ..Limits::default() };
     let tenant = Tenant::with(limits);
-    tenant.adapter.obliging.store(false, SeqCst);
-    let mut client = tenant.client();
-    client.prepare("ann").await;
-    let line = tenant.adapter.line();
-    client.send("session.start", "", json!({}));
-    line.report(shop());
+    let (mut client, line) = tenant.at_the_start().await;
     for turn in 0..1000 {
         line.report(ready(turn % 2 == 1));
     }

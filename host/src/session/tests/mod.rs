@@ -263,6 +263,17 @@ impl Tenant {
         Client { desk: self.board.desk(identity, outbox), outlet, session: String::new(), seq: 0 }
     }
 
+    /// A client whose start the adapter was asked for: it has reported a snapshot and not answered.
+    async fn at_the_start(&self) -> (Client, Arc<Line>) {
+        self.adapter.obliging.store(false, SeqCst);
+        let mut client = self.client();
+        client.prepare("ann").await;
+        client.send("session.start", "", json!({}));
+        let line = self.adapter.line();
+        line.report(shop());
+        (client, line)
+    }
+
     /// A client with a started session, its snapshot read; channels `c1` (a ready phone) and `c2` (a chat).
     async fn at_work(&self) -> (Client, Arc<Line>) {
         let mut client = self.client();
