@@ -1,7 +1,7 @@
 //! Commands and events over plain HTTP, for clients that cannot hold a WebSocket.
 //!
 //! Owns: reading bodies within their bounds, statuses, and the framing of `text/event-stream`. Must never: know what a
-//! message means; the tenant's [`Switchboard`](crate::session::Switchboard) takes it as text and hands an answer back.
+//! message means; the tenant's [`SessionManager`](crate::session::SessionManager) takes it as text and hands an answer back.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     metrics::Metrics,
-    session::{Answer, Identity, Message, Out, Outbox, Outlet, Stream, StreamRefused},
+    session::{Answer, EventStream, Identity, Message, Out, Outbox, Outlet, StreamRefused},
     tenant::{Connection, Tenant},
 };
 
@@ -44,7 +44,7 @@ pub(super) async fn prepare(
     request: Request<Incoming>,
 ) -> Response<Body> {
     match read(desktops, tenant, request).await {
-        Ok(message) => respond(tenant.board().prepare(identity, &message).await),
+        Ok(message) => respond(tenant.sessions().prepare(identity, &message).await),
         Err(refused) => refused,
     }
 }
@@ -58,7 +58,7 @@ pub(super) async fn command(
     request: Request<Incoming>,
 ) -> Response<Body> {
     match read(desktops, tenant, request).await {
-        Ok(message) => match tenant.board().command(identity, session, &message).await {
+        Ok(message) => match tenant.sessions().command(identity, session, &message).await {
             Some(answer) => respond(answer),
             None => failure(StatusCode::NOT_FOUND, Code::NotFound, "there is no such session"),
         },
@@ -111,7 +111,7 @@ pub(super) fn events(
     };
     let Some(connection) = tenant.connection() else { return too_many(desktops) };
     let (outbox, outlet) = Outbox::of_stream(tenant.outbox_limits());
-    match tenant.board().stream(identity, session, after, outbox) {
+    match tenant.sessions().stream(identity, session, after, outbox) {
         Ok(stream) => {
             let mut response = Response::new(Body::events(stream, outlet, connection, desktops.metrics.clone(), room));
             let headers = response.headers_mut();
@@ -139,7 +139,7 @@ impl Body {
         Self(Kind::Whole(Some(text).filter(|text| !text.is_empty())))
     }
 
-    fn events(stream: Stream, outlet: Outlet, connection: Connection, metrics: Metrics, room: Room) -> Self {
+    fn events(stream: EventStream, outlet: Outlet, connection: Connection, metrics: Metrics, room: Room) -> Self {
         let mut first = Vec::new();
         frame(&mut first, Some("bind"), None, &stream.bound);
         Self(Kind::Events(Box::new(Events {
@@ -186,7 +186,7 @@ struct Events {
     closed: Option<u16>,
     sign: Pin<Box<Sleep>>,
     metrics: Metrics,
-    _stream: Stream,
+    _stream: EventStream,
     _connection: Connection,
     _room: Room,
 }

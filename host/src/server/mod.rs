@@ -2,7 +2,7 @@
 //!
 //! Owns: listening, HTTP, the WebSocket upgrade, and the bounds on connections and on how slow a peer may be. Must
 //! never: know anything of telephony; it checks who comes in and then carries texts between a socket and a session's
-//! [`Desk`](crate::session::Desk). Bytes come from sockets; tenants come from [`Tenants`].
+//! [`ClientConnection`](crate::session::ClientConnection). Bytes come from sockets; tenants come from [`Tenants`].
 //!
 //! ```text
 //! io_guard.rs    a stream whose writes fail in the end when the peer does not read

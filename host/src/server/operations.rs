@@ -150,7 +150,7 @@ impl Operations {
     fn sessions(&self) -> Value {
         let mut all = Vec::new();
         for tenant in self.tenants.all() {
-            for session in tenant.board().sessions() {
+            for session in tenant.sessions().list() {
                 let mut session = json!(session);
                 session["tenant"] = tenant.id().into();
                 all.push(session);
@@ -206,7 +206,7 @@ fn describe(tenant: &Tenant) -> Value {
         "state": state.as_str(),
         "link": if link == Some(Link::Up) { "up" } else { "down" },
         "reason": reason,
-        "sessions": tenant.board().sessions().len(),
+        "sessions": tenant.sessions().list().len(),
         "sessionsLimit": tenant.config().limits.sessions,
         "file": tenant.config().file,
         "change": change,

@@ -140,7 +140,7 @@ fn upgrade(
         let parts = ws::Parts {
             stream,
             early,
-            desk: connection.tenant().board().desk(identity, outbox),
+            client: connection.tenant().sessions().connect(identity, outbox),
             outlet,
             connection,
             metrics: desktops.metrics.clone(),

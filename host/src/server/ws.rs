@@ -1,7 +1,8 @@
 //! One WebSocket connection, from the upgrade to its end.
 //!
-//! Owns: frames, pings, close codes, and how much is written at once. Must never: know what a message means (a [`Desk`]
-//! takes it as text), or wait for a client that does not read: its queue is bounded, and full means the end.
+//! Owns: frames, pings, close codes, and how much is written at once. Must never: know what a message means (the
+//! [`ClientConnection`] takes it as text), or wait for a client that does not read: its queue is bounded, and full means
+//! the end.
 //!
 //! One wake-up takes what is ready on either side, feeds all of it and flushes once.
 
@@ -33,7 +34,7 @@ use super::{
 };
 use crate::{
     metrics::Metrics,
-    session::{Desk, Outlet, Taken},
+    session::{ClientConnection, Outlet, Taken},
     tenant::Connection,
 };
 
@@ -87,7 +88,7 @@ pub(super) struct Parts {
     pub(super) stream: TcpStream,
     /// What the client sent right behind its handshake.
     pub(super) early: Bytes,
-    pub(super) desk: Desk,
+    pub(super) client: ClientConnection,
     pub(super) outlet: Outlet,
     pub(super) connection: Connection,
     pub(super) metrics: Metrics,
@@ -97,11 +98,11 @@ pub(super) struct Parts {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(parts: Parts) {
-    let Parts { stream, early, desk, mut outlet, connection, metrics, closing, max_message } = parts;
+    let Parts { stream, early, client, mut outlet, connection, metrics, closing, max_message } = parts;
     outlet.will_work();
     let socket = Socket::new(Wire::new(stream, &early), max_message).await;
     let mut link = Link { socket, unflushed: false, failed: false, last_sign: Instant::now() };
-    let end = link.work(desk, &mut outlet, &connection, closing).await;
+    let end = link.work(client, &mut outlet, &connection, closing).await;
     // The queue and the tenant's room are free before the last words are said.
     drop(outlet);
     drop(connection);
@@ -129,7 +130,7 @@ struct Link {
 impl Link {
     async fn work(
         &mut self,
-        mut desk: Desk,
+        mut client: ClientConnection,
         outlet: &mut Outlet,
         connection: &Connection,
         mut closing: watch::Receiver<bool>,
@@ -145,7 +146,7 @@ impl Link {
         let mut noted = false;
         loop {
             let wake = poll_fn(|cx| {
-                if let Poll::Ready(end) = self.poll_traffic(cx, &mut desk, outlet, connection) {
+                if let Poll::Ready(end) = self.poll_traffic(cx, &mut client, outlet, connection) {
                     return Poll::Ready(Wake::End(end));
                 }
                 if (!noted || clock.is_elapsed()) && unconstrained(clock.as_mut()).poll_unpin(cx).is_ready() {
@@ -163,7 +164,7 @@ impl Link {
             match wake.await {
                 Wake::End(end) => return end,
                 Wake::Closing => {
-                    desk.work(false);
+                    client.work(false);
                     let wire = self.socket.wire();
                     let fed = outlet.take(FED_AT_ONCE, |text| wire.put_text(text));
                     if let Some(end) = self.has_fed(fed) {
@@ -177,7 +178,7 @@ impl Link {
                         return End::close(1001, "no sign of life", "silent");
                     }
                     if bind_by.is_some_and(|by| now >= by) {
-                        if !desk.is_bound() {
+                        if !client.is_bound() {
                             return End::close(4002, "no prepareSession or bindSession in time", "unbound");
                         }
                         bind_by = None;
@@ -197,22 +198,22 @@ impl Link {
     fn poll_traffic(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Desk,
+        client: &mut ClientConnection,
         outlet: &mut Outlet,
         connection: &Connection,
     ) -> Poll<End> {
         loop {
-            let more = match self.poll_take(cx, desk, outlet, connection) {
+            let more = match self.poll_take(cx, client, outlet, connection) {
                 Poll::Ready(Err(end)) => return Poll::Ready(end),
                 Poll::Ready(Ok(())) => true,
                 Poll::Pending => false,
             };
-            desk.work(!self.unflushed);
+            client.work(!self.unflushed);
             if let Poll::Ready(end) = self.poll_write(cx, outlet) {
                 return Poll::Ready(end);
             }
             // Whatever comes after this look wakes the task; what has come before has its turn behind the others.
-            if desk.has_work() {
+            if client.has_work() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -223,11 +224,11 @@ impl Link {
         }
     }
 
-    /// Hands what the client has sent to its desk. Ready: there may be more.
+    /// Hands on what the client has sent. Ready: there may be more.
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Desk,
+        client: &mut ClientConnection,
         outlet: &Outlet,
         connection: &Connection,
     ) -> Poll<Result<(), End>> {
@@ -235,7 +236,7 @@ impl Link {
         // Before the next one is fetched: one that is fetched must be handed on.
         while taken < TAKEN_AT_ONCE && !outlet.is_busy() {
             let came = ready!(self.socket.poll_next(cx, |text| {
-                desk.receive(text, *now.get_or_insert_with(Instant::now));
+                client.receive(text, *now.get_or_insert_with(Instant::now));
                 taken += 1;
                 taken < TAKEN_AT_ONCE && !outlet.is_busy()
             }));

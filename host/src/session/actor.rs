@@ -13,6 +13,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     DisposedReason, Limits,
+    adapter_connection::AdapterConnection,
     client::Grace,
     commands::{Known, LOGOUT, Repertoire, START},
     data::{self, Args},
@@ -25,7 +26,6 @@ use super::{
     port::AgentPort,
     text::Text,
     tree::{Events, Notes, Tree, rules},
-    trunk::Trunk,
 };
 use crate::{
     adapter::{FromAgent, RequestId},
@@ -142,11 +142,11 @@ pub(super) struct Core {
     pub(super) resume: Vec<u8>,
     pub(super) link: LinkState,
     /// The connection to the platform that its agent is on, or will be.
-    pub(super) trunk: Arc<Trunk>,
+    pub(super) trunk: Arc<AdapterConnection>,
     /// Its agent is being moved to another trunk: commands wait.
     pub(super) moving: Option<Moving>,
     /// The trunk whose adapter did not take the agent.
-    pub(super) refused_by: Option<Arc<Trunk>>,
+    pub(super) refused_by: Option<Arc<AdapterConnection>>,
     pub(super) commands: Vec<Entry>,
     pub(super) next_request: RequestId,
     pub(super) connection: Option<Outbox>,
@@ -189,7 +189,7 @@ impl Core {
         id: &str,
         limits: Arc<Limits>,
         metrics: TenantMetrics,
-        trunk: Arc<Trunk>,
+        trunk: Arc<AdapterConnection>,
         repertoire: Arc<Repertoire>,
     ) -> Self {
         Self {

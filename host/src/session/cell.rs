@@ -22,7 +22,7 @@ use tokio::{runtime::Handle, time::Instant};
 use super::{
     DisposedReason, Identity, Outbox,
     actor::{Chores, Core},
-    registry::{Board, SessionStatus},
+    manager::{Board, SessionStatus},
 };
 use crate::adapter::{AgentSink, Delivery, Letter};
 

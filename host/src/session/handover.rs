@@ -5,7 +5,7 @@
 //! its resume state, and a snapshot is applied; then the commands go on. So none is sent twice and none fails. Must
 //! never: hold a session back without a deadline, or leave it without an agent: what cannot be moved goes back where it
 //! was, and where that fails too it is logged in again as after a crash. Worked by `tenant` through
-//! [`Switchboard::move_sessions`].
+//! [`SessionManager::move_sessions`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,12 +17,12 @@ use tokio::{
 };
 
 use super::{
-    Switchboard, Trunk,
+    AdapterConnection, SessionManager,
     actor::{Core, LEAVE_DEADLINE, Phase, State},
+    adapter_connection::Current,
     cell::Cell,
+    manager::{Board, LOGINS_AGAIN},
     port::AgentPort,
-    registry::{Board, LOGINS_AGAIN},
-    trunk::Current,
 };
 use crate::adapter::RequestId;
 
@@ -62,10 +62,16 @@ enum NotMoved {
     Refused(Failure),
 }
 
-impl Switchboard {
+impl SessionManager {
     /// Moves a share of the sessions of one trunk, or all, to another. Comes back when they are moved or refused. Those
     /// that are busy until the deadline are moved as after a crash if all are to be moved, and else stay.
-    pub async fn move_sessions(&self, from: &Arc<Trunk>, to: &Arc<Trunk>, share: f64, deadline: Duration) -> Moved {
+    pub async fn move_sessions(
+        &self,
+        from: &Arc<AdapterConnection>,
+        to: &Arc<AdapterConnection>,
+        share: f64,
+        deadline: Duration,
+    ) -> Moved {
         let board = &self.0;
         let until = Instant::now() + deadline;
         let mut moved = Moved::default();
@@ -117,7 +123,12 @@ impl Switchboard {
 
 impl Board {
     /// Moves one session.
-    async fn hand_over(self: &Arc<Self>, cell: &Arc<Cell>, from: &Arc<Trunk>, to: &Arc<Trunk>) -> Result<(), NotMoved> {
+    async fn hand_over(
+        self: &Arc<Self>,
+        cell: &Arc<Cell>,
+        from: &Arc<AdapterConnection>,
+        to: &Arc<AdapterConnection>,
+    ) -> Result<(), NotMoved> {
         let Some(idle) = cell.with(|core| core.hold_back(from, to))? else { return Ok(()) };
         // From here on the session waits for us: whatever happens, it must go on.
         let released = Release(cell);
@@ -146,7 +157,7 @@ impl Board {
     }
 
     /// Logs a session's agent in on a trunk and takes the snapshot.
-    async fn arrive(self: &Arc<Self>, cell: &Arc<Cell>, trunk: &Arc<Trunk>) -> Result<(), Failure> {
+    async fn arrive(self: &Arc<Self>, cell: &Arc<Cell>, trunk: &Arc<AdapterConnection>) -> Result<(), Failure> {
         let lost = || Failure::new(Code::AdapterFailed, "the adapter is gone");
         let current = trunk.current().ok_or_else(lost)?;
         let moving = |core: &mut Core| core.moving.is_some().then(|| core.change_agent());
@@ -176,7 +187,11 @@ impl Drop for Release<'_> {
 
 impl Core {
     /// Holds new commands back, and tells when none is in flight. `None`: there is nothing more to do.
-    fn hold_back(&mut self, from: &Arc<Trunk>, to: &Arc<Trunk>) -> Result<Option<oneshot::Receiver<()>>, NotMoved> {
+    fn hold_back(
+        &mut self,
+        from: &Arc<AdapterConnection>,
+        to: &Arc<AdapterConnection>,
+    ) -> Result<Option<oneshot::Receiver<()>>, NotMoved> {
         if !self.is_bindable() || !Arc::ptr_eq(&self.trunk, from) {
             return Err(NotMoved::Gone);
         }
@@ -243,7 +258,7 @@ impl Core {
         &mut self,
         agent: Box<dyn AgentPort>,
         generation: u32,
-        trunk: &Arc<Trunk>,
+        trunk: &Arc<AdapterConnection>,
         current: &Current,
     ) -> Result<Option<oneshot::Receiver<bool>>, Failure> {
         if self.is_ended() || generation != self.generation {
@@ -254,7 +269,7 @@ impl Core {
         self.trunk = Arc::clone(trunk);
         self.set_repertoire(&current.repertoire);
         let (link, losses) = trunk.link();
-        let stays_up = self.link.change_trunk(link, losses);
+        let stays_up = self.link.change_connection(link, losses);
         self.follow_link();
         if !stays_up || self.phase != Phase::Started {
             return Ok(None);
@@ -265,7 +280,7 @@ impl Core {
     }
 
     /// Moves it as after a crash.
-    pub(super) fn force_over(&mut self, to: &Arc<Trunk>) {
+    pub(super) fn force_over(&mut self, to: &Arc<AdapterConnection>) {
         if !self.is_bindable() {
             return;
         }

@@ -83,7 +83,7 @@ impl LinkState {
     /// The session is on another trunk, whose link is this and was lost so many times. The new agent has a link of its
     /// own, which is up unless it says otherwise. Returns whether the link is up as before; one that is down comes up by
     /// a snapshot of its own.
-    pub(super) fn change_trunk(&mut self, link: Link, losses: u64) -> bool {
+    pub(super) fn change_connection(&mut self, link: Link, losses: u64) -> bool {
         self.begin(link, losses);
         self.agent = Link::Up;
         self.lost = None;

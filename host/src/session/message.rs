@@ -2,7 +2,7 @@
 //!
 //! Owns: reading the envelope of hostile input, and writing responses. Must never: change a byte of what is echoed
 //! (numbers survive, unknown members too), show a password, or recurse on what a desktop sent. Text comes in from a
-//! [`Desk`](super::Desk); a [`Request`] goes to the session, a response goes back as text.
+//! [`ClientConnection`](super::ClientConnection); a [`Request`] goes to the session, a response goes back as text.
 
 use std::{borrow::Cow, ops::Range};
 

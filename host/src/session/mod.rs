@@ -6,11 +6,11 @@
 //! In the order in which a message goes through:
 //!
 //! ```text
-//! desk.rs       one connection: nothing yet, or bound to a session
+//! client_connection.rs       one connection: nothing yet, or bound to a session
 //! message.rs    what a desktop sent, read without changing a byte; what it is answered
 //! commands.rs   the table of commands: name, target, data, what becomes of it
-//! registry.rs   all sessions of a tenant: by id and by agent, quotas, who may bind
-//! trunk.rs      one connection to the tenant's platform; two while it is moved to another version of its adapter
+//! manager.rs   all sessions of a tenant: by id and by agent, quotas, who may bind
+//! adapter_connection.rs      one connection to the tenant's platform; two while it is moved to another version of its adapter
 //! prepare.rs    how a session comes to be, and gets a new agent after a crash
 //! timer.rs      one clock for all sessions of a tenant
 //! cell.rs       one session, worked by whoever brings it something: desktop, adapter or clock
@@ -30,7 +30,7 @@
 //! # For the server
 //!
 //! ```text
-//! let board = Switchboard::new("acme", limits, metrics);      // inside a tokio runtime
+//! let board = SessionManager::new("acme", limits, metrics);      // inside a tokio runtime
 //! let trunk = board.serving();
 //! board.set_platform(&trunk, Some(platform)); board.set_link(&trunk, link);   // as the adapter comes and goes
 //!
@@ -47,42 +47,42 @@
 //! // HTTP
 //! board.prepare(identity, body).await                 -> Answer
 //! board.command(&identity, session_id, body).await    -> Option<Answer>      (None: 404)
-//! board.stream(&identity, session_id, last_event_id, outbox) -> Result<Stream, StreamRefused>
+//! board.stream(&identity, session_id, last_event_id, outbox) -> Result<EventStream, StreamRefused>
 //! ```
 
 mod actor;
+mod adapter_connection;
 mod cell;
 mod client;
+mod client_connection;
 mod commands;
 mod data;
-mod desk;
 mod handover;
 mod journal;
 mod life;
 mod link;
+mod manager;
 mod message;
 mod outbox;
 mod plan;
 mod port;
 mod prepare;
-mod registry;
 mod text;
 mod timer;
 pub mod tree;
-mod trunk;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-pub use desk::{Desk, Stream};
+pub use adapter_connection::{AdapterConnection, Tally};
+pub use client_connection::{ClientConnection, EventStream};
 pub use handover::Moved;
 pub use journal::JournalLimits;
+pub use manager::{Answer, SessionManager, SessionStatus, StreamRefused};
 pub use outbox::{Batch, CloseCode, Message, Out, Outbox, OutboxLimits, Outlet, Taken};
 pub use port::{AgentPort, LoggedIn, PlatformPort};
-pub use registry::{Answer, SessionStatus, StreamRefused, Switchboard};
 pub use text::{Lengths, Text};
-pub use trunk::{Tally, Trunk};
 
 /// What a tenant's sessions may have.
 #[derive(Debug, Clone, PartialEq, Eq)]

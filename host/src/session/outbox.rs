@@ -341,7 +341,7 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outlet {
-    /// From now on whoever holds this also calls [`Desk::work`](super::Desk::work) when it is woken.
+    /// From now on whoever holds this also calls [`ClientConnection::work`](super::ClientConnection::work) when it is woken.
     pub fn will_work(&mut self) {
         self.0.works.store(true, Relaxed);
     }

@@ -15,13 +15,13 @@ use tokio::{
 use super::{
     DisposedReason, Identity,
     actor::Core,
+    adapter_connection::{AdapterConnection, Current},
     cell::Cell,
     commands::PREPARE,
     data,
+    manager::{Board, NotTaken},
     message::{Request, Response},
-    registry::{Board, NotTaken},
     text::Text,
-    trunk::{Current, Trunk},
 };
 use crate::metrics::CommandLabel;
 
@@ -101,7 +101,7 @@ impl Board {
         if self.is_closing() {
             return Err(shutting_down());
         }
-        let trunk = self.trunk_for_newcomer();
+        let trunk = self.connection_for_newcomer();
         let (link, losses) = trunk.link();
         if let Link::Down { reason } = link {
             return Err(Failure::new(Code::LinkDown, "the link to the platform is down").context(reason).into());
@@ -186,7 +186,12 @@ impl Board {
         });
     }
 
-    async fn try_again(&self, cell: &Arc<Cell>, trunk: &Arc<Trunk>, current: &Current) -> Result<(), Failure> {
+    async fn try_again(
+        &self,
+        cell: &Arc<Cell>,
+        trunk: &Arc<AdapterConnection>,
+        current: &Current,
+    ) -> Result<(), Failure> {
         let _turn = self.logins_again.acquire().await;
         let (generation, resume) = cell.with(|core| {
             core.generation = core.generation.wrapping_add(1);

@@ -2,14 +2,14 @@
 //!
 //! Owns: each tenant's life from its checked configuration to its end, who may come in, and how many connections it
 //! may have. Must never: let one tenant's trouble reach another. Configuration comes from `config`; the server finds a
-//! tenant through [`Tenants::admit`] and hands its desktops to the tenant's [`Switchboard`].
+//! tenant through [`Tenants::admit`] and hands its desktops to the tenant's [`SessionManager`].
 //!
 //! ```text
 //! auth.rs       who may come in
 //! launch.rs     where its plugin runs
 //! run.rs        one plugin at work for a tenant
 //! platform.rs   connecting its platform, and again
-//! upgrade.rs    from one version of the adapter to another, with everybody on board
+//! upgrade.rs    from one version of the adapter to another, while its agents work on
 //! ```
 
 use std::{
@@ -40,7 +40,7 @@ use crate::{
     adapter::{self, Libraries, Library, LoadError, Trust},
     config::{Isolation, Limits, Problem, TenantConfig},
     metrics::{Depths, Metrics, TenantMetrics},
-    session::{self, DisposedReason, Identity, JournalLimits, OutboxLimits, Switchboard},
+    session::{self, DisposedReason, Identity, JournalLimits, OutboxLimits, SessionManager},
 };
 
 /// Checks all of a tenant's configuration that can be checked without running its adapter.
@@ -104,7 +104,7 @@ pub struct Tenant {
     serving: RwLock<Arc<Run>>,
     /// The run on trial, or the last one's fate.
     change: upgrade::Change,
-    board: Switchboard,
+    sessions: SessionManager,
     metrics: TenantMetrics,
     connections: AtomicUsize,
 }
@@ -138,14 +138,14 @@ impl Tenant {
         declare(&config.id, manifest, metrics);
         let tenant_metrics = metrics.tenant(&config.id, &manifest.id);
         let config = Arc::new(config);
-        let board = Switchboard::new(&config.id, session_limits(&config.limits), tenant_metrics.clone());
-        let run = Run::start(Arc::clone(&config), plugin, board.clone(), board.serving(), tenant_metrics.clone());
+        let sessions = SessionManager::new(&config.id, session_limits(&config.limits), tenant_metrics.clone());
+        let run = Run::start(Arc::clone(&config), plugin, sessions.clone(), sessions.serving(), tenant_metrics.clone());
         Ok(Arc::new(Self {
             id: config.id.as_str().into(),
             config: RwLock::new(config),
             serving: RwLock::new(run),
             change: upgrade::Change::default(),
-            board,
+            sessions,
             metrics: tenant_metrics,
             connections: AtomicUsize::new(0),
         }))
@@ -180,7 +180,7 @@ impl Tenant {
     /// Who may come in and how much of everything there may be are these from now on. Limits of sessions that are there
     /// stay as they are, but for how many there may be.
     pub fn adopt(&self, config: TenantConfig) {
-        self.board.set_limits(session_limits(&config.limits));
+        self.sessions.set_limits(session_limits(&config.limits));
         self.set_config(Arc::new(config));
     }
 
@@ -196,8 +196,8 @@ impl Tenant {
 
     /// Its sessions.
     #[must_use]
-    pub fn board(&self) -> &Switchboard {
-        &self.board
+    pub fn sessions(&self) -> &SessionManager {
+        &self.sessions
     }
 
     /// Its metrics.
@@ -233,7 +233,7 @@ impl Tenant {
         let end = tokio::time::Instant::now() + deadline;
         let candidate = self.change.abandon().await;
         // Agents that do not leave must not take the platform's time as well.
-        self.board.shut_down(reason, deadline.mul_f32(0.7)).await;
+        self.sessions.shut_down(reason, deadline.mul_f32(0.7)).await;
         let left = || end.saturating_duration_since(tokio::time::Instant::now());
         if let Some(candidate) = candidate {
             candidate.stop(left()).await;
@@ -244,7 +244,7 @@ impl Tenant {
     /// Brings the gauges of its queues up to date.
     pub fn measure(&self) {
         let mut depths = Depths::default();
-        for session in self.board.sessions() {
+        for session in self.sessions.list() {
             depths.journal += session.journal;
             depths.outbox += session.outbox;
             depths.outbox_longest = depths.outbox_longest.max(session.outbox);

@@ -2,7 +2,7 @@
 //!
 //! Owns: the back-off between attempts, and what comes from the adapter for the tenant as a whole. Must never: give up
 //! on what may pass, or try again what the adapter says cannot work. Links and metrics go to the tenant's
-//! [`Switchboard`](crate::session::Switchboard) and handles.
+//! [`SessionManager`](crate::session::SessionManager) and handles.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -128,7 +128,7 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
     };
     let since = tokio::time::Instant::now();
     tracing::info!(tenant = run.id(), adapter = %run.manifest().id, "the platform is connected");
-    run.board.set_platform(&run.trunk, Some(platform.clone()));
+    run.sessions.set_platform(&run.connection, Some(platform.clone()));
     run.set_state(State::Connected);
     sink.connected();
     let death = tokio::select! {
@@ -136,7 +136,7 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
         _ = stop.wait_for(|stop| *stop) => None,
     };
     sink.close();
-    run.board.set_platform(&run.trunk, None);
+    run.sessions.set_platform(&run.connection, None);
     if *stop.borrow() {
         platform.disconnect(run.config.limits.connect_deadline).await;
         return Attempt::Stopped;

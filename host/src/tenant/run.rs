@@ -1,7 +1,7 @@
 //! One plugin at work for a tenant: its file, its settings, its platform.
 //!
 //! Owns: what belongs to one version of a tenant's adapter. A tenant has one run; while it is moved to another version,
-//! two. Must never: touch sessions that are not on its trunk. `platform.rs` keeps it connected; `upgrade.rs` starts a
+//! two. Must never: touch sessions that are not on its connection. `platform.rs` keeps it connected; `upgrade.rs` starts a
 //! second one and ends the first.
 
 use std::{
@@ -20,7 +20,7 @@ use crate::{
     adapter::Library,
     config::TenantConfig,
     metrics::TenantMetrics,
-    session::{Switchboard, Trunk},
+    session::{AdapterConnection, SessionManager},
 };
 
 /// How it is with a run's platform; the link is `None` until the adapter has told it.
@@ -29,8 +29,8 @@ pub(super) type Status = (State, Option<Link>);
 pub(super) struct Run {
     pub(super) config: Arc<TenantConfig>,
     pub(super) plugin: Plugin,
-    pub(super) board: Switchboard,
-    pub(super) trunk: Arc<Trunk>,
+    pub(super) sessions: SessionManager,
+    pub(super) connection: Arc<AdapterConnection>,
     pub(super) metrics: TenantMetrics,
     pub(super) running: Mutex<Option<Library>>,
     pub(super) released: Notify,
@@ -42,20 +42,20 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Begins to connect a platform for a trunk.
+    /// Begins to connect a platform.
     pub(super) fn start(
         config: Arc<TenantConfig>,
         plugin: Plugin,
-        board: Switchboard,
-        trunk: Arc<Trunk>,
+        sessions: SessionManager,
+        connection: Arc<AdapterConnection>,
         metrics: TenantMetrics,
     ) -> Arc<Self> {
         let (stop, stopped) = watch::channel(false);
         let run = Arc::new(Self {
             config,
             plugin,
-            board,
-            trunk,
+            sessions,
+            connection,
             metrics,
             running: Mutex::new(None),
             released: Notify::new(),
@@ -130,14 +130,14 @@ impl Run {
         self.status.send_modify(|status| status.0 = state);
     }
 
-    /// The link as the adapter tells it: to the sessions on its trunk, the metrics and the log.
+    /// The link as the adapter tells it: to the sessions on its connection, the metrics and the log.
     pub(super) fn link(&self, link: &Link) {
         match link {
             Link::Up => tracing::info!(tenant = self.id(), "the link to the platform is up"),
             Link::Down { reason } => tracing::warn!(tenant = self.id(), reason, "the link to the platform is down"),
         }
         self.status.send_modify(|status| status.1 = Some(link.clone()));
-        self.board.set_link(&self.trunk, link.clone());
+        self.sessions.set_link(&self.connection, link.clone());
     }
 
     /// Disconnects its platform, within a deadline. Its worker ends when the last agent is gone.

@@ -1,4 +1,4 @@
-//! From one version of a tenant's adapter to another, or to other settings, with everybody on board.
+//! From one version of a tenant's adapter to another, or to other settings, while its agents work on.
 //!
 //! Owns: the order of a change and its undoing. The new version is started beside the old one and must be up before
 //! anything else happens; a share of the agents may try it out for a while, and is taken back when it does worse than
@@ -213,8 +213,8 @@ impl Tenant {
         };
         tracing::info!(tenant = self.id(), from = progress.from, to = progress.to, "another version is started");
         let progress = Arc::new(Mutex::new(progress));
-        let trunk = self.board.open_trunk();
-        let run = Run::start(config, plugin, self.board.clone(), trunk, self.metrics.clone());
+        let connection = self.sessions.open_connection();
+        let run = Run::start(config, plugin, self.sessions.clone(), connection, self.metrics.clone());
         let carried_out = carry_out(Arc::clone(self), old, Arc::clone(&run), Arc::clone(&progress), metrics.clone());
         *under_way = Some(UnderWay { progress, task: tokio::spawn(carried_out), run });
         Ok(())
@@ -279,8 +279,9 @@ impl Move<'_> {
             return self.take_back(reason).await;
         }
         self.stage(Stage::Moving);
-        self.tenant.board.serve_by(&self.new.trunk);
-        let moved = self.tenant.board.move_sessions(&self.old.trunk, &self.new.trunk, 1.0, self.patience()).await;
+        self.tenant.sessions.serve_by(&self.new.connection);
+        let moved =
+            self.tenant.sessions.move_sessions(&self.old.connection, &self.new.connection, 1.0, self.patience()).await;
         self.progress().moved += moved.moved;
         if moved.refused > 0 {
             return self.take_back(format!("it refused {} agents", moved.refused)).await;
@@ -296,18 +297,18 @@ impl Move<'_> {
     /// Lets a share of the agents try the new version.
     async fn try_out(&self, share: f64, observe: Duration) -> Result<(), String> {
         self.stage(Stage::Trial);
-        let board = &self.tenant.board;
+        let sessions = &self.tenant.sessions;
         let until = Instant::now() + observe;
-        let before = (self.old.trunk.tally(), self.new.trunk.tally());
-        board.try_out(&self.new.trunk, share);
+        let before = (self.old.connection.tally(), self.new.connection.tally());
+        sessions.try_out(&self.new.connection, share);
         let patience = self.patience().min(observe);
-        let moved = board.move_sessions(&self.old.trunk, &self.new.trunk, share, patience).await;
+        let moved = sessions.move_sessions(&self.old.connection, &self.new.connection, share, patience).await;
         self.progress().moved += moved.moved;
         if moved.refused > 0 {
             return Err(format!("it refused {} agents", moved.refused));
         }
         loop {
-            let tallies = (self.old.trunk.tally().since(before.0), self.new.trunk.tally().since(before.1));
+            let tallies = (self.old.connection.tally().since(before.0), self.new.connection.tally().since(before.1));
             if self.new.deaths() > 0 {
                 return Err("its worker died".to_owned());
             }
@@ -325,9 +326,9 @@ impl Move<'_> {
     async fn take_back(&self, reason: String) -> Ended {
         tracing::warn!(tenant = self.tenant.id(), reason, "the new version is taken back");
         self.stage(Stage::TakingBack);
-        let board = &self.tenant.board;
-        board.serve_by(&self.old.trunk);
-        board.move_sessions(&self.new.trunk, &self.old.trunk, 1.0, self.patience()).await;
+        let sessions = &self.tenant.sessions;
+        sessions.serve_by(&self.old.connection);
+        sessions.move_sessions(&self.new.connection, &self.old.connection, 1.0, self.patience()).await;
         self.end(self.new).await;
         Ended::TakenBack(reason)
     }
@@ -347,7 +348,7 @@ impl Move<'_> {
 
     /// Ends a version that nobody needs any more.
     async fn end(&self, run: &Arc<Run>) {
-        self.tenant.board.retire(&run.trunk);
+        self.tenant.sessions.retire(&run.connection);
         run.stop(run.config.limits.connect_deadline).await;
     }
 

@@ -4,13 +4,13 @@ use super::*;
 
 /// A second version of the tenant's adapter, on a trunk of its own.
 struct Other {
-    trunk: Arc<Trunk>,
+    trunk: Arc<AdapterConnection>,
     adapter: Arc<Adapter>,
 }
 
 impl Tenant {
     fn other(&self) -> Other {
-        let (trunk, adapter) = (self.board.open_trunk(), Adapter::like(&self.adapter));
+        let (trunk, adapter) = (self.board.open_connection(), Adapter::like(&self.adapter));
         self.board.set_port(&trunk, Some(Arc::new(Port(Arc::clone(&adapter)))));
         self.board.set_link(&trunk, Link::Up);
         Other { trunk, adapter }
@@ -204,7 +204,7 @@ async fn a_session_that_ends_on_the_way_leaves_nobody_behind() {
     assert!(line.is_gone());
     tenant.board.shut_down(DisposedReason::ShuttingDown, Duration::from_secs(5)).await;
     moving.await.unwrap();
-    assert!(tenant.board.sessions().is_empty());
+    assert!(tenant.board.list().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ async fn command(tenant: &Tenant, session: &str, command: &str, target: &str, da
     serde_json::from_slice(&answer.text).unwrap()
 }
 
-fn stream(tenant: &Tenant, session: &str, after: Option<u64>) -> (Stream, Outlet) {
+fn stream(tenant: &Tenant, session: &str, after: Option<u64>) -> (EventStream, Outlet) {
     let (outbox, outlet) = Outbox::new(OutboxLimits::default());
     (tenant.board.stream(&Identity::Anyone, session, after, outbox).unwrap(), outlet)
 }
@@ -63,7 +63,7 @@ async fn each_command_restarts_the_grace() {
         command(&tenant, &session, "nonsense", "", json!({})).await;
     }
     tokio::time::sleep(Duration::from_secs(61)).await;
-    assert!(tenant.board.sessions().is_empty());
+    assert!(tenant.board.list().is_empty());
     assert!(tenant.board.command(&Identity::Anyone, &session, "{}").await.is_none());
 }
 
@@ -93,7 +93,7 @@ async fn a_request_that_is_given_up_is_undone_when_it_prepares_and_carried_out_w
     let message = Client::prepare_message("ann", false).to_string();
     let given_up = tokio::time::timeout(Duration::from_millis(500), tenant.board.prepare(Identity::Anyone, &message));
     assert!(given_up.await.is_err());
-    assert!(tenant.board.sessions().is_empty());
+    assert!(tenant.board.list().is_empty());
 
     let session = prepare(&tenant, &Identity::Anyone).await;
     command(&tenant, &session, "session.start", "", json!({})).await;

@@ -37,7 +37,7 @@ async fn an_agent_prepares_starts_works_and_logs_out() {
     assert_eq!(client.heard(), ["not_found channel.request.ready"]);
     settle().await;
     assert!(line.is_gone());
-    assert!(tenant.board.sessions().is_empty());
+    assert!(tenant.board.list().is_empty());
     // The connection is free for another session.
     client.prepare("ben").await;
 }
@@ -51,7 +51,7 @@ async fn wrong_credentials_make_no_session_and_never_show_the_password() {
     let answer = client.wait().await;
     assert_eq!(words(&answer), "unauthorized prepareSession");
     assert_eq!(answer["original"]["data"]["agent"]["password"], "***");
-    assert!(tenant.board.sessions().is_empty() && !client.desk.is_bound());
+    assert!(tenant.board.list().is_empty() && !client.desk.is_bound());
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,7 +64,7 @@ async fn the_platform_checks_the_agent_before_anyone_learns_of_a_live_session() 
     assert_eq!(words(&other.wait().await), "unauthorized prepareSession");
     other.send_raw(&Client::prepare_message("ann", true));
     assert_eq!(words(&other.wait().await), "unauthorized prepareSession");
-    assert_eq!(tenant.board.sessions().len(), 1);
+    assert_eq!(tenant.board.list().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +86,7 @@ async fn an_agent_with_a_live_session_has_to_confirm_and_then_replaces_it_withou
     let disposed = first.next();
     assert_eq!((words(&disposed).as_str(), &disposed["data"]["reason"]), ("session.disposed", &json!("replaced")));
     assert!(line.is_gone() && line.is_idle(), "it was asked to leave, not to log out");
-    assert_eq!(tenant.board.sessions().len(), 1);
+    assert_eq!(tenant.board.list().len(), 1);
     first.send("channel.request.ready", ".c1", json!({}));
     assert_eq!(first.heard(), ["not_found channel.request.ready"]);
 }
@@ -127,15 +127,15 @@ async fn prepare_session_whose_answer_reaches_nobody_is_undone() {
     drop(client);
     tokio::time::sleep(Duration::from_secs(2)).await;
     settle().await;
-    assert!(tenant.board.sessions().is_empty() && tenant.adapter.line().is_gone());
+    assert!(tenant.board.list().is_empty() && tenant.adapter.line().is_gone());
     // The connection goes before the answer is written.
     let mut client = tenant.client();
     client.send_raw(&Client::prepare_message("ann", false));
     client.outlet.ready().await;
-    assert_eq!(tenant.board.sessions().len(), 1);
+    assert_eq!(tenant.board.list().len(), 1);
     drop(client);
     settle().await;
-    assert!(tenant.board.sessions().is_empty() && tenant.adapter.line().is_gone());
+    assert!(tenant.board.list().is_empty() && tenant.adapter.line().is_gone());
 }
 
 #[tokio::test(start_paused = true)]

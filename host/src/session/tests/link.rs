@@ -224,7 +224,7 @@ async fn an_agent_who_cannot_be_logged_in_again_loses_the_session() {
         (words(&disposed).as_str(), &disposed["data"]["reason"]),
         ("session.disposed", &json!("adapter_failed"))
     );
-    assert!(tenant.board.sessions().is_empty());
+    assert!(tenant.board.list().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -209,7 +209,7 @@ impl PlatformPort for Port {
 
 /// A tenant with its adapter.
 struct Tenant {
-    board: Switchboard,
+    board: SessionManager,
     adapter: Arc<Adapter>,
     metrics: Metrics,
 }
@@ -221,7 +221,7 @@ impl Tenant {
 
     fn with(limits: Limits) -> Self {
         let metrics = Metrics::new(10);
-        let board = Switchboard::new("acme", limits, metrics.tenant("acme", "fake"));
+        let board = SessionManager::new("acme", limits, metrics.tenant("acme", "fake"));
         let manifest = Arc::new(
             serde_json::from_value(json!({
                 "id": "fake", "version": "1.0.0", "vendor": "us", "platform": "acme",
@@ -260,7 +260,7 @@ impl Tenant {
 
     fn client_with(&self, identity: Identity, limits: OutboxLimits) -> Client {
         let (outbox, outlet) = Outbox::new(limits);
-        Client { desk: self.board.desk(identity, outbox), outlet, session: String::new(), seq: 0 }
+        Client { desk: self.board.connect(identity, outbox), outlet, session: String::new(), seq: 0 }
     }
 
     /// A client whose start the adapter was asked for: it has reported a snapshot and not answered.
@@ -286,7 +286,7 @@ impl Tenant {
 
 /// What a desktop sees.
 struct Client {
-    desk: Desk,
+    desk: ClientConnection,
     outlet: Outlet,
     session: String,
     /// The last event's number.

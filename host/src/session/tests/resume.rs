@@ -83,7 +83,7 @@ async fn a_new_bind_takes_over_and_the_answer_of_an_accepted_command_goes_to_the
     // The end of the old connection is not the end of the new one.
     drop(old);
     tokio::time::sleep(Duration::from_secs(120)).await;
-    assert!(tenant.board.sessions()[0].connected);
+    assert!(tenant.board.list()[0].connected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn a_session_outlives_its_connection_by_the_grace_and_is_then_logged_out()
     line.answer(request, Outcome::failure(Code::Rejected, "no"));
     settle().await;
     assert!(line.is_gone());
-    assert!(tenant.board.sessions().is_empty());
+    assert!(tenant.board.list().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +167,7 @@ async fn a_client_that_does_not_read_is_closed_and_its_session_waits_for_it() {
     let mut again = tenant.client();
     assert_eq!(again.bind(&session, Some(seq))["data"]["replay"], "events");
     assert_eq!(again.heard().len(), 40);
-    assert!(tenant.board.sessions()[0].connected);
+    assert!(tenant.board.list()[0].connected);
 }
 
 #[tokio::test(start_paused = true)]

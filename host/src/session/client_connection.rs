@@ -16,15 +16,15 @@ use super::{
     cell::Cell,
     commands::{BIND, PREPARE},
     data,
+    manager::Board,
     message::{Request, Response},
     prepare::{self, Prepared},
-    registry::Board,
     text::Text,
 };
 use crate::metrics::CommandLabel;
 
 /// One connection that can send any message at any time. Dropping it says that the connection is gone.
-pub struct Desk {
+pub struct ClientConnection {
     board: Arc<Board>,
     identity: Identity,
     outbox: Outbox,
@@ -47,7 +47,7 @@ enum Binding {
     Gone,
 }
 
-impl Desk {
+impl ClientConnection {
     pub(super) fn new(board: Arc<Board>, identity: Identity, outbox: Outbox) -> Self {
         Self { board, identity, outbox, binding: Arc::new(Mutex::new(Binding::Nothing)), cell: None }
     }
@@ -207,7 +207,7 @@ fn locked(binding: &Mutex<Binding>) -> MutexGuard<'_, Binding> {
     binding.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Drop for Desk {
+impl Drop for ClientConnection {
     fn drop(&mut self) {
         let binding = std::mem::replace(&mut *locked(&self.binding), Binding::Gone);
         if let Binding::Bound { cell, answer } = binding {
@@ -221,34 +221,34 @@ impl Drop for Desk {
     }
 }
 
-impl std::fmt::Debug for Desk {
+impl std::fmt::Debug for ClientConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Desk")
+        f.write_str("ClientConnection")
     }
 }
 
 /// An event stream by HTTP. Dropping it says that the connection is gone.
-pub struct Stream {
+pub struct EventStream {
     /// What the stream begins with: the data of bindSession's success.
     pub bound: Bytes,
     cell: Arc<Cell>,
     outbox: Outbox,
 }
 
-impl Stream {
+impl EventStream {
     pub(super) fn new(cell: Arc<Cell>, outbox: Outbox, bound: Bytes) -> Self {
         Self { bound, cell, outbox }
     }
 }
 
-impl Drop for Stream {
+impl Drop for EventStream {
     fn drop(&mut self) {
         self.cell.with(|core| core.disconnect(&self.outbox));
     }
 }
 
-impl std::fmt::Debug for Stream {
+impl std::fmt::Debug for EventStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Stream")
+        f.write_str("EventStream")
     }
 }

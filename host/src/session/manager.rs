@@ -2,7 +2,7 @@
 //!
 //! Owns: which sessions there are, by id and by agent; who may bind them; how many there may be; the tenant's platform
 //! and link as sessions see them; their common clock and their common end. Must never: take a session's lock while it
-//! has its own; a session takes it with its own held. The server makes one [`Switchboard`] a tenant and a [`Desk`] a
+//! has its own; a session takes it with its own held. The server makes one [`SessionManager`] a tenant and a [`ClientConnection`] a
 //! connection.
 
 use std::{
@@ -21,8 +21,9 @@ use tokio::{
 };
 
 use super::{
-    Desk, DisposedReason, Identity, Limits, Outbox, Stream,
+    ClientConnection, DisposedReason, EventStream, Identity, Limits, Outbox,
     actor::Reply,
+    adapter_connection::AdapterConnection,
     cell::Cell,
     commands::{BIND, PREPARE},
     data,
@@ -31,7 +32,6 @@ use super::{
     prepare::Prepared,
     text::Text,
     timer::Timer,
-    trunk::Trunk,
 };
 use crate::{
     adapter,
@@ -43,7 +43,7 @@ pub(super) const LOGINS_AGAIN: usize = 8;
 
 /// All sessions of one tenant. Cheap to clone.
 #[derive(Clone)]
-pub struct Switchboard(pub(super) Arc<Board>);
+pub struct SessionManager(pub(super) Arc<Board>);
 
 /// What is answered to one HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,13 +111,13 @@ struct State {
     /// Being prepared: they count as sessions.
     preparing: usize,
     /// What serves the tenant.
-    serving: Arc<Trunk>,
+    serving: Arc<AdapterConnection>,
     /// What is tried out beside it, and the share of new sessions that it gets.
-    candidate: Option<(Arc<Trunk>, f64)>,
+    candidate: Option<(Arc<AdapterConnection>, f64)>,
     closing: bool,
 }
 
-impl Switchboard {
+impl SessionManager {
     /// A tenant without sessions and, yet, without a platform. Called inside the host's runtime.
     #[must_use]
     pub fn new(tenant: &str, limits: Limits, metrics: TenantMetrics) -> Self {
@@ -137,7 +137,7 @@ impl Switchboard {
                 by_agent: HashMap::new(),
                 leaving: HashMap::new(),
                 preparing: 0,
-                serving: Arc::new(Trunk::new()),
+                serving: Arc::new(AdapterConnection::new()),
                 candidate: None,
                 closing: false,
             }),
@@ -147,24 +147,24 @@ impl Switchboard {
 
     /// The trunk that serves the tenant: where agents are logged in.
     #[must_use]
-    pub fn serving(&self) -> Arc<Trunk> {
+    pub fn serving(&self) -> Arc<AdapterConnection> {
         self.0.serving()
     }
 
     /// A trunk beside the one that serves the tenant. Nobody is on it until [`Self::try_out`], [`Self::serve_by`] or
     /// [`Self::move_sessions`] says so.
     #[must_use]
-    pub fn open_trunk(&self) -> Arc<Trunk> {
-        Arc::new(Trunk::new())
+    pub fn open_connection(&self) -> Arc<AdapterConnection> {
+        Arc::new(AdapterConnection::new())
     }
 
     /// A share of the agents who log in from now on, 0 to 1, are logged in on this trunk.
-    pub fn try_out(&self, trunk: &Arc<Trunk>, share: f64) {
+    pub fn try_out(&self, trunk: &Arc<AdapterConnection>, share: f64) {
         self.0.lock().candidate = Some((Arc::clone(trunk), share));
     }
 
     /// All agents who log in from now on are logged in on this trunk, and none on trial.
-    pub fn serve_by(&self, trunk: &Arc<Trunk>) {
+    pub fn serve_by(&self, trunk: &Arc<AdapterConnection>) {
         let mut state = self.0.lock();
         state.serving = Arc::clone(trunk);
         state.candidate = None;
@@ -173,7 +173,7 @@ impl Switchboard {
     }
 
     /// A trunk is used no more. Sessions that are still on it are logged in again where the tenant is served.
-    pub fn retire(&self, trunk: &Arc<Trunk>) {
+    pub fn retire(&self, trunk: &Arc<AdapterConnection>) {
         // First of all, so that whoever is being prepared on it either sees this or is found here.
         trunk.retire();
         let serving = self.serving();
@@ -183,12 +183,12 @@ impl Switchboard {
     }
 
     /// A trunk's platform is this from now on. Sessions whose agent was lost are logged in again on it.
-    pub fn set_platform(&self, trunk: &Arc<Trunk>, platform: Option<adapter::Platform>) {
+    pub fn set_platform(&self, trunk: &Arc<AdapterConnection>, platform: Option<adapter::Platform>) {
         self.set_port(trunk, platform.map(|platform| Arc::new(platform) as Arc<dyn PlatformPort>));
     }
 
     /// As [`Self::set_platform`], for any platform.
-    pub fn set_port(&self, trunk: &Arc<Trunk>, port: Option<Arc<dyn PlatformPort>>) {
+    pub fn set_port(&self, trunk: &Arc<AdapterConnection>, port: Option<Arc<dyn PlatformPort>>) {
         if port.is_none() {
             self.set_link(trunk, Link::Down { reason: "the adapter is being started".to_owned() });
         }
@@ -196,7 +196,7 @@ impl Switchboard {
     }
 
     /// A trunk's link is this from now on; until the first call it is down.
-    pub fn set_link(&self, trunk: &Arc<Trunk>, link: Link) {
+    pub fn set_link(&self, trunk: &Arc<AdapterConnection>, link: Link) {
         let up = link == Link::Up;
         if !trunk.set_link(link) {
             return;
@@ -224,8 +224,8 @@ impl Switchboard {
 
     /// One connection that can take messages at any time.
     #[must_use]
-    pub fn desk(&self, identity: Identity, outbox: Outbox) -> Desk {
-        Desk::new(Arc::clone(&self.0), identity, outbox)
+    pub fn connect(&self, identity: Identity, outbox: Outbox) -> ClientConnection {
+        ClientConnection::new(Arc::clone(&self.0), identity, outbox)
     }
 
     /// prepareSession by HTTP. Dropping the future undoes it.
@@ -268,7 +268,7 @@ impl Switchboard {
         Some(Answer { text, unparsable: false })
     }
 
-    /// An event stream by HTTP: what follows the number `after` goes to the outbox. Dropping the [`Stream`] says that
+    /// An event stream by HTTP: what follows the number `after` goes to the outbox. Dropping the [`EventStream`] says that
     /// the connection is gone.
     ///
     /// # Errors
@@ -279,7 +279,7 @@ impl Switchboard {
         session: &str,
         after: Option<u64>,
         outbox: Outbox,
-    ) -> Result<Stream, StreamRefused> {
+    ) -> Result<EventStream, StreamRefused> {
         let cell = self.0.find(session, identity).ok_or(StreamRefused::NotFound)?;
         let mut bound = Bytes::new();
         let found = cell.with(|core| {
@@ -290,7 +290,7 @@ impl Switchboard {
             })
         });
         match found {
-            Ok(()) => Ok(Stream::new(cell, outbox, bound)),
+            Ok(()) => Ok(EventStream::new(cell, outbox, bound)),
             Err(failure) if failure.code == Code::BadRequest => Err(StreamRefused::BadAfter),
             Err(_) => Err(StreamRefused::NotFound),
         }
@@ -298,7 +298,7 @@ impl Switchboard {
 
     /// All sessions.
     #[must_use]
-    pub fn sessions(&self) -> Vec<SessionStatus> {
+    pub fn list(&self) -> Vec<SessionStatus> {
         self.0.all().iter().map(|cell| cell.status()).collect()
     }
 
@@ -328,9 +328,9 @@ impl Switchboard {
     }
 }
 
-impl std::fmt::Debug for Switchboard {
+impl std::fmt::Debug for SessionManager {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Switchboard({})", self.0.tenant)
+        write!(f, "SessionManager({})", self.0.tenant)
     }
 }
 
@@ -367,7 +367,7 @@ impl Board {
     }
 
     /// The sessions on a trunk.
-    pub(super) fn on(&self, trunk: &Arc<Trunk>) -> Vec<Arc<Cell>> {
+    pub(super) fn on(&self, trunk: &Arc<AdapterConnection>) -> Vec<Arc<Cell>> {
         let mut cells = self.all();
         cells.retain(|cell| cell.with(|core| Arc::ptr_eq(&core.trunk, trunk)));
         cells
@@ -379,12 +379,12 @@ impl Board {
     }
 
     /// The trunk that serves the tenant.
-    pub(super) fn serving(&self) -> Arc<Trunk> {
+    pub(super) fn serving(&self) -> Arc<AdapterConnection> {
         Arc::clone(&self.lock().serving)
     }
 
     /// Where an agent who logs in now belongs.
-    pub(super) fn trunk_for_newcomer(&self) -> Arc<Trunk> {
+    pub(super) fn connection_for_newcomer(&self) -> Arc<AdapterConnection> {
         let state = self.lock();
         match &state.candidate {
             Some((trunk, share)) if crate::random::random() < *share => Arc::clone(trunk),

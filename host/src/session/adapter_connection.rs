@@ -2,7 +2,7 @@
 //!
 //! Owns: the platform behind it, its link, and how well it answers. A tenant has one trunk; while it is moved to another
 //! version of its adapter it has two, and each session is on one of them. Must never: know a session. Set by the
-//! [`Switchboard`](super::Switchboard) at the word of `tenant`.
+//! [`SessionManager`](super::SessionManager) at the word of `tenant`.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -22,7 +22,7 @@ pub(super) struct Current {
 }
 
 /// One connection to a tenant's platform.
-pub struct Trunk {
+pub struct AdapterConnection {
     line: watch::Sender<Line>,
     link: Mutex<(Link, u64)>,
     answers: AtomicU64,
@@ -62,7 +62,7 @@ impl Tally {
     }
 }
 
-impl Trunk {
+impl AdapterConnection {
     pub(super) fn new() -> Self {
         Self {
             line: watch::Sender::default(),
@@ -140,8 +140,8 @@ impl Trunk {
     }
 }
 
-impl std::fmt::Debug for Trunk {
+impl std::fmt::Debug for AdapterConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Trunk").field("link", &self.link().0).field("tally", &self.tally()).finish()
+        f.debug_struct("AdapterConnection").field("link", &self.link().0).field("tally", &self.tally()).finish()
     }
 }
