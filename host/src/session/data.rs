@@ -1,11 +1,19 @@
 //! What the data of each standard command must look like.
 //!
-//! Owns: reading a command's `data` into typed arguments; its errors are the words of `bad_request`. Must never: look at
-//! the session. Unknown members are ignored; `null` is a value of the wrong type, also where a member may be missing.
+//! Owns: reading a command's `data` into typed arguments; its errors are the words of `bad_request` and name the member
+//! that is wrong (`data.destination is missing`). Must never: look at the session, or show what stands in the place of a
+//! member that is wrong, which may be a password. Every reader looks at each byte of `data` a fixed number of times.
+//! Unknown members are ignored; `null` is a value of the wrong type, also where a member may be missing.
+
+use std::{collections::HashSet, fmt, marker::PhantomData};
 
 use jackfield_plugin_api::{Json, command::RecordAction, report::ChannelType};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::tree::bounds;
 
 /// A command's arguments.
 #[derive(Debug)]
@@ -37,7 +45,7 @@ pub(super) struct ChannelOptions {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct AddGroup {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "short_text")]
     pub(super) name: String,
     #[serde(default)]
     pub(super) chat: bool,
@@ -54,6 +62,7 @@ pub(super) struct Prepare {
     pub(super) model: Option<String>,
     #[serde(default, rename = "override")]
     pub(super) replace: bool,
+    #[serde(deserialize_with = "object")]
     pub(super) agent: Credentials,
 }
 
@@ -67,8 +76,9 @@ pub(super) struct Credentials {
 /// The data of bindSession.
 #[derive(Debug, Deserialize)]
 pub(super) struct Bind {
+    #[serde(deserialize_with = "object")]
     pub(super) session: Id,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "event_number")]
     pub(super) after: Option<u64>,
 }
 
@@ -89,23 +99,19 @@ pub(super) struct Id {
 /// Reads a command's data.
 ///
 /// # Errors
-/// What is wrong with them.
+/// Which member is wrong, and how.
 pub(super) fn read(command: &str, data: &str) -> Result<Args, String> {
     Ok(match command {
         "session.request.addchannel" => {
-            let NewChannel { endpoint, kind } = named(data, "channel")?;
-            Args::AddChannel { endpoint, kind: kind.parse()? }
+            let ChannelData { channel: NewChannel { endpoint, kind } } = parse(data)?;
+            Args::AddChannel { endpoint, kind }
         }
         "session.request.removechannel" => {
-            let Id { id } = named(data, "channel")?;
+            let ChannelData { channel: Id { id } } = parse(data)?;
             Args::RemoveChannel { id }
         }
-        "session.request.addchannelgroup" => Args::AddGroup(named(data, "channelgroup")?),
-        "session.request.removechannelgroup" => {
-            let OneOf { channel, channelgroup } = parse(data)?;
-            let id = channelgroup.or(channel).ok_or("channelgroup is missing")?.id;
-            Args::RemoveGroup { id }
-        }
+        "session.request.addchannelgroup" => Args::AddGroup(parse::<GroupData>(data)?.channelgroup),
+        "session.request.removechannelgroup" => remove_group(data)?,
         "channelgroup.request.activateall" => activate_all(data)?,
         "channel.request.activate" => activate(data)?,
         "channel.request.deactivate" => deactivate(data)?,
@@ -119,7 +125,7 @@ pub(super) fn read(command: &str, data: &str) -> Result<Args, String> {
         }
         "interaction.request.setinteractiondata" => {
             let SetData { key, value } = parse(data)?;
-            Args::SetData { key, value: json(&value)? }
+            Args::SetData { key, value }
         }
         "interaction.request.setdisposition" => Args::Disposition(parse::<Disposition>(data)?.disposition),
         "interaction.request.consult"
@@ -129,13 +135,7 @@ pub(super) fn read(command: &str, data: &str) -> Result<Args, String> {
         "interaction.request.recording.stop" => Args::Record(RecordAction::Stop),
         "interaction.request.recording.pause" => Args::Record(RecordAction::Pause),
         "interaction.request.recording.resume" => Args::Record(RecordAction::Resume),
-        "conversation.request.senddtmf" => {
-            let Digits { digits } = parse(data)?;
-            if !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D')) {
-                return Err("data.digits: only 0-9, *, # and A-D are digits".to_owned());
-            }
-            Args::Digits(digits)
-        }
+        "conversation.request.senddtmf" => Args::Digits(parse::<Digits>(data)?.digits),
         _ => Args::None,
     })
 }
@@ -143,97 +143,75 @@ pub(super) fn read(command: &str, data: &str) -> Result<Args, String> {
 /// Reads data as `T`.
 ///
 /// # Errors
-/// What is missing or of the wrong type.
+/// Which member is wrong, and how.
 pub(super) fn parse<T: DeserializeOwned>(data: &str) -> Result<T, String> {
-    serde_json::from_str(data).map_err(|error| words(&error))
+    parse_at("data", data)
 }
 
-/// The error without its place, which is one in a part of the message.
-fn words(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let end = text.rfind(" at line ").unwrap_or(text.len());
-    format!("data: {}", &text[..end])
+/// Reads what stands at a place as `T`.
+fn parse_at<T: DeserializeOwned>(place: &str, text: &str) -> Result<T, String> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| words(place, &error))
 }
 
-/// The object under a name.
-fn named<T: DeserializeOwned>(data: &str, name: &'static str) -> Result<T, String> {
-    let mut members: Members = parse(data)?;
-    let at = members.0.iter().position(|(own, _)| own == name).ok_or_else(|| format!("data.{name} is missing"))?;
-    let value = members.0.swap_remove(at).1;
-    serde_json::from_str(value.get()).map_err(|error| words(&error).replacen("data", &format!("data.{name}"), 1))
-}
-
-/// All members of an object; one that stands twice is an error.
-struct Members(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members: Vec<(String, Box<RawValue>)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if members.iter().any(|(own, _)| *own == name) {
-                        return Err(serde::de::Error::custom(format_args!("{name} stands twice")));
-                    }
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Visitor)
+/// The error in the words of whoever wrote the data: the member, and what is wrong with it.
+fn words(place: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let place = match error.path().to_string().as_str() {
+        "." => place.to_owned(),
+        path if path.starts_with('[') => format!("{place}{path}"),
+        path => format!("{place}.{path}"),
+    };
+    // The library's line and column are those within a part of the message, so they would mislead.
+    let text = error.inner().to_string();
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
+    let quoted = |kind: &str| text.strip_prefix(kind)?.strip_suffix('`');
+    let own = |name: &str| place.rsplit(['.', ']']).next() == Some(name);
+    if let Some(name) = quoted("missing field `") {
+        format!("{place}.{name} is missing")
+    } else if let Some(name) = quoted("duplicate field `") {
+        if own(name) { format!("{place} stands twice") } else { format!("{place}.{name} stands twice") }
+    } else if let Some((_, expected)) = text.split_once(", expected ").filter(|(what, _)| what.starts_with("invalid "))
+    {
+        format!("{place} must be {expected}")
+    } else {
+        format!("{place} {text}")
     }
+}
+
+#[derive(Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
+struct ChannelData<T> {
+    #[serde(deserialize_with = "object")]
+    channel: T,
+}
+
+#[derive(Deserialize)]
+struct GroupData {
+    #[serde(deserialize_with = "object")]
+    channelgroup: AddGroup,
 }
 
 #[derive(Deserialize)]
 struct NewChannel {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "short_text")]
     endpoint: String,
-    #[serde(rename = "type")]
-    kind: Kind,
-}
-
-#[derive(Deserialize)]
-struct Kind(String);
-
-impl Kind {
-    fn parse(self) -> Result<ChannelType, String> {
-        [ChannelType::Telephony, ChannelType::Chat, ChannelType::Email]
-            .into_iter()
-            .find(|kind| kind.as_str() == self.0)
-            .ok_or_else(|| "data.channel: type is none of Telephony, Chat and Email".to_owned())
-    }
-}
-
-#[derive(Deserialize)]
-struct OneOf {
-    #[serde(default, deserialize_with = "present")]
-    channel: Option<Id>,
-    #[serde(default, deserialize_with = "present")]
-    channelgroup: Option<Id>,
+    #[serde(rename = "type", deserialize_with = "channel_type")]
+    kind: ChannelType,
 }
 
 #[derive(Deserialize)]
 struct NotReady {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "reason_code")]
     reasoncode: String,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "short")]
     reasondesc: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Dial {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "short_text")]
     destination: String,
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default, deserialize_with = "any_object")]
     extensions: Option<Json>,
 }
 
@@ -241,7 +219,7 @@ struct Dial {
 struct SetData {
     #[serde(deserialize_with = "text")]
     key: String,
-    value: Box<RawValue>,
+    value: Json,
 }
 
 #[derive(Deserialize)]
@@ -251,32 +229,52 @@ struct Disposition {
 
 #[derive(Deserialize)]
 struct Destination {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "short_text")]
     destination: String,
 }
 
 #[derive(Deserialize)]
 struct Digits {
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "digits")]
     digits: String,
 }
 
 #[derive(Deserialize)]
 struct Queue {
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "short")]
     queue: Option<String>,
 }
 
-/// The options of `activate`, under either spelling.
+/// The options of `activate` and `deactivate`, under either spelling.
 #[derive(Deserialize)]
 struct Options {
-    #[serde(default, alias = "channelOptions", deserialize_with = "object")]
+    #[serde(default, alias = "channelOptions", deserialize_with = "any_object")]
     channeloptions: Option<Json>,
+}
+
+fn remove_group(data: &str) -> Result<Args, String> {
+    #[derive(Deserialize)]
+    struct OneOf {
+        #[serde(default, deserialize_with = "some_object")]
+        channel: Option<Id>,
+        #[serde(default, deserialize_with = "some_object")]
+        channelgroup: Option<Id>,
+    }
+
+    match parse(data)? {
+        OneOf { channel: Some(Id { id: channel }), channelgroup: Some(Id { id: group }) } if channel != group => {
+            Err("data.channel.id and data.channelgroup.id are not the same group".to_owned())
+        }
+        OneOf { channelgroup: Some(Id { id }), .. } | OneOf { channel: Some(Id { id }), .. } => {
+            Ok(Args::RemoveGroup { id })
+        }
+        OneOf { .. } => Err("data.channelgroup is missing".to_owned()),
+    }
 }
 
 fn activate(data: &str) -> Result<Args, String> {
     let options = parse::<Options>(data)?.channeloptions.unwrap_or_else(Json::empty_object);
-    let Queue { queue } = parse(options.get())?;
+    let Queue { queue } = parse_at("data.channeloptions", options.get())?;
     Ok(Args::Activate { queue, options })
 }
 
@@ -284,73 +282,91 @@ fn activate_all(data: &str) -> Result<Args, String> {
     #[derive(Deserialize)]
     struct All {
         #[serde(default, alias = "channelOptions", deserialize_with = "present")]
-        channeloptions: Option<Vec<Box<RawValue>>>,
+        channeloptions: Option<Vec<Json>>,
     }
 
     #[derive(Deserialize)]
     struct One {
         id: String,
-        #[serde(default, deserialize_with = "present")]
+        #[serde(default, deserialize_with = "short")]
         queue: Option<String>,
     }
 
-    let mut all: Vec<ChannelOptions> = Vec::new();
-    for options in parse::<All>(data)?.channeloptions.unwrap_or_default() {
-        let One { id, queue } = parse(options.get())?;
-        if all.iter().any(|one| one.id == id) {
-            return Err(format!("data.channeloptions: {id} stands twice"));
+    let list = parse::<All>(data)?.channeloptions.unwrap_or_default();
+    if list.len() > bounds::CHANNELS {
+        return Err(format!("data.channeloptions has more than {} entries", bounds::CHANNELS));
+    }
+    let mut ids = HashSet::with_capacity(list.len());
+    let mut all = Vec::with_capacity(list.len());
+    for (n, options) in list.into_iter().enumerate() {
+        let place = format!("data.channeloptions[{n}]");
+        if !options.get().starts_with('{') {
+            return Err(format!("{place} must be an object"));
         }
-        all.push(ChannelOptions { id, queue, options: json(&options)? });
+        let One { id, queue } = parse_at(&place, options.get())?;
+        if !ids.insert(id.clone()) {
+            return Err(format!("{place}.id stands twice"));
+        }
+        all.push(ChannelOptions { id, queue, options });
     }
     Ok(Args::ActivateAll(all))
 }
 
 fn deactivate(data: &str) -> Result<Args, String> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Queues {
-        One(String),
-        Many(Vec<String>),
-    }
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Reason {
-        Number(i64),
-        Text(String),
-    }
-
-    #[derive(Deserialize)]
     struct Leaving {
-        #[serde(default, deserialize_with = "present")]
-        queue: Option<Queues>,
-        #[serde(default, deserialize_with = "present")]
-        reason: Option<Reason>,
+        #[serde(default, deserialize_with = "queues")]
+        queue: Vec<String>,
+        #[serde(default, deserialize_with = "reason_number")]
+        reason: Option<i64>,
     }
 
     let options = parse::<Options>(data)?.channeloptions.unwrap_or_else(Json::empty_object);
-    let Leaving { queue, reason } = parse(options.get())?;
-    let queues = match queue {
-        None => Vec::new(),
-        Some(Queues::One(queue)) => vec![queue],
-        Some(Queues::Many(queues)) => queues,
-    };
-    let reason = match reason {
-        None => None,
-        Some(Reason::Number(number)) => Some(number),
-        Some(Reason::Text(text)) => Some(text.parse().map_err(|_| "data.channelOptions: reason is no number")?),
-    };
-    Ok(Args::Deactivate { queues, reason })
+    let Leaving { queue, reason } = parse_at("data.channeloptions", options.get())?;
+    Ok(Args::Deactivate { queues: queue, reason })
 }
 
-fn json(raw: &RawValue) -> Result<Json, String> {
-    Json::from_text(raw.get().to_owned()).map_err(|error| words(&error))
-}
+// ---- what members may be; the errors are read behind the member's name ----
 
 /// A text with something in it.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if text.is_empty() { Err(serde::de::Error::custom("a text is empty that must not be")) } else { Ok(text) }
+    if text.is_empty() { Err(D::Error::custom("is empty")) } else { Ok(text) }
+}
+
+/// A text with something in it that the session can show as it is.
+fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    not_long(text(deserializer)?)
+}
+
+/// A text that may be missing, and that the session can show as it is.
+fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    not_long(String::deserialize(deserializer)?).map(Some)
+}
+
+/// What is longer would come back cut, so it is refused before the platform is asked.
+fn not_long<E: Error>(text: String) -> Result<String, E> {
+    if text.len() > bounds::TEXT {
+        return Err(E::custom(format_args!("is longer than {} bytes", bounds::TEXT)));
+    }
+    Ok(text)
+}
+
+fn digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let digits = text(deserializer)?;
+    if digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D')) {
+        Ok(digits)
+    } else {
+        Err(D::Error::custom("may hold 0-9, *, # and A-D only"))
+    }
+}
+
+fn channel_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelType, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    [ChannelType::Telephony, ChannelType::Chat, ChannelType::Email]
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
+        .ok_or_else(|| D::Error::custom("must be Telephony, Chat or Email"))
 }
 
 /// What may be missing, but is no `null`.
@@ -358,10 +374,118 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-/// An object, as it stands.
-fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+/// Any object, as it stands.
+fn any_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
     let json = Json::deserialize(deserializer)?;
-    if json.get().starts_with('{') { Ok(Some(json)) } else { Err(serde::de::Error::custom("an object is expected")) }
+    if json.get().starts_with('{') { Ok(Some(json)) } else { Err(D::Error::custom("must be an object")) }
+}
+
+fn some_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    object(deserializer).map(Some)
+}
+
+/// An object and nothing else: a derived reader would take a list of its members too.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
+/// The number of an event.
+fn event_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = match whole(deserializer, "a whole number, 0 or larger")? {
+        Whole::Number(number) => u64::try_from(number).ok(),
+        Whole::Text(_) => None,
+    };
+    number.map(Some).ok_or_else(|| D::Error::custom("must be a whole number, 0 or larger"))
+}
+
+/// The code of a reason: codes of contact centres are numbers as often as names.
+fn reason_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match whole(deserializer, "a string or a whole number")? {
+        Whole::Number(number) => Ok(number.to_string()),
+        Whole::Text(text) if text.is_empty() => Err(D::Error::custom("is empty")),
+        Whole::Text(text) => not_long(text),
+    }
+}
+
+/// A number, or a text that is one.
+fn reason_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let number = match whole(deserializer, "a whole number")? {
+        Whole::Number(number) => i64::try_from(number).ok(),
+        Whole::Text(text) => text.parse().ok(),
+    };
+    number.map(Some).ok_or_else(|| D::Error::custom("must be a whole number"))
+}
+
+enum Whole {
+    Number(i128),
+    Text(String),
+}
+
+fn whole<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<Whole, D::Error> {
+    struct NumberOrText(&'static str);
+
+    impl Visitor<'_> for NumberOrText {
+        type Value = Whole;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<Whole, E> {
+            Ok(Whole::Number(number.into()))
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<Whole, E> {
+            Ok(Whole::Number(number.into()))
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Whole, E> {
+            Ok(Whole::Text(text.to_owned()))
+        }
+    }
+
+    deserializer.deserialize_any(NumberOrText(expected))
+}
+
+/// One queue or several.
+fn queues<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Queues;
+
+    impl<'de> Visitor<'de> for Queues {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string or a list of strings")
+        }
+
+        fn visit_str<E: Error>(self, queue: &str) -> Result<Vec<String>, E> {
+            Ok(vec![not_long(queue.to_owned())?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut queues = Vec::new();
+            while let Some(queue) = list.next_element()? {
+                queues.push(not_long(queue)?);
+            }
+            Ok(queues)
+        }
+    }
+
+    deserializer.deserialize_any(Queues)
 }
 
 #[cfg(test)]
@@ -377,11 +501,74 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_of_the_wrong_type_is_named() {
-        let error = read("channel.request.dial", r#"{"extensions":{}}"#).unwrap_err();
-        assert_eq!(error, "data: missing field `destination`");
-        let error = read("session.request.addchannel", r#"{"channel":{"endpoint":7}}"#).unwrap_err();
-        assert!(error.starts_with("data.channel: invalid type"), "{error}");
+    fn what_is_wrong_is_named_in_plain_words() {
+        for (command, data, words) in [
+            ("channel.request.dial", r#"{"extensions":{}}"#, "data.destination is missing"),
+            ("channel.request.dial", r#"{"destination":7}"#, "data.destination must be a string"),
+            ("channel.request.dial", r#"{"destination":""}"#, "data.destination is empty"),
+            ("channel.request.dial", r#"{"destination":"1","destination":"2"}"#, "data.destination stands twice"),
+            ("channel.request.dial", r#"{"destination":"1","extensions":[]}"#, "data.extensions must be an object"),
+            ("channel.request.notready", "{}", "data.reasoncode is missing"),
+            ("channel.request.notready", r#"{"reasoncode":[]}"#, "data.reasoncode must be a string or a whole number"),
+            ("session.request.addchannel", "{}", "data.channel is missing"),
+            ("session.request.addchannel", r#"{"channel":["1","Chat"]}"#, "data.channel must be an object"),
+            ("session.request.addchannel", r#"{"channel":{"type":"Chat"}}"#, "data.channel.endpoint is missing"),
+            (
+                "session.request.addchannel",
+                r#"{"channel":{"endpoint":"1","type":"Fax"}}"#,
+                "data.channel.type must be Telephony, Chat or Email",
+            ),
+            (
+                "channel.request.deactivate",
+                r#"{"channelOptions":{"queue":7}}"#,
+                "data.channeloptions.queue must be a string or a list of strings",
+            ),
+            ("channelgroup.request.activateall", r#"{"channeloptions":[{}]}"#, "data.channeloptions[0].id is missing"),
+            (
+                "channelgroup.request.activateall",
+                r#"{"channeloptions":[{"id":"c1"},{"id":"c1"}]}"#,
+                "data.channeloptions[1].id stands twice",
+            ),
+            (
+                "session.request.removechannelgroup",
+                r#"{"channel":{"id":"zz"},"channelgroup":{"id":"g1"}}"#,
+                "data.channel.id and data.channelgroup.id are not the same group",
+            ),
+        ] {
+            assert_eq!(read(command, data).unwrap_err(), words, "{command} {data}");
+        }
+        let bound = |data| parse::<Bind>(data).unwrap_err();
+        assert_eq!(bound(r#"{"session":{"id":"S"},"after":-1}"#), "data.after must be a whole number, 0 or larger");
+        assert_eq!(bound(r#"{"session":"S"}"#), "data.session must be an object");
+        let secret = parse::<Prepare>(r#"{"agent":{"id":"a","password":4711}}"#).err().unwrap();
+        assert_eq!(secret, "data.agent.password must be a string");
+    }
+
+    #[test]
+    fn what_would_come_back_cut_is_refused() {
+        let (fits, long) = ("x".repeat(bounds::TEXT), "x".repeat(bounds::TEXT + 1));
+        for (command, data) in [
+            ("session.request.addchannel", r#"{"channel":{"endpoint":"%","type":"Chat"}}"#),
+            ("session.request.addchannelgroup", r#"{"channelgroup":{"name":"%"}}"#),
+            ("channel.request.activate", r#"{"channeloptions":{"queue":"%"}}"#),
+            ("channel.request.notready", r#"{"reasoncode":"%"}"#),
+            ("channel.request.notready", r#"{"reasoncode":"1","reasondesc":"%"}"#),
+            ("channel.request.dial", r#"{"destination":"%"}"#),
+            ("interaction.request.consult", r#"{"destination":"%"}"#),
+            ("conversation.request.blindtransfer", r#"{"destination":"%"}"#),
+        ] {
+            read(command, &data.replace('%', &fits)).unwrap();
+            let words = read(command, &data.replace('%', &long)).unwrap_err();
+            assert!(words.ends_with("is longer than 256 bytes"), "{command}: {words}");
+        }
+    }
+
+    #[test]
+    fn a_reason_code_may_be_a_number() {
+        for (data, expected) in [(r#"{"reasoncode":17}"#, "17"), (r#"{"reasoncode":"17"}"#, "17")] {
+            let Args::NotReady { code, .. } = read("channel.request.notready", data).unwrap() else { panic!() };
+            assert_eq!(code, expected);
+        }
     }
 
     #[test]
@@ -402,7 +589,10 @@ mod tests {
             "channel.request.deactivate",
             &[r#"{"channelOptions":{"reason":"x"}}"#, r#"{"channelOptions":{"queue":{}}}"#],
         );
-        refused("channel.request.notready", &["{}", r#"{"reasoncode":5}"#, r#"{"reasoncode":"a","reasondesc":null}"#]);
+        refused(
+            "channel.request.notready",
+            &["{}", r#"{"reasoncode":5.5}"#, r#"{"reasoncode":null}"#, r#"{"reasoncode":"a","reasondesc":null}"#],
+        );
         refused("channel.request.dial", &["{}", r#"{"destination":5}"#, r#"{"destination":"5","extensions":[]}"#]);
         refused("interaction.request.setinteractiondata", &["{}", r#"{"key":"a"}"#, r#"{"key":1,"value":1}"#]);
         refused("conversation.request.senddtmf", &["{}", r#"{"digits":""}"#, r#"{"digits":"12x"}"#, r#"{"digits":5}"#]);
