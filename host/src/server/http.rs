@@ -227,14 +227,7 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.metrics.connection_closed(match self.closed {
-            Some(1001) => "shutdown",
-            Some(4001) => "taken_over",
-            Some(4008) => "slow",
-            Some(1000) => "session_over",
-            Some(_) => "other",
-            None => "client",
-        });
+        self.metrics.connection_closed(self.closed.map_or("client", super::closed_by_session));
     }
 }
 

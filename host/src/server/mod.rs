@@ -8,9 +8,8 @@
 //! io_guard.rs    a stream whose writes fail in the end when the peer does not read
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
 //! handshake.rs   what a request's head says
-//! ws.rs          one WebSocket connection
-//! socket.rs      a WebSocket: the library's, and a shorter way in for plain messages
-//! wire.rs        what a WebSocket connection has to write
+//! desktop.rs     a desktop on a WebSocket
+//! websocket.rs   one WebSocket connection, whatever it carries
 //! http.rs        commands and events over plain HTTP
 //! operations.rs  the operators' listener: metrics, health, lists, and what operators can do
 //! ```
@@ -31,14 +30,13 @@ use tokio::{
 
 use crate::{config::ListenerConfig, metrics::Metrics, tenant::Tenants};
 
+mod desktop;
 mod handshake;
 mod http;
 mod io_guard;
 mod operations;
 mod routes;
-mod socket;
-mod wire;
-mod ws;
+pub mod websocket;
 
 pub use operations::Operations;
 
@@ -220,6 +218,17 @@ impl Listener {
         if let Err(error) = ended {
             tracing::debug!(%error, "an HTTP connection ended early");
         }
+    }
+}
+
+/// A session's close code as a word for the metrics.
+const fn closed_by_session(code: u16) -> &'static str {
+    match code {
+        1000 => "session_over",
+        1001 => "shutdown",
+        4001 => "taken_over",
+        4008 => "slow",
+        _ => "other",
     }
 }
 

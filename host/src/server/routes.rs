@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::{Code, Failure};
 use serde_json::json;
 
-use super::{Desktops, Guarded, Room, handshake, http, http::Body, text, ws};
+use super::{Desktops, Guarded, Room, desktop, handshake, http, http::Body, text};
 use crate::{
     session::{Identity, Outbox},
     tenant::Tenant,
@@ -137,7 +137,7 @@ fn upgrade(
         let Ok(upgraded) = on_upgrade.await else { return };
         let Some((stream, early)) = take_stream(upgraded) else { return };
         let (outbox, outlet) = Outbox::new(connection.tenant().outbox_limits());
-        let parts = ws::Parts {
+        let parts = desktop::Parts {
             stream,
             early,
             client: connection.tenant().sessions().connect(identity, outbox),
@@ -148,7 +148,7 @@ fn upgrade(
             max_message: desktops.config.max_frame_bytes,
         };
         drop(desktops);
-        ws::serve(parts).await;
+        desktop::serve(parts).await;
         drop(room);
     });
     switching(&handshake)

@@ -160,12 +160,58 @@ async fn a_connection_without_a_session_is_closed_with_4002() {
     bound.finish().await;
 }
 
+/// A Close as a client may write it: anything behind the first two bytes is the reason.
+fn close(payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x88, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+    frame.extend(payload);
+    frame
+}
+
 #[tokio::test]
-async fn a_close_of_the_client_is_answered() {
+async fn a_close_of_the_client_is_answered_with_its_code() {
+    let host = Host::simulator().await;
+    // The last: a code that means that there was none, which is how the library reads an empty answer.
+    for (payload, answer) in
+        [(&[0x03, 0xE8][..], 1000), (&[0x03, 0xE9, b'b', b'y', b'e'], 1001), (&[0x10, 0xE1], 4321), (&[], 1005)]
+    {
+        let mut agent = host.log_in("1001").await;
+        agent.send_bytes(&close(payload)).await;
+        assert_eq!(agent.is_closed().await.code, Some(answer), "{payload:?}");
+        // Its session waits.
+        let session = agent.session.clone();
+        agent.reconnect().await;
+        assert_eq!(agent.bind(&session, None).await["result"], "success");
+        agent.hears_until("session.initialized").await;
+        let gone = agent.command("session.request.logout", &session, json!({})).await;
+        assert_eq!(gone["result"], "success", "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn a_close_that_no_client_may_send_is_answered_with_1002() {
+    let host = Host::simulator().await;
+    let codes = [0_u16, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535];
+    let payloads = codes.map(|code| code.to_be_bytes().to_vec());
+    for payload in payloads.into_iter().chain([vec![3]]) {
+        let mut agent = host.connect().await;
+        agent.send_bytes(&close(&payload)).await;
+        assert_eq!(agent.is_closed().await.code, Some(1002), "{payload:?}");
+    }
+    let mut agent = host.connect().await;
+    agent.send_bytes(&close(&[0x03, 0xE8, 0xC3, 0x28])).await;
+    assert_eq!(agent.is_closed().await.code, Some(1007), "the reason is text");
+}
+
+#[tokio::test]
+async fn what_comes_before_a_close_is_answered_first() {
     let host = Host::simulator().await;
     let mut agent = host.log_in("1001").await;
-    agent.send_raw(Message::Close(None)).await;
-    agent.is_closed().await;
+    let text = frame(0x81, r#"{"command": "x"}"#);
+    agent.send_bytes(&[text.clone(), text, close(&[0x03, 0xE8])].concat()).await;
+    for _ in 0..2 {
+        assert_eq!(agent.any_response().await["failure"]["code"], "unknown_command");
+    }
+    assert_eq!(agent.is_closed().await.code, Some(1000));
 }
 
 #[tokio::test]

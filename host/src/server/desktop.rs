@@ -1,0 +1,126 @@
+//! A desktop on a WebSocket: what its connection carries messages to and from.
+//!
+//! Owns: the desktop's session and queue for as long as the connection lives, and what is counted when it ends. Must
+//! never: touch the connection's stream. Messages come from `websocket.rs` and from the session.
+
+use std::task::{Context, Poll};
+
+use hyper::body::Bytes;
+use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::websocket::{Application, ConnectionEnd, Outgoing, WebSocketConnection};
+use crate::{
+    metrics::Metrics,
+    session::{ClientConnection, Out, Outlet},
+    tenant::Connection,
+};
+
+/// What a desktop's connection is made of.
+pub(super) struct Parts {
+    pub(super) stream: TcpStream,
+    /// What the client sent right behind its handshake.
+    pub(super) early: Bytes,
+    pub(super) client: ClientConnection,
+    pub(super) outlet: Outlet,
+    pub(super) connection: Connection,
+    pub(super) metrics: Metrics,
+    pub(super) closing: watch::Receiver<bool>,
+    pub(super) max_message: usize,
+}
+
+/// Serves a desktop until its connection ends.
+pub(super) async fn serve(parts: Parts) {
+    let Parts { stream, early, client, mut outlet, connection, metrics, closing, max_message } = parts;
+    outlet.will_work();
+    let mut desktop = Desktop { client, outlet };
+    let mut socket = WebSocketConnection::new(stream, early, max_message).await;
+    let end = socket.run(&mut desktop, closing).await;
+    if matches!(
+        end,
+        ConnectionEnd::TooLarge | ConnectionEnd::Bytes | ConnectionEnd::NotUtf8 | ConnectionEnd::NotWebSocket
+    ) {
+        connection.tenant().metrics().bad_message();
+    }
+    // The session knows that its client is gone, and the tenant has room again, before the last words are said.
+    drop(desktop);
+    drop(connection);
+    metrics.connection_closed(label(end));
+    // Boxed: it is needed once, and should not be a part of every idle connection.
+    Box::pin(socket.finish(end)).await;
+}
+
+/// An end as a word for the metrics.
+const fn label(end: ConnectionEnd) -> &'static str {
+    match end {
+        ConnectionEnd::Client => "client",
+        ConnectionEnd::Lost => "lost",
+        ConnectionEnd::Silent => "silent",
+        ConnectionEnd::Unbound => "unbound",
+        ConnectionEnd::TooLarge => "too_large",
+        ConnectionEnd::Bytes => "binary",
+        ConnectionEnd::NotUtf8 => "not_utf8",
+        ConnectionEnd::NotWebSocket => "protocol_error",
+        ConnectionEnd::Shutdown => "shutdown",
+        ConnectionEnd::Application(code, _) => super::closed_by_session(code),
+    }
+}
+
+struct Desktop {
+    client: ClientConnection,
+    outlet: Outlet,
+}
+
+impl Application for Desktop {
+    fn receive(&mut self, text: Utf8Bytes, at: Instant) {
+        self.client.receive(&text, at);
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Outgoing> {
+        loop {
+            self.client.work(true);
+            match self.outlet.try_next() {
+                Some(Out::Message(message)) => {
+                    // The session writes JSON, which is UTF-8.
+                    let text = Utf8Bytes::try_from(message.text).unwrap_or_default();
+                    return Poll::Ready(Outgoing::Message(Message::Text(text)));
+                }
+                Some(Out::Close(code, reason)) => return Poll::Ready(Outgoing::Close(code.0, reason)),
+                None if self.outlet.poll_ready(cx).is_ready() => {}
+                None => {
+                    self.look_again(cx);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<(u16, &'static str)> {
+        self.client.work(false);
+        self.outlet.wake_later(cx);
+        match self.outlet.try_close() {
+            Some((code, reason)) => Poll::Ready((code.0, reason)),
+            None => {
+                self.look_again(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.outlet.is_busy()
+    }
+
+    fn is_bound(&self) -> bool {
+        self.client.is_bound()
+    }
+}
+
+impl Desktop {
+    /// Whatever comes for the session after this look wakes the task; what has come before has its turn behind others.
+    fn look_again(&mut self, cx: &Context<'_>) {
+        if self.client.has_work() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
