@@ -50,7 +50,9 @@ pub trait Platform: Send + Sync + Sized + 'static {
     /// [`Code::LinkDown`] while the platform cannot be asked.
     fn log_in(&self, login: Login, host: AgentHost) -> impl Future<Output = Result<Self::Agent, Failure>> + Send;
 
-    /// The tenant is removed or moved to another version, or the host ends. Leave nothing behind on the platform.
+    /// The tenant is removed or moved to another version, or the host ends. Leave nothing of yours behind on the
+    /// platform, and no caller in a queue that nobody serves; where people talk to each other and the platform can go on
+    /// without you, let it.
     ///
     /// All agents were asked to leave before. What one of them did not end in time may still run beside this, and so may
     /// the drop of an agent.

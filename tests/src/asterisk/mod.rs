@@ -247,6 +247,23 @@ impl Asterisk {
         .await;
     }
 
+    /// Waits until only channels are left that hear somebody, and ends them, as people do in the end.
+    pub async fn hangs_up_all(&self) {
+        let ids = until("Asterisk has no channel that hears nobody", || async {
+            let bridges = self.bridges().await;
+            let is_bridged =
+                |id: &Value| bridges.iter().any(|it| it["channels"].as_array().is_some_and(|all| all.contains(id)));
+            let channels = self.channels().await;
+            let ids = channels.iter().map(|channel| &channel["id"]);
+            let ids: Vec<_> = ids.filter(|id| !id.as_str().is_some_and(|id| id.ends_with(";2"))).collect();
+            ids.iter().all(|id| is_bridged(id)).then(|| ids.into_iter().cloned().collect::<Vec<_>>())
+        })
+        .await;
+        for id in ids {
+            self.ari("DELETE", &format!("channels/{}", id.as_str().expect("an id"))).await;
+        }
+    }
+
     /// Waits until nothing is left in it: no channel, no bridge.
     pub async fn is_empty(&self) {
         until("nothing is left in Asterisk", || async {

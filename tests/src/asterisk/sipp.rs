@@ -21,6 +21,8 @@ use crate::until;
 pub enum Ask {
     /// Hang up, or give up calling.
     HangUp,
+    /// Answer (850 of the outside world, while it rings).
+    Answer,
     /// Press the hold key (phones).
     Hold,
     /// Press it again (phones).
@@ -33,7 +35,7 @@ impl Ask {
     fn method(self) -> &'static str {
         match self {
             Self::HangUp => "MESSAGE",
-            Self::Hold => "SUBSCRIBE",
+            Self::Hold | Self::Answer => "SUBSCRIBE",
             Self::Retrieve => "PUBLISH",
             Self::Transfer => "REFER",
         }
@@ -211,6 +213,7 @@ impl Sipp {
             let messages = self.messages();
             let received = messages.split("message received").skip(1).collect::<Vec<_>>();
             received.iter().rev().find_map(|message| {
+                let message = message.split("message sent").next()?;
                 let (_, rest) = message.split_once("m=audio ")?;
                 rest.split(' ').next()?.parse::<u16>().ok()
             })

@@ -61,10 +61,12 @@ impl Lab {
         customer
     }
 
-    /// Nobody is left: not in the model's view, not in Asterisk.
+    /// The tenant goes: only who hears somebody is left. When they hang up, the next who comes finds nothing to keep.
     pub async fn close(self) {
         assert_eq!(self.tenant.complaints(), Vec::<String>::new());
         self.tenant.disconnect().await;
+        self.asterisk.hangs_up_all().await;
+        connect(&self.asterisk, self.asterisk.http, json!({})).await.disconnect().await;
         self.asterisk.is_empty().await;
     }
 }

@@ -259,20 +259,3 @@ async fn the_connection_is_cut_for_ten_seconds_and_both_desktops_end_right() {
     anna.finish().await;
     bert.finish().await;
 }
-
-#[tokio::test]
-async fn when_the_host_ends_nothing_is_left_in_asterisk() {
-    let Some((asterisk, mut host)) = open(&["1001"]).await else { return };
-    let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
-    let _customer = in_call(&asterisk, &mut anna).await;
-    let _waits = Sipp::customer(&asterisk, "556", "701", CUSTOMER).await;
-    // Asterisk's having the call is not enough: the adapter must have heard of it to hang it up.
-    let is_known = |line: &str| line.starts_with("jackfield_adapter_asterisk_waiting_calls{") && !line.ends_with(" 0");
-    until("the adapter knows who waits", || async {
-        host.operations("/metrics").await.lines().any(is_known).then_some(())
-    })
-    .await;
-    host.terminate();
-    assert!(host.ends().await.success());
-    asterisk.is_empty().await;
-}

@@ -10,4 +10,5 @@ mod link;
 mod phones;
 mod queues;
 mod second;
+mod survival;
 mod tenants;

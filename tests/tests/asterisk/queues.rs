@@ -149,12 +149,14 @@ async fn two_tenants_share_an_asterisk() {
     let bert = Desk { session, extension: "1002".into(), phone: bert };
     bert.does(Command::Activate { channel: "1002".into(), queue: None, options: Json::empty_object() }).await;
     bert.ready().await;
-    let _customer = Sipp::customer(&lab.asterisk, "556", "790", CUSTOMER).await;
+    let mut customer = Sipp::customer(&lab.asterisk, "556", "790", CUSTOMER).await;
     bert.rings().await;
     bert.does(Command::Answer { conversation: bert.primary() }).await;
     lab.asterisk.has_bridged(&["556", "1002"]).await;
     assert!(anna.session.view().interactions().next().is_none());
     let reports = anna.session.reports().len();
+    bert.does(Command::Release { conversation: bert.primary() }).await;
+    assert!(customer.succeeds().await);
     other.disconnect().await;
     lab.asterisk.has_no_channel("1002").await;
     // Anna's tenant has seen nothing of it.

@@ -54,6 +54,8 @@ pub(crate) enum Event {
     Varset { channel: String, variable: String, value: String },
     /// The phone asks for a transfer (REFER), and leaves it to us.
     Transfer { channel: String, to: Option<String>, attended: bool },
+    /// A bridge is no more.
+    BridgeDestroyed { bridge: String },
     /// A recording is over or could not be made.
     RecordingEnded { name: String, failed: Option<String> },
     /// Another client has taken the application over.
@@ -71,6 +73,9 @@ pub(crate) struct Channel {
     pub(crate) state: String,
     pub(crate) caller: Caller,
     pub(crate) dialplan: Dialplan,
+    /// Its moment of creation, as a text that sorts by time.
+    #[serde(rename = "creationtime")]
+    pub(crate) created: String,
 }
 
 impl Channel {
@@ -91,7 +96,6 @@ pub(crate) struct Caller {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Dialplan {
-    pub(crate) exten: String,
     pub(crate) app_name: String,
     pub(crate) app_data: String,
 }
@@ -163,6 +167,9 @@ fn event(kind: &str, value: &Value) -> Event {
             channel: channel_id(value),
             variable: text(value, "variable").unwrap_or_default(),
             value: text(value, "value").unwrap_or_default(),
+        },
+        "BridgeDestroyed" => Event::BridgeDestroyed {
+            bridge: value.pointer("/bridge/id").and_then(Value::as_str).unwrap_or_default().to_owned(),
         },
         "ChannelTransfer" => transfer(value),
         "RecordingFinished" | "RecordingFailed" => Event::RecordingEnded {

@@ -8,9 +8,7 @@
 pub(crate) mod connection;
 mod message;
 
-#[cfg(test)]
-pub(crate) use message::Caller;
-pub(crate) use message::{Bridge, Channel, Event, Message, Response, bridges, channels};
+pub(crate) use message::{Bridge, Caller, Channel, Event, Message, Response, bridges, channels};
 
 use serde_json::{Value, json};
 

@@ -17,7 +17,7 @@ use crate::ari::Request;
 /// How a room should be.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
-    inside: BTreeSet<ChannelId>,
+    pub(super) inside: BTreeSet<ChannelId>,
     pub(super) music: bool,
     /// A leg that hears a ringing tone while the others' phones ring.
     ringing: Option<PhoneKey>,
@@ -64,12 +64,34 @@ impl Switch {
         for bridge in std::mem::take(&mut self.dead_bridges) {
             self.send(Request::delete(bridge_uri(&bridge)), What::Lenient);
         }
+        for (id, _) in &rooms {
+            self.keep_parties(*id);
+        }
+        for phone in &phones {
+            self.keep_leg(phone);
+        }
+        self.dial_made();
+    }
+
+    /// Calls those who were made, now that they are in their bridge if there is one for them.
+    fn dial_made(&mut self) {
+        for channel in std::mem::take(&mut self.to_dial) {
+            if self.parties.contains_key(&channel) {
+                let uri = format!("channels/{}/dial", segment(&channel));
+                let timeout = self.settings.dial_timeout.as_secs().max(1).to_string();
+                self.send(Request::post(uri).with("timeout", timeout), What::Dialed(channel));
+            }
+        }
     }
 
     pub(super) fn wanted(&self, id: RoomId) -> Wanted {
         let Some(room) = self.rooms.get(&id) else { return Wanted::default() };
         let is_up = |channel: &&ChannelId| self.parties.get(*channel).is_some_and(|p| p.state == PartyState::Up);
         let parties: Vec<&ChannelId> = room.parties.iter().filter(is_up).collect();
+        // When we go, nobody is left who could connect whom a transfer rings with who waits for it.
+        let is_called =
+            |channel: &&ChannelId| self.parties.get(*channel).is_some_and(|p| p.state == PartyState::Dialing);
+        let called = room.parties.iter().filter(is_called).filter(|_| self.leaving && room.seats.is_empty());
         let mut talking: Vec<(&PhoneKey, &ChannelId)> = Vec::new();
         let mut held = false;
         for seat in &room.seats {
@@ -85,9 +107,9 @@ impl Switch {
         let inside = if ringing.is_some() {
             BTreeSet::new()
         } else {
-            parties.into_iter().chain(talking.into_iter().map(|(_, channel)| channel)).cloned().collect()
+            parties.into_iter().chain(called).chain(talking.into_iter().map(|(_, channel)| channel)).cloned().collect()
         };
-        Wanted { music: alone && ringing.is_none(), inside, ringing }
+        Wanted { music: alone && ringing.is_none() && inside.len() == 1, inside, ringing }
     }
 
     fn prepare_bridge(&mut self, id: RoomId, wanted: &Wanted) {

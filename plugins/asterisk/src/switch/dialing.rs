@@ -3,12 +3,12 @@
 //! Owns: what is called and what becomes of it. The model changes only when Asterisk has taken the call on
 //! ([`Switch::called`]), so a call that cannot be placed leaves no trace.
 
-use std::collections::BTreeMap;
-
 use jackfield_plugin_api::{
     Code, Failure, Outcome,
     report::{Cause, ConversationState, Direction, Reason, Role},
 };
+
+use serde_json::json;
 
 use super::{
     Switch, What,
@@ -16,7 +16,7 @@ use super::{
     rooms::Left,
 };
 use crate::{
-    ari::Request,
+    ari::{Caller, Request},
     settings::{LegMode, is_number},
 };
 
@@ -74,14 +74,15 @@ impl Switch {
         };
         let channel = self.new_channel_id();
         calling.callee = Callee::Channel(channel.clone());
-        let mut request = Request::post("channels")
+        // Made first and called when it is in its place: so it is in Asterisk's keeping, and ours, whatever happens to
+        // this process before it answers.
+        let mut request = Request::post("channels/create")
             .with("endpoint", template.replace("{number}", destination))
             .with("app", self.settings.address.application.clone())
             .with("appArgs", "called")
-            .with("channelId", channel.clone())
-            .with("timeout", self.settings.dial_timeout.as_secs().max(1).to_string());
+            .with("channelId", channel.clone());
         if let Some(caller_id) = self.caller_id_for(phone, &calling.purpose) {
-            request = request.with("callerId", caller_id);
+            request = request.body(json!({"variables": {"CONNECTEDLINE(all,i)": caller_id}}));
         }
         self.owners.insert(channel, Owner::Party);
         self.send(request, What::Called(Box::new(calling)));
@@ -213,17 +214,10 @@ impl Switch {
     fn add_callee(&mut self, room: RoomId, calling: &Calling, primary: bool, waiter: Option<CommandId>) {
         match &calling.callee {
             Callee::Channel(channel) => {
-                let party = Party {
-                    number: calling.destination.clone(),
-                    name: String::new(),
-                    role: Self::role_of_called(primary),
-                    state: PartyState::Dialing,
-                    room,
-                    data: BTreeMap::new(),
-                    waiter,
-                    cause: None,
-                };
-                self.add_party(room, channel.clone(), party);
+                let who = Caller { number: calling.destination.clone(), name: String::new() };
+                let party = Party::new(&who, Self::role_of_called(primary), PartyState::Dialing, room);
+                self.add_party(room, channel.clone(), Party { waiter, ..party });
+                self.to_dial.push(channel.clone());
             }
             Callee::Phone(colleague) => {
                 // A colleague sees the data of the call that the question is about.

@@ -39,6 +39,7 @@ impl Switch {
             Event::Unhold { channel } => self.phone_hold(&channel, false),
             Event::Varset { channel, variable, value } => self.variable_set(&channel, &variable, value),
             Event::Transfer { channel, to, attended } => self.phone_transfers(&channel, to, attended),
+            Event::BridgeDestroyed { bridge } => self.bridge_destroyed(&bridge),
             Event::RecordingEnded { name, failed } => self.recording_ended(&name, failed),
             Event::Replaced => {
                 self.disconnected();
@@ -55,7 +56,9 @@ impl Switch {
         }
         match self.owners.get(&channel.id).cloned() {
             Some(Owner::Leg(phone)) => self.leg_up(&phone, &channel.id),
-            Some(Owner::Party) => self.party_answers(&channel.id),
+            // A channel that we make enters before it is called.
+            Some(Owner::Party) if channel.is_up() => self.party_answers(&channel.id),
+            Some(Owner::Party) => {}
             None => self.stranger_enters(channel, args),
         }
     }
@@ -63,9 +66,12 @@ impl Switch {
     pub(super) fn stranger_enters(&mut self, channel: &Channel, args: &[String]) {
         let prefix = self.own_prefix();
         if let Some(rest) = channel.id.strip_prefix(&prefix) {
-            // Answered after we gave it up; but an earlier life's may still be asked for.
-            if self.strays_stay_until.is_none() || rest.starts_with(&self.nonce) {
+            if rest.starts_with(&self.nonce) {
+                // Answered after we gave it up.
                 self.hang_up_channel(&channel.id, "normal");
+            } else {
+                // An earlier life's: what Asterisk keeps on it says what it is.
+                self.list_again();
             }
             return;
         }
@@ -104,13 +110,18 @@ impl Switch {
         self.someone_answered(room);
     }
 
-    /// The dialplan answered a caller who waits here, or an operator did.
+    /// Whom we called has answered; or the dialplan, or an operator, answered a caller who waits here.
     fn state_changed(&mut self, channel: &Channel) {
-        let waiting = self.parties.get_mut(&channel.id).filter(|party| party.state == PartyState::Waiting);
-        if let Some(party) = waiting.filter(|_| channel.is_up()) {
-            party.state = PartyState::Up;
-            let room = party.room;
-            self.touch_room(room);
+        self.note_while_listing(&channel.id, Some(channel));
+        let Some(party) = self.parties.get_mut(&channel.id).filter(|_| channel.is_up()) else { return };
+        match party.state {
+            PartyState::Dialing => self.party_answers(&channel.id),
+            PartyState::Waiting => {
+                party.state = PartyState::Up;
+                let room = party.room;
+                self.touch_room(room);
+            }
+            PartyState::Up => {}
         }
     }
 
@@ -126,6 +137,7 @@ impl Switch {
     }
 
     pub(super) fn channel_over(&mut self, channel: &str, cause: Option<u16>) {
+        self.note_while_listing(channel, None);
         match self.owners.get(channel).cloned() {
             Some(Owner::Leg(phone)) => self.leg_ended(&phone, channel, cause, None),
             Some(Owner::Party) => {
@@ -212,6 +224,17 @@ impl Switch {
             // An attended transfer between two calls of the phone's own: one of them is not ours.
             _ => self.send(progress("channel_declined"), What::Lenient),
         }
+    }
+
+    /// Somebody else destroyed a bridge of ours: it is made again, with all who belong in it.
+    fn bridge_destroyed(&mut self, bridge: &str) {
+        let Some((id, room)) = self.rooms.iter_mut().find(|(_, room)| room.bridge == bridge) else { return };
+        room.told_bridge = false;
+        room.told_music = false;
+        room.recording = None;
+        room.placed.clear();
+        let id = *id;
+        self.touch_room(id);
     }
 
     fn recording_ended(&mut self, name: &str, failed: Option<String>) {

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{
     Switch, What,
     dialing::cause_of,
+    memory::VARIABLE,
     model::{ChannelId, Leg, LegWaiter, Owner, Phone, Seat, Work},
     rooms::Left,
 };
@@ -37,6 +38,11 @@ impl Switch {
             variables["PJSIP_HEADER(add,Call-Info)"] = "<sip:localhost>;answer-after=0".into();
             variables["PJSIP_HEADER(add,Alert-Info)"] = "<http://localhost>;info=alert-autoanswer".into();
         }
+        phone.told_record.clear();
+        if let Some(record) = self.leg_record(key) {
+            variables[VARIABLE] = record.into();
+        }
+        let Some(phone) = self.phones.get(key) else { return };
         let request = Request::post("channels")
             .with("endpoint", phone.endpoint.clone())
             .with("app", self.settings.address.application.clone())
@@ -132,7 +138,7 @@ impl Switch {
 
     /// The agent hung up the phone, or it was lost: the calls on it end. A customer from a queue who was cut off by
     /// accident goes back to the head of it.
-    fn end_calls_of(&mut self, key: &str, cause: Option<u16>) {
+    pub(super) fn end_calls_of(&mut self, key: &str, cause: Option<u16>) {
         let Some(live) = self.phones.get(key).and_then(Phone::live) else { return };
         let conversations: Vec<_> = live.conversations.iter().map(|it| (it.key.clone(), it.state)).collect();
         let left = match cause {
@@ -152,7 +158,7 @@ impl Switch {
         }
     }
 
-    fn schedule_recall(&mut self, key: &str) {
+    pub(super) fn schedule_recall(&mut self, key: &str) {
         let now = self.now;
         let Some(phone) = self.phones.get_mut(key) else { return };
         if phone.work == Work::Inactive || self.settings.leg == LegMode::PerCall {

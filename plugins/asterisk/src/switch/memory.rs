@@ -1,8 +1,9 @@
-//! What must outlive this process: the host keeps it and hands it back when the agents are logged in again.
+//! What must outlive this process, and how the model is made from it again.
 //!
-//! Owns: [`Memory`], how it is written and how the model is made from it. Calls live on in Asterisk when this process
-//! dies, but Asterisk does not know who was whose. After [`recall`](Switch::recall) the model is as it was, as after a
-//! lost link, and [`resync`](super::resync) finds out what has changed since.
+//! Owns: [`Memory`] and its two places. Calls live on in Asterisk when this process dies, so what belongs to a call is
+//! kept there too: each channel carries in the variable [`VARIABLE`] who it is (a party, or an agent's leg with all that
+//! the agent has) and which bridge it belongs to. The host keeps the rest: what an agent has whose phone has no leg.
+//! Must never: trust what it reads to be whole; whatever is missing is made up for by [`resync`](super::resync).
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,22 +11,30 @@ use jackfield_plugin_api::{Outcome, report::ConversationState};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandId, Switch,
+    CommandId, Switch, What,
     model::{
-        Availability, ChannelId, Desk, Interaction, Leg, LegWaiter, Owner, Party, Phone, PhoneKey, Recording, RoomId,
+        Availability, Desk, Interaction, Leg, LegWaiter, Owner, Party, PartyState, Phone, PhoneKey, Recording, RoomId,
         Seat, Ticket, Work, WrapUp,
     },
+    rooms::segment,
     session::KEEP,
 };
+use crate::ari::{Channel, Request};
 
-/// The host keeps no more than 64 KiB; an agent with more call data than that finds no call again.
+/// The channel variable in which Asterisk keeps what we must know of a channel.
+pub(super) const VARIABLE: &str = "JACKFIELD";
+/// The host keeps no more than 64 KiB of an agent.
 const LARGEST: usize = 64 << 10;
+/// Asterisk takes no frame above 64 KiB, and quotes are escaped twice on the way.
+const LARGEST_RECORD: usize = 16 << 10;
 
-/// An agent, and whoever is in a call with that agent.
-#[derive(Debug, Serialize, Deserialize)]
-struct Memory {
+/// Phones and parties, and the rooms that they name.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Memory {
     phones: Vec<KnownPhone>,
     rooms: Vec<KnownRoom>,
+    party: Option<Party>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,91 +59,190 @@ struct KnownRoom {
     /// As the conversations and parties in this memory name it.
     id: RoomId,
     bridge: String,
-    parties: Vec<(ChannelId, Party)>,
-    seats: Vec<Seat>,
     /// The queue, and whether the customer waits in it.
     ticket: Option<(String, bool)>,
     recording: Option<Recording>,
 }
 
+// Writing.
+
 impl Switch {
-    /// What must be known of an agent to go on in another process.
+    /// What the host must know of an agent for another process to go on.
     pub(super) fn memory_of(&self, agent: &str) -> Vec<u8> {
-        let mut phones = self.phones_of(agent);
-        let mut rooms = BTreeSet::new();
-        let mut at = 0;
-        // A call's other agents belong to it, and what they hold meanwhile.
-        while let Some(phone) = phones.get(at).and_then(|key| self.phones.get(key)) {
-            at += 1;
-            for conversation in phone.interactions.iter().flat_map(|it| &it.conversations) {
-                let Some(room) = self.rooms.get(&conversation.room).filter(|_| rooms.insert(conversation.room)) else {
-                    continue;
-                };
-                for seat in &room.seats {
-                    if !phones.contains(&seat.phone) {
-                        phones.push(seat.phone.clone());
-                    }
-                }
-            }
-        }
-        let memory = Memory {
-            phones: phones.iter().filter_map(|key| self.phones.get(key)).map(|it| known_phone(it, agent)).collect(),
-            rooms: rooms.into_iter().filter_map(|id| self.known_room(id)).collect(),
-        };
+        let phones: Vec<&Phone> = self.phones_of(agent).iter().filter_map(|key| self.phones.get(key)).collect();
+        let memory =
+            Memory { rooms: self.rooms_of(&phones), phones: phones.iter().map(|it| known(it)).collect(), party: None };
         serde_json::to_vec(&memory).ok().filter(|bytes| bytes.len() <= LARGEST).unwrap_or_default()
+    }
+
+    fn rooms_of(&self, phones: &[&Phone]) -> Vec<KnownRoom> {
+        let conversations = phones.iter().flat_map(|it| &it.interactions).flat_map(|it| &it.conversations);
+        let rooms: BTreeSet<RoomId> = conversations.map(|it| it.room).collect();
+        rooms.into_iter().filter_map(|id| self.known_room(id)).collect()
     }
 
     fn known_room(&self, id: RoomId) -> Option<KnownRoom> {
         let room = self.rooms.get(&id)?;
-        let party = |channel: &ChannelId| Some((channel.clone(), self.parties.get(channel)?.clone()));
         Some(KnownRoom {
             id,
             bridge: room.bridge.clone(),
-            parties: room.parties.iter().filter_map(party).collect(),
-            seats: room.seats.clone(),
             ticket: room.ticket.as_ref().map(|ticket| (ticket.queue.clone(), ticket.waiting)),
             recording: room.recording.clone(),
         })
     }
 
+    /// What Asterisk keeps on an agent's leg. `None`: the leg goes with the command that it is called for.
+    pub(super) fn leg_record(&self, key: &str) -> Option<String> {
+        let phone = self.phones.get(key)?;
+        let kept = phone.leg.up().is_some() || phone.waiting == Some(LegWaiter::Offer);
+        kept.then(|| Memory { phones: vec![known(phone)], rooms: self.rooms_of(&[phone]), party: None }.record())
+    }
+
+    fn party_record(&self, channel: &str) -> Option<String> {
+        let party = self.parties.get(channel)?;
+        let rooms = self.known_room(party.room).into_iter().collect();
+        Some(Memory { phones: Vec::new(), rooms, party: Some(party.clone()) }.record())
+    }
+
+    /// Tells Asterisk what changed of what it keeps on a leg.
+    pub(super) fn keep_leg(&mut self, key: &str) {
+        let Some(channel) = self.phones.get(key).and_then(|phone| phone.leg.up().cloned()) else { return };
+        let Some(record) = self.leg_record(key) else { return };
+        let Some(phone) = self.phones.get_mut(key).filter(|phone| phone.told_record != record) else { return };
+        phone.told_record.clone_from(&record);
+        self.keep(&channel, record);
+    }
+
+    /// The same on the parties of a room.
+    pub(super) fn keep_parties(&mut self, room: RoomId) {
+        let channels = self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default();
+        for channel in channels {
+            let Some(record) = self.party_record(&channel) else { continue };
+            let Some(party) = self.parties.get_mut(&channel).filter(|party| party.told_record != record) else {
+                continue;
+            };
+            party.told_record.clone_from(&record);
+            self.keep(&channel, record);
+        }
+    }
+
+    fn keep(&mut self, channel: &str, record: String) {
+        let request = Request::post(format!("channels/{}/variable", segment(channel)));
+        self.send(request.with("variable", VARIABLE).with("value", record), What::Lenient);
+    }
+}
+
+impl Memory {
+    pub(super) fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// As the text of a variable. Call data that is too much for one is left out: better that than the call.
+    fn record(mut self) -> String {
+        let text = serde_json::to_string(&self).unwrap_or_default();
+        if text.len() <= LARGEST_RECORD {
+            return text;
+        }
+        for interaction in self.phones.iter_mut().flat_map(|phone| &mut phone.interactions) {
+            interaction.data.clear();
+        }
+        if let Some(party) = &mut self.party {
+            party.data.clear();
+        }
+        serde_json::to_string(&self).unwrap_or_default()
+    }
+}
+
+fn known(phone: &Phone) -> KnownPhone {
+    KnownPhone {
+        key: phone.key.clone(),
+        agent: phone.agent.clone(),
+        work: phone.work,
+        leg: phone.leg.clone(),
+        offer: phone.waiting == Some(LegWaiter::Offer),
+        queues: phone.queues.clone(),
+        availability: phone.availability.clone(),
+        pending: phone.pending.clone(),
+        wrap_up: phone.wrap_up.as_ref().map(|wrap_up| wrap_up.until.is_some()),
+        muted: phone.muted,
+        interactions: phone.interactions.clone(),
+    }
+}
+
+// Reading.
+
+impl Switch {
     /// An agent whom an earlier process knew is here again.
     pub(super) fn resume(&mut self, id: CommandId, agent: String, session: String, memory: &[u8]) {
+        let desk =
+            self.desks.entry(agent.clone()).or_insert(Desk { session: None, phones: Vec::new(), keep_until: None });
+        desk.session = Some(session);
+        desk.keep_until = None;
         if !memory.is_empty() {
             match serde_json::from_slice(memory) {
-                Ok(memory) => self.recall(memory, &agent),
+                // What Asterisk keeps is newer, so it is read first.
+                Ok(memory) => self.resumes.push((agent, memory)),
                 Err(error) => self.warn(format!("what was remembered of an agent cannot be read: {error}")),
             }
         }
-        let desk = self.desks.entry(agent).or_insert(Desk { session: None, phones: Vec::new(), keep_until: None });
-        desk.session = Some(session);
-        desk.keep_until = None;
-        self.list_again();
+        if self.up && self.resync.is_none() {
+            self.recall_agents();
+        }
+        self.queues_touched = true;
         self.reply(id, Outcome::success());
     }
 
-    /// Makes the model what it was.
-    fn recall(&mut self, memory: Memory, agent: &str) {
-        let mut rooms = HashMap::new();
-        let mut seats = Vec::new();
-        for room in memory.rooms {
-            let known = self.rooms.iter().find(|(_, known)| known.bridge == room.bridge).map(|(id, _)| *id);
-            let id = known.unwrap_or_else(|| self.recall_room(&room));
-            rooms.insert(room.id, id);
-            seats.extend(room.seats.into_iter().map(|seat| (id, seat)));
-        }
-        for phone in memory.phones {
-            self.recall_phone(phone, agent, &rooms);
-        }
-        for (id, seat) in seats {
-            self.recall_seat(id, seat);
+    /// Takes over what the host kept of agents, as far as Asterisk did not know it.
+    pub(super) fn recall_agents(&mut self) {
+        for (agent, memory) in std::mem::take(&mut self.resumes) {
+            let rooms = self.recall_rooms(&memory.rooms);
+            for known in memory.phones.into_iter().filter(|known| known.agent == agent) {
+                let key = known.key.clone();
+                self.recall_phone(known, &rooms, None);
+                // A call on a phone without a leg is over.
+                if self.phones.get(&key).is_some_and(|phone| phone.leg == Leg::None) {
+                    self.end_calls_of(&key, None);
+                    self.schedule_recall(&key);
+                    self.restore_leg(&key);
+                }
+            }
+            for room in rooms.into_values() {
+                self.settle(room, super::rooms::Left::lost());
+            }
         }
     }
 
+    /// Takes over a channel by what Asterisk keeps on it.
+    pub(super) fn recall_channel(&mut self, channel: &Channel, memory: Memory) -> Vec<RoomId> {
+        let rooms = self.recall_rooms(&memory.rooms);
+        if let Some(mut party) = memory.party {
+            let Some(room) = rooms.get(&party.room).copied() else { return Vec::new() };
+            party.room = room;
+            if party.state == PartyState::Waiting && channel.is_up() {
+                party.state = PartyState::Up;
+            }
+            self.add_party(room, channel.id.clone(), party);
+        }
+        for known in memory.phones.into_iter().filter(|known| known.leg.channel() == Some(&channel.id)) {
+            self.recall_phone(known, &rooms, Some(channel));
+        }
+        rooms.into_values().collect()
+    }
+
+    /// The rooms by the names that a memory gives them; those that are not known are made.
+    fn recall_rooms(&mut self, rooms: &[KnownRoom]) -> HashMap<RoomId, RoomId> {
+        let mut ids = HashMap::new();
+        for known in rooms {
+            let there = self.rooms.iter().find(|(_, room)| room.bridge == known.bridge).map(|(id, _)| *id);
+            ids.insert(known.id, there.unwrap_or_else(|| self.recall_room(known)));
+        }
+        ids
+    }
+
     fn recall_room(&mut self, known: &KnownRoom) -> RoomId {
-        let now = self.now;
         let ticket = known.ticket.as_ref().map(|(queue, waiting)| Ticket {
             queue: queue.clone(),
-            since: now,
+            since: self.now,
             waiting: *waiting,
             overflow_at: None,
             unread: 0,
@@ -145,85 +253,69 @@ impl Switch {
             room.bridge.clone_from(&known.bridge);
             room.recording.clone_from(&known.recording);
         }
-        for (channel, party) in &known.parties {
-            if !self.owners.contains_key(channel) {
-                self.add_party(id, channel.clone(), Party { room: id, ..party.clone() });
-            }
+        match &known.ticket {
+            Some((queue, true)) => self.enter_queue(id, queue),
+            _ => self.touch_room(id),
         }
         id
     }
 
-    /// A phone of this agent's, or of another's who is in the same call and may come back any moment.
-    fn recall_phone(&mut self, known: KnownPhone, agent: &str, rooms: &HashMap<RoomId, RoomId>) {
+    /// A phone, by the leg that Asterisk has or by what the host kept.
+    fn recall_phone(&mut self, known: KnownPhone, rooms: &HashMap<RoomId, RoomId>, leg: Option<&Channel>) {
         let keep_until = self.now + KEEP;
-        let is_new = !self.phones.contains_key(&known.key);
-        if is_new {
+        if !self.phones.contains_key(&known.key) {
             let empty = Desk { session: None, phones: Vec::new(), keep_until: Some(keep_until) };
             self.desks.entry(known.agent.clone()).or_insert(empty);
             self.add_phone(&known.agent, &known.key);
         }
         let wrap_up_ends = self.now + self.settings.wrap_up;
         let Some(phone) = self.phones.get_mut(&known.key).filter(|phone| phone.agent == known.agent) else { return };
-        if is_new {
+        if phone.leg == Leg::None {
             phone.work = known.work;
-            phone.leg = known.leg;
-            phone.waiting = known.offer.then_some(LegWaiter::Offer);
-        }
-        if is_new || known.agent == agent {
             phone.queues = known.queues;
             phone.availability = known.availability;
             phone.pending = known.pending;
             phone.wrap_up = known.wrap_up.map(|ends| WrapUp { until: ends.then_some(wrap_up_ends) });
             phone.muted = known.muted;
+            if let Some(channel) = leg {
+                phone.leg = if matches!(known.leg, Leg::Up(_)) { Leg::Up(channel.id.clone()) } else { known.leg };
+                phone.waiting = known.offer.then_some(LegWaiter::Offer);
+                self.owners.insert(channel.id.clone(), Owner::Leg(known.key.clone()));
+            }
         }
+        let mut seats = Vec::new();
         for mut interaction in known.interactions {
             if phone.interactions.iter().any(|other| other.key == interaction.key) {
                 continue;
             }
-            for conversation in &mut interaction.conversations {
-                conversation.room = rooms.get(&conversation.room).copied().unwrap_or_default();
+            // At most one goes on.
+            if interaction.ended.is_none() && phone.live().is_some() {
+                continue;
+            }
+            interaction.conversations.retain_mut(|conversation| match rooms.get(&conversation.room) {
+                Some(room) => {
+                    conversation.room = *room;
+                    true
+                }
+                None => false,
+            });
+            for conversation in &interaction.conversations {
+                let until =
+                    (conversation.state == ConversationState::Alerting).then(|| self.now + self.settings.offer_timeout);
+                let (phone, interaction) = (known.key.clone(), interaction.key.clone());
+                let seat = Seat { phone, interaction, conversation: conversation.key.clone(), until, waiter: None };
+                seats.push((conversation.room, seat));
             }
             phone.interactions.push(interaction);
         }
         // The one that goes on is the newest.
         phone.interactions.sort_by_key(|interaction| interaction.ended.is_none());
-        if let Some(channel) = phone.leg.channel().filter(|_| is_new) {
-            self.owners.insert(channel.clone(), Owner::Leg(known.key));
+        for (room, seat) in seats {
+            if let Some(room) = self.rooms.get_mut(&room) {
+                room.seats.push(seat);
+            }
+            self.touch_room(room);
         }
-    }
-
-    fn recall_seat(&mut self, id: RoomId, mut seat: Seat) {
-        let Some(state) = self.conversation(&seat).map(|conversation| conversation.state) else { return };
-        seat.until = (state == ConversationState::Alerting).then(|| self.now + self.settings.offer_timeout);
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        if room.seats.iter().all(|other| other.conversation != seat.conversation) {
-            room.seats.push(seat);
-        }
-        self.touch_room(id);
-    }
-}
-
-fn known_phone(phone: &Phone, agent: &str) -> KnownPhone {
-    let offer = phone.waiting == Some(LegWaiter::Offer);
-    let wanted = phone.leg.up().is_some() || phone.work == Work::Lost || offer;
-    KnownPhone {
-        key: phone.key.clone(),
-        agent: phone.agent.clone(),
-        work: phone.work,
-        // A leg that is called for a command goes with the command.
-        leg: if wanted { phone.leg.clone() } else { Leg::None },
-        offer,
-        queues: phone.queues.clone(),
-        availability: phone.availability.clone(),
-        pending: phone.pending.clone(),
-        wrap_up: phone.wrap_up.as_ref().map(|wrap_up| wrap_up.until.is_some()),
-        muted: phone.muted,
-        // Of others only the call itself: what else they have, they remember themselves.
-        interactions: phone
-            .interactions
-            .iter()
-            .filter(|interaction| phone.agent == agent || interaction.ended.is_none())
-            .cloned()
-            .collect(),
+        self.touch_phone(&known.key);
     }
 }

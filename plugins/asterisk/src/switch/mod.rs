@@ -59,7 +59,7 @@ pub(crate) enum Input {
     Connected,
     /// There is none any more.
     Disconnected,
-    /// Everything must go: calls, legs, bridges.
+    /// The host ends, or the tenant does: who talks goes on talking, everything else must go.
     Close,
     /// Time has passed.
     Tick,
@@ -113,6 +113,10 @@ enum What {
     },
     Channels,
     Bridges,
+    /// What Asterisk keeps of us on a channel.
+    Kept(ChannelId),
+    /// A channel that was made is called.
+    Dialed(ChannelId),
 }
 
 struct Pending {
@@ -138,6 +142,9 @@ pub(crate) struct Switch {
     now: Instant,
     up: bool,
     fenced: bool,
+    /// Everything is being left as it should be without us …
+    leaving: bool,
+    /// … and then nothing is done any more.
     closing: bool,
 
     desks: BTreeMap<String, Desk>,
@@ -148,9 +155,13 @@ pub(crate) struct Switch {
     /// Bridges of rooms that are no more.
     dead_bridges: Vec<String>,
     resync: Option<resync::Listing>,
+    /// What the host kept of agents, until what Asterisk keeps is known.
+    resumes: Vec<(String, memory::Memory)>,
+    /// Channels that were made and are to be called when they are where they belong.
+    to_dial: Vec<ChannelId>,
     /// Snapshots that wait for it.
     snapshots: Vec<(CommandId, String)>,
-    /// Until then what an earlier life left is not tidied: its agents may come back for it.
+    /// Until then what an earlier life left and nobody hears is not tidied.
     strays_stay_until: Option<Instant>,
 
     requests: HashMap<u64, Pending>,
@@ -176,6 +187,7 @@ impl Switch {
             now,
             up: false,
             fenced: false,
+            leaving: false,
             closing: false,
             desks: BTreeMap::new(),
             phones: BTreeMap::new(),
@@ -184,6 +196,8 @@ impl Switch {
             owners: HashMap::new(),
             dead_bridges: Vec::new(),
             resync: None,
+            resumes: Vec::new(),
+            to_dial: Vec::new(),
             snapshots: Vec::new(),
             strays_stay_until: Some(now + resync::STRAYS_STAY),
             requests: HashMap::new(),
@@ -268,7 +282,7 @@ impl Switch {
                 ticket.flat_map(|ticket| ticket.overflow_at.into_iter().chain(ticket.refused.values().copied()));
             seats.chain(ticket)
         });
-        let desks = self.desks.values().filter_map(|desk| desk.keep_until);
+        let desks = self.desks.iter().filter(|(agent, _)| !self.in_call(agent)).filter_map(|(_, desk)| desk.keep_until);
         let strays = self.strays_stay_until.filter(|_| self.up && self.resync.is_none());
         phones.chain(rooms).chain(desks).chain(strays).min()
     }
@@ -372,6 +386,13 @@ impl Switch {
             What::Record { command, room, then } => self.recorded(command, room, then, &response),
             What::Channels => self.channels_listed(&response),
             What::Bridges => self.bridges_listed(&response),
+            What::Kept(channel) => self.record_read(channel, &response),
+            What::Dialed(channel) => {
+                if !response.is_ok() {
+                    self.channel_over(&channel, None);
+                    self.hang_up_channel(&channel, "normal");
+                }
+            }
         }
         self.batch_answered(pending.batch, problem);
     }

@@ -14,6 +14,8 @@ use jackfield_plugin_api::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::ari::Caller;
+
 pub(crate) type ChannelId = String;
 /// The extension, as the desktop names it; also the key of the channel in reports.
 pub(crate) type PhoneKey = String;
@@ -113,6 +115,7 @@ pub(crate) struct Phone {
     /// What Asterisk was told.
     pub(crate) told_ringing: bool,
     pub(crate) told_muted: bool,
+    pub(crate) told_record: String,
 }
 
 /// Who waits for an agent's leg.
@@ -281,7 +284,27 @@ pub(crate) struct Party {
     #[serde(skip)]
     pub(crate) waiter: Option<CommandId>,
     /// The cause that Asterisk named before the channel's end.
+    #[serde(skip)]
     pub(crate) cause: Option<u16>,
+    /// What Asterisk was told to keep of it.
+    #[serde(skip)]
+    pub(crate) told_record: String,
+}
+
+impl Party {
+    pub(crate) fn new(who: &Caller, role: MemberRole, state: PartyState, room: RoomId) -> Self {
+        Self {
+            number: who.number.clone(),
+            name: who.name.clone(),
+            role,
+            state,
+            room,
+            data: BTreeMap::new(),
+            waiter: None,
+            cause: None,
+            told_record: String::new(),
+        }
+    }
 }
 
 /// Whose a channel is.

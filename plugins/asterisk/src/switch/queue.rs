@@ -43,20 +43,8 @@ impl Switch {
         };
         let state = if channel.is_up() { PartyState::Up } else { PartyState::Waiting };
         let room = self.new_room(Some(ticket));
-        self.add_party(
-            room,
-            channel.id.clone(),
-            Party {
-                number: channel.caller.number.clone(),
-                name: channel.caller.name.clone(),
-                role: MemberRole::Customer,
-                state,
-                room,
-                data,
-                waiter: None,
-                cause: None,
-            },
-        );
+        let party = Party { data, ..Party::new(&channel.caller, MemberRole::Customer, state, room) };
+        self.add_party(room, channel.id.clone(), party);
         self.enter_queue(room, queue);
         if state == PartyState::Waiting {
             self.send(Request::post(format!("channels/{}/ring", segment(&channel.id))), What::Lenient);
@@ -69,7 +57,7 @@ impl Switch {
         self.effects.push(Effect::Count { metric: "calls_total", label: "inbound" });
     }
 
-    fn enter_queue(&mut self, room: RoomId, queue: &str) {
+    pub(super) fn enter_queue(&mut self, room: RoomId, queue: &str) {
         let overflow_at = self
             .settings
             .queues
@@ -306,16 +294,7 @@ impl Switch {
         }
         let state = if channel.is_up() { PartyState::Up } else { PartyState::Waiting };
         let room = self.new_room(None);
-        let party = Party {
-            number: channel.caller.number.clone(),
-            name: channel.caller.name.clone(),
-            role: MemberRole::Customer,
-            state,
-            room,
-            data: BTreeMap::new(),
-            waiter: None,
-            cause: None,
-        };
+        let party = Party::new(&channel.caller, MemberRole::Customer, state, room);
         self.add_party(room, channel.id.clone(), party);
         if state == PartyState::Waiting {
             self.send(Request::post(format!("channels/{}/ring", segment(&channel.id))), What::Lenient);

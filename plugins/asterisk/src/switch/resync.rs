@@ -1,26 +1,28 @@
 //! The link: lost, and back.
 //!
 //! Owns: what is done then. While the link is down the model stands still. Asterisk replays nothing, so when the link is
-//! back the adapter asks for all channels and bridges, takes what is missing for ended, what has answered for answered,
-//! what it does not know for new, and lets [`converge`](super::converge) repair the rest. Only then is the link up and
-//! are sessions asked for snapshots.
+//! back the adapter asks for all channels and bridges, takes what is missing for ended and what has answered for
+//! answered, takes over what an earlier life left by what Asterisk keeps on it (see [`memory`](super::memory)), and lets
+//! [`converge`](super::converge) repair the rest. Only then is the link up and are sessions asked for snapshots. Must
+//! never: hang up a channel that somebody hears.
 
 use std::{
     collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
-use jackfield_plugin_api::Outcome;
+use jackfield_plugin_api::{Outcome, report::MemberRole};
 
 use super::{
     CommandId, Effect, RoomId, Switch, What,
     converge::bridge_uri,
-    model::{ChannelId, Leg, LegWaiter, Owner, PartyState, Work},
-    rooms::segment,
+    memory::{Memory, VARIABLE},
+    model::{ChannelId, Leg, LegWaiter, Owner, Party, PartyState, Work},
+    rooms::{Left, segment},
 };
 use crate::ari::{self, Bridge, Channel, Request, Response};
 
-/// How long an earlier life's calls wait for their agents: the host logs them in again right after a crash.
+/// How long what nobody knows and nobody hears is left alone: it may be on its way to somebody.
 pub(super) const STRAYS_STAY: Duration = Duration::from_secs(10);
 
 /// What Asterisk was asked, and what it listed so far.
@@ -32,7 +34,11 @@ pub(super) struct Listing {
     ours: BTreeSet<ChannelId>,
     rooms: BTreeSet<RoomId>,
     channels: Option<Vec<Channel>>,
-    /// It must be asked once more: something older than the lists is known since.
+    bridges: Vec<Bridge>,
+    /// What Asterisk keeps on channels of ours that are not known, as far as it was read.
+    records: HashMap<ChannelId, Option<Memory>>,
+    unread: usize,
+    /// It must be asked once more: something is known since that the lists may not have.
     again: bool,
 }
 
@@ -49,6 +55,9 @@ impl Switch {
             ours: self.owners.keys().cloned().collect(),
             rooms: self.rooms.keys().copied().collect(),
             channels: None,
+            bridges: Vec::new(),
+            records: HashMap::new(),
+            unread: 0,
             again: false,
         });
         self.send(Request::get("channels"), What::Channels);
@@ -111,20 +120,56 @@ impl Switch {
         }
     }
 
+    /// Asks what Asterisk keeps on the channels that are ours and that are not known.
     pub(super) fn bridges_listed(&mut self, response: &Response) {
-        let Some(listing) = self.resync.take() else { return };
-        let Some(channels) = listing.channels else { return };
-        if listing.again {
-            return self.list(listing.news);
+        let Some(mut listing) = self.resync.take() else { return };
+        let Some(channels) = &listing.channels else { return };
+        listing.bridges = ari::bridges(&response.body);
+        let unknown = channels.iter().filter(|it| !self.owners.contains_key(&it.id) && self.is_ours(it));
+        let unknown: Vec<ChannelId> = unknown.map(|channel| channel.id.clone()).collect();
+        listing.unread = unknown.len();
+        for channel in unknown {
+            let uri = format!("channels/{}/variable", segment(&channel));
+            self.send(Request::get(uri).with("variable", VARIABLE), What::Kept(channel));
         }
-        let bridges = ari::bridges(&response.body);
+        self.resync = Some(listing);
+        self.listed();
+    }
+
+    /// What Asterisk keeps on a channel.
+    pub(super) fn record_read(&mut self, channel: ChannelId, response: &Response) {
+        let Some(listing) = &mut self.resync else { return };
+        let text = response.body.get("value").and_then(serde_json::Value::as_str).unwrap_or_default();
+        listing.records.insert(channel, Memory::read(text));
+        listing.unread = listing.unread.saturating_sub(1);
+        self.listed();
+    }
+
+    /// A channel is gone, or is Up, before all that was asked for was answered.
+    pub(super) fn note_while_listing(&mut self, channel: &str, there: Option<&Channel>) {
+        let Some(channels) = self.resync.as_mut().and_then(|listing| listing.channels.as_mut()) else { return };
+        match there {
+            None => channels.retain(|it| it.id != channel),
+            Some(news) => {
+                channels.iter_mut().filter(|it| it.id == channel).for_each(|it| it.state.clone_from(&news.state))
+            }
+        }
+    }
+
+    /// Everything is known: takes it over, repairs it and says so.
+    fn listed(&mut self) {
+        let Some(mut listing) = self.resync.take_if(|listing| listing.unread == 0) else { return };
+        let Some(channels) = listing.channels.take() else { return };
         self.end_missing(&channels, &listing.ours);
+        let mut taken_over = self.take_over(&channels, &mut listing);
+        self.note_bridges(&listing.bridges, &listing.rooms);
         self.take_answers(&channels);
-        self.note_bridges(&bridges, &listing.rooms);
-        if self.strays_stay_until.is_none_or(|until| until <= self.now) {
-            self.strays_stay_until = None;
-            self.clear_strays(&channels, &bridges);
+        self.recall_agents();
+        taken_over.retain(|room| self.rooms.contains_key(room));
+        for room in taken_over {
+            self.settle(room, Left::lost());
         }
+        self.clear_strays(&channels, &listing.bridges);
         for key in self.phones.keys().cloned().collect::<Vec<_>>() {
             self.restore_leg(&key);
         }
@@ -139,6 +184,60 @@ impl Switch {
             self.report_snapshot(&agent);
             self.reply(id, Outcome::success());
         }
+        if listing.again {
+            self.list(false);
+        }
+    }
+
+    /// Whether a channel is one that we made, or one that the dialplan gave us.
+    fn is_ours(&self, channel: &Channel) -> bool {
+        // The far half of a pair of Local channels ends with its near half.
+        let made = channel.id.starts_with(&self.own_prefix()) && !channel.id.ends_with(";2");
+        let dialplan = &channel.dialplan;
+        let given = dialplan.app_name == "Stasis"
+            && dialplan.app_data.split(',').next() == Some(self.settings.address.application.as_str());
+        made || given
+    }
+
+    /// Takes over the channels that an earlier life left, the oldest first, so that who waits keeps the place.
+    fn take_over(&mut self, channels: &[Channel], listing: &mut Listing) -> BTreeSet<RoomId> {
+        let mut rooms = BTreeSet::new();
+        let unknown = channels.iter().filter(|it| !self.owners.contains_key(&it.id) && self.is_ours(it));
+        let mut unknown: Vec<&Channel> = unknown.collect();
+        unknown.sort_by(|a, b| a.created.cmp(&b.created));
+        for channel in unknown {
+            if let Some(memory) = listing.records.remove(&channel.id).flatten() {
+                rooms.extend(self.recall_channel(channel, memory));
+            }
+            if self.owners.contains_key(&channel.id) {
+                continue;
+            }
+            let bridge = listing.bridges.iter().find(|it| it.channels.len() > 1 && it.channels.contains(&channel.id));
+            if let Some(bridge) = bridge.filter(|bridge| bridge.id.starts_with(&self.own_prefix())) {
+                rooms.insert(self.take_over_party(channel, &bridge.id));
+            } else if !channel.id.starts_with(&self.own_prefix()) {
+                let args: Vec<String> = channel.dialplan.app_data.split(',').skip(1).map(str::to_owned).collect();
+                self.stranger_enters(channel, &args);
+            }
+        }
+        listing.rooms.extend(rooms.iter().copied());
+        rooms
+    }
+
+    /// Nothing is known of a channel but that somebody talks to it.
+    fn take_over_party(&mut self, channel: &Channel, bridge: &str) -> RoomId {
+        let there = self.rooms.iter().find(|(_, room)| room.bridge == bridge).map(|(id, _)| *id);
+        let room = there.unwrap_or_else(|| {
+            let id = self.new_room(None);
+            if let Some(room) = self.rooms.get_mut(&id) {
+                bridge.clone_into(&mut room.bridge);
+            }
+            id
+        });
+        let state = if channel.is_up() { PartyState::Up } else { PartyState::Dialing };
+        let party = Party::new(&channel.caller, MemberRole::External, state, room);
+        self.add_party(room, channel.id.clone(), party);
+        room
     }
 
     /// What ended while nobody listened.
@@ -197,35 +296,28 @@ impl Switch {
         }
     }
 
-    /// What an earlier life of this adapter, or of Asterisk, left: our own legs and bridges go; customers who entered
-    /// from the dialplan and belong to nobody are taken into their queue.
+    /// What was left and is nobody's: bridges in which nobody is, and, after a while, channels of ours that hear nobody.
     fn clear_strays(&mut self, channels: &[Channel], bridges: &[Bridge]) {
+        let late = self.strays_stay_until.is_none_or(|until| until <= self.now);
+        if late {
+            self.strays_stay_until = None;
+        }
         let prefix = self.own_prefix();
-        let application = self.settings.address.application.clone();
-        for channel in channels.iter().filter(|channel| !self.owners.contains_key(&channel.id)).collect::<Vec<_>>() {
-            // The far half of a pair of Local channels ends with its near half.
-            if channel.id.starts_with(&prefix) && !channel.id.ends_with(";2") {
-                self.send(Request::delete(format!("channels/{}", segment(&channel.id))), What::Lenient);
-            } else if channel.dialplan.app_name == "Stasis" {
-                let mut args = channel.dialplan.app_data.split(',').map(str::to_owned);
-                if args.next().as_deref() == Some(application.as_str()) {
-                    self.stranger_enters(channel, &args.collect::<Vec<_>>());
-                }
-            }
+        let strays = channels.iter().filter(|it| it.id.starts_with(&prefix) && self.is_ours(it));
+        let strays: Vec<_> = strays.filter(|it| late && !self.owners.contains_key(&it.id)).collect();
+        for channel in strays {
+            self.send(Request::delete(format!("channels/{}", segment(&channel.id))), What::Lenient);
         }
         let ours: BTreeSet<&str> = self.rooms.values().map(|room| room.bridge.as_str()).collect();
-        let strays: Vec<String> = bridges
-            .iter()
-            .filter(|bridge| bridge.id.starts_with(&prefix) && !ours.contains(bridge.id.as_str()))
-            .map(|bridge| bridge_uri(&bridge.id))
-            .collect();
-        for uri in strays {
+        let empty = bridges.iter().filter(|it| it.id.starts_with(&prefix) && (late || it.channels.is_empty()));
+        let empty = empty.filter(|it| !ours.contains(it.id.as_str()) && !self.dead_bridges.contains(&it.id));
+        for uri in empty.map(|bridge| bridge_uri(&bridge.id)).collect::<Vec<_>>() {
             self.send(Request::delete(uri), What::Lenient);
         }
     }
 
     /// A phone that lost its leg is called at once.
-    fn restore_leg(&mut self, key: &str) {
+    pub(super) fn restore_leg(&mut self, key: &str) {
         let Some(phone) = self.phones.get_mut(key) else { return };
         if phone.work == Work::Lost && phone.leg == Leg::None {
             phone.recalls = 0;

@@ -32,6 +32,11 @@ impl Left {
         Self::because(Cause::Unreachable)
     }
 
+    /// Nobody saw how.
+    pub(crate) const fn lost() -> Self {
+        Self::by_accident(Cause::Unreachable)
+    }
+
     pub(crate) const fn by_accident(cause: Cause) -> Self {
         Self { cause, keep_customer: true }
     }

@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 
 use super::{
     CommandId, Switch, What,
-    model::{Availability, Desk, Leg, Phone, PhoneKey, Work},
+    model::{Availability, Desk, Leg, Phone, PhoneKey, RoomId, Work},
     rooms::{Left, segment},
 };
 use crate::{
@@ -74,6 +74,7 @@ impl Switch {
                 holds: 0,
                 told_ringing: false,
                 told_muted: false,
+                told_record: String::new(),
             },
         );
         if let Some(desk) = self.desks.get_mut(agent) {
@@ -198,6 +199,12 @@ impl Switch {
         }
     }
 
+    /// Whether one of an agent's phones is in a call.
+    pub(super) fn in_call(&self, agent: &str) -> bool {
+        self.phones.values().any(|phone| phone.agent == agent && phone.live().is_some_and(|live| live.taken))
+    }
+
+    /// Agents whom nobody has come back for go; who talks to one goes on, and the agent goes with the call.
     pub(super) fn expire_desks(&mut self) {
         let expired: Vec<String> = self
             .desks
@@ -206,33 +213,80 @@ impl Switch {
             .map(|(agent, _)| agent.clone())
             .collect();
         for agent in expired {
-            self.remove_desk(&agent);
+            if self.in_call(&agent) {
+                self.connect_held(&agent);
+            } else {
+                self.remove_desk(&agent);
+            }
         }
     }
 
-    /// The tenant is removed or the host ends: nothing is left in Asterisk. Customers who wait go on in the dialplan.
-    pub(super) fn close(&mut self) {
-        let agents: Vec<String> = self.desks.keys().cloned().collect();
-        for agent in agents {
-            self.remove_desk(&agent);
-        }
-        let rooms: Vec<_> = self.rooms.keys().copied().collect();
-        for room in rooms {
-            let waiting = self.rooms.get(&room).and_then(|it| it.ticket.as_ref()).is_some_and(|it| it.waiting);
-            let parties = self.rooms.get(&room).map(|it| it.parties.clone()).unwrap_or_default();
-            for channel in parties {
-                self.remove_party(&channel);
-                if waiting {
-                    self.send_back(&channel);
-                } else {
-                    self.hang_up_channel(&channel, "normal");
-                }
+    /// Whoever an agent holds is talked to again: there is no desktop that could do it.
+    fn connect_held(&mut self, agent: &str) {
+        for key in self.phones_of(agent) {
+            let Some(phone) = self.phones.get(&key).filter(|phone| phone.engaged().is_none()) else { continue };
+            let held = phone.live().into_iter().flat_map(|live| &live.conversations);
+            let held = held.filter(|it| it.state == ConversationState::Held).map(|it| it.key.clone()).next_back();
+            if let Some(seat) = held.and_then(|conversation| self.seat_of(&key, &conversation)) {
+                self.set_state(&seat, ConversationState::Talking);
             }
-            self.settle(room, Left::hung_up());
         }
-        for bridge in std::mem::take(&mut self.dead_bridges) {
-            self.send(Request::delete(super::converge::bridge_uri(&bridge)), What::Lenient);
+    }
+
+    /// The tenant is removed or the host ends. Who talks to somebody goes on talking, who waits goes on in the dialplan,
+    /// and what nobody hears goes. Asterisk keeps who is who, so that a host that comes back takes all of it over.
+    pub(super) fn close(&mut self) {
+        if !self.up {
+            return;
         }
+        self.leaving = true;
+        for agent in self.desks.keys().cloned().collect::<Vec<_>>() {
+            self.connect_held(&agent);
+        }
+        for room in self.rooms.keys().copied().collect::<Vec<_>>() {
+            if !self.is_kept(room) {
+                self.clear_room(room);
+            }
+        }
+        for key in self.phones.keys().cloned().collect::<Vec<_>>() {
+            if self.phones.get(&key).is_some_and(|phone| phone.engaged().is_none()) {
+                self.drop_leg(&key);
+            }
+        }
+        self.touched_rooms.extend(self.rooms.keys());
+        self.converge();
         self.closing = true;
+    }
+
+    /// Whether somebody in a room hears somebody, or is on hold for somebody who is being asked.
+    fn is_kept(&self, room: RoomId) -> bool {
+        let held = || {
+            let seats = self.rooms.get(&room).map(|room| room.seats.as_slice()).unwrap_or_default();
+            seats.iter().any(|seat| {
+                let is_held = self.conversation(seat).is_some_and(|it| it.state == ConversationState::Held);
+                is_held && self.phones.get(&seat.phone).and_then(Phone::engaged).is_some_and(|other| self.talks(other))
+            })
+        };
+        self.talks(room) || held()
+    }
+
+    fn talks(&self, room: RoomId) -> bool {
+        self.wanted(room).inside.len() > 1
+    }
+
+    /// Nobody hears anybody here.
+    fn clear_room(&mut self, room: RoomId) {
+        let parties = self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default();
+        let prefix = self.own_prefix();
+        for channel in parties {
+            let Some((_, party)) = self.remove_party(&channel) else { continue };
+            self.answer_waiter(party.waiter, Cause::Cancelled);
+            if channel.starts_with(&prefix) {
+                self.hang_up_channel(&channel, "normal");
+            } else {
+                self.send_back(&channel);
+            }
+        }
+        self.settle(room, Left::because(Cause::Cancelled));
     }
 }

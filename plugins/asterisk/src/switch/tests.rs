@@ -37,6 +37,8 @@ struct Bench {
     fenced: bool,
     listed_channels: Value,
     listed_bridges: Value,
+    /// What Asterisk keeps on channels.
+    kept: BTreeMap<String, String>,
 }
 
 impl Bench {
@@ -63,6 +65,7 @@ impl Bench {
             fenced: false,
             listed_channels: json!([]),
             listed_bridges: json!([]),
+            kept: BTreeMap::new(),
         }
     }
 
@@ -72,6 +75,7 @@ impl Bench {
             for effect in self.switch.handle(self.now, inputs.remove(0)) {
                 match effect {
                     Effect::Send { id, request } => {
+                        self.keep(&request);
                         inputs.push(Input::Ari(Message::Response(self.response(id, &request))));
                         self.sent.push(request);
                     }
@@ -86,6 +90,18 @@ impl Bench {
         }
     }
 
+    fn keep(&mut self, request: &Request) {
+        let of = |name: &str| request.query.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone());
+        let created = request.body.as_ref().and_then(|body| body["variables"]["JACKFIELD"].as_str());
+        if let (Some(channel), Some(record)) = (of("channelId"), created) {
+            self.kept.insert(channel, record.to_owned());
+        } else if of("variable").as_deref() == Some("JACKFIELD")
+            && let Some(value) = of("value")
+        {
+            self.kept.insert(request.uri.split('/').nth(1).unwrap().to_owned(), value);
+        }
+    }
+
     fn response(&self, id: u64, request: &Request) -> Response {
         if let Some((uri, status)) = self.refuse
             && request.uri.contains(uri)
@@ -96,6 +112,9 @@ impl Bench {
         let body = match (request.method, request.uri.as_str()) {
             (Method::Get, "channels") => self.listed_channels.clone(),
             (Method::Get, "bridges") => self.listed_bridges.clone(),
+            (Method::Get, uri) if uri.ends_with("/variable") => {
+                json!({"value": uri.split('/').nth(1).and_then(|channel| self.kept.get(channel))})
+            }
             _ => json!({}),
         };
         Response { id, status: 200, body }
@@ -136,7 +155,8 @@ impl Bench {
 
     /// The channel of the newest originate.
     fn originated(&self) -> String {
-        let request = self.sent.iter().rev().find(|request| request.uri == "channels").expect("originated");
+        let is_new = |request: &&Request| ["channels", "channels/create"].contains(&request.uri.as_str());
+        let request = self.sent.iter().rev().find(is_new).expect("originated");
         request.query.iter().find(|(name, _)| *name == "channelId").unwrap().1.clone()
     }
 
@@ -440,16 +460,34 @@ fn a_fenced_switch_does_nothing_more() {
 }
 
 #[test]
-fn nothing_is_left_when_the_tenant_is_closed() {
+fn a_planned_end_hangs_up_nobody_who_talks_and_leaves_nothing_else() {
     let (mut bench, party) = Bench::consulting();
+    let is_leg = |it: &&Request| it.method == Method::Post && it.uri == "channels";
+    let leg = bench.sent.iter().find(is_leg).unwrap().query.clone();
+    let leg = leg.iter().find(|(name, _)| *name == "channelId").unwrap().1.clone();
+    bench.agent("bert", "1002");
+    let idle = bench.originated();
     bench.enters("c9", &["queue", "web"], "559");
     bench.input(Input::Close);
-    for channel in ["c1", party.as_str()] {
-        assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{channel}")));
-    }
-    // Who waited goes on in the dialplan.
+    let deleted =
+        |id: &str| bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{id}"));
+    // Anna talks to whom she asks, and her customer is on hold for that.
+    assert!(!deleted("c1") && !deleted(&party) && !deleted(&leg));
+    // Who waited goes on in the dialplan, and an idle phone is hung up.
     assert_eq!(bench.posted("c9/continue"), 1);
-    assert!(bench.switch.rooms.is_empty() && bench.switch.owners.is_empty() && bench.switch.is_quiet());
+    assert!(deleted(&idle));
+    assert!(bench.switch.is_quiet());
+}
+
+#[test]
+fn a_planned_end_connects_whom_an_agent_holds() {
+    let mut bench = Bench::in_call();
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    bench.command("anna", Command::Hold { conversation });
+    let before = bench.posted("/addChannel");
+    bench.input(Input::Close);
+    assert_eq!(bench.posted("/addChannel"), before + 1);
+    assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
 }
 
 #[test]
@@ -485,12 +523,12 @@ fn other_types_of_channel_are_refused() {
 fn one_press_of_the_phones_transfer_key_is_one_transfer() {
     let mut bench = Bench::in_call();
     let leg = bench.originated();
-    let calls = bench.posted("channels");
+    let calls = bench.posted("channels/create");
     // Asterisk says it for the phone's channel and for the customer's.
     let pressed = || Event::Transfer { channel: leg.clone(), to: Some("801".into()), attended: false };
     bench.event(pressed());
     bench.event(pressed());
-    assert_eq!(bench.posted("channels"), calls + 1);
+    assert_eq!(bench.posted("channels/create"), calls + 1);
     assert_eq!(bench.posted("/transfer_progress"), 1);
     assert_eq!(bench.interaction("anna").reason, Some(Reason::Transferred));
 }

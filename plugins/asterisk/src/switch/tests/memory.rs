@@ -1,20 +1,28 @@
 //! The process dies in the middle of calls, and another goes on with them.
 
 use super::*;
+use crate::switch::model::PartyState;
 
 impl Bench {
     /// Another process, in which Asterisk still has these channels, and each room's bridge with those of them in it who
     /// were there.
     fn reborn(&self, living: &[&str]) -> Self {
+        self.reborn_with(living, |bridges| bridges)
+    }
+
+    fn reborn_with(&self, living: &[&str], bridges: impl FnOnce(Value) -> Value) -> Self {
         let mut bench = Self::at(self.now, "m", json!({}));
         let dialplan = json!({"app_name": "Stasis", "app_data": "jackfield-acme,queue,sales"});
-        let list = |id: &&str| json!({"id": id, "state": "Up", "dialplan": dialplan});
+        let rings = |id: &str| self.switch.parties.get(id).is_some_and(|it| it.state == PartyState::Dialing);
+        let state = |id: &str| if rings(id) { "Ringing" } else { "Up" };
+        let list = |id: &&str| json!({"id": id, "state": state(id), "dialplan": dialplan});
+        bench.kept.clone_from(&self.kept);
         bench.listed_channels = living.iter().map(list).collect();
         let bridge = |room: &crate::switch::model::Room| {
             let inside = room.placed.iter().filter(|channel| living.contains(&channel.as_str()));
             json!({"id": room.bridge, "channels": inside.collect::<Vec<_>>()})
         };
-        bench.listed_bridges = self.switch.rooms.values().map(bridge).collect();
+        bench.listed_bridges = bridges(self.switch.rooms.values().map(bridge).collect());
         bench.input(Input::Connected);
         bench
     }
@@ -83,8 +91,7 @@ fn bridges_that_are_gone_meanwhile_are_made_again() {
     let (dead, party) = Bench::consulting();
     let leg = dead.sent.iter().find(|it| it.method == Method::Post && it.uri == "channels").unwrap();
     let leg = leg.query.iter().find(|(name, _)| *name == "channelId").unwrap().1.clone();
-    let mut bench = dead.reborn(&[&leg, "c1", &party]);
-    bench.listed_bridges = json!([]);
+    let mut bench = dead.reborn_with(&[&leg, "c1", &party], |_| json!([]));
     bench.comes_back("anna", &dead);
     assert_eq!(bench.states("anna"), [ConversationState::Held, ConversationState::Talking]);
     assert_eq!(bench.posted("/addChannel"), 3);
@@ -115,17 +122,93 @@ fn agents_who_talk_to_each_other_find_each_other() {
 }
 
 #[test]
-fn what_nobody_comes_back_for_is_tidied_after_a_while() {
+fn a_call_whose_agent_does_not_come_back_goes_on_until_it_ends_and_the_leg_goes_with_it() {
     let dead = Bench::in_call();
     let leg = dead.originated();
     let mut bench = dead.reborn(&[&leg, "c1"]);
+    bench.tick(600);
+    assert!(!bench.deleted(&leg) && !bench.deleted("c1"));
+    bench.over("c1", 16);
+    assert!(bench.deleted(&leg));
+    assert!(bench.switch.rooms.is_empty() && bench.switch.phones.is_empty());
+}
+
+#[test]
+fn an_agent_who_comes_back_without_any_memory_finds_the_call() {
+    let dead = Bench::in_call();
+    let mut bench = dead.reborn(&[&dead.originated(), "c1"]);
+    let options = StartOptions::new(Some("1001".into()));
+    bench.input(Input::Start { id: 1, agent: "anna".into(), session: "s-anna".into(), options });
+    assert_eq!(bench.interaction("anna"), dead.interaction("anna"));
+    assert_eq!(bench.moves(), 0);
+}
+
+#[test]
+fn an_idle_leg_that_nobody_comes_back_for_goes_after_a_while() {
+    let mut dead = Bench::new(json!({}));
+    dead.agent("anna", "1001");
+    let leg = dead.originated();
+    let mut bench = dead.reborn(&[&leg]);
     bench.tick(5);
     assert!(!bench.deleted(&leg));
-    bench.tick(5);
-    assert!(bench.deleted(&leg) && !bench.deleted("c1"));
-    // The customer is in the queue again.
+    bench.tick(60);
+    assert!(bench.deleted(&leg));
+}
+
+#[test]
+fn whom_an_agent_transferred_goes_on_though_no_agent_knows_the_call() {
+    let (mut dead, party) = Bench::consulting();
+    let interaction = dead.at_interaction("anna", "1001");
+    dead.command("anna", Command::ConsultTransfer { interaction });
+    let mut bench = dead.reborn(&["c1", &party]);
+    bench.tick(600);
+    assert!(!bench.deleted("c1") && !bench.deleted(&party));
+    assert_eq!(bench.moves(), 0);
+    // And ends when one of them hangs up.
+    bench.over(&party, 16);
+    assert!(bench.deleted("c1"));
+    assert!(bench.switch.rooms.is_empty());
+}
+
+#[test]
+fn who_talks_is_not_hung_up_though_nothing_is_known_of_them() {
+    let (mut dead, party) = Bench::consulting();
+    let interaction = dead.at_interaction("anna", "1001");
+    dead.command("anna", Command::ConsultTransfer { interaction });
+    dead.kept.clear();
+    let mut bench = dead.reborn(&["c1", &party]);
+    bench.tick(600);
+    assert!(!bench.deleted("c1") && !bench.deleted(&party));
+    bench.over("c1", 16);
+    assert!(bench.deleted(&party));
+}
+
+#[test]
+fn a_transfer_that_rings_goes_on_ringing_and_its_customer_comes_back_if_nobody_answers() {
+    let mut dead = Bench::in_call();
+    let leg = dead.originated();
+    let conversation = dead.conversation("anna", "1001", Role::Primary);
+    let transfer = Command::BlindTransfer { conversation, destination: "700".into() };
+    assert_eq!(dead.command("anna", transfer), Outcome::success());
+    let called = dead.originated();
+    let mut bench = dead.reborn(&[&leg, "c1", &called]);
+    bench.comes_back("anna", &dead);
+    bench.tick(30);
+    assert!(!bench.deleted("c1") && !bench.deleted(&called));
+    bench.over(&called, 17);
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+}
+
+#[test]
+fn who_waited_keeps_the_place_in_the_queue() {
+    let mut dead = Bench::new(json!({}));
+    for customer in ["c2", "c3"] {
+        dead.enters(customer, &["queue", "sales"], customer);
+    }
+    let mut bench = dead.reborn(&["c2", "c3"]);
     bench.agent("bert", "1002");
-    assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
+    let members = bench.interaction("bert").conversations.unwrap()[0].members.clone().unwrap();
+    assert_eq!(members[0].address.as_deref(), Some("c2"));
 }
 
 #[test]
