@@ -49,6 +49,8 @@ pub struct ListenerConfig {
     pub header_timeout: Duration,
     /// Which browsers' pages may connect.
     pub origins: Origins,
+    /// Whether the console is served.
+    pub console: bool,
 }
 
 /// Which values of a browser's `Origin` header are let in; a request without one is not from a page.
@@ -170,12 +172,14 @@ impl HostConfig {
         let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let folder = absolute.parent().unwrap_or(Path::new("."));
         let mut bounds = Bounds { file, problems: Vec::new() };
+        let address = raw.listener.address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
         let mut listener = ListenerConfig {
-            address: raw.listener.address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            address,
             max_connections: 20_000,
             max_frame_bytes: 64 * 1024,
             header_timeout: Duration::from_secs(10),
             origins: origins(raw.listener.origins.clone()),
+            console: raw.listener.console.unwrap_or_else(|| address.ip().is_loopback()),
         };
         let from = &raw.listener;
         bounds.count("listener.max_connections", &mut listener.max_connections, from.max_connections, 1, 1_000_000);

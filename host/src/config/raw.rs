@@ -31,6 +31,7 @@ pub(super) struct Listener {
     pub(super) max_frame_bytes: Option<usize>,
     pub(super) header_timeout: Option<Span>,
     pub(super) origins: Option<Vec<String>>,
+    pub(super) console: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -8,6 +8,7 @@
 //! io_guard.rs    a stream whose writes fail in the end when the peer does not read
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
 //! handshake.rs   what a request's head says
+//! console.rs     the files of the console
 //! desktop.rs     a desktop on a WebSocket
 //! websocket.rs   one WebSocket connection, whatever it carries
 //! http.rs        commands and events over plain HTTP
@@ -30,6 +31,7 @@ use tokio::{
 
 use crate::{config::ListenerConfig, metrics::Metrics, tenant::Tenants};
 
+mod console;
 mod desktop;
 mod handshake;
 mod http;

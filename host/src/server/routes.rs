@@ -1,6 +1,6 @@
 //! Which address is whose.
 //!
-//! Owns: the paths under `/v1/tenants/`, and the order of the checks: origin, then tenant and token, then everything
+//! Owns: the paths under `/v1/tenants/` and which of the others are the console's, and the order of the checks: origin, then tenant and token, then everything
 //! else. Must never: tell by any answer whether a tenant exists to one who has no token of it.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::{Code, Failure};
 use serde_json::json;
 
-use super::{Desktops, Guarded, Room, desktop, handshake, http, http::Body, text};
+use super::{Desktops, Guarded, Room, console, desktop, handshake, http, http::Body, text};
 use crate::{
     session::{Identity, Outbox},
     tenant::Tenant,
@@ -24,10 +24,13 @@ use crate::{
 /// Answers one request of a desktop.
 pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room) -> Response<Body> {
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let (route, mut response) = if !handshake::origin_allowed(request.headers(), &desktops.config.origins) {
+    let own = desktops.config.console && console::is_own_page(request.headers());
+    let (route, mut response) = if !own && !handshake::origin_allowed(request.headers(), &desktops.config.origins) {
         ("refused", failure(StatusCode::FORBIDDEN, Code::Forbidden, "this page may not connect: listener.origins"))
     } else if request.method() == Method::OPTIONS {
         ("preflight", preflight())
+    } else if let Some(file) = console_file(desktops, &request) {
+        ("console", file)
     } else {
         route(desktops, request, room).await
     };
@@ -37,6 +40,12 @@ pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>,
     }
     desktops.metrics.http_request(route, response.status().as_str());
     response
+}
+
+/// A file of the console, where the console is served and the path is one of its.
+fn console_file(desktops: &Desktops, request: &Request<Incoming>) -> Option<Response<Body>> {
+    let served = desktops.config.console;
+    served.then(|| console::answer(request.method(), request.uri().path(), request.headers())).flatten()
 }
 
 /// What a browser asks before it lets a page send a token.
@@ -73,10 +82,19 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room)
         (["sessions", id, "events"], &Method::GET) => {
             ("events", http::events(desktops, &tenant, &identity, id, request.headers(), room))
         }
-        (["ws"] | ["sessions", _, "events"], _) => ("unknown", wrong_method("GET")),
+        (["extensions"], &Method::GET) => ("extensions", extensions(&tenant)),
+        (["ws"] | ["extensions"] | ["sessions", _, "events"], _) => ("unknown", wrong_method("GET")),
         (["sessions"] | ["sessions", _, "commands"], _) => ("unknown", wrong_method("POST")),
         _ => ("unknown", failure(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address")),
     }
+}
+
+/// What the tenant's adapter can do beyond the standard, with the JSON Schema of each command's data.
+fn extensions(tenant: &Tenant) -> Response<Body> {
+    let body = json!({"commands": tenant.extension_commands()});
+    let mut response = Response::new(text(body.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 fn unauthorized() -> Response<Body> {

@@ -81,6 +81,7 @@ impl Fixture {
             max_frame_bytes: 1024,
             header_timeout: Duration::from_secs(5),
             origins,
+            console: false,
         };
         let (closing, closed) = watch::channel(false);
         let listener = Listener::desktops(&config, closed.clone()).await.unwrap();

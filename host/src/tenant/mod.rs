@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use jackfield_plugin_api::{Link, Manifest};
+use jackfield_plugin_api::{Link, Manifest, manifest::ExtensionCommand};
 
 mod auth;
 mod launch;
@@ -175,6 +175,12 @@ impl Tenant {
     #[must_use]
     pub fn version(&self) -> Version {
         Version::of(&self.serving())
+    }
+
+    /// What its adapter can do beyond the standard commands.
+    #[must_use]
+    pub fn extension_commands(&self) -> Vec<ExtensionCommand> {
+        self.serving().manifest().extension_commands.clone()
     }
 
     /// Who may come in and how much of everything there may be are these from now on. Limits of sessions that are there

@@ -1,0 +1,183 @@
+// The tree of a session, and the objects that a desktop holds in its hands.
+//
+// Owns: the fold of events into channels, interactions and conversations, and what these tell of themselves. Must never:
+// know a connection, or change by anything but an event. Events come from jackfield-client.js.
+
+/** A session's objects, folded from its events. */
+export class Tree {
+  constructor(session) {
+    this.link = "up";
+    this.linkReason = undefined;
+    this.capabilities = { commands: [], channelTypes: [] };
+    this.initialized = false;
+    this.nodes = new Map();
+    this.root = this.#add(null, "session", { id: session });
+  }
+
+  get(target) {
+    return this.nodes.get(target);
+  }
+
+  #add(parent, kind, created) {
+    const target = parent ? `${parent.target}.${created.id}` : created.id;
+    const node = {
+      kind, id: created.id, target, parent, created, children: [],
+      told: {}, info: {}, data: {}, members: new Map(),
+      focus: null, url: undefined, ended: undefined, since: undefined, initialized: false, disposed: false,
+    };
+    this.nodes.set(target, node);
+    parent?.children.push(node);
+    return node;
+  }
+
+  /** Takes one event in. Returns the object that it is about, or undefined where that is not known. */
+  apply({ target, name, data, at }) {
+    const node = this.nodes.get(target);
+    if (!node) return undefined;
+    const dot = name.indexOf(".");
+    const [word, verb] = [name.slice(0, dot), name.slice(dot + 1)];
+    if (name === "state.updated") {
+      if (node.told.state !== data.state || data.since) node.since = Date.parse(data.since ?? at ?? "") || Date.now();
+      node.told = data;
+    } else if (verb === "created") {
+      const created = this.#add(node, word, data[word]);
+      // The first conversation has the focus without an event.
+      if (word === "conversation" && node.children.length === 1 && !node.initialized) node.focus = created.id;
+      return created;
+    } else if (word === "session") {
+      this.#ofSession(node, verb, data);
+    } else if (verb === "initialized") {
+      node.initialized = true;
+    } else if (verb === "disposed") {
+      this.#remove(node);
+    } else {
+      Tree.#ofObject(node, name, data);
+    }
+    return node;
+  }
+
+  #ofSession(node, verb, data) {
+    if (verb === "initialized") {
+      this.capabilities = data.capabilities;
+      this.initialized = node.initialized = true;
+    } else if (verb === "linkchanged") {
+      [this.link, this.linkReason] = [data.link, data.reason];
+    }
+  }
+
+  static #ofObject(node, name, data) {
+    switch (name) {
+      case "channel.infochanged": node.info = data.channel; break;
+      case "interaction.preview":
+      case "interaction.screenpop": if (data.url) node.url = data.url; break;
+      case "interaction.datachanged":
+        node.data = { ...node.data };
+        for (const [key, value] of Object.entries(data.data)) {
+          if (value === null) delete node.data[key];
+          // Not by assignment: a key named __proto__ would not become one.
+          else Object.defineProperty(node.data, key, { value, writable: true, enumerable: true, configurable: true });
+        }
+        break;
+      case "interaction.focuschanged": node.focus = data.conversation?.id ?? null; break;
+      case "interaction.ended": node.ended = data; node.focus = null; break;
+      case "conversation.member.added": node.members.set(data.member.id, data.member); break;
+      case "conversation.member.removed": node.members.delete(data.member.id); break;
+      default: // An event of an adapter's own, or of a newer host: nothing that the tree shows.
+    }
+  }
+
+  #remove(node) {
+    node.disposed = true;
+    this.nodes.delete(node.target);
+    node.children.forEach((child) => this.#remove(child));
+    if (node.parent && !node.parent.disposed) {
+      node.parent.children = node.parent.children.filter((child) => child !== node);
+    }
+  }
+
+  /** All that it knows as plain data, target by target: two trees are equal when their views are. */
+  view() {
+    const view = {};
+    for (const node of this.nodes.values()) {
+      if (node.kind === "session") continue;
+      const { created, told, info, data, focus } = node;
+      view[node.target] = { created, told, info, data, focus, members: Object.fromEntries(node.members) };
+    }
+    return { link: this.link, objects: view };
+  }
+}
+
+// ---- what a desktop holds in its hands
+
+/** The node behind an object: nobody outside can reach it. */
+export const NODE = Symbol("node");
+export const SESSION = Symbol("session");
+
+class JackfieldObject {
+  constructor(session, node) {
+    this[SESSION] = session;
+    this[NODE] = node;
+  }
+  get id() { return this[NODE].id; }
+  get kind() { return this[NODE].kind; }
+  get target() { return this[NODE].target; }
+  get state() { return this[NODE].told.state; }
+  get since() { return this[NODE].since; }
+  get actions() { return this[NODE].told.actions ?? []; }
+  get disposed() { return this[NODE].disposed; }
+  get parent() { return this[SESSION].object(this[NODE].parent.target); }
+  can(verb) { return !this.disposed && this.actions.includes(`${this.kind}.request.${verb}`); }
+  command(verb, data) { return this[SESSION].command(`${this.kind}.request.${verb}`, this.target, data); }
+  extension(name, data) { return this[SESSION].extension(name, data, this.target); }
+}
+
+const childrenOf = (object) =>
+  object[NODE].children.filter((node) => node.initialized).map((node) => object[SESSION].object(node.target));
+
+export class ChannelGroup extends JackfieldObject {
+  get name() { return this[NODE].created.name; }
+  get channels() { return childrenOf(this); }
+}
+
+export class Channel extends JackfieldObject {
+  get type() { return this[NODE].created.type; }
+  get endpoint() { return this[NODE].created.endpoint; }
+  get name() { return this[NODE].created.name; }
+  get availability() { return this[NODE].info.availability ?? null; }
+  get reasoncode() { return this[NODE].info.reasoncode; }
+  get reasondesc() { return this[NODE].info.reasondesc; }
+  get queue() { return this[NODE].info.queue; }
+  get pending() { return this[NODE].info.pending ?? null; }
+  get occupied() { return this[NODE].info.occupied ?? false; }
+  get group() { return this.parent instanceof ChannelGroup ? this.parent : null; }
+  get interactions() { return childrenOf(this); }
+}
+
+export class Interaction extends JackfieldObject {
+  get channel() { return this.parent; }
+  get type() { return this[NODE].created.type; }
+  get direction() { return this[NODE].created.direction; }
+  get calls() { return this[NODE].told.calls; }
+  get recording() { return this[NODE].told.recording; }
+  get disposition() { return this[NODE].told.disposition; }
+  get data() { return this[NODE].data; }
+  get url() { return this[NODE].url; }
+  get ended() { return this[NODE].ended ?? null; }
+  get conversations() { return childrenOf(this); }
+  get focus() { return this.conversations.find(({ id }) => id === this[NODE].focus) ?? null; }
+}
+
+export class Conversation extends JackfieldObject {
+  get interaction() { return this.parent; }
+  get role() { return this[NODE].created.role; }
+  get muted() { return this[NODE].told.muted ?? false; }
+  get members() { return [...this[NODE].members.values()]; }
+}
+
+export const CLASSES = {
+  channelgroup: ChannelGroup, channel: Channel, interaction: Interaction, conversation: Conversation,
+};
+
+/** Nothing of it is still to come: it and all that it is part of have been told in full. */
+export const isWhole = (node) => node.kind === "session" || (node.initialized && isWhole(node.parent));
+

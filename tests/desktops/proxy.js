@@ -1,0 +1,69 @@
+// A TCP proxy between a desktop and the host that delays, swallows, cuts off and refuses.
+
+import { connect, createServer } from "node:net";
+
+export class Proxy {
+  #pairs = new Set();
+
+  static async before(port) {
+    const proxy = new Proxy();
+    proxy.target = port;
+    /** Milliseconds that every piece takes. */
+    proxy.delay = 0;
+    /** Whether what is sent is lost on the way, in either direction, without anybody being told. */
+    proxy.swallows = false;
+    /** Whether new connections are refused. */
+    proxy.refuses = false;
+    /** The most bytes that pass from the host before a connection is cut. */
+    proxy.cutsAfter = Infinity;
+    proxy.connections = 0;
+    proxy.server = createServer((near) => proxy.#pair(near));
+    await new Promise((listening) => proxy.server.listen(0, "127.0.0.1", listening));
+    return proxy;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.server.address().port}`;
+  }
+
+  #pair(near) {
+    if (this.refuses) return near.destroy();
+    this.connections += 1;
+    const far = connect(this.target, "127.0.0.1");
+    const pair = { near, far, passed: 0 };
+    this.#pairs.add(pair);
+    const end = () => {
+      near.destroy();
+      far.destroy();
+      this.#pairs.delete(pair);
+    };
+    const pass = (from, to, count) => {
+      from.on("data", async (piece) => {
+        if (this.swallows) return;
+        if (this.delay) await new Promise((passed) => setTimeout(passed, this.delay));
+        if (count) pair.passed += piece.length;
+        const rest = this.cutsAfter - (pair.passed - piece.length);
+        if (count && pair.passed > this.cutsAfter) to.end(piece.subarray(0, Math.max(0, rest)), end);
+        else if (!to.destroyed) to.write(piece);
+      });
+      from.on("error", end);
+      from.on("close", end);
+    };
+    pass(near, far, false);
+    pass(far, near, true);
+  }
+
+  /** Cuts all connections. */
+  cut() {
+    for (const { near, far } of this.#pairs) {
+      near.destroy();
+      far.destroy();
+    }
+    this.#pairs.clear();
+  }
+
+  async end() {
+    this.cut();
+    await new Promise((closed) => this.server.close(closed));
+  }
+}

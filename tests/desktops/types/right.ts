@@ -1,0 +1,32 @@
+// Compiles: what a desktop written in TypeScript does.
+import { connect, JackfieldError, type Interaction, type Session } from "jackfield-client";
+
+export async function work(): Promise<void> {
+  const session: Session = await connect({
+    url: "http://127.0.0.1:8080",
+    tenant: "demo",
+    agent: { id: "1001", password: "any" },
+    needinfo: ({ uiExtension }) => ({ skill: { id: uiExtension.skills[0].id } }),
+    on: { "interaction.screenpop": ({ data }) => console.log(data.url), connection: ({ state }) => console.log(state) },
+  });
+  session.on("added", (object) => {
+    if (object.kind === "interaction") show(object);
+  });
+  session.on("interaction.ended", ({ object }) => console.log(object?.id));
+  await session.addchannel({ channel: { endpoint: "2001", type: "Telephony" } });
+  const channel = await session.until(() => session.channels[0]);
+  await channel.notready({ reasoncode: "lunch" });
+  await session.command("channel.request.ready", channel.target);
+  await channel.command("dial", { destination: "5551234" });
+  await channel.extension("channel.request.simulator.askskill", { on: true });
+  if (channel.can("deactivate")) await channel.deactivate();
+  await session.logout().catch((error: unknown) => {
+    if (error instanceof JackfieldError && error.code === "timeout") console.log(error.context);
+  });
+}
+
+function show(contact: Interaction): void {
+  const call = contact.focus;
+  if (call?.state === "TALKING") call.senddtmf({ digits: "12#" });
+  if (contact.recording === "ON") contact.recordingPause();
+}
