@@ -68,6 +68,10 @@ pub struct Manifest {
     /// Events of its own.
     #[serde(default)]
     pub extension_events: Vec<ExtensionEventKind>,
+    /// The keys of call data that are the platform's own, such as its number of the contact. A desktop may not set them
+    /// (`forbidden`), and they are kept where other call data is too long to be.
+    #[serde(default)]
+    pub own_data: Vec<String>,
     /// JSON Schema (draft 2020-12) of a tenant's settings. Mark what is secret with `"writeOnly": true`: a host takes it
     /// from a file or from its environment only, and refuses it where it stands in the tenant's file itself.
     pub settings: Json,

@@ -12,7 +12,9 @@
 //! - **One transition, one report.** A platform tells a transfer in several messages. Keep your own model, and report
 //!   when it is at rest; [`AgentHost::report`](crate::AgentHost::report) takes the whole model.
 //! - **What ends carries its reason**, see [`Reason`]: `Transferred` and `Failed` decide the focus, `Rejected` the
-//!   words. By absence alone a rejected call comes out as abandoned and a transfer as released.
+//!   words. An offer that ends with `Rejected`, `Abandoned` or `Redirected` was never the agent's: nothing pops up, and
+//!   nothing is left to complete, whether it is reported as gone or as [`InteractionState::Ended`]. By absence alone a
+//!   rejected call comes out as abandoned and a transfer as released; what a snapshot does not name, as lost.
 //!
 //! The same report again says nothing. An *older* one does: fold late and repeated messages of the platform before
 //! you report. Applying a report never fails; what cannot be is left out, counted and logged with the adapter's name.
@@ -491,8 +493,13 @@ pub enum Reason {
     Rejected,
     /// It lives on with someone else.
     Transferred,
-    /// The customer gave up, or it was offered elsewhere.
+    /// The customer gave up before it was taken.
     Abandoned,
+    /// It was offered, and not taken in time or offered to someone else.
+    Redirected,
+    /// The platform has cut it, and neither party wanted that: the agent was logged off by a supervisor, a line was lost.
+    /// The host itself says so of what a snapshot no longer names.
+    Lost,
     /// It could not be set up; see [`Cause`].
     Failed,
 }

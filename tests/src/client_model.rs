@@ -317,8 +317,12 @@ impl ClientModel {
     }
 
     fn disposed(&mut self, target: &str, data: &Value) -> Result<(), Illegal> {
-        shape(data, &[], &[])?;
         let node = self.nodes[target].clone();
+        if node.kind == "conversation" && !data.as_object().is_some_and(Map::is_empty) {
+            end(data)?;
+        } else {
+            shape(data, &[], &[])?;
+        }
         need(node.children.is_empty(), || format!("it has {:?}", node.children))?;
         need(node.initialized, || "it is not initialized".into())?;
         let state = node.state();
@@ -340,7 +344,8 @@ impl ClientModel {
         let (required, optional): (&[&str], &[&str]) = match kind {
             "channelgroup" => (&["state"], &[]),
             "channel" => (&["state"], &["availability"]),
-            "interaction" => (&["state", "recording"], &["calls"]),
+            "interaction" if self.nodes[target].is_telephony() => (&["state", "recording"], &["calls"]),
+            "interaction" => (&["state"], &[]),
             "conversation" => (&["state", "muted"], &[]),
             _ => return Err("the session has no state".into()),
         };
@@ -454,10 +459,7 @@ impl ClientModel {
                 node.focus = focus;
             }
             "ended" => {
-                shape(data, &["reason"], &["cause"])?;
-                let reasons = ["released", "rejected", "transferred", "abandoned", "failed"];
-                need(reasons.iter().any(|reason| data["reason"] == *reason), || "no such reason".into())?;
-                need(data.get("cause").is_none() || data["reason"] == "failed", || "a cause without failure".into())?;
+                end(data)?;
                 need(!node.ended && node.children.is_empty(), || format!("it has {:?}", node.children))?;
                 (node.ended, node.focus) = (true, None);
                 self.next = next("state.updated", Some("ENDED"));
@@ -550,4 +552,12 @@ impl ClientModel {
         let focused = calls.iter().any(|call| node.focus.as_ref() == Some(&call.id));
         need(focused || calls.is_empty() && node.focus.is_none(), || format!("the focus is {:?}", node.focus))
     }
+}
+
+/// Why something ended.
+fn end(data: &Value) -> Result<(), Illegal> {
+    shape(data, &["reason"], &["cause"])?;
+    let reasons = ["released", "rejected", "transferred", "abandoned", "redirected", "lost", "failed"];
+    need(reasons.iter().any(|reason| data["reason"] == *reason), || "no such reason".into())?;
+    need(data.get("cause").is_none() || data["reason"] == "failed", || "a cause without failure".into())
 }

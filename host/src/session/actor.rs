@@ -363,10 +363,7 @@ impl Core {
         let target = request.target().unwrap_or_default();
         let object = self.tree.find(&target).filter(|object| object.kind() == command.kind());
         let Some(object) = object else {
-            return Err(Failure::new(
-                Code::NotFound,
-                format!("there is no {} {target:?} in this session", command.kind()),
-            ));
+            return Err(plan::no_target(command.kind(), &target));
         };
         let row = match command {
             Known::Standard(row) => row,

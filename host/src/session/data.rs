@@ -293,8 +293,8 @@ fn activate_all(data: &str) -> Result<Args, String> {
     }
 
     let list = parse::<All>(data)?.channeloptions.unwrap_or_default();
-    if list.len() > bounds::CHANNELS {
-        return Err(format!("data.channeloptions has more than {} entries", bounds::CHANNELS));
+    if list.len() > bounds::CHANNELS.report {
+        return Err(format!("data.channeloptions has more than {} entries", bounds::CHANNELS.report));
     }
     let mut ids = HashSet::with_capacity(list.len());
     let mut all = Vec::with_capacity(list.len());

@@ -115,9 +115,9 @@ impl Request {
         let flaw = if plain && members.opened <= MAX_DEPTH { None } else { flaw(text) };
         match flaw {
             Some(Flaw::TooDeep) => return Err(envelope.refuse(text, "the message is nested deeper than 64", true)),
-            // Not repeated: the response could not be read either.
+            // Neither the message nor a member with one in it is repeated: the response could not be read either.
             Some(Flaw::HalfPair) => {
-                return Err(Envelope::default().refuse("", "the message contains half a surrogate pair", true));
+                return Err(envelope.refuse("", "the message contains half a surrogate pair", true));
             }
             None => {}
         }
@@ -234,7 +234,9 @@ impl<'a> Envelope<'a> {
             Echo {
                 command: string(self.command),
                 target: string(self.target),
-                request_id: self.request_id.filter(|id| is_request_id(id)),
+                request_id: self
+                    .request_id
+                    .filter(|id| is_request_id(id) && (!id.starts_with('"') || unquoted(id).is_some())),
             },
             Response::Failure(&failure),
             "{}",

@@ -93,7 +93,7 @@ fn what_is_not_an_object_is_refused_without_original() {
         r#"{"command":"x","requestId":12"#,
         r#"{"command":"x","requestId":1.}"#,
         r#"{"command":"\ud800"}"#,
-        r#"{"command":"x","a":"\udc00"}"#,
+        r#"{"command":"x","requestId":"\udc00"}"#,
     ] {
         let (response, unparsable) = refused(message);
         assert!(unparsable, "{message}");

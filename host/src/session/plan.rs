@@ -6,13 +6,14 @@
 
 use jackfield_plugin_api::{
     Code, Command, Failure, Json,
+    command::ObjectKind,
     report::{ChannelType, ConversationAt, ConversationState, InteractionAt},
 };
 
 use super::{
     commands::Repertoire,
     data::{Args, ChannelOptions},
-    tree::{Channel, Conversation, Interaction, Object, Tree, rules},
+    tree::{Channel, Conversation, Interaction, Object, Tree, bounds, rules},
 };
 
 /// What a command comes down to.
@@ -70,8 +71,10 @@ pub(super) fn plan(
     match object {
         Object::Session => on_session(args, tree, repertoire).map(Plan::Ask),
         Object::Group(group) => on_group(name, args, group.id, tree),
-        Object::Channel(channel) => on_channel(name, args, channel).map(Plan::Ask),
-        Object::Interaction(channel, interaction) => on_interaction(name, args, channel, interaction).map(Plan::Ask),
+        Object::Channel(channel) => on_channel(name, args, channel, tree).map(Plan::Ask),
+        Object::Interaction(channel, interaction) => {
+            on_interaction(name, args, channel, interaction, tree).map(Plan::Ask)
+        }
         Object::Conversation(channel, interaction, conversation) => {
             on_conversation(name, args, channel, interaction, conversation).map(Plan::Ask)
         }
@@ -84,6 +87,26 @@ fn no_such_command(name: &str) -> Failure {
 
 fn invalid_state(words: &str) -> Failure {
     Failure::new(Code::InvalidState, words)
+}
+
+/// A limit of the host, told before the platform is asked: nothing happens there that could not be shown here.
+fn within_quota(count: usize, most: usize, of_what: &str) -> Result<(), Failure> {
+    if count < most { Ok(()) } else { Err(quota_exceeded(format!("there are {most} {of_what} already"))) }
+}
+
+fn quota_exceeded(words: String) -> Failure {
+    Failure::new(Code::QuotaExceeded, words)
+}
+
+/// A target that names no object of the kind that the command is for.
+pub(super) fn no_target(kind: ObjectKind, target: &str) -> Failure {
+    let hint = if kind == ObjectKind::Session || target.contains('.') {
+        ""
+    } else {
+        "; a target is the whole path from the session's id on, such as <session>.c1.i2"
+    };
+    let shown: String = target.chars().take(100).collect();
+    Failure::new(Code::NotFound, format!("there is no {kind} {shown:?} in this session{hint}"))
 }
 
 fn not_found(id: &str) -> Failure {
@@ -99,6 +122,7 @@ fn on_session(args: Args, tree: &Tree, repertoire: &Repertoire) -> Result<Comman
             if tree.channels().iter().any(|channel| channel.endpoint.as_deref() == Some(&*endpoint)) {
                 return Err(Failure::new(Code::Conflict, "the endpoint is in this session already"));
             }
+            within_quota(tree.channels().len(), bounds::CHANNELS.command, "channels in this session")?;
             Ok(Command::AddChannel { endpoint, kind })
         }
         Args::RemoveChannel { id } => {
@@ -110,12 +134,16 @@ fn on_session(args: Args, tree: &Tree, repertoire: &Repertoire) -> Result<Comman
             rules::removal_refusal(channel).map_or(Ok(()), |words| Err(invalid_state(words)))?;
             Ok(Command::RemoveChannel { channel: channel.key.clone().into() })
         }
-        Args::AddGroup(group) => Ok(Command::AddChannelGroup {
-            name: group.name,
-            chat: group.chat,
-            email: group.email,
-            callback: group.callback,
-        }),
+        Args::AddGroup(group) => {
+            within_quota(tree.groups().len(), bounds::GROUPS.command, "groups in this session")?;
+            within_quota(tree.channels().len(), bounds::CHANNELS.command, "channels in this session")?;
+            Ok(Command::AddChannelGroup {
+                name: group.name,
+                chat: group.chat,
+                email: group.email,
+                callback: group.callback,
+            })
+        }
         Args::RemoveGroup { id } => {
             let group = tree.groups().iter().find(|group| is_id(&id, 'g', group.id)).ok_or_else(|| not_found(&id))?;
             match tree.channels_of(group.id).find_map(rules::removal_refusal) {
@@ -152,19 +180,28 @@ fn on_group(name: &str, args: Args, group: u64, tree: &Tree) -> Result<Plan, Fai
     }
 }
 
-fn on_channel(name: &str, args: Args, channel: &Channel) -> Result<Command, Failure> {
+fn on_channel(name: &str, args: Args, channel: &Channel, tree: &Tree) -> Result<Command, Failure> {
     let key = channel.key.clone().into_string();
     Ok(match (name, args) {
         (_, Args::Activate { queue, options }) => Command::Activate { channel: key, queue, options },
         (_, Args::Deactivate { queues, reason }) => Command::Deactivate { channel: key, queues, reason },
         ("channel.request.ready", _) => Command::Ready { channel: key },
         (_, Args::NotReady { code, text }) => Command::NotReady { channel: key, reason_code: code, reason_desc: text },
-        (_, Args::Dial { destination, extensions }) => Command::Dial { channel: key, destination, extensions },
+        (_, Args::Dial { destination, extensions }) => {
+            tree.no_room_for_a_call(channel).map_or(Ok(()), |words| Err(quota_exceeded(words)))?;
+            Command::Dial { channel: key, destination, extensions }
+        }
         _ => return Err(no_such_command(name)),
     })
 }
 
-fn on_interaction(name: &str, args: Args, channel: &Channel, it: &Interaction) -> Result<Command, Failure> {
+fn on_interaction(
+    name: &str,
+    args: Args,
+    channel: &Channel,
+    it: &Interaction,
+    tree: &Tree,
+) -> Result<Command, Failure> {
     let interaction = interaction_at(channel, it);
     Ok(match (name, args) {
         ("interaction.request.accept", _) if channel.kind == ChannelType::Telephony => {
@@ -173,7 +210,13 @@ fn on_interaction(name: &str, args: Args, channel: &Channel, it: &Interaction) -
         }
         ("interaction.request.accept", _) => Command::Accept { interaction },
         ("interaction.request.reject", _) => Command::Reject { interaction },
-        (_, Args::SetData { key, value }) => Command::SetInteractionData { interaction, key, value },
+        (_, Args::SetData { key, value }) => {
+            if tree.is_own_data(&key) {
+                return Err(Failure::new(Code::Forbidden, format!("data.key: {key} is the platform's own")));
+            }
+            tree.no_room_for_data(it, &key, &value).map_or(Ok(()), |words| Err(quota_exceeded(words)))?;
+            Command::SetInteractionData { interaction, key, value }
+        }
         (_, Args::Disposition(disposition)) => Command::SetDisposition { interaction, disposition },
         ("interaction.request.complete", _) => Command::Complete { interaction },
         ("interaction.request.consult", Args::Destination(destination)) => {
@@ -188,7 +231,11 @@ fn on_interaction(name: &str, args: Args, channel: &Channel, it: &Interaction) -
             }
         }
         ("interaction.request.consulttransfer", _) => Command::ConsultTransfer { interaction },
-        ("interaction.request.consultconference", _) => Command::ConsultConference { interaction },
+        ("interaction.request.consultconference", _) => {
+            let members = it.conversations.iter().map(|conversation| conversation.members.len()).sum::<usize>();
+            within_quota(members.saturating_sub(1), bounds::MEMBERS.command, "members in these conversations")?;
+            Command::ConsultConference { interaction }
+        }
         (_, Args::Record(action)) => Command::Record { interaction, action },
         _ => return Err(no_such_command(name)),
     })
@@ -232,6 +279,7 @@ fn on_conversation(
             Command::BlindTransfer { conversation, destination }
         }
         ("conversation.request.blindconference", Args::Destination(destination)) => {
+            within_quota(own.members.len(), bounds::MEMBERS.command, "members in this conversation")?;
             Command::BlindConference { conversation, destination }
         }
         _ => return Err(no_such_command(name)),

@@ -403,7 +403,7 @@ words! {
         "ALERTING" Alerting, "DIALING" Dialing, "STARTED" Started, "ENDED" Ended, "COMPLETED" Completed
     );
     Reason (
-        "released" Released, "rejected" Rejected, "transferred" Transferred, "abandoned" Abandoned, "failed" Failed
+        "released" Released, "rejected" Rejected, "transferred" Transferred, "abandoned" Abandoned, "redirected" Redirected, "lost" Lost, "failed" Failed
     );
     Cause ("busy" Busy, "noanswer" NoAnswer, "unreachable" Unreachable, "cancelled" Cancelled);
     Recording ("OFF" Off, "ON" On, "PAUSED" Paused);

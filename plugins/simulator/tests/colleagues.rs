@@ -209,7 +209,7 @@ fn a_colleague_who_rejects_is_busy_and_one_who_is_away_cannot_be_reached() {
     stage.does(anna, dial("1001", "1002"));
     stage.driver.pass(8000);
     assert_eq!(ended(&mut stage, anna), Some(json!({ "reason": "failed", "cause": "noanswer" })));
-    assert_eq!(ended(&mut stage, berta), Some(json!({ "reason": "abandoned" })));
+    assert_eq!(ended(&mut stage, berta), Some(json!({ "reason": "redirected" })));
 
     stage.inbound(berta, "Telephony", "+15550100");
     stage.does(anna, dial("1001", "1002"));

@@ -59,13 +59,13 @@ fn the_other_party_hangs_up() {
 
 #[test]
 fn the_caller_gives_up_or_is_offered_elsewhere() {
-    for what in ["abandon", "elsewhere"] {
+    for (what, reason) in [("abandon", "abandoned"), ("elsewhere", "redirected")] {
         let (mut stage, anna) = anna_rings();
         stage.cause(anna, json!({ "what": what }));
         let told = stage.told(anna);
         let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names.join(" "), all(&[GONE, ENDED, "interaction.disposed", PAIR]));
-        assert_eq!(told[2].1, json!({ "reason": "abandoned" }));
+        assert_eq!(told[2].1, json!({ "reason": reason }));
         stage.everybody_goes_home();
     }
 }

@@ -67,11 +67,11 @@ async fn the_other_party_hangs_up() {
 async fn a_caller_who_gives_up_while_it_rings_leaves_nothing() {
     let host = Host::simulator().await;
     let mut agent = with_phone(&host).await;
-    for what in ["abandon", "elsewhere"] {
+    for (what, reason) in [("abandon", "abandoned"), ("elsewhere", "redirected")] {
         agent.is_offered("Telephony").await;
         let interaction = agent.the("interaction");
         let heard = agent.happens(&interaction, what, json!({}), OFFER_ENDS).await;
-        assert_eq!(heard.data("interaction.ended"), &json!({"reason": "abandoned"}), "{what}");
+        assert_eq!(heard.data("interaction.ended"), &json!({"reason": reason}), "{what}");
         agent.fails("interaction.request.accept", &interaction, json!({}), "not_found").await;
     }
     agent.finish().await;

@@ -16,6 +16,7 @@ mod extensions;
 mod first_call;
 mod groups;
 mod http_clients;
+mod limits;
 mod links;
 mod login;
 mod messages;

@@ -218,3 +218,56 @@ async fn messages_without_a_session_are_answered() {
     agent.log_in("1001").await;
     agent.finish().await;
 }
+
+#[tokio::test]
+async fn half_a_surrogate_pair_is_refused_to_whoever_asked() {
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    let (session, half) = (agent.session.clone(), "\\ud800");
+    for (text, told) in [
+        (format!(r#"{{"command":"x","target":"{session}","requestId":"7","data":{{"a":"{half}"}}}}"#), 3),
+        (format!(r#"{{"command":"x","target":"{session}","requestId":"{half}"}}"#), 2),
+        (format!(r#"{{"command":"{half}","target":"{session}"}}"#), 1),
+    ] {
+        agent.send_text(&text).await;
+        let response = agent.any_response().await;
+        assert_eq!(response["failure"]["code"], "bad_request", "{response}");
+        let all = [("command", json!("x")), ("target", json!(session)), ("requestId", json!("7"))];
+        let named = all.iter().filter(|(name, value)| response.get(name) == Some(value)).count();
+        assert_eq!(named, told, "{response}");
+    }
+    agent.finish().await;
+}
+
+#[tokio::test]
+async fn failures_name_what_is_wrong_in_plain_words() {
+    let host = Host::simulator().await;
+    let mut agent = host.log_in("1001").await;
+    agent.has_phone("2001").await;
+    let (session, channel) = (agent.session.clone(), agent.the("channel"));
+    for (command, target, data, words) in [
+        ("channel.request.notready", &channel, json!({}), "data.reasoncode is missing"),
+        ("channel.request.notready", &channel, json!({"reasoncode": ""}), "data.reasoncode is empty"),
+        (
+            "channel.request.deactivate",
+            &channel,
+            json!({"channelOptions": {"queue": 1}}),
+            "data.channeloptions.queue must be a string or a list of strings",
+        ),
+        (
+            "session.request.removechannelgroup",
+            &session,
+            json!({"channel": {"id": "zz"}, "channelgroup": {"id": "g1"}}),
+            "data.channel.id and data.channelgroup.id are not the same group",
+        ),
+    ] {
+        let failure = agent.fails(command, target, data, "bad_request").await;
+        assert_eq!(failure["message"], words);
+    }
+    let failure = agent.fails("channel.request.ready", "c1", json!({}), "not_found").await;
+    assert!(failure["message"].as_str().unwrap().contains("whole path"), "{failure}");
+    // Codes of contact centres are numbers as often as names.
+    let response = agent.command("channel.request.notready", &channel, json!({"reasoncode": 4711})).await;
+    assert_eq!((&response["result"], &response["data"]["reasoncode"]), (&json!("success"), &json!(4711)), "{response}");
+    agent.finish().await;
+}

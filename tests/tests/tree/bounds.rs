@@ -5,7 +5,7 @@ use jackfield_plugin_api::{
     Report,
     report::{
         Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationState, Direction, ExtensionEvent,
-        Group, Interaction, Member, MemberRole, Role, Target,
+        Group, Interaction, InteractionState, Member, MemberRole, Role, Target,
     },
 };
 use serde_json::json;
@@ -33,10 +33,13 @@ fn flood<T>(count: usize, one: impl Fn(usize) -> T) -> Vec<T> {
 fn channels_and_groups_are_counted() {
     let mut desk = Desk::started(false);
     let mut report = Report::new();
-    report.channels = flood(bounds::CHANNELS + 3, channel);
-    report.groups = flood(bounds::GROUPS + 2, |n| Group::new(n.to_string(), "g"));
+    report.channels = flood(bounds::CHANNELS.report + 3, channel);
+    report.groups = flood(bounds::GROUPS.report + 2, |n| Group::new(n.to_string(), "g"));
     let told = desk.apply(&report);
-    assert_eq!((desk.tree.channels().len(), desk.tree.groups().len()), (bounds::CHANNELS, bounds::GROUPS));
+    assert_eq!(
+        (desk.tree.channels().len(), desk.tree.groups().len()),
+        (bounds::CHANNELS.report, bounds::GROUPS.report)
+    );
     assert_eq!(notes(&told, NoteKind::TooMany), 5);
 }
 
@@ -44,11 +47,11 @@ fn channels_and_groups_are_counted() {
 fn a_full_session_says_the_truth_of_a_new_groups_state() {
     let mut desk = Desk::started(false);
     let mut report = Report::new();
-    report.channels = flood(bounds::CHANNELS, channel);
+    report.channels = flood(bounds::CHANNELS.report, channel);
     desk.apply(&report);
     desk.apply(&Report::new().group(Group::new("g", "g")).channel(channel("new").group("g")));
     desk.apply(&Report::new().channel(channel("other").group("g")));
-    assert_eq!(desk.tree.channels().len(), bounds::CHANNELS);
+    assert_eq!(desk.tree.channels().len(), bounds::CHANNELS.report);
 }
 
 #[test]
@@ -56,16 +59,16 @@ fn interactions_are_counted_on_a_channel_and_in_a_session() {
     let mut desk = Desk::started(false);
     desk.apply(&Report::new().channel(channel(1)).channel(channel(2)));
     let mut flooded = Channel::new("1");
-    flooded.interactions = flood(bounds::INTERACTIONS + 1, call);
+    flooded.interactions = flood(bounds::LIVE.report + 1, call);
     let told = desk.apply(&Report::new().channel(flooded));
-    assert_eq!(desk.tree.channels()[0].interactions.len(), bounds::INTERACTIONS);
+    assert_eq!(desk.tree.channels()[0].interactions.len(), bounds::LIVE.report);
     assert_eq!(notes(&told, NoteKind::TooMany), 1);
     let mut flooded = channel(3);
-    flooded.interactions = flood(bounds::INTERACTIONS_IN_SESSION, call);
+    flooded.interactions = flood(bounds::LIVE_IN_SESSION.report, call);
     let told = desk.apply(&Report::new().channel(flooded));
-    let rest = bounds::INTERACTIONS_IN_SESSION - bounds::INTERACTIONS;
+    let rest = bounds::LIVE_IN_SESSION.report - bounds::LIVE.report;
     assert_eq!(desk.tree.channels()[2].interactions.len(), rest);
-    assert_eq!(notes(&told, NoteKind::TooMany) as usize, bounds::INTERACTIONS);
+    assert_eq!(notes(&told, NoteKind::TooMany) as usize, bounds::LIVE.report);
     // a channel with room in a session without
     let told = desk.apply(&Report::new().channel(Channel::new("2").interaction(call("one too many"))));
     assert_eq!(notes(&told, NoteKind::TooMany), 1);
@@ -83,7 +86,7 @@ fn interactions_of_one_report_are_counted_against_the_session() {
     let mut report = Report::new().channel(channel(2));
     for key in ["1", "3"] {
         let mut full = channel(key);
-        full.interactions = flood(bounds::INTERACTIONS_IN_SESSION / 2 - 1, call);
+        full.interactions = flood(bounds::LIVE_IN_SESSION.report / 2 - 1, call);
         report = report.channel(full);
     }
     desk.apply(&report);
@@ -97,10 +100,10 @@ fn interactions_of_one_report_are_counted_against_the_session() {
 fn members_are_counted() {
     let mut desk = Desk::started(false);
     let mut crowd = Conversation::new("P", Role::Primary, ConversationState::Talking);
-    crowd.members = Some(flood(bounds::MEMBERS + 4, |n| Member::new(n.to_string(), "1", MemberRole::Customer)));
+    crowd.members = Some(flood(bounds::MEMBERS.report + 4, |n| Member::new(n.to_string(), "1", MemberRole::Customer)));
     let interaction = Interaction::create("M", Direction::Inbound).conversation(crowd);
     let told = desk.apply(&Report::new().channel(channel(1).interaction(interaction)));
-    assert_eq!(desk.tree.channels()[0].interactions[0].conversations[0].members.len(), bounds::MEMBERS);
+    assert_eq!(desk.tree.channels()[0].interactions[0].conversations[0].members.len(), bounds::MEMBERS.report);
     assert_ne!(notes(&told, NoteKind::TooMany), 0);
 }
 
@@ -150,23 +153,87 @@ fn long_texts_are_cut_and_a_long_key_is_none() {
     assert!(told.events.iter().all(|event| event.data.len() < 6 * bounds::TEXT));
 }
 
+fn over(key: impl std::fmt::Display) -> Interaction {
+    call(key).no_conversations().state(InteractionState::Ended)
+}
+
+fn keys(desk: &Desk, channel: usize) -> Vec<&str> {
+    desk.tree.channels()[channel].interactions.iter().map(|interaction| &*interaction.key).collect()
+}
+
+#[test]
+fn contacts_that_wait_to_be_completed_never_hide_a_live_call() {
+    let mut desk = Desk::started(false);
+    let mut full = channel(1);
+    full.interactions = flood(bounds::ENDED, over);
+    desk.apply(&Report::new().channel(full));
+    let on_phone = |interaction| Report::new().channel(Channel::new("1").interaction(interaction));
+    let told = desk.apply(&on_phone(call("live")));
+    assert!(told.words.contains(&"interaction.screenpop".to_owned()), "{:?}", told.words);
+    // When it ends it waits too, and the oldest is completed for it.
+    let told = desk.apply(&on_phone(Interaction::new("live").no_conversations()));
+    let completed = ["interaction.complete", "state.updated(interaction)", "interaction.disposed"];
+    assert_eq!(told.words[told.words.len() - 3..], completed);
+    assert_eq!(notes(&told, NoteKind::TooMany), 1);
+    let kept = keys(&desk, 0);
+    assert_eq!((kept.len(), kept[0], kept.last()), (bounds::ENDED, "1", Some(&"live")));
+    // One that is first seen ended is not worth that.
+    let told = desk.apply(&on_phone(over("late")));
+    assert_eq!((told.words.len(), notes(&told, NoteKind::TooMany)), (0, 1));
+}
+
+#[test]
+fn the_oldest_of_a_whole_session_is_completed_where_the_session_is_full() {
+    let mut desk = Desk::started(false);
+    let mut report = Report::new().channel(channel(1).interaction(over("oldest")));
+    for key in 2..4 {
+        let mut full = channel(key);
+        full.interactions = flood(bounds::ENDED, over);
+        report = report.channel(full);
+    }
+    desk.apply(&report);
+    desk.apply(&Report::new().channel(Channel::new("1").interaction(call("live"))));
+    desk.apply(&Report::new().channel(Channel::new("1").interaction(Interaction::new("live").no_conversations())));
+    assert_eq!(keys(&desk, 0), ["live"]);
+}
+
+#[test]
+fn what_desktops_set_never_hides_the_platforms_own_data() {
+    let mut desk = Desk::started(false);
+    desk.apply(&Report::new().channel(channel(1)));
+    let mut full = call("M").data("ownNumber", "4711").data("small", json!(1));
+    for n in 0..200 {
+        full = full.data(format!("key{n:03}"), "x".repeat(1_000));
+    }
+    let told = desk.apply(&Report::new().channel(Channel::new("1").interaction(full.clone())));
+    assert_eq!(notes(&told, NoteKind::TooLong), 1);
+    let data = &desk.tree.channels()[0].interactions[0].data;
+    let value = |key| data.iter().find(|(known, _)| *known == key).map(|(_, value)| value.get());
+    assert_eq!((value("ownNumber"), value("small")), (Some("\"4711\""), Some("1")));
+    assert!(data.iter().len() > 100, "what fits is kept: {}", data.iter().len());
+    let later = Interaction::new("M").data("ownNumber", "4712");
+    desk.apply(&Report::new().channel(Channel::new("1").interaction(later)));
+    let data = &desk.tree.channels()[0].interactions[0].data;
+    assert!(data.iter().any(|(_, value)| value.get() == "\"4712\""));
+}
+
 #[test]
 fn call_data_and_addresses_are_weighed() {
     let mut desk = Desk::started(false);
     desk.apply(&Report::new().channel(channel(1).interaction(call("M").data("k", "v"))));
-    let mut heavy = Interaction::new("M").data("heavy", "x".repeat(bounds::DATA));
+    let mut heavy = Interaction::new("M").data("heavy", "x".repeat(bounds::DATA.report));
     heavy.url = Some("u".repeat(bounds::URL + 1));
     heavy.data.insert("k".into(), None);
     let told = desk.apply(&Report::new().channel(Channel::new("1").interaction(heavy)));
     assert_eq!(notes(&told, NoteKind::TooLong), 2);
-    assert_eq!(told.words, [""; 0], "a patch that is too heavy changes nothing at all");
-    for n in 0..bounds::INTERACTIONS {
-        let full = call(n).data("heavy", "x".repeat(bounds::DATA - 100));
+    assert_eq!(told.words, ["interaction.datachanged"], "the rest of the patch is taken");
+    for n in 0..bounds::LIVE.report {
+        let full = call(n).data("heavy", "x".repeat(bounds::DATA.report - 100));
         desk.tree.apply(&Report::new().channel(Channel::new("1").interaction(full)), &mut Default::default());
     }
-    let data = desk.tree.channels()[0].interactions.iter().flat_map(|interaction| &interaction.data);
+    let data = desk.tree.channels()[0].interactions.iter().flat_map(|interaction| interaction.data.iter());
     let weight: usize = data.map(|(key, value)| key.len() + value.get().len()).sum();
-    assert!(weight > bounds::DATA_IN_SESSION / 2 && weight <= bounds::DATA_IN_SESSION, "{weight}");
+    assert!(weight > bounds::DATA_IN_SESSION.report / 2 && weight <= bounds::DATA_IN_SESSION.report, "{weight}");
     let event = ExtensionEvent::new(Target::Session, "session.test.news", json!({"x": "x".repeat(bounds::EVENT)}));
     let mut notes = Default::default();
     assert!(desk.tree.apply(&Report::new().event(event), &mut notes).is_empty());

@@ -9,7 +9,7 @@ use jackfield::session::tree::{Capabilities, Channel, Event, Events, Notes, Obje
 use jackfield_plugin_api::{
     Link, Report,
     command::STANDARD_COMMANDS,
-    report::{ChannelInfo, ChannelStatus},
+    report::{ChannelInfo, ChannelStatus, ChannelType},
 };
 use jackfield_tests::client_model::ClientModel;
 use serde_json::{Map, Value, json};
@@ -32,7 +32,7 @@ pub fn capabilities_of(channel_types: &[&str]) -> Arc<Capabilities> {
     let events: Vec<Value> = EXTENSIONS.iter().map(|name| json!({"name": name})).collect();
     let manifest = json!({
         "id": "test", "vendor": "test", "platform": "test", "settings": {},
-        "channelTypes": channel_types, "commands": STANDARD_COMMANDS, "extensionEvents": events,
+        "channelTypes": channel_types, "commands": STANDARD_COMMANDS, "extensionEvents": events, "ownData": ["ownNumber"],
     });
     Arc::new(Capabilities::of(&serde_json::from_value(manifest).unwrap()))
 }
@@ -191,9 +191,10 @@ impl Desk {
                     [_] => Some("SINGLE"),
                     _ => Some("CONSULT"),
                 };
+                let recording = (channel.kind == ChannelType::Telephony).then_some(interaction.recording);
                 json!({
                     "created": {"type": channel.kind.as_str(), "direction": interaction.direction},
-                    "told": some(json!({"state": interaction.state, "recording": interaction.recording, "calls": calls})),
+                    "told": some(json!({"state": interaction.state, "recording": recording, "calls": calls})),
                     "data": data,
                     "focus": interaction.focus.map(|id| format!("v{id}")),
                 })

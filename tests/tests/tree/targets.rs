@@ -206,7 +206,7 @@ fn groups_are_told_apart() {
 
 #[test]
 fn calls_of_a_group_that_goes_end_for_the_reason_that_is_said() {
-    for (gone, reason) in [(true, "transferred"), (false, "released")] {
+    for (gone, reason) in [(true, "transferred"), (false, "lost")] {
         let mut desk = desk();
         let mut channel = phone().interaction(Interaction::gone("M").reason(Reason::Transferred));
         channel.gone = gone; // else it is said of another channel under the same key
@@ -316,6 +316,47 @@ fn an_end_says_why() {
     let mut desk = Desk::started(false);
     desk.apply(&on_phone(talking()));
     assert_eq!(removed(&mut desk, gone().reason(Reason::Transferred)), json!({"reason": "transferred"}));
+}
+
+#[test]
+fn what_a_snapshot_does_not_name_is_lost() {
+    for state in [Alerting, Talking] {
+        let mut desk = Desk::started(false);
+        desk.apply(&on_phone(inbound([one(state)])));
+        let told = desk.apply(&Report::snapshot().channel(Channel::new("tel")));
+        assert_eq!(told.says("S.c1.i2", "interaction.ended"), [json!({"reason": "lost"})]);
+    }
+}
+
+#[test]
+fn an_offer_that_was_not_taken_never_pops_up() {
+    for reason in [Reason::Rejected, Reason::Abandoned, Reason::Redirected] {
+        let ended = inbound([]).no_conversations().state(InteractionState::Ended).reason(reason);
+        let mut desk = Desk::started(false);
+        desk.apply(&on_phone(inbound([one(Alerting)])));
+        let told = desk.apply(&on_phone(ended));
+        let expected = ["state.updated(primary)", "conversation.disposed(primary)", "interaction.ended"];
+        assert_eq!(told.words[..3], expected);
+        assert!(told.words.contains(&"interaction.disposed".to_owned()), "nothing is left to complete");
+        assert!(!told.words.contains(&"interaction.screenpop".to_owned()), "{reason:?}: {:?}", told.words);
+        assert_eq!(told.says("S.c1.i2", "interaction.ended"), [json!({"reason": reason})]);
+    }
+}
+
+#[test]
+fn a_conversation_that_ends_while_the_interaction_goes_on_says_why() {
+    let mut busy = Conversation::ended("C", Reason::Failed);
+    busy.cause = Some(Cause::Busy);
+    let released = Conversation::ended("C", Reason::Released);
+    for (end, expected) in
+        [(busy, json!({"reason": "failed", "cause": "busy"})), (released, json!({"reason": "released"}))]
+    {
+        let mut desk = Desk::started(false);
+        let consult = Conversation::new("C", Role::Consult, Dialing);
+        desk.apply(&on_phone(inbound([one(Held), consult])));
+        let told = desk.apply(&on_phone(Interaction::new("M").conversation(one(Held)).conversation(end)));
+        assert_eq!(told.says("S.c1.i2.v4", "conversation.disposed"), [expected]);
+    }
 }
 
 #[test]

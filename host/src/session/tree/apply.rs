@@ -4,26 +4,46 @@
 //! an interaction ended and none began, else first. Interactions are `plan.rs`'s and `order.rs`'s. Must never fail:
 //! what cannot be is left out and noted.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use jackfield_plugin_api::report::{
     self, Availability, ChannelInfo, ChannelStatus, InteractionState, Pending, Report, Target,
 };
 
 use super::{
-    Channel, Events, Group, Interaction, NoteKind, Notes, Object, Tree, bounds, event::event, order, plan, push,
-    rules::Actions, say::Pen,
+    Capabilities, Channel, Events, Group, Interaction, NoteKind, Notes, Object, Tree, bounds, event::event,
+    keys::Places, order, plan, push, rules::Actions, say::Pen,
 };
 
 /// What is needed while a report is applied.
 pub(super) struct Work<'a> {
     pub(super) pen: Pen,
     pub(super) notes: &'a mut Notes,
+    capabilities: &'a Capabilities,
     next_id: u64,
-    /// How many interactions the session may still have.
-    room: usize,
+    /// How many interactions the session has.
+    count: Count,
     /// How many bytes of call data the session may still have.
     pub(super) room_for_data: usize,
+}
+
+/// How many interactions there are.
+#[derive(Debug, Default, Clone, Copy)]
+struct Count {
+    live: usize,
+    ended: usize,
+}
+
+impl Count {
+    fn of<'i>(interactions: impl IntoIterator<Item = &'i Interaction>) -> Self {
+        let mut count = Self::default();
+        interactions.into_iter().for_each(|one| *count.of_state(one.state) += 1);
+        count
+    }
+
+    fn of_state(&mut self, state: InteractionState) -> &mut usize {
+        if super::is_busy(state) { &mut self.live } else { &mut self.ended }
+    }
 }
 
 impl Work<'_> {
@@ -31,6 +51,28 @@ impl Work<'_> {
         let id = self.next_id;
         self.next_id += 1;
         id
+    }
+
+    /// Takes a place for an interaction in this state on a channel that has so many. False: there is none.
+    fn takes_place(&mut self, on_channel: &mut Count, state: InteractionState) -> bool {
+        let most = if super::is_busy(state) {
+            (bounds::LIVE.report, bounds::LIVE_IN_SESSION.report)
+        } else {
+            (bounds::ENDED, bounds::ENDED_IN_SESSION)
+        };
+        let (own, all) = (on_channel.of_state(state), self.count.of_state(state));
+        let is_free = *own < most.0 && *all < most.1;
+        if is_free {
+            *own += 1;
+            *all += 1;
+        }
+        is_free
+    }
+
+    /// Whether an entry of call data is the platform's own.
+    pub(super) fn is_own_data(&self) -> impl Fn(&str) -> bool + use<'_> {
+        let own = &self.capabilities.own_data;
+        |key| own.contains(key)
     }
 
     /// A text for keeping.
@@ -48,15 +90,22 @@ impl Work<'_> {
 /// The statements of a report that have not been used yet.
 struct Open<'r, T> {
     stated: plan::Few<Option<&'r T>>,
+    places: Places<&'r str>,
 }
 
 impl<'r, T: plan::Stated> Open<'r, T> {
+    /// Statements of different keys.
+    fn of(stated: plan::Few<&'r T>) -> Self {
+        let places = stated.iter().map(|stated| stated.key()).collect();
+        Self { stated: stated.into_iter().map(Some).collect(), places }
+    }
+
     fn find(&self, key: &str) -> Option<&'r T> {
-        self.stated.iter().flatten().find(|stated| stated.key() == key).copied()
+        self.stated[self.places.find(key)?]
     }
 
     fn take(&mut self, key: &str) -> Option<&'r T> {
-        self.stated.iter_mut().find(|slot| slot.is_some_and(|stated| stated.key() == key))?.take()
+        self.stated[self.places.find(key)?].take()
     }
 
     /// Those that are left and fit, in their order.
@@ -78,15 +127,18 @@ impl Tree {
     /// Makes the tree what the report says, and says what changed. Nothing is said before the first snapshot, which is
     /// answered with the whole tree.
     pub fn apply(&mut self, report: &Report, notes: &mut Notes) -> Events {
-        let interactions = self.channels.iter().flat_map(|channel| &channel.interactions);
-        let data = |i: &Interaction| i.data.iter().map(|(key, value)| key.len() + value.get().len()).sum::<usize>();
-        let (count, bytes) = interactions.fold((0, 0), |(count, bytes), i| (count + 1, bytes + data(i)));
+        let interactions = || self.channels.iter().flat_map(|channel| &channel.interactions);
+        let bytes: usize = interactions().map(|interaction| interaction.data.weight()).sum();
+        let capabilities = Arc::clone(&self.capabilities);
+        let count = Count::of(interactions());
+        let path = std::mem::take(&mut self.path);
         let mut work = Work {
-            pen: Pen::at(&self.session, std::mem::take(&mut self.path)),
+            pen: Pen::at(&self.session, path),
             notes,
+            capabilities: &capabilities,
             next_id: self.next_id,
-            room: bounds::INTERACTIONS_IN_SESSION.saturating_sub(count),
-            room_for_data: bounds::DATA_IN_SESSION.saturating_sub(bytes),
+            count,
+            room_for_data: bounds::DATA_IN_SESSION.report.saturating_sub(bytes),
         };
         self.apply_objects(&mut work, report);
         self.next_id = work.next_id;
@@ -119,7 +171,7 @@ impl Tree {
 
     fn apply_objects<'r>(&mut self, work: &mut Work<'_>, report: &'r Report) {
         let stated = plan::firsts(&report.groups, bounds::LIST, work.notes);
-        let mut groups = Open { stated: stated.into_iter().map(Some).collect() };
+        let mut groups = Open::of(stated);
         let mut stated = plan::firsts(&report.channels, bounds::LIST, work.notes);
         stated.retain(|channel| {
             let undeclared = channel.kind.filter(|kind| !self.capabilities.channel_types.contains(kind));
@@ -129,7 +181,7 @@ impl Tree {
             undeclared.is_none()
         });
         plan::rekey(&mut self.channels, &stated);
-        let mut channels = Open { stated: stated.into_iter().map(Some).collect() };
+        let mut channels = Open::of(stated);
 
         let mut last = 0;
         while let Some(top) = self.top_after(&mut last) {
@@ -162,6 +214,34 @@ impl Tree {
         for (id, interactions) in fresh {
             self.open_interactions(work, id, interactions);
         }
+        self.complete_oldest(work);
+    }
+
+    /// Completes the oldest of too many ended interactions: they would be in the way of the next ones.
+    fn complete_oldest(&mut self, work: &mut Work<'_>) {
+        for at in 0..self.channels.len() {
+            for _ in bounds::ENDED..Count::of(&self.channels[at].interactions).ended {
+                self.complete_oldest_of(work, at);
+            }
+        }
+        while work.count.ended > bounds::ENDED_IN_SESSION {
+            let oldest = |at: &usize| oldest_ended(&self.channels[*at]).map(|(id, _)| id);
+            let with_ended = (0..self.channels.len()).filter(|at| oldest(at).is_some());
+            let Some(at) = with_ended.min_by_key(|at| oldest(at)) else { return };
+            self.complete_oldest_of(work, at);
+        }
+    }
+
+    fn complete_oldest_of(&mut self, work: &mut Work<'_>, channel: usize) {
+        let channel = &mut self.channels[channel];
+        let Some((_, place)) = oldest_ended(channel) else { return };
+        let mut interaction = channel.interactions.remove(place);
+        work.count.ended -= 1;
+        work.notes.add(NoteKind::TooMany, || format!("ended interaction {}, which was completed", interaction.key));
+        let back = work.pen.enter_channel(channel);
+        let plan = plan::of(channel.kind, &mut interaction, None, true, work.notes);
+        order::carry_out(work, channel.kind, &mut interaction, plan);
+        work.pen.leave(back);
     }
 
     /// The oldest group or channel without one that is younger than the last, which it becomes.
@@ -254,12 +334,13 @@ impl Tree {
         let Some(at) = self.place_of(id) else { return };
         let mut channel = self.channels.remove(at);
         let back = work.pen.enter_channel(&channel);
+        let ends = stated.map_or(&[][..], |stated| &stated.interactions);
+        let ends = Open::of(plan::firsts(ends, bounds::LIST, work.notes));
         for mut interaction in std::mem::take(&mut channel.interactions) {
-            let why = |stated: &&report::Interaction| *stated.key == *interaction.key;
-            let why = stated.and_then(|stated| stated.interactions.iter().find(why));
-            let plan = plan::of(channel.kind, &mut interaction, why, true, work.notes);
+            *work.count.of_state(interaction.state) -= 1;
+            let stated = ends.find(&interaction.key);
+            let plan = plan::of(channel.kind, &mut interaction, stated, true, work.notes);
             order::carry_out(work, channel.kind, &mut interaction, plan);
-            work.room += 1;
         }
         if channel.is_active() || channel.occupied {
             channel.occupied = false;
@@ -288,7 +369,7 @@ impl Tree {
         groups.take(&key);
         let new = self.new_channels_of(&key, channels);
         let olds = self.ids_of_group(id);
-        let populated = !olds.is_empty() || !new.is_empty() && self.channels.len() < bounds::CHANNELS;
+        let populated = !olds.is_empty() || !new.is_empty() && self.channels.len() < bounds::CHANNELS.report;
         let group = &mut self.groups[at];
         let back = work.pen.enter('g', id);
         if group.populated != populated {
@@ -332,7 +413,7 @@ impl Tree {
         channels: &mut Open<'r, report::Channel>,
         fresh: &mut Vec<Fresh<'r>>,
     ) {
-        if self.groups.len() >= bounds::GROUPS {
+        if self.groups.len() >= bounds::GROUPS.report {
             return work.notes.add(NoteKind::TooMany, || format!("group {}", stated.key));
         }
         let new = self.new_channels_of(&stated.key, channels);
@@ -340,7 +421,7 @@ impl Tree {
             id: work.new_id(),
             key: stated.key.as_str().into(),
             name: work.text(stated.name.as_deref()),
-            populated: !new.is_empty() && self.channels.len() < bounds::CHANNELS,
+            populated: !new.is_empty() && self.channels.len() < bounds::CHANNELS.report,
         };
         let id = group.id;
         work.pen.group_created(&group);
@@ -363,19 +444,17 @@ impl Tree {
         fresh: &mut Vec<Fresh<'r>>,
     ) {
         let Some(kind) = stated.kind else { return };
-        if self.channels.len() >= bounds::CHANNELS {
+        if self.channels.len() >= bounds::CHANNELS.report {
             return work.notes.add(NoteKind::TooMany, || format!("channel {}", stated.key));
         }
         let mut interactions = plan::firsts(&stated.interactions, bounds::LIST, work.notes);
+        let mut count = Count::default();
         interactions.retain(|stated| {
-            let creates = plan::state_if_new(kind, stated).is_some();
-            let fits = work.room > 0;
-            match (creates, fits) {
-                (true, true) => work.room -= 1,
-                (true, false) => work.notes.add(NoteKind::TooMany, || format!("interaction {}", stated.key)),
-                _ => {}
+            let fits = plan::state_if_new(kind, stated).is_none_or(|state| work.takes_place(&mut count, state));
+            if !fits {
+                work.notes.add(NoteKind::TooMany, || format!("interaction {}", stated.key));
             }
-            fits || !creates
+            fits
         });
         let channel = Channel {
             id: work.new_id(),
@@ -415,7 +494,7 @@ impl Tree {
         for event in report.events.iter().take(bounds::LIST) {
             let name = event.name.as_str();
             let path = self.path_of(&event.on);
-            let complaint = if !self.capabilities.events.iter().any(|declared| declared == name) {
+            let complaint = if !self.capabilities.events.contains(name) {
                 "is not declared"
             } else if event.data.get().len() > bounds::EVENT {
                 "has too much data"
@@ -473,13 +552,9 @@ fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::C
         channel.status = stated.into_owned();
         changed = true;
     }
-    let mut interactions = Open {
-        stated: {
-            let stated = plan::firsts(&stated.interactions, bounds::LIST, work.notes);
-            plan::rekey(&mut channel.interactions, &stated);
-            stated.into_iter().map(Some).collect()
-        },
-    };
+    let stated = plan::firsts(&stated.interactions, bounds::LIST, work.notes);
+    plan::rekey(&mut channel.interactions, &stated);
+    let mut interactions = Open::of(stated);
     let mut another = Vec::new();
     let mut ended = false;
     let mut at = 0;
@@ -496,24 +571,27 @@ fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::C
         if stated.is_some_and(|stated| stated.direction.is_some_and(|direction| direction != interaction.direction)) {
             work.notes.add(NoteKind::CannotChange, || format!("direction of interaction {}", interaction.key));
         }
+        let was = interaction.state;
         let was_busy = interaction.is_busy();
         let plan = plan::of(channel.kind, interaction, stated, false, work.notes);
         let gone = order::carry_out(work, channel.kind, interaction, plan);
         ended |= was_busy && (gone || !interaction.is_busy());
+        *work.count.of_state(was) -= 1;
         if gone {
             at -= 1;
             channel.interactions.remove(at);
-            work.room += 1;
+        } else {
+            *work.count.of_state(interaction.state) += 1;
         }
     }
     let known = channel.interactions.len();
+    let mut count = Count::of(&channel.interactions);
     for stated in another.into_iter().chain(interactions.take_all(|_| true)) {
-        let full = work.room == 0 || channel.interactions.len() >= bounds::INTERACTIONS;
-        if full && plan::state_if_new(channel.kind, stated).is_some() {
+        let state = plan::state_if_new(channel.kind, stated);
+        if state.is_some_and(|state| !work.takes_place(&mut count, state)) {
             work.notes.add(NoteKind::TooMany, || format!("interaction {}", stated.key));
         } else if let Some(interaction) = order::open(work, channel.kind, stated) {
             push(&mut channel.interactions, interaction);
-            work.room -= 1;
         }
     }
     let begun = channel.interactions[known..].iter().any(Interaction::is_busy);
@@ -527,6 +605,12 @@ fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::C
             work.pen.said.rotate(said_before, said);
         }
     }
+}
+
+/// The number of the oldest ended interaction of a channel, and its place.
+fn oldest_ended(channel: &Channel) -> Option<(u64, usize)> {
+    let ended = channel.interactions.iter().enumerate().filter(|(_, one)| !one.is_busy());
+    ended.map(|(place, one)| (one.id, place)).min()
 }
 
 /// Whether an interaction is shown further back than it is known, by a snapshot or when it had ended: then another one

@@ -12,6 +12,8 @@
 //! say.rs      what the events tell of each object
 //! replay.rs   the snapshot for a client that comes back
 //! rules.rs    which commands an object is in a state for
+//! call_data.rs  the call data of an interaction
+//! keys.rs     keys and where they stand in a list
 //! event.rs    an event and its JSON
 //! notes.rs    what a report said that cannot be
 //! bounds.rs   how much a session may hold
@@ -19,7 +21,9 @@
 
 mod apply;
 pub mod bounds;
+mod call_data;
 mod event;
+mod keys;
 mod notes;
 mod order;
 mod plan;
@@ -27,7 +31,7 @@ mod replay;
 pub mod rules;
 mod say;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use jackfield_plugin_api::{
     Json, Link, Manifest,
@@ -39,6 +43,7 @@ use jackfield_plugin_api::{
 };
 
 pub use self::{
+    call_data::CallData,
     event::{Event, Events},
     notes::{Note, NoteKind, Notes},
 };
@@ -57,7 +62,9 @@ pub struct Capabilities {
     /// The standard commands.
     standard: Actions,
     /// The names of the extension events that are declared.
-    events: Vec<String>,
+    events: HashSet<String>,
+    /// The keys of call data that are the platform's own.
+    own_data: HashSet<String>,
 }
 
 impl Capabilities {
@@ -78,6 +85,7 @@ impl Capabilities {
             channel_types: manifest.channel_types.clone(),
             standard: Actions::of(standard),
             events: manifest.extension_events.iter().map(|event| event.name.clone()).collect(),
+            own_data: manifest.own_data.iter().cloned().collect(),
         }
     }
 }
@@ -159,8 +167,8 @@ pub struct Interaction {
     pub recording: Recording,
     /// The address that the desktop should open.
     pub url: Option<Box<str>>,
-    /// The call data, in the order in which it came.
-    pub data: Vec<(Box<str>, Json)>,
+    /// The call data.
+    pub data: CallData,
     /// One or two: the primary first.
     pub conversations: Vec<Conversation>,
     /// The number of the conversation that has the focus.
@@ -375,6 +383,36 @@ impl Tree {
         self.channels.iter().filter(move |channel| channel.group == Some(group))
     }
 
+    /// Why a desktop may not place another call on this channel.
+    #[must_use]
+    pub fn no_room_for_a_call(&self, channel: &Channel) -> Option<String> {
+        let live = |channel: &Channel| channel.interactions.iter().filter(|one| one.is_busy()).count();
+        if live(channel) >= bounds::LIVE.command {
+            return Some(format!("the channel has {} live interactions", bounds::LIVE.command));
+        }
+        let all: usize = self.channels.iter().map(live).sum();
+        (all >= bounds::LIVE_IN_SESSION.command)
+            .then(|| format!("the session has {} live interactions", bounds::LIVE_IN_SESSION.command))
+    }
+
+    /// Whether an entry of call data is the platform's own, which a desktop may not set.
+    #[must_use]
+    pub fn is_own_data(&self, key: &str) -> bool {
+        self.capabilities.own_data.contains(key)
+    }
+
+    /// Why a desktop may not set an entry of an interaction's call data.
+    #[must_use]
+    pub fn no_room_for_data(&self, interaction: &Interaction, key: &str, value: &Json) -> Option<String> {
+        let after = interaction.data.weight_with(key, value);
+        if after > bounds::DATA.command {
+            return Some(format!("the interaction's data would be more than {} bytes", bounds::DATA.command));
+        }
+        let all = self.channels.iter().flat_map(|channel| &channel.interactions).map(|one| one.data.weight());
+        (all.sum::<usize>() + after.saturating_sub(interaction.data.weight()) > bounds::DATA_IN_SESSION.command)
+            .then(|| format!("the session's data would be more than {} bytes", bounds::DATA_IN_SESSION.command))
+    }
+
     /// Whether a conversation lives in this session.
     #[must_use]
     pub fn has_live_calls(&self) -> bool {
@@ -481,8 +519,10 @@ fn step(path: &mut &[u8], letter: u8) -> Option<u64> {
     Some(number)
 }
 
-/// Appends without spare room: most lists of a session have one or two items, and there are ten thousand sessions.
+/// Appends without spare room where there are few: most lists of a session have one or two items, and there are ten thousand sessions.
 fn push<T>(list: &mut Vec<T>, item: T) {
-    list.reserve_exact(1);
+    if list.len() < 4 {
+        list.reserve_exact(1);
+    }
     list.push(item);
 }

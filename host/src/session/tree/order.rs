@@ -6,15 +6,15 @@
 //! changes the interaction while it speaks, so that every event tells what holds at that moment. Must never decide what
 //! a report means: `plan.rs` has.
 
-use jackfield_plugin_api::{
-    Json,
-    report::{self, Cause, ChannelType, ConversationState, InteractionState, Reason, Recording, Role},
+use jackfield_plugin_api::report::{
+    self, Cause, ChannelType, ConversationState, InteractionState, Reason, Recording, Role,
 };
 
 use super::{
-    Conversation, Interaction, Member, NoteKind, Notes,
+    CallData, Conversation, Interaction, Member, NoteKind, Notes,
     apply::Work,
     bounds,
+    call_data::Patch,
     event::event,
     plan::{self, Change, Fate, Opening, Plan},
     push,
@@ -27,7 +27,7 @@ pub(super) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
     // What is wrong with the conversations is noted where there is an interaction for them.
     let mut notes = Notes::new();
     let (Some((state, openings)), Some(direction)) = (plan::if_new(kind, stated, &mut notes), stated.direction) else {
-        if !plan::is_gone(stated) {
+        if !plan::is_gone(stated) && !plan::was_never_taken(stated) {
             work.notes.add(NoteKind::Unknown, || format!("interaction {}", stated.key));
         }
         return None;
@@ -37,9 +37,12 @@ pub(super) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
         key: stated.key.as_str().into(),
         direction,
         state,
-        recording: stated.recording.filter(|_| state != InteractionState::Ended).unwrap_or(Recording::Off),
+        recording: stated
+            .recording
+            .filter(|_| kind == ChannelType::Telephony && state != InteractionState::Ended)
+            .unwrap_or(Recording::Off),
         url: url(work, stated).map(Into::into),
-        data: Vec::new(),
+        data: CallData::default(),
         conversations: Vec::new(),
         focus: None,
         told: Actions::default(),
@@ -56,7 +59,7 @@ pub(super) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
 
     work.pen.interaction_created(kind, &interaction);
     let back = work.pen.enter('i', interaction.id);
-    work.pen.interaction_state(state, calls, interaction.recording);
+    work.pen.interaction_state(kind, state, calls, interaction.recording);
     for opening in openings {
         open_conversation(work, &mut interaction, opening);
     }
@@ -98,9 +101,9 @@ pub(super) fn carry_out(
     if plan.taken_unseen {
         interaction.state = InteractionState::Started;
         work.pen.screenpop(kind, interaction);
-        work.pen.interaction_state(InteractionState::Started, plan.calls_before, plan.recording);
+        work.pen.interaction_state(kind, InteractionState::Started, plan.calls_before, plan.recording);
     } else if !plan.openings.is_empty() && plan.state == was && changed {
-        work.pen.interaction_state(was, plan.calls_after, plan.recording);
+        work.pen.interaction_state(kind, was, plan.calls_after, plan.recording);
         told = true;
     }
     let ends = end_and_change(work, interaction, &mut plan);
@@ -108,12 +111,15 @@ pub(super) fn carry_out(
         // a consult needs a started call, so that is said before it opens
         interaction.state = plan.state;
         work.pen.screenpop(kind, interaction);
-        work.pen.interaction_state(plan.state, plan.calls_after, plan.recording);
+        work.pen.interaction_state(kind, plan.state, plan.calls_after, plan.recording);
         told = true;
     }
     open_and_focus(work, interaction, &mut plan, &ends);
     if let Some(stated) = plan.stated {
-        change_data(work, interaction, stated);
+        let changes = set_data(work, interaction, stated);
+        if !changes.is_empty() {
+            work.pen.data_changed(&changes);
+        }
     }
     let new_url =
         plan.stated.and_then(|stated| url(work, stated)).filter(|&url| interaction.url.as_deref() != Some(url));
@@ -121,7 +127,8 @@ pub(super) fn carry_out(
     if let Some(url) = new_url {
         interaction.url = Some(url.into());
     }
-    let default_reason = default_reason(interaction.state);
+    // What is missing where everything is named has ended, but nobody knows how.
+    let default_reason = if plan.stated.is_some() { default_reason(interaction.state) } else { Reason::Lost };
     interaction.state = plan.state;
     if plan.state == InteractionState::Started && was != plan.state && !told || late_url {
         work.pen.screenpop(kind, interaction);
@@ -132,21 +139,21 @@ pub(super) fn carry_out(
         work.pen.interaction_ended(reason.unwrap_or(default_reason), cause);
     }
     if changed && !told {
-        work.pen.interaction_state(plan.state, plan.calls_after, plan.recording);
+        work.pen.interaction_state(kind, plan.state, plan.calls_after, plan.recording);
     }
     if plan.gone {
-        dispose(work, interaction, was);
+        dispose(work, kind, interaction, was);
     }
     work.pen.leave(back);
     plan.gone
 }
 
 /// The last of an interaction; one that was never the agent's has nothing to complete.
-fn dispose(work: &mut Work<'_>, interaction: &mut Interaction, was: InteractionState) {
+fn dispose(work: &mut Work<'_>, kind: ChannelType, interaction: &mut Interaction, was: InteractionState) {
     if was != InteractionState::Alerting {
         interaction.state = InteractionState::Completed;
         work.pen.say_that(event!("interaction.complete"));
-        work.pen.interaction_state(interaction.state, Calls::None, interaction.recording);
+        work.pen.interaction_state(kind, interaction.state, Calls::None, interaction.recording);
     }
     work.pen.say_that(event!("interaction.disposed"));
 }
@@ -176,6 +183,7 @@ struct Ends {
 fn end_and_change(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut Plan<'_>) -> Ends {
     let mut ends = Ends::default();
     let heir = heir(interaction, &plan.fates);
+    let goes_on = plan.state != InteractionState::Ended && !plan.gone;
     let mut away = heir.is_none() && plan.openings.is_empty() && was_transferred(interaction, plan);
     let mut at = 0;
     for fate in std::mem::take(&mut plan.fates) {
@@ -195,7 +203,9 @@ fn end_and_change(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut
                     (ends.reason, ends.cause) = (stated.reason, stated.cause);
                 }
                 let conversation = interaction.conversations.remove(at);
-                end_conversation(work, &conversation);
+                // Why the last one ended is told by interaction.ended.
+                let why = goes_on.then(|| why(&conversation, stated, plan.stated));
+                end_conversation(work, &conversation, why);
                 if away {
                     away = false;
                     interaction.focus = None;
@@ -230,10 +240,28 @@ fn was_transferred(interaction: &Interaction, plan: &Plan<'_>) -> bool {
     })
 }
 
-fn end_conversation(work: &mut Work<'_>, conversation: &Conversation) {
+/// Why a conversation has ended.
+fn why(
+    conversation: &Conversation,
+    own: Option<&report::Conversation>,
+    all: Option<&report::Interaction>,
+) -> (Reason, Option<Cause>) {
+    let own = own.and_then(|own| Some((own.reason?, own.cause)));
+    let all = || all.and_then(|all| Some((all.reason?, all.cause)));
+    own.or_else(all).unwrap_or_else(|| {
+        let reason = match conversation.state {
+            ConversationState::Alerting => Reason::Abandoned,
+            ConversationState::Dialing => Reason::Failed,
+            ConversationState::Talking | ConversationState::Held | ConversationState::Ended => Reason::Released,
+        };
+        (reason, None)
+    })
+}
+
+fn end_conversation(work: &mut Work<'_>, conversation: &Conversation, why: Option<(Reason, Option<Cause>)>) {
     let back = work.pen.enter('v', conversation.id);
     work.pen.conversation_state(ConversationState::Ended, conversation.muted);
-    work.pen.say_that(event!("conversation.disposed"));
+    work.pen.conversation_disposed(why);
     work.pen.leave(back);
 }
 
@@ -327,56 +355,17 @@ fn open_and_focus(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut
 
 // ---- call data and address ----
 
-/// The entries of the patch that change something, if the result is within bounds; else none of them, and a note.
-fn patch<'r>(
-    work: &mut Work<'_>,
-    interaction: &Interaction,
-    stated: &'r report::Interaction,
-) -> Vec<(&'r str, Option<&'r Json>)> {
-    let of = |key: &str| interaction.data.iter().find(|(known, _)| **known == *key).map(|(_, value)| value);
-    let size = |key: &str, value: Option<&Json>| value.map_or(0, |value| key.len() + value.get().len());
-    let mut bytes = interaction.data.iter().map(|(key, value)| size(key, Some(value))).sum::<usize>();
-    let mut grows = 0_usize;
-    let mut patch = Vec::new();
-    for (key, value) in &stated.data {
-        let (before, after) = (of(key), value.as_ref());
-        if before != after {
-            bytes = bytes + size(key, after) - size(key, before);
-            grows += size(key, after);
-            patch.push((key.as_str(), after));
-        }
+/// Sets what the statement says of the call data, as far as there is room; what has changed.
+fn set_data<'r>(work: &mut Work<'_>, interaction: &mut Interaction, stated: &'r report::Interaction) -> Patch<'r> {
+    let entries = stated.data.iter().map(|(key, value)| (key.as_str(), value.as_ref()));
+    let mut room = work.room_for_data;
+    let (changes, left_out) = interaction.data.set(entries, work.is_own_data(), &mut room);
+    work.room_for_data = room;
+    if left_out > 0 {
+        work.notes
+            .add(NoteKind::TooLong, || format!("{left_out} entries of the data of interaction {}", interaction.key));
     }
-    if bytes > bounds::DATA || grows > work.room_for_data {
-        work.notes.add(NoteKind::TooLong, || format!("data of interaction {}", interaction.key));
-        return Vec::new();
-    }
-    work.room_for_data -= grows;
-    patch
-}
-
-fn set(interaction: &mut Interaction, patch: &[(&str, Option<&Json>)]) {
-    for &(key, value) in patch {
-        let at = interaction.data.iter().position(|(known, _)| **known == *key);
-        match (at, value) {
-            (Some(at), Some(value)) => interaction.data[at].1 = value.clone(),
-            (Some(at), None) => drop(interaction.data.remove(at)),
-            (None, Some(value)) => push(&mut interaction.data, (key.into(), value.clone())),
-            (None, None) => {}
-        }
-    }
-}
-
-fn set_data(work: &mut Work<'_>, interaction: &mut Interaction, stated: &report::Interaction) {
-    let patch = patch(work, interaction, stated);
-    set(interaction, &patch);
-}
-
-fn change_data(work: &mut Work<'_>, interaction: &mut Interaction, stated: &report::Interaction) {
-    let patch = patch(work, interaction, stated);
-    if !patch.is_empty() {
-        set(interaction, &patch);
-        work.pen.data_changed(&patch);
-    }
+    changes
 }
 
 fn url<'r>(work: &mut Work<'_>, stated: &'r report::Interaction) -> Option<&'r str> {

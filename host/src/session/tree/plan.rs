@@ -4,10 +4,12 @@
 //! and what state follows. Contradictions are settled here (the first statement stands) and noted. Must never say
 //! anything: `order.rs` does, from the finished plan.
 
-use jackfield_plugin_api::report::{self, ChannelType, ConversationState, InteractionState, Reason, Recording, Role};
+use jackfield_plugin_api::report::{
+    self, ChannelType, ConversationState, Direction, InteractionState, Reason, Recording, Role,
+};
 use smallvec::SmallVec;
 
-use super::{Conversation, Interaction, NoteKind, Notes, bounds, is_busy, is_live, say::Calls};
+use super::{Conversation, Interaction, NoteKind, Notes, bounds, is_busy, is_live, keys::Places, say::Calls};
 
 /// What will be of one interaction.
 pub(super) struct Plan<'r> {
@@ -65,7 +67,10 @@ pub(super) fn of<'r>(
     notes: &mut Notes,
 ) -> Plan<'r> {
     let was = interaction.state;
-    let mut gone = gone || stated.is_none_or(is_gone);
+    // An offer that was refused or went elsewhere was never taken, also where its end is told as that of a call.
+    let mut gone = gone
+        || stated.is_none_or(is_gone)
+        || was == InteractionState::Alerting && stated.is_some_and(|stated| was_never_taken(stated));
     let mut said = stated.and_then(|stated| stated.state).filter(|_| !gone);
     if said.is_some_and(|said| said < was) {
         notes.add(NoteKind::WentBack, || format!("interaction {} from {was:?} to {said:?}", interaction.key));
@@ -86,6 +91,8 @@ pub(super) fn of<'r>(
     }
     let recording = match (state, stated.and_then(|stated| stated.recording)) {
         (InteractionState::Ended, _) => Recording::Off,
+        // Only calls can be recorded.
+        _ if kind != ChannelType::Telephony => Recording::Off,
         (_, Some(recording)) if !gone => recording,
         _ => interaction.recording,
     };
@@ -106,6 +113,19 @@ pub(super) fn of<'r>(
 /// Whether the statement says that nothing is left of it.
 pub(super) fn is_gone(stated: &report::Interaction) -> bool {
     stated.gone || stated.state == Some(InteractionState::Completed)
+}
+
+/// Whether the statement is of an offer that is over and that the agent has not taken.
+pub(super) fn was_never_taken(stated: &report::Interaction) -> bool {
+    let conversations = stated.conversations.iter().flatten().filter_map(|conversation| conversation.reason);
+    stated.state == Some(InteractionState::Ended)
+        && stated.direction != Some(Direction::Outbound)
+        && stated
+            .reason
+            .into_iter()
+            .chain(conversations)
+            .next()
+            .is_some_and(|reason| matches!(reason, Reason::Rejected | Reason::Abandoned | Reason::Redirected))
 }
 
 /// Whether an accepted contact ended otherwise than by the agent's completing it.
@@ -157,7 +177,7 @@ pub(super) fn if_new<'r>(
     notes: &mut Notes,
 ) -> Option<(InteractionState, Vec<Opening<'r>>)> {
     stated.direction?;
-    if is_gone(stated) {
+    if is_gone(stated) || was_never_taken(stated) {
         return None;
     }
     if kind != ChannelType::Telephony {
@@ -270,7 +290,7 @@ fn rank(state: ConversationState) -> u8 {
 }
 
 fn members<'r>(stated: &'r report::Conversation, notes: &mut Notes) -> Option<Few<&'r report::Member>> {
-    stated.members.as_deref().map(|members| firsts(members, bounds::MEMBERS, notes))
+    stated.members.as_deref().map(|members| firsts(members, bounds::MEMBERS.report, notes))
 }
 
 /// New conversations of a report; one of a role.
@@ -403,14 +423,16 @@ pub(super) type Few<T> = SmallVec<[T; 2]>;
 /// The first statement of each key; at most so many.
 pub(super) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, notes: &mut Notes) -> Few<&'r S> {
     let mut firsts: Few<&S> = Few::new();
+    let mut keys = Places::new();
     for stated in list.iter().take(bounds::LIST) {
         if stated.key().len() > bounds::KEY {
             notes.add(NoteKind::TooLong, || format!("key {}…", bounds::cut(stated.key())));
-        } else if firsts.iter().any(|first| first.key() == stated.key()) {
+        } else if keys.find(stated.key()).is_some() {
             notes.add(NoteKind::NamedTwice, || format!("key {}", stated.key()));
         } else if firsts.len() == most {
             notes.add(NoteKind::TooMany, || format!("key {}", stated.key()));
         } else {
+            keys.add(stated.key());
             firsts.push(stated);
         }
     }
@@ -423,18 +445,21 @@ pub(super) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, notes: &mut Note
 /// Gives objects the new keys that statements with a former key give them. A former key that is not known, or that is
 /// still in use in this report, says nothing: it is a repetition. If the new key is known too, the old object is gone.
 pub(super) fn rekey<K: Known, S: Stated>(known: &mut [K], stated: &[&S]) {
-    let mut claimed: Vec<usize> = Vec::new();
-    for one in stated {
-        let Some(was) = one.was().filter(|&was| was != one.key()) else { continue };
-        if stated.iter().any(|other| other.key() == was) {
-            continue;
-        }
-        let Some(at) = (0..known.len()).find(|at| known[*at].key() == was && !claimed.contains(at)) else { continue };
-        if known.iter().any(|other| other.key() == one.key()) {
-            claimed.push(at);
+    let mut rekeyed = stated.iter().filter_map(|one| Some((one.was()?, one.key()))).filter(|(was, key)| was != key);
+    let Some(first) = rekeyed.next() else { return };
+    let named: Places<&str> = stated.iter().map(|one| one.key()).collect();
+    let places: Places<&str> = known.iter().map(Known::key).collect();
+    // Of two statements with the same former key the first has it.
+    let mut former = Places::new();
+    let new = std::iter::once(first).chain(rekeyed).filter(|&(was, _)| named.find(was).is_none() && former.add(was));
+    let new = new.filter_map(|(was, key)| Some((places.find(was)?, key, places.find(key).is_some())));
+    let new: Vec<(usize, &str, bool)> = new.collect();
+    drop(places);
+    for (at, key, is_known) in new {
+        if is_known {
             known[at].vanish();
         } else {
-            known[at].take_key(one.key());
+            known[at].take_key(key);
         }
     }
 }

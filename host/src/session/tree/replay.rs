@@ -63,7 +63,7 @@ impl Tree {
             for interaction in &channel.interactions {
                 pen.interaction_created(channel.kind, interaction);
                 let back = pen.enter('i', interaction.id);
-                pen.interaction_state(interaction.state, Calls::now(interaction), interaction.recording);
+                pen.interaction_state(channel.kind, interaction.state, Calls::now(interaction), interaction.recording);
                 for conversation in &interaction.conversations {
                     pen.conversation_created(conversation);
                 }

@@ -4,6 +4,8 @@
 //! never decide whether or when something is said. Data comes from the objects of the tree and becomes
 //! [`Events`].
 
+use std::collections::HashSet;
+
 use jackfield_plugin_api::{
     Json,
     report::{
@@ -194,15 +196,22 @@ impl Pen {
         });
     }
 
-    pub(super) fn interaction_state(&mut self, state: InteractionState, calls: Calls, recording: Recording) {
+    pub(super) fn interaction_state(
+        &mut self,
+        kind: ChannelType,
+        state: InteractionState,
+        calls: Calls,
+        recording: Recording,
+    ) {
         self.say(event!("state.updated"), |data| {
             data.whole(interaction_state(state));
             data.whole_if(calls.member());
-            data.whole(match recording {
+            // Only calls can be recorded.
+            data.whole_if((kind == ChannelType::Telephony).then_some(match recording {
                 Recording::Off => member!("recording": "OFF"),
                 Recording::On => member!("recording": "ON"),
                 Recording::Paused => member!("recording": "PAUSED"),
-            });
+            }));
         });
     }
 
@@ -241,20 +250,7 @@ impl Pen {
 
     pub(super) fn interaction_ended(&mut self, reason: Reason, cause: Option<Cause>) {
         self.say(event!("interaction.ended"), |data| {
-            data.whole(match reason {
-                Reason::Released => member!("reason": "released"),
-                Reason::Rejected => member!("reason": "rejected"),
-                Reason::Transferred => member!("reason": "transferred"),
-                Reason::Abandoned => member!("reason": "abandoned"),
-                Reason::Failed => member!("reason": "failed"),
-            });
-            let cause = cause.filter(|_| reason == Reason::Failed);
-            data.whole_if(cause.map(|cause| match cause {
-                Cause::Busy => member!("cause": "busy"),
-                Cause::NoAnswer => member!("cause": "noanswer"),
-                Cause::Unreachable => member!("cause": "unreachable"),
-                Cause::Cancelled => member!("cause": "cancelled"),
-            }));
+            end(data, reason, cause);
         });
     }
 
@@ -293,6 +289,15 @@ impl Pen {
         });
     }
 
+    /// `why`: where nothing else tells it.
+    pub(super) fn conversation_disposed(&mut self, why: Option<(Reason, Option<Cause>)>) {
+        self.say(event!("conversation.disposed"), |data| {
+            if let Some((reason, cause)) = why {
+                end(data, reason, cause);
+            }
+        });
+    }
+
     pub(super) fn member_added(&mut self, member: &Member) {
         self.say(event!("conversation.member.added"), |data| member_data(data, member));
     }
@@ -321,12 +326,12 @@ impl Tree {
 
     /// Says the state once more of each object of which nothing changed but what can be done with it now.
     pub(super) fn say_new_actions(&mut self, pen: &mut Pen) {
-        let told: Vec<&str> =
+        let told: HashSet<&str> =
             pen.said.iter().filter(|event| event.name == "state.updated").map(|event| event.target).collect();
         let mut again = Vec::new();
         for (path, object) in self.objects() {
             let (before, now) = (told_before(object), rules::actions(object, &self.capabilities));
-            if before != Some(now) && before.is_some() && !told.contains(&path.as_str()) {
+            if before != Some(now) && before.is_some() && !told.contains(path.as_str()) {
                 again.push(path);
             }
         }
@@ -334,7 +339,9 @@ impl Tree {
             let session = std::mem::replace(&mut pen.path, path);
             match self.find(&pen.path) {
                 Some(super::Object::Channel(channel)) => pen.channel_state(channel),
-                Some(super::Object::Interaction(_, i)) => pen.interaction_state(i.state, Calls::now(i), i.recording),
+                Some(super::Object::Interaction(channel, i)) => {
+                    pen.interaction_state(channel.kind, i.state, Calls::now(i), i.recording);
+                }
                 Some(super::Object::Conversation(_, _, conversation)) => {
                     pen.conversation_state(conversation.state, conversation.muted)
                 }
@@ -393,7 +400,7 @@ fn shown(data: &mut Members<'_>, kind: ChannelType, interaction: &Interaction) {
 }
 
 fn call_data(data: &mut Members<'_>, interaction: &Interaction) {
-    for (key, value) in &interaction.data {
+    for (key, value) in interaction.data.iter() {
         data.entry(key, value.get());
     }
 }
@@ -409,6 +416,25 @@ fn member_data(data: &mut Members<'_>, member: &Member) {
             MemberRole::External => member!("role": "external"),
         });
     });
+}
+
+fn end(data: &mut Members<'_>, reason: Reason, cause: Option<Cause>) {
+    data.whole(match reason {
+        Reason::Released => member!("reason": "released"),
+        Reason::Rejected => member!("reason": "rejected"),
+        Reason::Transferred => member!("reason": "transferred"),
+        Reason::Abandoned => member!("reason": "abandoned"),
+        Reason::Redirected => member!("reason": "redirected"),
+        Reason::Lost => member!("reason": "lost"),
+        Reason::Failed => member!("reason": "failed"),
+    });
+    let cause = cause.filter(|_| reason == Reason::Failed);
+    data.whole_if(cause.map(|cause| match cause {
+        Cause::Busy => member!("cause": "busy"),
+        Cause::NoAnswer => member!("cause": "noanswer"),
+        Cause::Unreachable => member!("cause": "unreachable"),
+        Cause::Cancelled => member!("cause": "cancelled"),
+    }));
 }
 
 fn availability(availability: Availability) -> &'static str {

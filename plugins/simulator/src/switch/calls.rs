@@ -305,7 +305,7 @@ impl Switch {
         let Some(call) = self.ringing.get(&party).copied() else { return };
         if let Some(agent) = self.calls[call].party(party).and_then(|record| record.agent) {
             self.metric("offers_unanswered_total", Vec::new(), 1.0);
-            self.not_taken(agent, Reason::Abandoned, cause);
+            self.not_taken(agent, Reason::Redirected, cause);
             return;
         }
         let ringing = self.remove_party(call, party);

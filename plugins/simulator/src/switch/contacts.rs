@@ -242,7 +242,7 @@ impl Switch {
     pub(super) fn offer_ends(&mut self, interaction: InteractionNo) {
         if self.interactions.get(interaction).is_some_and(|record| record.state == InteractionState::Alerting) {
             self.metric("offers_unanswered_total", Vec::new(), 1.0);
-            self.not_taken(interaction, Reason::Abandoned, Cause::NoAnswer);
+            self.not_taken(interaction, Reason::Redirected, Cause::NoAnswer);
         }
     }
 
@@ -342,7 +342,7 @@ impl Switch {
     pub(super) fn leave_everything(&mut self, interaction: InteractionNo) {
         let record = &self.interactions[interaction];
         if record.state == InteractionState::Alerting {
-            self.not_taken(interaction, Reason::Abandoned, Cause::NoAnswer);
+            self.not_taken(interaction, Reason::Redirected, Cause::NoAnswer);
             return;
         }
         for role in [Role::Primary, Role::Consult] {

@@ -248,7 +248,7 @@ impl Switch {
                 return Err(wrong_state("the contact is not offered"));
             }
             What::Abandon => self.hang_up(interaction, call, None)?,
-            What::Elsewhere => self.not_taken(interaction, Reason::Abandoned, Cause::NoAnswer),
+            What::Elsewhere => self.not_taken(interaction, Reason::Redirected, Cause::NoAnswer),
             What::Answered => self.taken_on_the_device(interaction, call)?,
             What::TakenAndOver => {
                 self.taken_on_the_device(interaction, call)?;
