@@ -128,6 +128,13 @@ impl Tenant {
         self
     }
 
+    /// Lines for `[auth]`.
+    #[must_use]
+    pub fn auth(mut self, lines: &str) -> Self {
+        self.auth = lines.into();
+        self
+    }
+
     fn text(&self) -> String {
         if let Some(written) = &self.written {
             return written.clone();

@@ -112,7 +112,15 @@ impl Http {
     /// # Errors
     /// The status that refuses it.
     pub async fn events(&self, session: &str, last_event_id: Option<&str>) -> Result<Stream, u16> {
-        let mut request = self.request("GET", &format!("/sessions/{session}/events"), "");
+        self.events_at(&format!("/sessions/{session}/events"), last_event_id).await
+    }
+
+    /// The same with the whole address behind the tenant's.
+    ///
+    /// # Errors
+    /// The status that refuses it.
+    pub async fn events_at(&self, path: &str, last_event_id: Option<&str>) -> Result<Stream, u16> {
+        let mut request = self.request("GET", path, "");
         if let Some(id) = last_event_id {
             request.headers_mut().insert("last-event-id", id.parse().expect("a header's value"));
         }

@@ -34,7 +34,7 @@ mod units;
 
 pub use host::{HostConfig, Limits, ListenerConfig, LogFormat, Origins};
 pub use settings::Settings;
-pub use tenant::{AdapterFile, Auth, Isolation, TenantConfig, Token, UpgradeConfig};
+pub use tenant::{AdapterFile, Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};
 
 /// What is wrong with a file, in one line: file, key, what.
 #[derive(Debug, Clone, PartialEq, Eq)]

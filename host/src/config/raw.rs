@@ -142,6 +142,8 @@ pub(super) struct Auth {
     pub(super) kind: AuthKind,
     #[serde(default)]
     pub(super) tokens: Option<Vec<Token>>,
+    #[serde(default)]
+    pub(super) jwt: Option<Jwt>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -149,6 +151,22 @@ pub(super) struct Auth {
 pub(super) enum AuthKind {
     None,
     Token,
+    Jwt,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Jwt {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    #[serde(default)]
+    pub(super) keys_file: Option<std::path::PathBuf>,
+    #[serde(default)]
+    pub(super) keys_url: Option<String>,
+    #[serde(default)]
+    pub(super) tenant_claim: Option<String>,
+    #[serde(default)]
+    pub(super) agent_claim: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -157,6 +157,76 @@ pub enum Auth {
     None,
     /// Who has one of these tokens.
     Tokens(Vec<Token>),
+    /// Who has a JSON Web Token of this issuer.
+    Jwt(JwtRules),
+}
+
+/// Where the public keys of an issuer of JSON Web Tokens are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A file.
+    File(PathBuf),
+    /// An address: `https`, or `http` on loopback.
+    Url(hyper::Uri),
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Which JSON Web Tokens let an agent in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtRules {
+    /// What `iss` must be.
+    pub issuer: String,
+    /// What `aud` must contain.
+    pub audience: String,
+    /// Where the issuer's public keys are.
+    pub keys: KeySource,
+    /// The claim that must be the tenant's name.
+    pub tenant_claim: String,
+    /// The claim that names the agent.
+    pub agent_claim: String,
+}
+
+impl JwtRules {
+    fn check(file: &Path, raw: raw::Jwt) -> Result<Self, Problem> {
+        let keys = match (raw.keys_file, raw.keys_url) {
+            (Some(path), None) => KeySource::File(file.parent().unwrap_or(Path::new(".")).join(path)),
+            (None, Some(address)) => KeySource::Url(key_address(file, &address)?),
+            _ => return Err(Problem::key(file, "auth.jwt", "needs keys_file or keys_url, and not both")),
+        };
+        for (key, text) in [("auth.jwt.issuer", &raw.issuer), ("auth.jwt.audience", &raw.audience)] {
+            if text.is_empty() {
+                return Err(Problem::key(file, key, "must not be empty"));
+            }
+        }
+        Ok(Self {
+            issuer: raw.issuer,
+            audience: raw.audience,
+            keys,
+            tenant_claim: raw.tenant_claim.unwrap_or_else(|| "tenant".to_owned()),
+            agent_claim: raw.agent_claim.unwrap_or_else(|| "sub".to_owned()),
+        })
+    }
+}
+
+/// Whoever can change the keys on their way lets himself in, so they come by `https`, or from this machine.
+fn key_address(file: &Path, text: &str) -> Result<hyper::Uri, Problem> {
+    let wrong = |message: &str| Problem::key(file, "auth.jwt.keys_url", message);
+    let address: hyper::Uri = text.parse().map_err(|_| wrong("is no address"))?;
+    let host = address.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let local = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match address.scheme_str() {
+        Some("https") if !host.is_empty() => Ok(address),
+        Some("http") if local => Ok(address),
+        _ => Err(wrong("must begin with https://, or with http:// and an address of this machine such as 127.0.0.1")),
+    }
 }
 
 /// The hash of an API token. Tokens are 256 random bits, so a fast hash gives nothing away.
@@ -294,9 +364,24 @@ fn auth(file: &Path, host: &HostConfig, raw: raw::Auth) -> Result<Auth, Vec<Prob
             if raw.tokens.is_some() {
                 problems.push(Problem::key(file, "auth.tokens", "goes with kind = \"token\" only"));
             }
+            if raw.jwt.is_some() {
+                problems.push(Problem::key(file, "auth.jwt", "goes with kind = \"jwt\" only"));
+            }
             if problems.is_empty() { Ok(Auth::None) } else { Err(problems) }
         }
+        raw::AuthKind::Jwt => {
+            if raw.tokens.is_some() {
+                return Err(vec![Problem::key(file, "auth.tokens", "goes with kind = \"token\" only")]);
+            }
+            let Some(jwt) = raw.jwt else {
+                return Err(vec![Problem::key(file, "auth.jwt", "is missing: it says whose tokens let agents in")]);
+            };
+            JwtRules::check(file, jwt).map(Auth::Jwt).map_err(|problem| vec![problem])
+        }
         raw::AuthKind::Token => {
+            if raw.jwt.is_some() {
+                return Err(vec![Problem::key(file, "auth.jwt", "goes with kind = \"jwt\" only")]);
+            }
             let Some(tokens) = raw.tokens else {
                 return Err(vec![Problem::key(file, "auth.tokens", "is missing; `jackfield token new` makes one")]);
             };

@@ -67,7 +67,11 @@ pub(super) async fn command(
 }
 
 /// A request's body as text, within its bounds of size and time.
-async fn read(desktops: &Desktops, tenant: &Tenant, request: Request<Incoming>) -> Result<String, Response<Body>> {
+pub(super) async fn read(
+    desktops: &Desktops,
+    tenant: &Tenant,
+    request: Request<Incoming>,
+) -> Result<String, Response<Body>> {
     let body = Limited::new(request.into_body(), desktops.config.max_frame_bytes);
     let bytes = match timeout(desktops.config.header_timeout, body.collect()).await {
         Ok(Ok(body)) => body.to_bytes(),

@@ -38,6 +38,7 @@ mod http;
 mod io_guard;
 mod operations;
 mod routes;
+mod tokens;
 pub mod websocket;
 
 pub use operations::Operations;

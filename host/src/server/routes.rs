@@ -15,10 +15,10 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::{Code, Failure};
 use serde_json::json;
 
-use super::{Desktops, Guarded, Room, console, desktop, handshake, http, http::Body, text};
+use super::{Desktops, Guarded, Room, console, desktop, handshake, http, http::Body, text, tokens};
 use crate::{
     session::{Identity, Outbox},
-    tenant::Tenant,
+    tenant::{AGENT_TOKEN_PREFIX, Admitted, Tenant},
 };
 
 /// Answers one request of a desktop.
@@ -68,7 +68,8 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room)
     let (Some("v1"), Some("tenants"), Some(tenant)) = (parts.next(), parts.next(), parts.next()) else {
         return ("unknown", failure(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address"));
     };
-    let Some((tenant, identity)) = desktops.tenants.admit(tenant, handshake::bearer(request.headers())) else {
+    let token = handshake::bearer(request.headers()).or_else(|| query_token(&request));
+    let Some((tenant, Admitted { identity, .. })) = desktops.tenants.admit(tenant, token).await else {
         desktops.metrics.auth_failed();
         return ("refused", unauthorized());
     };
@@ -76,6 +77,7 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room)
     match (rest.as_slice(), request.method()) {
         (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, identity, room)),
         (["sessions"], &Method::POST) => ("sessions", http::prepare(desktops, &tenant, identity, request).await),
+        (["tokens"], &Method::POST) => ("tokens", tokens::issue(desktops, &tenant, &identity, request).await),
         (["sessions", id, "commands"], &Method::POST) => {
             ("commands", http::command(desktops, &tenant, &identity, id, request).await)
         }
@@ -84,7 +86,7 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room)
         }
         (["extensions"], &Method::GET) => ("extensions", extensions(&tenant)),
         (["ws"] | ["extensions"] | ["sessions", _, "events"], _) => ("unknown", wrong_method("GET")),
-        (["sessions"] | ["sessions", _, "commands"], _) => ("unknown", wrong_method("POST")),
+        (["tokens" | "sessions"] | ["sessions", _, "commands"], _) => ("unknown", wrong_method("POST")),
         _ => ("unknown", failure(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address")),
     }
 }
@@ -95,6 +97,15 @@ fn extensions(tenant: &Tenant) -> Response<Body> {
     let mut response = Response::new(text(body.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// The token of an event stream's address: `EventSource` can send no header. Only an agent's short-lived one is taken
+/// there, because addresses end up in logs and histories.
+fn query_token(request: &Request<Incoming>) -> Option<&str> {
+    let is_stream = request.method() == Method::GET && request.uri().path().ends_with("/events");
+    let query = request.uri().query().filter(|_| is_stream)?;
+    let token = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    token.starts_with(AGENT_TOKEN_PREFIX).then_some(token)
 }
 
 fn unauthorized() -> Response<Body> {

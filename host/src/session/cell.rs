@@ -102,10 +102,7 @@ impl Cell {
 
     /// Whether this identity may bind it.
     pub(super) fn belongs_to(&self, identity: &Identity) -> bool {
-        match &self.identity {
-            Identity::Anyone => true,
-            own => own == identity,
-        }
+        identity.may_use(&self.identity, &self.agent)
     }
 
     /// Does something with the session, after what the adapter has brought before, and then whatever has become due.

@@ -58,6 +58,7 @@ mod client_connection;
 mod commands;
 mod data;
 mod handover;
+mod identity;
 mod journal;
 mod life;
 mod link;
@@ -78,6 +79,7 @@ use serde::Serialize;
 pub use adapter_connection::{AdapterConnection, Tally};
 pub use client_connection::{ClientConnection, EventStream};
 pub use handover::Moved;
+pub use identity::Identity;
 pub use journal::JournalLimits;
 pub use manager::{Answer, SessionManager, SessionStatus, StreamRefused};
 pub use outbox::{Batch, CloseCode, Message, Out, Outbox, OutboxLimits, Outlet, Taken};
@@ -115,15 +117,6 @@ impl Default for Limits {
             outbox: OutboxLimits::default(),
         }
     }
-}
-
-/// Who a client has proved to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// The tenant asks for no proof: whoever knows a session's id may bind it.
-    Anyone,
-    /// The holder of this token, or this subject.
-    Named(std::sync::Arc<str>),
 }
 
 /// Why a session ended without a logout.

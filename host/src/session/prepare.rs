@@ -98,6 +98,9 @@ impl Board {
     async fn try_prepare(self: &Arc<Self>, request: &Request, identity: &Identity) -> Result<Arc<Cell>, Refusal> {
         let data::Prepare { model, replace, agent: data::Credentials { id: agent, password } } =
             data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
+        if !identity.may_log_in(&agent) {
+            return Err(Failure::new(Code::Forbidden, "the token is another agent's").into());
+        }
         if self.is_closing() {
             return Err(shutting_down());
         }

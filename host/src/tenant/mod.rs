@@ -5,7 +5,7 @@
 //! tenant through [`Tenants::admit`] and hands its desktops to the tenant's [`SessionManager`].
 //!
 //! ```text
-//! auth.rs       who may come in
+//! auth/         who may come in
 //! launch.rs     where its plugin runs
 //! run.rs        one plugin at work for a tenant
 //! platform.rs   connecting its platform, and again
@@ -30,7 +30,9 @@ mod platform;
 mod run;
 mod upgrade;
 
-pub use auth::hash_token;
+use auth::Authenticator;
+pub(crate) use auth::{AGENT_TOKEN_PREFIX, LONGEST_AGENT_TOKEN, USUAL_AGENT_TOKEN};
+pub use auth::{Admitted, NotHolder, hash_token};
 use launch::Plugin;
 pub use launch::Workers;
 use run::Run;
@@ -107,6 +109,7 @@ pub struct Tenant {
     sessions: SessionManager,
     metrics: TenantMetrics,
     connections: AtomicUsize,
+    auth: RwLock<Arc<Authenticator>>,
 }
 
 impl Tenant {
@@ -137,6 +140,7 @@ impl Tenant {
         config.settings.resolve(&manifest.settings)?;
         declare(&config.id, manifest, metrics);
         let tenant_metrics = metrics.tenant(&config.id, &manifest.id);
+        let auth = RwLock::new(Arc::new(Authenticator::new(&config.id, config.auth.clone())));
         let config = Arc::new(config);
         let sessions = SessionManager::new(&config.id, session_limits(&config.limits), tenant_metrics.clone());
         let run = Run::start(Arc::clone(&config), plugin, sessions.clone(), sessions.serving(), tenant_metrics.clone());
@@ -148,6 +152,7 @@ impl Tenant {
             sessions,
             metrics: tenant_metrics,
             connections: AtomicUsize::new(0),
+            auth,
         }))
     }
 
@@ -164,7 +169,28 @@ impl Tenant {
     }
 
     fn set_config(&self, config: Arc<TenantConfig>) {
+        let auth = self.auth();
+        if *auth.rules() != config.auth {
+            *self.auth.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(auth.changed(config.auth.clone()));
+        }
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    fn auth(&self) -> Arc<Authenticator> {
+        Arc::clone(&self.auth.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A short-lived token for one agent. `None`: there are too many.
+    ///
+    /// # Errors
+    /// Only the holder of a token for all agents may ask for one.
+    pub fn issue_agent_token(
+        &self,
+        asking: &Identity,
+        agent: &str,
+        lifetime: Duration,
+    ) -> Result<Option<String>, NotHolder> {
+        self.auth().issue(asking, agent, lifetime)
     }
 
     fn serving(&self) -> Arc<Run> {
@@ -396,14 +422,13 @@ impl Tenants {
     }
 
     /// The tenant, and who is coming in, if there is such a tenant and it lets them in. What fails does not say why.
-    #[must_use]
-    pub fn admit(&self, tenant: &str, presented: Option<&str>) -> Option<(Arc<Tenant>, Identity)> {
+    pub async fn admit(&self, tenant: &str, presented: Option<&str>) -> Option<(Arc<Tenant>, Admitted)> {
         let Some(tenant) = self.find(tenant) else {
             auth::pretend(presented);
             return None;
         };
-        let identity = auth::identify(&tenant.config().auth, presented)?;
-        Some((tenant, identity))
+        let admitted = tenant.auth().identify(presented).await?;
+        Some((tenant, admitted))
     }
 
     /// The tenant with this name, if it runs.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
+mod agent_tokens;
 mod auth;
 mod by_itself;
 mod calls;
@@ -16,6 +17,7 @@ mod extensions;
 mod first_call;
 mod groups;
 mod http_clients;
+mod jwt;
 mod limits;
 mod links;
 mod login;

@@ -70,7 +70,7 @@ async fn each_command_restarts_the_grace() {
 #[tokio::test(start_paused = true)]
 async fn an_unparsable_body_is_told_from_a_bad_message() {
     let tenant = Tenant::new();
-    let named = Identity::Named("crm".into());
+    let named = Identity::Holder("crm".into());
     let session = prepare(&tenant, &named).await;
     for (body, unparsable) in [("nonsense", true), ("[]", true), (r#"{"command":5}"#, false)] {
         let answer = tenant.board.command(&named, &session, body).await.unwrap();

@@ -89,7 +89,7 @@ async fn a_new_bind_takes_over_and_the_answer_of_an_accepted_command_goes_to_the
 #[tokio::test(start_paused = true)]
 async fn only_the_identity_that_prepared_a_session_may_bind_it() {
     let tenant = Tenant::new();
-    let named = |name: &str| Identity::Named(name.into());
+    let named = |name: &str| Identity::Holder(name.into());
     let mut client = tenant.client_of(named("crm"));
     client.prepare("ann").await;
     let session = client.session.clone();
