@@ -86,8 +86,9 @@ export class Session {
 
   /** The object with a target. The same object for the same target, for as long as it is there. */
   object(target) {
-    if (target === this.#id) return this;
     const node = this.#tree?.get(target);
+    // The tree's own: while another session is being made, what is shown is still that of the old one.
+    if (target === this.#id || node?.kind === "session") return this;
     const known = this.#objects.get(target);
     if (known || !node) return known;
     const object = new CLASSES[node.kind](this, node);

@@ -249,6 +249,7 @@ test("after a restart of the host the desktop is asked who logs in again", { tim
     const channel = await session.until(() => session.channels[0]);
     await other.stop();
     await session.until(() => session.connection === "reconnecting");
+    assert.deepEqual([session.channels, channel.parent], [[channel], session], "what was there is shown until there is something else");
     await other.run();
     await session.until(() => session.connection === "open", { timeout: 30_000 });
     assert.deepEqual([reasons, started, channel.disposed], [["shutting_down"], [false, true], true]);

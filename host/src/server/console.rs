@@ -48,7 +48,23 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 3] = files![
+static FILES: [File; 19] = files![
+    "index.html" from "console/index.html",
+    "actions.js" from "console/actions.js",
+    "channels.js" from "console/channels.js",
+    "clock.js" from "console/clock.js",
+    "contacts.js" from "console/contacts.js",
+    "desk.js" from "console/desk.js",
+    "dialogs.js" from "console/dialogs.js",
+    "dom.js" from "console/dom.js",
+    "icon-ringing.svg" from "console/icon-ringing.svg",
+    "icon.svg" from "console/icon.svg",
+    "icons.js" from "console/icons.js",
+    "login.js" from "console/login.js",
+    "main.js" from "console/main.js",
+    "messages.js" from "console/messages.js",
+    "ring.js" from "console/ring.js",
+    "style.css" from "console/style.css",
     "jackfield-client.js" from "jackfield-client.js",
     "objects.js" from "objects.js",
     "transport.js" from "transport.js",

@@ -1,9 +1,9 @@
 //! Which address is whose.
 //!
-//! Owns: the paths under `/v1/tenants/` and which of the others are the console's, and the order of the checks: origin, then tenant and token, then everything
-//! else. Must never: tell by any answer whether a tenant exists to one who has no token of it.
+//! Owns: the paths under `/v1/tenants/`, which of the others are the console's, and the order of the checks: origin, then
+//! tenant and token, then everything else. Must never: tell by any answer whether a tenant exists to one who has no token of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
@@ -93,8 +93,10 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room)
 
 /// What the tenant's adapter can do beyond the standard, with the JSON Schema of each command's data.
 fn extensions(tenant: &Tenant) -> Response<Body> {
-    let body = json!({"commands": tenant.extension_commands()});
-    let mut response = Response::new(text(body.to_string()));
+    // Not by way of a JSON value: it would sort the properties, which the schema's author has put in order.
+    let body = BTreeMap::from([("commands", tenant.extension_commands())]);
+    let body = serde_json::to_string(&body).expect("names and schemas are JSON");
+    let mut response = Response::new(text(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

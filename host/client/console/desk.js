@@ -1,0 +1,133 @@
+// The page of a session: its head, its channels, its contacts, its messages.
+
+import { attempt, chooseExtension, askExtension, announce, tell, titleOf } from "./dialogs.js";
+import { channelsPanel, labelOf } from "./channels.js";
+import { keep } from "./clock.js";
+import { contactsPanel, webAddress, whoOf } from "./contacts.js";
+import { drawer, h } from "./dom.js";
+import { icon } from "./icons.js";
+import { ring, silent, toggleSound } from "./ring.js";
+
+const CONNECTION = {
+  connecting: ["Connecting", "wait"], open: ["Connected", "go"], reconnecting: ["Reconnecting", "wait"], closed: ["Closed", "stop"],
+};
+
+export class Desk {
+  /** The conversations whose keypads are open. */
+  keypads = new Set();
+  session = null;
+  #extensions = [];
+  #messages;
+  #reason = "";
+  #attempts = 0;
+  #showsMessages = false;
+  #about;
+
+  /** `about`: who works here; `redraw`: draws the page. */
+  constructor(about, messages, redraw) {
+    this.#about = about;
+    this.#messages = messages;
+    this.draw = drawer(redraw);
+  }
+
+  get isAway() {
+    return this.session.connection !== "open";
+  }
+
+  /** The session is there. */
+  attach(session) {
+    this.session = session;
+    session.on("change", () => this.draw());
+    session.on("connection", ({ state, reason, attempt: attempts }) => {
+      [this.#reason, this.#attempts] = [reason ?? "", attempts ?? 0];
+      if (state === "reconnecting" && !attempts) announce("The connection is lost. Reconnecting.");
+      if (state === "open") announce("Connected");
+    });
+    session.on("added", (object) => {
+      if (object.kind === "interaction" && object.state === "ALERTING") announce(`Incoming ${labelOf(object.type)} from ${whoOf(object)}`);
+    });
+    session.on("interaction.screenpop", ({ data }) => {
+      const link = webAddress(data.url);
+      if (link) tell("There is a page for this contact", { tone: "good", link });
+    });
+    session.on("interaction.ended", ({ object, data }) => {
+      if (data.reason === "abandoned" && object) tell(`${whoOf(object)} has given up`);
+    });
+    session.extensions().then((commands) => { this.#extensions = commands; this.draw(); }, () => { /* The page is whole without them. */ });
+    this.draw();
+  }
+
+  /** The button for the adapter's own commands of an object, where there are any. */
+  extensionsButton(object) {
+    const commands = this.#extensions.filter(({ target }) => target === object.kind);
+    if (commands.length === 0) return null;
+    const onclick = () => (commands.length === 1 ? askExtension(object, commands[0]) : chooseExtension(object, commands));
+    const label = commands.length === 1 ? titleOf(commands[0].name) : "More commands";
+    return h("button", { key: "extensions", type: "button", class: "button bare", "aria-label": label, title: label, "aria-haspopup": "dialog", disabled: this.isAway, onclick }, icon("more"));
+  }
+
+  #toggleMessages() {
+    this.#showsMessages = !this.#showsMessages;
+    if (!this.#showsMessages) this.#messages.hide();
+    this.draw();
+  }
+
+  /** Puts the list of messages where it belongs; it draws itself. */
+  placeMessages() {
+    const place = document.getElementById("messages");
+    if (place && place.childElementCount === 0) place.append(this.#messages.show(() => { this.#toggleMessages(); document.getElementById("show-messages")?.focus(); }));
+  }
+
+  #head({ theme }) {
+    const { session } = this;
+    const [word, tone] = CONNECTION[session.connection] ?? CONNECTION.closed;
+    const linkDown = session.connection === "open" && session.link === "down";
+    return h("header", { key: "head", class: "top" },
+      h("div", { class: "brand" }, h("img", { src: "icon.svg", alt: "", width: 28, height: 28 }), h("h1", null, "Jackfield")),
+      h("p", { class: "who" }, h("strong", null, this.#about.agent), h("span", null, this.#about.tenant)),
+      h("p", { class: `pill ${linkDown ? "stop" : tone}`, role: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), linkDown ? "Platform link down" : word),
+      h("nav", { class: "buttons", "aria-label": "Session" },
+        this.#extensions.some(({ target }) => target === "session") && this.#sessionExtensions(),
+        h("button", { key: "sound", type: "button", class: "button bare", "aria-pressed": String(silent()), "aria-label": "Silence the ring tone", title: silent() ? "The ring tone is off" : "The ring tone is on", onclick: () => { toggleSound(); this.draw(); } }, icon(silent() ? "silent" : "sound")),
+        h("button", { key: "theme", type: "button", class: "button bare", "aria-label": "Switch between light and dark", title: "Light or dark", onclick: theme }, icon("theme")),
+        h("button", { key: "messages", id: "show-messages", type: "button", class: "button small quiet", "aria-pressed": String(this.#showsMessages), onclick: () => this.#toggleMessages() }, icon("messages"), h("span", null, "Messages")),
+        h("button", { key: "out", type: "button", class: "button small quiet", disabled: this.isAway, onclick: () => attempt("Log out", () => session.logout()) }, icon("out"), h("span", null, "Log out"))));
+  }
+
+  #sessionExtensions() {
+    const { session } = this;
+    const commands = this.#extensions.filter(({ target }) => target === "session");
+    const onclick = () => (commands.length === 1 ? askExtension(session, commands[0]) : chooseExtension(session, commands));
+    return h("button", { key: "extensions", type: "button", class: "button small quiet", "aria-haspopup": "dialog", disabled: this.isAway, onclick }, icon("extension"), h("span", null, "Commands"));
+  }
+
+  #banner() {
+    const { session } = this;
+    if (session.connection === "reconnecting") {
+      const attempts = this.#attempts ? ` Attempt ${this.#attempts + 1}.` : "";
+      return h("div", { key: "banner", class: "banner wait" }, h("span", { class: "spinner", "aria-hidden": "true" }),
+        h("p", null, h("strong", null, "The connection is lost; coming back."), ` Calls go on at the platform.${attempts}`, this.#reason && h("span", { class: "reason" }, ` ${this.#reason}`)));
+    }
+    if (session.connection === "open" && session.link === "down") {
+      return h("div", { key: "banner", class: "banner stop" },
+        h("p", null, h("strong", null, "The host has lost its platform."), ` Calls go on; commands fail until the link is back. ${session.linkReason ?? ""}`));
+    }
+    return null;
+  }
+
+  /** The whole page. */
+  page(context) {
+    const { session } = this;
+    const offered = session.interactions.filter(({ state }) => state === "ALERTING");
+    ring(offered.length ? `Incoming: ${whoOf(offered[0])}` : null);
+    const page = h("div", { key: "desk", class: `desk ${this.#showsMessages ? "with-messages" : ""}` },
+      this.#head(context),
+      this.#banner(),
+      h("main", { key: "main", class: `columns ${this.isAway ? "away" : ""}` },
+        channelsPanel(this),
+        contactsPanel(this),
+        this.#showsMessages && h("div", { key: "messages", id: "messages", own: true })));
+    keep(new Set([...session.channels, ...session.interactions, ...session.interactions.flatMap(({ conversations }) => conversations)].map(({ target }) => target)));
+    return page;
+  }
+}

@@ -1,0 +1,269 @@
+// What the console asks and tells: dialogs with a form in them, and short messages that go away by themselves.
+//
+// Owns: the one modal dialog at a time, and the messages in the corner. Must never: keep a password; what is remembered
+// for suggestions are destinations and codes, for as long as the page is open.
+
+import { create, h, returnTo } from "./dom.js";
+import { icon } from "./icons.js";
+
+const MESSAGE_STAYS = 6_000;
+const remembered = new Map();
+
+/** Tells something in the corner. `tone`: `good` or `bad`; `link`: an address to open. */
+export function tell(text, { tone = "bad", link } = {}) {
+  const toast = create(h("div", { class: `toast ${tone}` },
+    h("p", null, text),
+    link && h("a", { href: link, target: "_blank", rel: "noopener noreferrer", class: "button small" }, icon("open"), h("span", null, "Open page")),
+    h("button", { type: "button", class: "button bare", "aria-label": "Dismiss", onclick: () => toast.remove() }, icon("close"))));
+  document.getElementById("toasts").append(toast);
+  setTimeout(() => toast.remove(), link ? 2 * MESSAGE_STAYS : MESSAGE_STAYS);
+}
+
+/** Says something to those who do not see the page. */
+export function announce(text) {
+  document.getElementById("announcements").textContent = text;
+}
+
+/** Sends a command; a failure is told. Resolves to whether it succeeded. */
+export async function attempt(label, send) {
+  try {
+    await send();
+    return true;
+  } catch (error) {
+    // Declined by who was asked: nothing that he does not know.
+    if (error.code !== "needinfo") tell(`${label}: ${wordsOf(error)}`);
+    return false;
+  }
+}
+
+export function wordsOf(error) {
+  const code = error.code ? `${error.message} (${error.code})` : error.message;
+  return error.context ? `${code}: ${error.context}` : code;
+}
+
+/** Opens a modal dialog. `close(value)` ends it; resolves to that value, or to null where it was dismissed. */
+export function open(build) {
+  return new Promise((resolve) => {
+    let result = null;
+    const back = returnTo(document.activeElement);
+    const dialog = document.createElement("dialog");
+    const close = (value = null) => { result = value; dialog.close(); };
+    dialog.className = "dialog";
+    dialog.append(create(build(close)));
+    dialog.setAttribute("aria-labelledby", "dialog-title");
+    dialog.onclose = () => {
+      dialog.remove();
+      back();
+      resolve(result);
+    };
+    // A press beside it dismisses it.
+    dialog.onmousedown = (event) => { if (event.target === dialog) close(); };
+    document.body.append(dialog);
+    dialog.showModal();
+    (dialog.querySelector("[autofocus], input, select, textarea") ?? dialog.querySelector("button"))?.focus();
+  });
+}
+
+const heading = (title, close) => h("header", { class: "dialog-head" },
+  h("h2", { id: "dialog-title" }, title),
+  h("button", { type: "button", class: "button bare", "aria-label": "Close", onclick: () => close() }, icon("close")));
+
+/** Asks yes or no. */
+export function confirm({ title, text, yes, no = "Cancel" }) {
+  return open((close) => h("div", { class: "dialog-body" },
+    heading(title, close),
+    h("p", null, text),
+    h("footer", { class: "dialog-foot" },
+      h("button", { type: "button", class: "button quiet", onclick: () => close(false) }, no),
+      h("button", { type: "button", class: "button main", autofocus: true, onclick: () => close(true) }, yes))));
+}
+
+let numbered = 0;
+
+/** One field with its label, hint and suggestions. */
+export function field({ name, label, type = "text", required = false, hint, options, remember, known = [], value, placeholder, autocomplete = "off" }) {
+  const id = `field-${++numbered}`;
+  const about = { id, name, required, "aria-describedby": hint ? `${id}-hint` : undefined };
+  const suggestions = remember ? [...new Set([...(remembered.get(remember) ?? []), ...known])] : known;
+  const control = () => {
+    if (type === "checkbox") return h("input", { ...about, type, required: false, checked: value ?? false });
+    if (options) {
+      return h("select", { ...about, value: value ?? (required ? options[0] : "") },
+        !required && h("option", { value: "" }, "—"), options.map((option) => h("option", { value: option }, option)));
+    }
+    if (type === "json") return h("textarea", { ...about, rows: 4, spellcheck: "false", placeholder: placeholder ?? "{}", value: value ?? "" });
+    return h("input", { ...about, type, value: value ?? "", placeholder, autocomplete, list: suggestions.length ? `${id}-list` : undefined, step: type === "number" ? "any" : undefined });
+  };
+  return h("div", { class: `field ${type === "checkbox" ? "check" : ""}` },
+    h("label", { for: id }, label, required && type !== "checkbox" && h("span", { class: "required", "aria-hidden": "true" }, " *")),
+    control(),
+    suggestions.length > 0 && h("datalist", { id: `${id}-list` }, suggestions.map((each) => h("option", { value: each }))),
+    hint && h("p", { class: "hint", id: `${id}-hint` }, hint));
+}
+
+function remember(fields, data) {
+  for (const { name, remember: list } of fields) {
+    if (list && data[name]) remembered.set(list, [...new Set([data[name], ...(remembered.get(list) ?? [])])].slice(0, 12));
+  }
+}
+
+/** A form in a dialog: stays open with the reason where `onsubmit` fails. Resolves to true once it succeeded. */
+export function ask({ title, intro, fields, submit, onsubmit, read = plain }) {
+  return open((close) => {
+    const send = async (event) => {
+      event.preventDefault();
+      const form = event.currentTarget;
+      const problem = form.querySelector(".problem");
+      const buttons = form.querySelectorAll("button");
+      let data;
+      try {
+        data = read(form, fields);
+      } catch (error) {
+        problem.textContent = error.message;
+        return;
+      }
+      problem.textContent = "";
+      buttons.forEach((button) => { button.disabled = true; });
+      try {
+        const answer = await onsubmit(data);
+        remember(fields, data);
+        if (answer && fields.showAnswer && Object.keys(answer).length) problem.before(create(h("pre", { class: "answer", tabindex: "0", "aria-label": "Answer" }, JSON.stringify(answer, null, 2))));
+        else close(true);
+      } catch (error) {
+        problem.textContent = wordsOf(error);
+      } finally {
+        buttons.forEach((button) => { button.disabled = false; });
+      }
+    };
+    return h("form", { class: "dialog-body", onsubmit: send, novalidate: false },
+      heading(title, close),
+      intro && h("p", null, intro),
+      fields.map(field),
+      h("p", { class: "problem", role: "alert" }),
+      h("footer", { class: "dialog-foot" },
+        h("button", { type: "button", class: "button quiet", onclick: () => close() }, "Cancel"),
+        h("button", { type: "submit", class: "button main" }, submit)));
+  });
+}
+
+/** What was filled in, by name; what was left empty is left out. */
+function plain(form, fields) {
+  const data = {};
+  for (const { name, type } of fields) {
+    const control = form.elements.namedItem(name);
+    if (type === "checkbox") data[name] = control.checked;
+    else if (control.value !== "") data[name] = control.value;
+  }
+  return data;
+}
+
+// ---- forms made of a JSON Schema
+
+function schemaFields(schema) {
+  const required = new Set(schema.required ?? []);
+  const properties = Object.entries(schema.properties ?? {});
+  properties.sort(([one], [other]) => required.has(other) - required.has(one));
+  return properties.map(([name, property]) => {
+    const kind = Array.isArray(property.type) ? property.type.find((type) => type !== "null") : property.type;
+    const type = { boolean: "checkbox", integer: "number", number: "number", object: "json", array: "json" }[kind] ?? "text";
+    return {
+      name, type, kind, label: property.title ?? name, required: required.has(name), hint: property.description,
+      options: property.enum?.map(String), values: property.enum, value: property.default === undefined ? undefined : showDefault(property.default, type),
+      placeholder: kind === "array" ? "[]" : undefined,
+    };
+  });
+}
+
+const showDefault = (value, type) => (type === "json" ? JSON.stringify(value) : type === "checkbox" ? value : String(value));
+
+/** What was filled in, of the types that the schema names. */
+function typed(form, fields) {
+  const data = {};
+  for (const { name, type, kind, options, values, required, label } of fields) {
+    const control = form.elements.namedItem(name);
+    if (type === "checkbox") {
+      if (control.checked || required) data[name] = control.checked;
+    } else if (control.value !== "") {
+      if (options) data[name] = values[options.indexOf(control.value)];
+      else if (type === "number") data[name] = kind === "integer" ? Math.trunc(control.valueAsNumber) : control.valueAsNumber;
+      else if (type === "json") data[name] = parsed(control.value, label);
+      else data[name] = control.value;
+    }
+  }
+  return data;
+}
+
+function parsed(text, label) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`${label}: this is no JSON`);
+  }
+}
+
+/** A form for a command of an adapter's own. */
+export function askExtension(object, { name, data: schema }) {
+  const fields = schemaFields(schema);
+  fields.showAnswer = true;
+  return ask({
+    title: titleOf(name), intro: schema.description ?? name, fields, submit: "Send", read: typed,
+    onsubmit: (data) => object.extension(name, data),
+  });
+}
+
+/** `session.request.acme.do.it` as words. */
+export function titleOf(name) {
+  const words = name.split(".").slice(3).join(" ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** The commands of the adapter's own for one object: one is asked for at once, of several one is chosen. */
+export async function chooseExtension(object, commands) {
+  const chosen = await open((close) => h("div", { class: "dialog-body" },
+    heading("More commands", close),
+    h("ul", { class: "choices" }, commands.map((command) => h("li", null,
+      h("button", { type: "button", class: "choice", onclick: () => close(command) },
+        h("strong", null, titleOf(command.name)), h("code", null, command.name)))))));
+  if (chosen) await askExtension(object, chosen);
+}
+
+// ---- what the platform must know
+
+/**
+ * Asks what a platform must know: `uiExtension` has a list of things to choose one of, such as `skills`. The answer is
+ * `{skill: {id}}`, or null. Where there is no such list, the answer is written as JSON.
+ */
+export async function askInfo({ command, uiExtension }) {
+  const list = Object.entries(uiExtension).find(([, value]) => Array.isArray(value) && value.every((item) => item?.id !== undefined));
+  const verb = command.split(".").pop();
+  if (!list) {
+    let answer = null;
+    await ask({
+      title: "The platform must know more", intro: JSON.stringify(uiExtension), submit: "Answer", read: typed,
+      fields: [{ name: "extensions", label: "Answer", type: "json", kind: "object", required: true }],
+      onsubmit: (data) => { answer = data.extensions; },
+    });
+    return answer;
+  }
+  const [plural, items] = list;
+  const one = plural.replace(/s$/, "");
+  const id = await open((close) => h("form", {
+    class: "dialog-body",
+    onsubmit: (event) => { event.preventDefault(); close(new FormData(event.currentTarget).get("chosen")); },
+  },
+    heading(`Choose a ${one}`, close),
+    h("p", null, `Needed to ${verb}.`),
+    items.length > 8 && h("div", { class: "field" },
+      h("label", { for: "choose-filter" }, "Filter"),
+      h("input", { id: "choose-filter", type: "search", oninput: (event) => {
+        const wanted = event.currentTarget.value.toLowerCase();
+        for (const label of event.currentTarget.form.querySelectorAll(".radio")) label.hidden = !label.textContent.toLowerCase().includes(wanted);
+      } })),
+    h("fieldset", { class: "radios" }, h("legend", { class: "unseen" }, plural), items.map((item, place) => h("label", { class: "radio" },
+      h("input", { type: "radio", name: "chosen", value: String(place), required: true, checked: place === 0 }),
+      h("span", null, String(item[`${one}Name`] ?? item.name ?? item.id))))),
+    h("footer", { class: "dialog-foot" },
+      h("button", { type: "button", class: "button quiet", onclick: () => close() }, "Cancel"),
+      h("button", { type: "submit", class: "button main" }, "Continue"))));
+  return id === null ? null : { [one]: { id: items[Number(id)].id } };
+}
