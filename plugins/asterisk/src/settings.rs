@@ -39,6 +39,7 @@ struct Raw {
     #[serde(default)]
     variables: BTreeSet<String>,
     recording_format: Option<String>,
+    recording_name: Option<String>,
     #[serde(default)]
     queues: BTreeMap<String, RawQueue>,
     #[serde(default)]
@@ -133,6 +134,7 @@ pub(crate) struct Settings {
     pub(crate) reasons: BTreeMap<String, String>,
     pub(crate) variables: BTreeSet<String>,
     pub(crate) recording_format: String,
+    pub(crate) recording_name: String,
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) agents: BTreeMap<String, KnownAgent>,
 }
@@ -182,6 +184,11 @@ impl Settings {
         if raw.dial.as_ref().is_some_and(|dial| !dial.contains("{number}") || !dial.contains('/')) {
             return Err(wrong("settings: dial: must be like \"PJSIP/{number}@trunk\""));
         }
+        let recording_name =
+            raw.recording_name.unwrap_or_else(|| "{application}-{queue}-{number}-{extension}-{id}".to_owned());
+        if !recording_name.contains("{id}") || recording_name.split('/').any(|part| part == ".." || part.is_empty()) {
+            return Err(wrong("settings: recording_name: must contain {id}, and no \"..\""));
+        }
         Ok(Self {
             address: address(&raw.url, raw.user, &raw.password, application)?,
             phone,
@@ -198,6 +205,7 @@ impl Settings {
             reasons: raw.reasons,
             variables: raw.variables,
             recording_format: raw.recording_format.unwrap_or_else(|| "wav".to_owned()),
+            recording_name,
             queues,
             agents,
         })

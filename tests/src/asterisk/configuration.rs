@@ -69,6 +69,8 @@ impl Asterisk {
              exten => 703,1,Stasis({APPLICATION},queue,nowhere)\n same => n,Hangup(17)\n\
              exten => 704,1,Stasis({APPLICATION},agent,1001)\n same => n,Hangup(17)\n\
              exten => 705,1,Stasis({APPLICATION},queue,short)\n\
+             exten => 706,1,Dial(PJSIP/1001)\n same => n,Hangup()\n\
+             exten => 707,1,PickupChan(PJSIP/1001-,p)\n same => n,Hangup()\n\
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
              exten => mail,1,Answer()\n same => n,Wait(60)\n"
         )
@@ -76,7 +78,8 @@ impl Asterisk {
 
     fn pjsip(&self) -> String {
         let mut text = format!(
-            "[transport]\ntype = transport\nprotocol = udp\nbind = 127.0.0.1:{}\n\n{}\n\
+            "[global]\ntype = global\nendpoint_identifier_order = username,ip\n\
+             [transport]\ntype = transport\nprotocol = udp\nbind = 127.0.0.1:{}\n\n{}\n\
              media_address = 127.0.0.1\nbind_rtp_to_media_address = yes\n",
             self.sip,
             from_readme("pjsip.conf"),

@@ -87,7 +87,7 @@ fn libraries() -> PathBuf {
 }
 
 /// A free UDP port. Somebody else may take it before it is used; nobody did so far.
-fn free_udp_port() -> u16 {
+pub fn free_udp_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 

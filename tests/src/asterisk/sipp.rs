@@ -18,7 +18,7 @@ use crate::until;
 
 /// What a call can be asked to do.
 #[derive(Debug, Clone, Copy)]
-pub enum Ask {
+pub enum Ask<'a> {
     /// Hang up, or give up calling.
     HangUp,
     /// Answer (850 of the outside world, while it rings).
@@ -29,15 +29,25 @@ pub enum Ask {
     Retrieve,
     /// Transfer to 801 (phones).
     Transfer,
+    /// Connect the other side of this call with the other side of another one of the phone (phones): its Replaces.
+    Join(&'a str),
 }
 
-impl Ask {
+impl Ask<'_> {
+    /// Where a transfer goes.
+    fn refer_to(self) -> String {
+        match self {
+            Self::Join(replaces) => format!("Refer-To: <sip:phone@127.0.0.1?Replaces={replaces}>\r\n"),
+            _ => "Refer-To: <sip:801@127.0.0.1>\r\n".to_owned(),
+        }
+    }
+
     fn method(self) -> &'static str {
         match self {
             Self::HangUp => "MESSAGE",
             Self::Hold | Self::Answer => "SUBSCRIBE",
             Self::Retrieve => "PUBLISH",
-            Self::Transfer => "REFER",
+            Self::Transfer | Self::Join(_) => "REFER",
         }
     }
 }
@@ -93,6 +103,11 @@ impl Sipp {
     /// A phone that rings this long before it is picked up.
     pub async fn slow_phone(asterisk: &Asterisk, extension: &str, tone: u32, ring_ms: u32) -> Self {
         let (_, port) = asterisk.phones.iter().find(|(own, _)| own == extension).expect("configured").clone();
+        Self::phone_at(asterisk, port, tone, ring_ms).await
+    }
+
+    /// A phone at a port of the test's choice.
+    pub async fn phone_at(asterisk: &Asterisk, port: u16, tone: u32, ring_ms: u32) -> Self {
         Self::run(asterisk, "phone", port, tone, |command, messages| {
             command.args(["-set", "ring_ms", &ring_ms.to_string()]);
             trace(command, messages);
@@ -170,16 +185,49 @@ impl Sipp {
     }
 
     /// Asks the call of an Asterisk channel to do something.
-    pub fn ask(&self, channel: &Value, what: Ask) {
+    pub fn ask(&self, channel: &Value, what: Ask<'_>) {
         let call = channel["protocol_id"].as_str().expect("the channel's Call-ID");
-        let method = what.method();
+        let (method, refer_to) = (what.method(), what.refer_to());
         let request = format!(
             "{method} sip:test@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-{method}-{call}\r\n\
              From: <sip:test@127.0.0.1>;tag=test\r\nTo: <sip:test@127.0.0.1>\r\nCall-ID: {call}\r\n\
-             CSeq: 999 {method}\r\nContent-Length: 0\r\n\r\n"
+             CSeq: 999 {method}\r\n{refer_to}Content-Length: 0\r\n\r\n"
         );
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         socket.send_to(request.as_bytes(), ("127.0.0.1", self.port)).expect("sent");
+    }
+
+    /// How a call of this phone is named in a Replaces header for Asterisk.
+    pub fn replaces(&self, channel: &Value) -> String {
+        let call = channel["protocol_id"].as_str().expect("the channel's Call-ID");
+        let messages = self.messages();
+        let answers = messages.split("message sent").filter(|it| it.contains("SIP/2.0 200") && it.contains(call));
+        let answer = answers.last().expect("the phone has answered that call");
+        let tag = |header: &str| {
+            let line = answer.lines().find(|line| line.starts_with(header)).expect("the header");
+            line.split_once("tag=").expect("a tag").1.trim().to_owned()
+        };
+        format!("{call}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", tag("From:"), tag("To:"))
+    }
+
+    /// Registers a phone, or with 0 seconds takes it away.
+    pub async fn register(asterisk: &Asterisk, extension: &str, port: u16, seconds: u32) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let own = socket.local_addr().expect("its address").port();
+        let request = format!(
+            "REGISTER sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bK-register-{seconds}\r\n\
+             From: <sip:{extension}@127.0.0.1>;tag=r{seconds}\r\nTo: <sip:{extension}@127.0.0.1>\r\n\
+             Call-ID: register-{port}-{seconds}\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\n\
+             Contact: <sip:{extension}@127.0.0.1:{port}>;expires={seconds}\r\nContent-Length: 0\r\n\r\n"
+        );
+        socket.set_nonblocking(true).expect("a socket that does not wait");
+        socket.send_to(request.as_bytes(), ("127.0.0.1", asterisk.sip)).expect("sent");
+        until("Asterisk registers the phone", || async {
+            let mut answer = [0; 2048];
+            let length = socket.recv(&mut answer).ok()?;
+            String::from_utf8_lossy(&answer[..length]).starts_with("SIP/2.0 200").then_some(())
+        })
+        .await;
     }
 
     /// Everything it sent and received so far.

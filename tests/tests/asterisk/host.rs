@@ -49,7 +49,9 @@ async fn a_call_from_the_queue_with_all_that_can_be_done_in_it() {
     until("the digits arrive", || async { (customer.digits() == "42").then_some(()) }).await;
     for verb in ["start", "pause", "resume", "stop"] {
         let command = format!("interaction.request.recording.{verb}");
-        act(&mut agent, &command, "interaction", none(), &[INTERACTION]).await;
+        // Its name is call data.
+        let heard = if verb == "start" { vec!["interaction.datachanged", INTERACTION] } else { vec![INTERACTION] };
+        act(&mut agent, &command, "interaction", none(), &heard).await;
     }
     assert_eq!(asterisk.recordings().len(), 1);
     let data = json!({"key": "ORDER", "value": "77"});

@@ -12,3 +12,4 @@ mod queues;
 mod second;
 mod survival;
 mod tenants;
+mod truth;

@@ -54,6 +54,10 @@ pub(crate) enum Event {
     Varset { channel: String, variable: String, value: String },
     /// The phone asks for a transfer (REFER), and leaves it to us.
     Transfer { channel: String, to: Option<String>, attended: bool },
+    /// A party's number or name changed.
+    CallerId { channel: Channel },
+    /// An endpoint can be reached or not, and has these channels.
+    Endpoint { endpoint: Endpoint },
     /// A bridge is no more.
     BridgeDestroyed { bridge: String },
     /// A recording is over or could not be made.
@@ -98,6 +102,17 @@ pub(crate) struct Caller {
 pub(crate) struct Dialplan {
     pub(crate) app_name: String,
     pub(crate) app_data: String,
+}
+
+/// An endpoint, as Asterisk describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Endpoint {
+    pub(crate) technology: String,
+    pub(crate) resource: String,
+    /// `online`, `offline` or `unknown`.
+    pub(crate) state: String,
+    pub(crate) channel_ids: Vec<String>,
 }
 
 /// A bridge, as Asterisk describes it.
@@ -167,6 +182,10 @@ fn event(kind: &str, value: &Value) -> Event {
             channel: channel_id(value),
             variable: text(value, "variable").unwrap_or_default(),
             value: text(value, "value").unwrap_or_default(),
+        },
+        "ChannelCallerId" => Event::CallerId { channel: channel() },
+        "EndpointStateChange" => Event::Endpoint {
+            endpoint: value.get("endpoint").and_then(|it| Endpoint::deserialize(it).ok()).unwrap_or_default(),
         },
         "BridgeDestroyed" => Event::BridgeDestroyed {
             bridge: value.pointer("/bridge/id").and_then(Value::as_str).unwrap_or_default().to_owned(),

@@ -8,7 +8,7 @@
 pub(crate) mod connection;
 mod message;
 
-pub(crate) use message::{Bridge, Caller, Channel, Event, Message, Response, bridges, channels};
+pub(crate) use message::{Bridge, Caller, Channel, Endpoint, Event, Message, Response, bridges, channels};
 
 use serde_json::{Value, json};
 

@@ -8,22 +8,25 @@ use std::collections::BTreeSet;
 use jackfield_plugin_api::{
     Code, Command, Json, Outcome,
     command::RecordAction,
-    report::{ChannelType, ConversationAt, ConversationState, InteractionAt, Reason, Role},
+    report::{ChannelType, ConversationAt, ConversationState, InteractionAt},
 };
 use serde::Deserialize;
 
 use super::{
     CommandId, Switch, What,
+    confirm::{Act, set_variable},
     converge::bridge_uri,
     dialing::Purpose,
-    events::variable_text,
     model::{Availability, Interaction, LegWaiter, PartyState, Phone, Recording, RoomId, Seat, Work, WrapUp},
-    rooms::{Left, segment},
+    rooms::segment,
 };
 use crate::{
     ari::{Request, Response},
     settings::{LegMode, is_variable},
 };
+
+/// The key in call data, and the channel variable, that names the newest recording of a call.
+const RECORDING: &str = "JACKFIELD_RECORDING";
 
 /// `data.extensions` of a dial.
 #[derive(Debug, Default, Deserialize)]
@@ -69,7 +72,9 @@ impl Switch {
                 })
             }
             Command::SetInteractionData { interaction, key, value } => {
-                self.with_interaction(id, agent, &interaction, |switch, phone| switch.set_data(id, phone, &key, value));
+                self.with_interaction(id, agent, &interaction, |switch, phone| {
+                    switch.set_interaction_data(id, phone, key, value);
+                });
             }
             Command::Complete { interaction } => self.complete(id, agent, &interaction),
             Command::Consult { interaction, destination } => {
@@ -84,10 +89,14 @@ impl Switch {
                 });
             }
             Command::ConsultTransfer { interaction } => {
-                self.with_interaction(id, agent, &interaction, |switch, phone| switch.consult_transfer(id, phone));
+                self.with_interaction(id, agent, &interaction, |switch, phone| {
+                    switch.ask(id, Act::ConsultTransfer(phone.to_owned()));
+                });
             }
             Command::ConsultConference { interaction } => {
-                self.with_interaction(id, agent, &interaction, |switch, phone| switch.consult_conference(id, phone));
+                self.with_interaction(id, agent, &interaction, |switch, phone| {
+                    switch.ask(id, Act::ConsultConference(phone.to_owned()));
+                });
             }
             Command::Record { interaction, action } => {
                 self.with_interaction(id, agent, &interaction, |switch, phone| switch.record(id, phone, action));
@@ -111,18 +120,16 @@ impl Switch {
                 switch.reply(id, Outcome::success());
             }),
             Command::Hold { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
-                switch.set_state(seat, ConversationState::Held);
-                switch.reply(id, Outcome::success());
+                switch.ask(id, Act::Hold(seat.clone()));
             }),
             Command::Retrieve { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
-                switch.set_state(seat, ConversationState::Talking);
-                switch.reply(id, Outcome::success());
+                switch.ask(id, Act::Retrieve(seat.clone()));
             }),
             Command::Mute { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
-                switch.set_muted(id, &seat.phone, true);
+                switch.ask(id, Act::Mute { phone: seat.phone.clone(), muted: true });
             }),
             Command::Unmute { conversation } => self.with_seat(id, agent, &conversation, |switch, seat| {
-                switch.set_muted(id, &seat.phone, false);
+                switch.ask(id, Act::Mute { phone: seat.phone.clone(), muted: false });
             }),
             Command::SendDtmf { conversation, digits } => self.with_seat(id, agent, &conversation, |switch, seat| {
                 switch.send_dtmf(id, seat, &digits);
@@ -170,11 +177,6 @@ impl Switch {
             Some(seat) => act(switch, &seat),
             None => switch.refuse(id, Code::InvalidState, "the call has ended"),
         });
-    }
-
-    fn room_of(&self, phone: &str, role: Role) -> Option<(Seat, RoomId)> {
-        let conversation = self.phones.get(phone)?.live()?.with_role(role)?;
-        Some((self.seat_of(phone, &conversation.key)?, conversation.room))
     }
 
     // The channel.
@@ -240,25 +242,13 @@ impl Switch {
 
     // The interaction.
 
-    fn set_data(&mut self, id: CommandId, phone: &str, key: &str, value: Json) {
-        if !is_variable(key) {
+    fn set_interaction_data(&mut self, id: CommandId, phone: &str, key: String, value: Json) {
+        if is_variable(&key) {
+            self.ask(id, Act::SetData { phone: phone.to_owned(), key, value });
+        } else {
             let message = "a key must be the name of a channel variable: letters, digits and '_'";
-            return self.refuse(id, Code::Rejected, message);
+            self.refuse(id, Code::Rejected, message);
         }
-        let roles = [Role::Primary, Role::Consult];
-        let Some((_, room)) = roles.into_iter().find_map(|role| self.room_of(phone, role)) else { return };
-        let customers: Vec<_> = self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default();
-        for channel in customers {
-            if let Some(party) = self.parties.get_mut(&channel) {
-                party.data.insert(key.to_owned(), value.clone());
-            }
-            let request = Request::post(format!("channels/{}/variable", segment(&channel)))
-                .with("variable", key)
-                .with("value", variable_text(&value));
-            self.send(request, What::Plain);
-        }
-        self.data_changed(room, key, &value);
-        self.reply(id, Outcome::success());
     }
 
     /// Gone for good; after-call work ends with it.
@@ -278,47 +268,20 @@ impl Switch {
     }
 
     fn alternate(&mut self, id: CommandId, phone: &str, hold: Option<&str>, retrieve: &str) {
-        let Some(retrieve) = self.seat_of(phone, retrieve) else {
-            return self.refuse(id, Code::InvalidState, "the call has ended");
-        };
-        if let Some(hold) = hold.and_then(|hold| self.seat_of(phone, hold)) {
-            self.set_state(&hold, ConversationState::Held);
+        match self.seat_of(phone, retrieve) {
+            Some(retrieve) => {
+                let hold = hold.and_then(|hold| self.seat_of(phone, hold));
+                self.ask(id, Act::Alternate { hold, retrieve });
+            }
+            None => self.refuse(id, Code::InvalidState, "the call has ended"),
         }
-        self.set_state(&retrieve, ConversationState::Talking);
-        self.reply(id, Outcome::success());
-    }
-
-    fn consult_transfer(&mut self, id: CommandId, phone: &str) {
-        let (Some((original, into)), Some((consult, from))) =
-            (self.room_of(phone, Role::Primary), self.room_of(phone, Role::Consult))
-        else {
-            return self.refuse(id, Code::InvalidState, "the call has ended");
-        };
-        self.leave_room(&original, Reason::Transferred, None);
-        self.leave_room(&consult, Reason::Transferred, None);
-        self.merge_rooms(from, into);
-        self.settle(into, Left::hung_up());
-        self.reply(id, Outcome::success());
-    }
-
-    fn consult_conference(&mut self, id: CommandId, phone: &str) {
-        let (Some((original, into)), Some((consult, from))) =
-            (self.room_of(phone, Role::Primary), self.room_of(phone, Role::Consult))
-        else {
-            return self.refuse(id, Code::InvalidState, "the call has ended");
-        };
-        self.leave_room(&consult, Reason::Released, None);
-        self.merge_rooms(from, into);
-        self.set_state(&original, ConversationState::Talking);
-        self.reply(id, Outcome::success());
     }
 
     fn record(&mut self, id: CommandId, phone: &str, action: RecordAction) {
-        let roles = [Role::Primary, Role::Consult];
-        let Some((_, room)) = roles.into_iter().find_map(|role| self.room_of(phone, role)) else { return };
-        let key = self.new_key();
-        let name = format!("{}-{key}", self.settings.address.application);
-        let Some(state) = self.rooms.get(&room) else { return };
+        let name = self.recording_name(phone);
+        let Some((room, state)) = self.any_room_of(phone).and_then(|(_, id)| Some((id, self.rooms.get(&id)?))) else {
+            return self.refuse(id, Code::InvalidState, "the call has ended");
+        };
         let (request, then) = match (action, &state.recording) {
             (RecordAction::Start, None) if state.told_bridge => {
                 let request = Request::post(format!("{}/record", bridge_uri(&state.bridge)))
@@ -341,16 +304,60 @@ impl Switch {
         self.send(request, What::Record { command: id, room, then });
     }
 
+    /// What a recording is called: by the pattern of the settings, and never twice the same.
+    fn recording_name(&mut self, phone: &str) -> String {
+        let id = self.new_key();
+        let live = self.phones.get(phone).and_then(Phone::live);
+        let queue = live.and_then(|live| live.queue.clone()).unwrap_or_default();
+        let room = self.any_room_of(phone).and_then(|(_, id)| self.rooms.get(&id));
+        let party = room.and_then(|room| room.parties.first()).and_then(|channel| self.parties.get(channel));
+        let number = party.map(|party| party.number.clone()).unwrap_or_default();
+        let agent = self.phones.get(phone).map(|phone| phone.agent.clone()).unwrap_or_default();
+        let application = self.settings.address.application.clone();
+        let mut name = self.settings.recording_name.clone();
+        for (place, value) in [
+            ("{application}", application),
+            ("{queue}", queue),
+            ("{number}", number),
+            ("{agent}", agent),
+            ("{extension}", phone.to_owned()),
+            ("{id}", id),
+        ] {
+            // Nothing that comes from outside may lead out of the folder.
+            let value = value.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' });
+            name = name.replace(place, &value.collect::<String>());
+        }
+        name
+    }
+
     pub(super) fn recorded(&mut self, id: CommandId, room: RoomId, then: Option<Recording>, response: &Response) {
         if !response.is_ok() {
             let failure = jackfield_plugin_api::Failure::new(Code::Rejected, "Asterisk does not record this");
             return self.reply(id, failure.context(response.words()));
         }
-        if let Some(state) = self.rooms.get_mut(&room) {
-            state.recording = then;
-        }
+        let Some(state) = self.rooms.get_mut(&room) else {
+            return self.refuse(id, Code::InvalidState, "the call has ended");
+        };
+        let started = then.as_ref().filter(|_| state.recording.is_none()).map(|recording| recording.name.clone());
+        state.recording = then;
         self.touch_room(room);
+        if let Some(name) = started {
+            self.tell_recording(room, &name);
+        }
         self.reply(id, Outcome::success());
+    }
+
+    /// Everybody who must find a recording is told its name: agents by call data, the dialplan by a variable.
+    fn tell_recording(&mut self, room: RoomId, name: &str) {
+        let value: Json = format!("{name}.{}", self.settings.recording_format).into();
+        let parties = self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default();
+        for channel in parties {
+            if let Some(party) = self.parties.get_mut(&channel) {
+                party.data.insert(RECORDING.to_owned(), value.clone());
+            }
+            self.send(set_variable(&channel, RECORDING, &value), What::Lenient);
+        }
+        self.data_changed(room, RECORDING, &value);
     }
 
     // The conversation.
@@ -359,23 +366,16 @@ impl Switch {
         if self.settings.leg == LegMode::PerCall {
             return self.refuse(id, Code::Unsupported, "the call is answered on the phone");
         }
-        if self.phones.get(&seat.phone).is_none_or(|phone| phone.leg.up().is_none()) {
+        if self.phones.get(&seat.phone).is_none_or(|phone| phone.leg.up().is_none() || phone.unreachable.is_some()) {
             return self.refuse(id, Code::Unreachable, "the phone is not connected");
         }
-        self.connect(seat);
-        self.reply(id, Outcome::success());
-    }
-
-    fn set_muted(&mut self, id: CommandId, phone: &str, muted: bool) {
-        if let Some(state) = self.phones.get_mut(phone) {
-            state.muted = muted;
-        }
-        self.touch_phone(phone);
-        self.reply(id, Outcome::success());
+        self.ask(id, Act::Connect(seat.clone()));
     }
 
     fn send_dtmf(&mut self, id: CommandId, seat: &Seat, digits: &str) {
-        let Some(room) = self.conversation(seat).and_then(|it| self.rooms.get(&it.room)) else { return };
+        let Some(room) = self.conversation(seat).and_then(|it| self.rooms.get(&it.room)) else {
+            return self.refuse(id, Code::InvalidState, "the call has ended");
+        };
         let parties = room.parties.iter().filter(|it| self.parties.get(*it).is_some_and(|p| p.state == PartyState::Up));
         let colleagues = room.seats.iter().filter(|other| other.phone != seat.phone);
         let colleagues = colleagues.filter_map(|other| self.phones.get(&other.phone)?.leg.up());

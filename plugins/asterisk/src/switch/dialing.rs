@@ -58,7 +58,7 @@ impl Switch {
             callee: Callee::Phone(destination.to_owned()),
         };
         if let Some(colleague) = self.phones.get(destination).filter(|colleague| colleague.work == Work::Active) {
-            let free = colleague.live().is_none() && colleague.waiting.is_none() && colleague.key != phone;
+            let free = colleague.is_free() && colleague.key != phone;
             return if free {
                 self.called(calling);
             } else {
@@ -216,7 +216,8 @@ impl Switch {
             Callee::Channel(channel) => {
                 let who = Caller { number: calling.destination.clone(), name: String::new() };
                 let party = Party::new(&who, Self::role_of_called(primary), PartyState::Dialing, room);
-                self.add_party(room, channel.clone(), Party { waiter, ..party });
+                let rings_until = Some(self.now + self.settings.dial_timeout);
+                self.add_party(room, channel.clone(), Party { waiter, rings_until, ..party });
                 self.to_dial.push(channel.clone());
             }
             Callee::Phone(colleague) => {
@@ -258,15 +259,7 @@ impl Switch {
         if let Some(command) = seat.waiter {
             self.reply(command, Outcome::success());
         }
-        let parties = self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default();
-        for channel in parties {
-            let waiting = self.parties.get_mut(&channel).filter(|party| party.state == PartyState::Waiting);
-            if let Some(party) = waiting {
-                party.state = PartyState::Up;
-                let uri = format!("channels/{}/answer", super::rooms::segment(&channel));
-                self.send(Request::post(uri), What::Plain);
-            }
-        }
+        self.answer_waiting(room);
         if let Some(room) = self.rooms.get_mut(&room) {
             if let Some(ticket) = &mut room.ticket {
                 ticket.waiting = false;

@@ -4,6 +4,8 @@
 //! up to three times (hang-up request, end of Stasis, destroyed); the first that says enough counts, the others find
 //! nothing.
 
+use std::time::{Duration, Instant};
+
 use jackfield_plugin_api::{Code, Outcome, report::ConversationState};
 
 use super::{
@@ -15,9 +17,11 @@ use super::{
 use crate::ari::{Channel, Event, Request};
 
 /// Commands of the phone itself are nobody's: their answers go nowhere.
-const NOBODY: super::CommandId = 0;
+pub(super) const NOBODY: super::CommandId = 0;
 /// One press of the transfer key.
-const REFER_ONCE: std::time::Duration = std::time::Duration::from_secs(1);
+const REFER_ONCE: Duration = Duration::from_secs(1);
+/// The hang-up cause (Q.850) of a call that was not answered.
+const NO_ANSWER: u16 = 19;
 
 impl Switch {
     pub(super) fn event(&mut self, event: Event) {
@@ -39,6 +43,8 @@ impl Switch {
             Event::Unhold { channel } => self.phone_hold(&channel, false),
             Event::Varset { channel, variable, value } => self.variable_set(&channel, &variable, value),
             Event::Transfer { channel, to, attended } => self.phone_transfers(&channel, to, attended),
+            Event::CallerId { channel } => self.party_renamed(&channel),
+            Event::Endpoint { endpoint } => self.endpoint_changed(&endpoint),
             Event::BridgeDestroyed { bridge } => self.bridge_destroyed(&bridge),
             Event::RecordingEnded { name, failed } => self.recording_ended(&name, failed),
             Event::Replaced => {
@@ -54,11 +60,15 @@ impl Switch {
         if let Some(old) = replaces.filter(|old| self.parties.contains_key(*old)) {
             return self.party_replaced(old, channel);
         }
+        if let Some(Owner::Leg(phone)) = replaces.and_then(|old| self.owners.get(old)).cloned() {
+            return self.leg_replaced(&phone, replaces.unwrap_or_default(), channel);
+        }
         match self.owners.get(&channel.id).cloned() {
             Some(Owner::Leg(phone)) => self.leg_up(&phone, &channel.id),
             // A channel that we make enters before it is called.
             Some(Owner::Party) if channel.is_up() => self.party_answers(&channel.id),
             Some(Owner::Party) => {}
+            None if args.first().is_some_and(|kind| kind == "leg") => self.leg_picked_up(channel, args),
             None => self.stranger_enters(channel, args),
         }
     }
@@ -83,15 +93,6 @@ impl Switch {
                 self.send_back(&channel.id);
             }
         }
-    }
-
-    /// Asterisk itself has put another channel into a party's place.
-    fn party_replaced(&mut self, old: &str, channel: &Channel) {
-        let Some((room, mut party)) = self.remove_party(old) else { return };
-        party.number.clone_from(&channel.caller.number);
-        party.name.clone_from(&channel.caller.name);
-        party.state = PartyState::Up;
-        self.add_party(room, channel.id.clone(), party);
     }
 
     pub(super) fn party_answers(&mut self, channel: &str) {
@@ -139,14 +140,20 @@ impl Switch {
     pub(super) fn channel_over(&mut self, channel: &str, cause: Option<u16>) {
         self.note_while_listing(channel, None);
         match self.owners.get(channel).cloned() {
-            Some(Owner::Leg(phone)) => self.leg_ended(&phone, channel, cause, None),
+            Some(Owner::Leg(phone)) => {
+                let rings_until = self.phones.get(&phone).and_then(|phone| phone.rings_until);
+                self.leg_ended(&phone, channel, why(self.now, cause, None, rings_until), None);
+            }
             Some(Owner::Party) => {
                 let Some((room, party)) = self.remove_party(channel) else {
                     self.owners.remove(channel);
                     return;
                 };
                 let left = match party.state {
-                    PartyState::Dialing => Left::by_accident(cause_of(cause.or(party.cause))),
+                    PartyState::Dialing => {
+                        let cause = why(self.now, cause, party.cause, party.rings_until);
+                        Left::by_accident(cause_of(cause))
+                    }
                     _ => Left::hung_up(),
                 };
                 self.answer_waiter(party.waiter, left.cause);
@@ -254,6 +261,13 @@ impl Switch {
     pub(super) fn handle_late(&mut self, id: super::CommandId) {
         self.refuse(id, Code::LinkDown, "there is no connection to Asterisk");
     }
+}
+
+/// Why a call ended: 0 means unknown, so that what was told before holds, and else that our own time limit ran out.
+fn why(now: Instant, cause: Option<u16>, before: Option<u16>, rings_until: Option<Instant>) -> Option<u16> {
+    let known = |cause: Option<u16>| cause.filter(|cause| *cause != 0);
+    let ran_out = rings_until.is_some_and(|until| until <= now);
+    known(cause).or(known(before)).or(ran_out.then_some(NO_ANSWER))
 }
 
 /// A value as the text of a channel variable: a string as it is, anything else as JSON.

@@ -13,13 +13,21 @@ use serde_json::json;
 
 use super::{
     Switch, What,
+    confirm::Act,
     dialing::cause_of,
+    events::NOBODY,
     memory::VARIABLE,
     model::{ChannelId, Leg, LegWaiter, Owner, Phone, Seat, Work},
-    rooms::Left,
+    replaced::ANSWERED_ELSEWHERE,
+    rooms::{Left, segment},
 };
-use crate::{ari::Request, settings::LegMode};
+use crate::{
+    ari::{Endpoint, Request},
+    settings::LegMode,
+};
 
+/// How long a phone may be out of reach, as while it registers anew, before its idle leg is given up.
+const UNREACHABLE_FOR: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts to reach a lost phone.
 const LONGEST_RECALL: Duration = Duration::from_secs(30);
 
@@ -31,6 +39,7 @@ impl Switch {
         phone.leg = Leg::Calling(channel.clone());
         phone.hanging_up = false;
         phone.waiting = waiter;
+        phone.rings_until = Some(self.now + timeout);
         phone.recall_at = None;
         // A REFER from the phone comes to us instead of being carried out behind our back (Asterisk 22.3 and later).
         let mut variables = json!({"PJSIP_TRANSFER_HANDLING()": "ari-only"});
@@ -46,13 +55,90 @@ impl Switch {
         let request = Request::post("channels")
             .with("endpoint", phone.endpoint.clone())
             .with("app", self.settings.address.application.clone())
-            .with("appArgs", "leg")
+            .with("appArgs", format!("leg,{channel}"))
             .with("channelId", channel.clone())
-            .with("callerId", caller_id(phone))
+            .with("callerId", self.shown_to(phone))
             .with("timeout", timeout.as_secs().max(1).to_string())
             .body(json!({"variables": variables}));
         self.owners.insert(channel.clone(), Owner::Leg(key.to_owned()));
         self.send(request, What::LegCalled(key.to_owned(), channel));
+    }
+
+    /// What the phone shows when it rings: who calls, or whom the agent calls; else us.
+    fn shown_to(&self, phone: &Phone) -> String {
+        if let Some(LegWaiter::Dial { destination, .. }) = &phone.waiting {
+            return format!("\"{destination}\" <{destination}>");
+        }
+        let offered = phone.live().and_then(|live| live.conversations.first()).map(|it| it.room);
+        let room = offered.and_then(|room| self.rooms.get(&room));
+        let party = room.and_then(|room| room.parties.first()).and_then(|channel| self.parties.get(channel));
+        let colleague = room.and_then(|room| room.seats.iter().find(|seat| seat.phone != phone.key));
+        let (name, number) = match (party, colleague.and_then(|seat| self.phones.get(&seat.phone))) {
+            (Some(party), _) => (party.name.as_str(), party.number.as_str()),
+            (None, Some(colleague)) => (colleague.agent.as_str(), colleague.key.as_str()),
+            (None, None) => ("Jackfield", phone.key.as_str()),
+        };
+        let plain = |text: &str| text.replace(['"', '<', '>', '\\'], "");
+        format!("\"{}\" <{}>", plain(if name.is_empty() { number } else { name }), plain(number))
+    }
+
+    // Whether a phone can be reached, and what else goes on on it.
+
+    /// Asks Asterisk how a phone is, and to say when that changes.
+    pub(super) fn watch_phone(&mut self, key: &str) {
+        let Some(phone) = self.phones.get(key) else { return };
+        let Some((technology, resource)) = watched(&phone.endpoint) else { return };
+        let uri = format!("endpoints/{}/{}", segment(technology), segment(resource));
+        let source = format!("endpoint:{}", phone.endpoint);
+        let application = format!("applications/{}/subscription", segment(&self.settings.address.application));
+        self.send(Request::post(application).with("eventSource", source), What::Lenient);
+        self.send(Request::get(uri), What::Watched);
+    }
+
+    /// How a phone is.
+    pub(super) fn endpoint_changed(&mut self, endpoint: &Endpoint) {
+        let name = format!("{}/{}", endpoint.technology, endpoint.resource);
+        let Some(key) = self.phones.values().find(|phone| phone.endpoint == name).map(|phone| phone.key.clone()) else {
+            return;
+        };
+        let prefix = self.own_prefix();
+        let elsewhere = endpoint.channel_ids.iter().any(|channel| !channel.starts_with(&prefix));
+        let (now, reachable) = (self.now, endpoint.state != "offline");
+        let Some(phone) = self.phones.get_mut(&key) else { return };
+        if phone.elsewhere != elsewhere {
+            phone.elsewhere = elsewhere;
+            phone.ready_since = now;
+            self.queues_touched = true;
+            self.touch_phone(&key);
+        }
+        let Some(phone) = self.phones.get_mut(&key) else { return };
+        match (reachable, phone.unreachable) {
+            (true, Some(_)) => {
+                phone.unreachable = None;
+                self.queues_touched = true;
+                self.restore_leg(&key);
+            }
+            (false, None) => {
+                phone.unreachable = Some(now + UNREACHABLE_FOR);
+                // The customer goes on to the next agent.
+                if let Some(seat) = self.alerting_seat(&key) {
+                    self.refuse_offer(&seat);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Legs of phones that have been out of reach for a while are dead. One in a call is left to those who talk: their
+    /// sound may flow all the same, and if it does not, Asterisk's `rtp_timeout` ends it.
+    pub(super) fn give_up_unreachable(&mut self) {
+        let is_due = |phone: &&Phone| phone.unreachable.is_some_and(|at| at <= self.now) && phone.leg.up().is_some();
+        let due = self.phones.values().filter(is_due).filter(|phone| phone.live().is_none());
+        for key in due.map(|phone| phone.key.clone()).collect::<Vec<_>>() {
+            let Some(channel) = self.phones.get(&key).and_then(|phone| phone.leg.up().cloned()) else { continue };
+            self.leg_ended(&key, &channel, None, None);
+            self.hang_up_channel(&channel, "normal");
+        }
     }
 
     /// The phone was picked up.
@@ -87,7 +173,7 @@ impl Switch {
             live.conversations.iter().find(|it| it.state == ConversationState::Alerting).map(|it| it.key.clone())
         });
         if let Some(seat) = offered.and_then(|conversation| self.seat_of(key, &conversation)) {
-            self.connect(&seat);
+            self.ask(NOBODY, Act::Connect(seat));
         }
     }
 
@@ -111,6 +197,9 @@ impl Switch {
             Some(LegWaiter::Activate(command) | LegWaiter::Dial { command, .. }) => {
                 self.reply(command, no_leg(cause, words));
                 return;
+            }
+            Some(LegWaiter::Offer) if cause == Some(ANSWERED_ELSEWHERE) => {
+                return self.offer_picked_up(key, &channel.to_owned());
             }
             Some(LegWaiter::Offer) => return self.offer_refused_on_phone(key, cause),
             None => {}
@@ -196,19 +285,14 @@ impl Switch {
             .map(|phone| phone.key.clone())
             .collect();
         for key in due {
-            if self.up {
-                self.call_leg(&key, None, self.settings.phone_timeout);
-            } else if let Some(phone) = self.phones.get_mut(&key) {
-                // Tried when the link is back.
-                phone.recall_at = None;
-            }
+            self.call_leg(&key, None, self.settings.phone_timeout);
         }
     }
 }
 
-/// What the phone shows of us when it rings.
-fn caller_id(phone: &Phone) -> String {
-    format!("\"Jackfield\" <{}>", phone.key)
+/// The technology and the resource of an endpoint, if it is one that Asterisk can watch.
+fn watched(endpoint: &str) -> Option<(&str, &str)> {
+    endpoint.split_once('/').filter(|(technology, resource)| *technology == "PJSIP" && !resource.contains(['/', '@']))
 }
 
 fn no_leg(cause: Option<u16>, words: Option<String>) -> Failure {

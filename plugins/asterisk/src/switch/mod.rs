@@ -7,9 +7,11 @@
 //! The model is *logical*, and always at rest: an input changes it in one step from one consistent state to the next,
 //! and [`converge`](converge) then tells Asterisk the difference between what it was told before and what should be.
 //! So one transition is one report by construction, and after a lost link the same function repairs whatever was lost.
-//! What a command changes is reported when Asterisk has confirmed it, and then the command is answered.
+//! What Asterisk may refuse it is asked first (see [`confirm`]); what a command changes is reported when Asterisk has
+//! confirmed all of it, and then the command is answered.
 
 mod commands;
+mod confirm;
 mod converge;
 mod dialing;
 mod events;
@@ -17,6 +19,7 @@ mod legs;
 mod memory;
 mod model;
 mod queue;
+mod replaced;
 mod report;
 mod resync;
 mod rooms;
@@ -30,9 +33,10 @@ use std::{
 };
 
 use jackfield_plugin_api::{Code, Command, Failure, Outcome, Report, StartOptions};
+use serde::Deserialize;
 
 use crate::{
-    ari::{Message, Request, Response},
+    ari::{Endpoint, Message, Request, Response},
     settings::Settings,
 };
 use dialing::Calling;
@@ -106,6 +110,12 @@ enum What {
         agent: String,
         extension: String,
     },
+    /// The decisive part of a command.
+    Decides {
+        command: CommandId,
+        act: confirm::Act,
+        effected: confirm::Effected,
+    },
     Record {
         command: CommandId,
         room: RoomId,
@@ -113,6 +123,8 @@ enum What {
     },
     Channels,
     Bridges,
+    /// How a phone is.
+    Watched,
     /// What Asterisk keeps of us on a channel.
     Kept(ChannelId),
     /// A channel that was made is called.
@@ -141,6 +153,8 @@ pub(crate) struct Switch {
     counter: u64,
     now: Instant,
     up: bool,
+    /// Since when it is not.
+    down_since: Instant,
     fenced: bool,
     /// Everything is being left as it should be without us …
     leaving: bool,
@@ -152,6 +166,8 @@ pub(crate) struct Switch {
     rooms: BTreeMap<RoomId, Room>,
     parties: HashMap<ChannelId, Party>,
     owners: HashMap<ChannelId, Owner>,
+    /// Legs that rang and were answered at another phone, and whose call that was.
+    picked_up: HashMap<ChannelId, (RoomId, Instant)>,
     /// Bridges of rooms that are no more.
     dead_bridges: Vec<String>,
     resync: Option<resync::Listing>,
@@ -186,6 +202,7 @@ impl Switch {
             counter: 0,
             now,
             up: false,
+            down_since: now,
             fenced: false,
             leaving: false,
             closing: false,
@@ -194,6 +211,7 @@ impl Switch {
             rooms: BTreeMap::new(),
             parties: HashMap::new(),
             owners: HashMap::new(),
+            picked_up: HashMap::new(),
             dead_bridges: Vec::new(),
             resync: None,
             resumes: Vec::new(),
@@ -269,11 +287,13 @@ impl Switch {
 
     /// The moment at which [`Input::Tick`] is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        if self.fenced {
+        if self.fenced || !self.up || self.resync.is_some() {
             return None;
         }
         let phones = self.phones.values().flat_map(|phone| {
-            [phone.recall_at, phone.wrap_up.as_ref().and_then(|wrap_up| wrap_up.until)].into_iter().flatten()
+            let wrap_up = phone.wrap_up.as_ref().and_then(|wrap_up| wrap_up.until);
+            let given_up = phone.unreachable.filter(|_| phone.leg.up().is_some() && phone.live().is_none());
+            [phone.recall_at, wrap_up, given_up].into_iter().flatten()
         });
         let rooms = self.rooms.values().flat_map(|room| {
             let seats = room.seats.iter().filter_map(|seat| seat.until);
@@ -283,8 +303,8 @@ impl Switch {
             seats.chain(ticket)
         });
         let desks = self.desks.iter().filter(|(agent, _)| !self.in_call(agent)).filter_map(|(_, desk)| desk.keep_until);
-        let strays = self.strays_stay_until.filter(|_| self.up && self.resync.is_none());
-        phones.chain(rooms).chain(desks).chain(strays).min()
+        let picked_up = self.picked_up.values().map(|(_, until)| *until);
+        phones.chain(rooms).chain(desks).chain(picked_up).chain(self.strays_stay_until).min()
     }
 
     // What goes to Asterisk.
@@ -383,9 +403,15 @@ impl Switch {
             What::Endpoint { command, agent, extension } => {
                 self.endpoint_checked(command, &agent, &extension, &response);
             }
+            What::Decides { command, act, effected } => self.confirmed(command, act, effected, &response),
             What::Record { command, room, then } => self.recorded(command, room, then, &response),
             What::Channels => self.channels_listed(&response),
             What::Bridges => self.bridges_listed(&response),
+            What::Watched => {
+                if let (true, Ok(endpoint)) = (response.is_ok(), Endpoint::deserialize(&response.body)) {
+                    self.endpoint_changed(&endpoint);
+                }
+            }
             What::Kept(channel) => self.record_read(channel, &response),
             What::Dialed(channel) => {
                 if !response.is_ok() {
@@ -404,7 +430,9 @@ impl Switch {
         for (_, pending) in pending {
             match pending.what {
                 What::Called(calling) => self.not_called(*calling, link_lost()),
-                What::Endpoint { command, .. } | What::Record { command, .. } => self.reply(command, link_lost()),
+                What::Endpoint { command, .. } | What::Record { command, .. } | What::Decides { command, .. } => {
+                    self.reply(command, link_lost())
+                }
                 What::Variable { channel, name } => {
                     self.variable_read(&channel, &name, &Response { id: 0, status: 0, body: serde_json::Value::Null });
                 }

@@ -99,6 +99,12 @@ pub(crate) struct Phone {
     /// When the phone last asked for a transfer.
     pub(crate) refer_at: Option<Instant>,
     pub(crate) recall_at: Option<Instant>,
+    /// Until when the leg rings.
+    pub(crate) rings_until: Option<Instant>,
+    /// Asterisk cannot reach the phone; from then on its leg is taken for dead.
+    pub(crate) unreachable: Option<Instant>,
+    /// The phone has calls that are not ours.
+    pub(crate) elsewhere: bool,
     pub(crate) recalls: u32,
     pub(crate) queues: BTreeSet<String>,
     pub(crate) availability: Availability,
@@ -154,6 +160,15 @@ impl Phone {
         let conversations = || self.live().into_iter().flat_map(|interaction| &interaction.conversations);
         let in_state = |state| conversations().find(|conversation| conversation.state == state);
         in_state(ConversationState::Talking).or_else(|| in_state(ConversationState::Dialing))
+    }
+
+    /// Whether a call can be brought to the phone.
+    pub(crate) fn is_free(&self) -> bool {
+        self.work == Work::Active
+            && self.live().is_none()
+            && self.waiting.is_none()
+            && self.unreachable.is_none()
+            && !self.elsewhere
     }
 
     pub(crate) fn is_offered(&self) -> bool {
@@ -286,12 +301,30 @@ pub(crate) struct Party {
     /// The cause that Asterisk named before the channel's end.
     #[serde(skip)]
     pub(crate) cause: Option<u16>,
+    /// Until when it rings.
+    #[serde(skip)]
+    pub(crate) rings_until: Option<Instant>,
+    /// How often it was renamed: a member of the protocol keeps its address, so who is renamed is another.
+    pub(crate) renamed: u32,
     /// What Asterisk was told to keep of it.
     #[serde(skip)]
     pub(crate) told_record: String,
 }
 
 impl Party {
+    /// Takes over a number and a name, as far as there are any. `true`: somebody else is shown now.
+    pub(crate) fn rename(&mut self, who: &Caller) -> bool {
+        let before = (self.number.clone(), self.name.clone());
+        for (known, new) in [(&mut self.number, &who.number), (&mut self.name, &who.name)] {
+            if !new.is_empty() {
+                known.clone_from(new);
+            }
+        }
+        let changed = before != (self.number.clone(), self.name.clone());
+        self.renamed += u32::from(changed);
+        changed
+    }
+
     pub(crate) fn new(who: &Caller, role: MemberRole, state: PartyState, room: RoomId) -> Self {
         Self {
             number: who.number.clone(),
@@ -302,6 +335,8 @@ impl Party {
             data: BTreeMap::new(),
             waiter: None,
             cause: None,
+            rings_until: None,
+            renamed: 0,
             told_record: String::new(),
         }
     }

@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Effect, Switch, What,
-    model::{Availability, LegWaiter, Party, PartyState, Phone, PhoneKey, RoomId, Seat, Ticket, Work},
+    model::{Availability, LegWaiter, Party, PartyState, Phone, PhoneKey, RoomId, Seat, Ticket},
     rooms::{Left, segment},
 };
 use crate::{
@@ -143,12 +143,10 @@ impl Switch {
     }
 
     fn takes_contacts(&self, phone: &Phone) -> bool {
-        phone.work == Work::Active
+        phone.is_free()
             && (phone.leg.up().is_some() || self.settings.leg == LegMode::PerCall)
-            && phone.waiting.is_none()
             && phone.availability == Availability::Ready
             && phone.wrap_up.is_none()
-            && phone.live().is_none()
             && self.desks.get(&phone.agent).is_some_and(|desk| desk.session.is_some())
     }
 
@@ -171,11 +169,12 @@ impl Switch {
         let now = self.now;
         if self.settings.after_no_answer == AfterNoAnswer::NotReady
             && let Some(phone) = self.phones.get_mut(&seat.phone)
+            // What the agent has chosen meanwhile holds.
+            && phone.availability == Availability::Ready
         {
             let code = self.settings.no_answer_reason.clone();
             let desc = self.settings.reasons.get(&code).cloned();
             phone.availability = Availability::NotReady { code: Some(code), desc };
-            phone.pending = None;
         }
         // Ready again behind all others.
         if let Some(phone) = self.phones.get_mut(&seat.phone) {
@@ -195,6 +194,10 @@ impl Switch {
 
     /// All that is due.
     pub(super) fn timers(&mut self) {
+        // While nobody can do anything about it, no time passes.
+        if !self.up || self.resync.is_some() {
+            return;
+        }
         let now = self.now;
         let due = |at: &Option<std::time::Instant>| at.is_some_and(|at| at <= now);
         let unanswered: Vec<Seat> =
@@ -227,6 +230,8 @@ impl Switch {
         for phone in rested {
             self.end_wrap_up(&phone);
         }
+        self.give_up_unreachable();
+        self.give_up_picked_up();
         self.recall_legs();
         self.expire_desks();
         self.look_for_strays();
@@ -284,11 +289,7 @@ impl Switch {
 
     /// Somebody calls an agent's extension: `Stasis(application,agent,EXTENSION)`.
     pub(super) fn caller_for_agent(&mut self, channel: &Channel, extension: &str) {
-        let free = self
-            .phones
-            .get(extension)
-            .is_some_and(|phone| phone.work == Work::Active && phone.live().is_none() && phone.waiting.is_none());
-        if !free {
+        if !self.phones.get(extension).is_some_and(Phone::is_free) {
             // The dialplan knows what else to do: voice mail, another extension, busy.
             return self.send_back(&channel.id);
         }

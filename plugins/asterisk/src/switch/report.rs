@@ -131,6 +131,7 @@ impl Switch {
         if let Some(room) = self.rooms.get(&it.room) {
             for (key, party) in room.parties.iter().filter_map(|key| Some((key, self.parties.get(key)?))) {
                 if all || party.state != PartyState::Dialing {
+                    let key = if party.renamed == 0 { key.clone() } else { format!("{key}/{}", party.renamed) };
                     let member = Member::new(key, &party.number, party.role);
                     members.push(if party.name.is_empty() { member } else { member.name(&party.name) });
                 }
@@ -154,8 +155,14 @@ fn status(phone: &Phone) -> ChannelStatus {
         Work::Lost => return ChannelStatus::Unavailable,
         Work::Active => {}
     }
+    let elsewhere = phone.elsewhere && phone.live().is_none();
     let mut info = match (&phone.wrap_up, &phone.availability) {
         (Some(_), _) => ChannelInfo::acw(),
+        (None, Availability::Ready) if elsewhere => {
+            let desc = "the phone has a call of its own";
+            let info = ChannelInfo::not_ready(Some("onphone".to_owned()), Some(desc.to_owned()));
+            info.pending(Pending::new(Shown::Ready, None, None))
+        }
         (None, Availability::Ready) => ChannelInfo::ready(),
         (None, Availability::NotReady { code, desc }) => ChannelInfo::not_ready(code.clone(), desc.clone()),
     };

@@ -93,7 +93,9 @@ impl Switch {
     }
 
     pub(super) fn disconnected(&mut self) {
-        self.up = false;
+        if std::mem::take(&mut self.up) {
+            self.down_since = self.now;
+        }
         self.resync = None;
         self.drop_requests();
         // What waits for a phone to be picked up waits in vain: its answer may never be told.
@@ -160,6 +162,12 @@ impl Switch {
     fn listed(&mut self) {
         let Some(mut listing) = self.resync.take_if(|listing| listing.unread == 0) else { return };
         let Some(channels) = listing.channels.take() else { return };
+        if listing.news {
+            self.time_stood_still();
+            for key in self.phones.keys().cloned().collect::<Vec<_>>() {
+                self.watch_phone(&key);
+            }
+        }
         self.end_missing(&channels, &listing.ours);
         let mut taken_over = self.take_over(&channels, &mut listing);
         self.note_bridges(&listing.bridges, &listing.rooms);
@@ -187,6 +195,27 @@ impl Switch {
         if listing.again {
             self.list(false);
         }
+    }
+
+    /// While the link was down nobody could answer an offer or take a caller: that time does not count.
+    fn time_stood_still(&mut self) {
+        let pause = self.now.duration_since(self.down_since);
+        let later = |at: &mut std::time::Instant| *at += pause;
+        for phone in self.phones.values_mut() {
+            let wrap_up = phone.wrap_up.as_mut().and_then(|wrap_up| wrap_up.until.as_mut());
+            wrap_up.into_iter().chain(phone.unreachable.as_mut()).for_each(later);
+        }
+        for room in self.rooms.values_mut() {
+            room.seats.iter_mut().filter_map(|seat| seat.until.as_mut()).for_each(later);
+            if let Some(ticket) = &mut room.ticket {
+                ticket.overflow_at.iter_mut().chain(ticket.refused.values_mut()).for_each(later);
+            }
+        }
+        self.desks
+            .values_mut()
+            .filter_map(|desk| desk.keep_until.as_mut())
+            .chain(&mut self.strays_stay_until)
+            .for_each(later);
     }
 
     /// Whether a channel is one that we made, or one that the dialplan gave us.

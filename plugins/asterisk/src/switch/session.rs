@@ -62,6 +62,9 @@ impl Switch {
                 hanging_up: false,
                 refer_at: None,
                 recall_at: None,
+                rings_until: None,
+                unreachable: None,
+                elsewhere: false,
                 recalls: 0,
                 queues: BTreeSet::new(),
                 availability: Availability::NOT_READY,
@@ -81,6 +84,7 @@ impl Switch {
             desk.phones.push(extension.to_owned());
         }
         self.touch_phone(extension);
+        self.watch_phone(extension);
     }
 
     /// `session.request.addchannel`: Asterisk is asked whether it has such an endpoint.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod memory;
+mod refused;
 
 use std::{
     collections::BTreeMap,
@@ -209,6 +210,22 @@ impl Bench {
         self.sent.iter().filter(|it| it.method == Method::Post && it.uri.ends_with(uri_end)).count()
     }
 
+    /// Confirms what was sent, and what follows from that. What the host and the desktop are told meanwhile.
+    fn confirms(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        let (mut effects, mut told) = (std::collections::VecDeque::from(effects), Vec::new());
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Send { id, .. } => {
+                    let response = Response { id, status: 204, body: Value::Null };
+                    effects.extend(self.switch.handle(self.now, Input::Ari(Message::Response(response))));
+                }
+                Effect::Count { .. } | Effect::Remember { .. } => {}
+                other => told.push(other),
+            }
+        }
+        told
+    }
+
     /// An agent in a call with a customer.
     fn in_call() -> Self {
         let mut bench = Self::new(json!({}));
@@ -263,20 +280,9 @@ fn an_answered_command_is_reported_before_it_is_answered_and_only_when_asterisk_
     let now = bench.now;
     let hold = Command::Hold { conversation };
     let effects = bench.switch.handle(now, Input::Command { id: 99, agent: "anna".into(), command: hold });
-    let ids: Vec<u64> = effects
-        .iter()
-        .map(|effect| match effect {
-            Effect::Send { id, .. } => *id,
-            other => panic!("nothing else before Asterisk has confirmed: {other:?}"),
-        })
-        .collect();
-    let mut last = Vec::new();
-    for id in ids {
-        let response = Response { id, status: 204, body: Value::Null };
-        last = bench.switch.handle(now, Input::Ari(Message::Response(response)));
-    }
-    last.retain(|effect| !matches!(effect, Effect::Count { .. } | Effect::Remember { .. }));
-    assert!(matches!(last.as_slice(), [Effect::Report { .. }, Effect::Reply { id: 99, .. }]), "{last:?}");
+    assert!(effects.iter().all(|effect| matches!(effect, Effect::Send { .. })), "{effects:?}");
+    let told = bench.confirms(effects);
+    assert!(matches!(told.as_slice(), [Effect::Report { .. }, Effect::Reply { id: 99, .. }]), "{told:?}");
 }
 
 #[test]
@@ -547,13 +553,7 @@ fn one_agents_unanswered_command_does_not_hold_back_another_agents_report() {
         sent.push(bench.switch.handle(now, Input::Command { id, agent: agent.into(), command }));
     }
     // Anna's first: hers is reported and answered, in that order, whatever becomes of Bert's.
-    let mut told = Vec::new();
-    for effect in sent.remove(0) {
-        let Effect::Send { id, .. } = effect else { panic!("{effect:?}") };
-        let response = Response { id, status: 204, body: Value::Null };
-        told.extend(bench.switch.handle(now, Input::Ari(Message::Response(response))));
-    }
-    told.retain(|effect| !matches!(effect, Effect::Count { .. } | Effect::Remember { .. }));
+    let told = bench.confirms(sent.remove(0));
     let [Effect::Report { session, .. }, Effect::Reply { id: 101, .. }] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!(session, "s-anna");
 }

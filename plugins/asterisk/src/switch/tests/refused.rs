@@ -1,0 +1,183 @@
+//! Asterisk refuses, and nothing has changed; what happens behind the desktop's back is taken as it is.
+
+use super::*;
+use crate::{
+    ari::Endpoint,
+    switch::model::{PartyState, Room},
+};
+
+impl Bench {
+    /// The next command fails, and nothing else is told than before.
+    fn refuses(&mut self, uri: &'static str, command: Command) {
+        let before = self.interaction("anna");
+        // Asked how things are, Asterisk says that they are as they were.
+        let state = |id: &String| match self.switch.parties.get(id).map(|party| party.state) {
+            Some(PartyState::Waiting) => "Ring",
+            _ => "Up",
+        };
+        self.listed_channels = self.switch.owners.keys().map(|id| json!({"id": id, "state": state(id)})).collect();
+        let bridge = |room: &Room| json!({"id": room.bridge, "channels": room.placed});
+        self.listed_bridges = self.switch.rooms.values().filter(|it| it.told_bridge).map(bridge).collect();
+        self.refuse = Some((uri, 409));
+        let Outcome::Failure(failure) = self.command("anna", command) else { panic!("{uri} is refused") };
+        assert_eq!(failure.code, Code::Rejected, "{uri}");
+        self.refuse = None;
+        assert_eq!(self.interaction("anna"), before, "{uri}");
+    }
+}
+
+#[test]
+fn a_refused_command_changes_nothing_and_can_be_given_again() {
+    let (mut bench, _) = Bench::consulting();
+    let at = |bench: &Bench, role| bench.conversation("anna", "1001", role);
+    let (primary, consult) = (at(&bench, Role::Primary), at(&bench, Role::Consult));
+    let interaction = bench.at_interaction("anna", "1001");
+    let alternate = Command::Alternate {
+        interaction: interaction.clone(),
+        hold: Some(consult.conversation.clone()),
+        retrieve: primary.conversation.clone(),
+    };
+    for (uri, command) in [
+        ("/removeChannel", Command::Hold { conversation: consult.clone() }),
+        ("/addChannel", alternate),
+        ("/mute", Command::Mute { conversation: consult.clone() }),
+        ("/addChannel", Command::ConsultTransfer { interaction: interaction.clone() }),
+        ("/addChannel", Command::ConsultConference { interaction: interaction.clone() }),
+    ] {
+        bench.refuses(uri, command);
+    }
+    let data = Command::SetInteractionData { interaction: interaction.clone(), key: "K".into(), value: "v".into() };
+    bench.refuses("/variable", data.clone());
+    assert_eq!(bench.command("anna", data), Outcome::success());
+    assert_eq!(bench.command("anna", Command::Mute { conversation: consult }), Outcome::success());
+    assert_eq!(bench.command("anna", Command::ConsultTransfer { interaction }), Outcome::success());
+}
+
+#[test]
+fn who_gives_up_while_the_agent_answers_has_given_up() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    bench.enters("c1", &["queue", "sales"], "555");
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    bench.refuses("c1/answer", Command::Answer { conversation });
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+    bench.over("c1", 16);
+    let gone = bench.interaction("anna");
+    assert_eq!((gone.gone, gone.reason, gone.state), (true, Some(Reason::Abandoned), None));
+}
+
+#[test]
+fn what_the_agent_chose_while_it_rang_is_not_overwritten() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    bench.enters("c1", &["queue", "sales"], "555");
+    let lunch = Command::NotReady { channel: "1001".into(), reason_code: "lunch".into(), reason_desc: None };
+    assert_eq!(bench.command("anna", lunch), Outcome::success());
+    bench.tick(30);
+    let ChannelStatus::Active(info) = bench.status("anna") else { panic!("active") };
+    assert_eq!(info.reason_code.as_deref(), Some("lunch"));
+}
+
+#[test]
+fn an_offer_does_not_run_out_while_the_link_is_down() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let leg = bench.originated();
+    bench.enters("c1", &["queue", "sales"], "555");
+    bench.input(Input::Disconnected);
+    bench.tick(600);
+    let up = |id: &str, state: &str| json!({"id": id, "state": state});
+    bench.listed_channels = json!([up(&leg, "Up"), up("c1", "Ring")]);
+    bench.input(Input::Connected);
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+    assert!(matches!(bench.status("anna"), ChannelStatus::Active(info) if info.reason_code.is_none()));
+    bench.tick(20);
+    assert!(matches!(bench.status("anna"), ChannelStatus::Active(info) if info.reason_code.is_some()));
+}
+
+#[test]
+fn cause_0_hides_no_cause_that_was_told_before_and_our_own_limit_is_no_answer() {
+    for (told, waits, cause) in [(Some(17), 1, Cause::Busy), (None, 60, Cause::NoAnswer), (None, 1, Cause::Unreachable)]
+    {
+        let mut bench = Bench::new(json!({}));
+        bench.agent("anna", "1001");
+        let dial =
+            Command::Dial { channel: "1001".into(), destination: "700".into(), extensions: Json::empty_object() };
+        assert_eq!(bench.command("anna", dial), Outcome::success());
+        let party = bench.originated();
+        bench.tick(waits);
+        bench.event(Event::HangupRequest { channel: party.clone(), cause: told });
+        bench.event(Event::Destroyed { channel: party, cause: 0 });
+        assert_eq!(bench.interaction("anna").cause, Some(cause));
+    }
+}
+
+fn endpoint(state: &str, channels: &[&str]) -> Event {
+    let channel_ids = channels.iter().map(ToString::to_string).collect();
+    let endpoint = Endpoint { technology: "PJSIP".into(), resource: "1001".into(), state: state.into(), channel_ids };
+    Event::Endpoint { endpoint }
+}
+
+#[test]
+fn an_agent_whose_phone_has_a_call_of_its_own_is_not_offered_one() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let leg = bench.originated();
+    bench.event(endpoint("online", &[&leg, "direct-1"]));
+    let ChannelStatus::Active(info) = bench.status("anna") else { panic!("active") };
+    assert_eq!(info.reason_code.as_deref(), Some("onphone"));
+    bench.enters("c1", &["queue", "sales"], "555");
+    bench.event(endpoint("online", &[&leg]));
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+}
+
+#[test]
+fn a_phone_out_of_reach_is_offered_nothing_and_its_idle_leg_is_given_up() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let leg = bench.originated();
+    bench.enters("c1", &["queue", "sales"], "555");
+    bench.event(endpoint("offline", &[&leg]));
+    assert!(bench.interaction("anna").gone);
+    assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{leg}")));
+    bench.tick(5);
+    assert_eq!(bench.status("anna"), ChannelStatus::Unavailable);
+    bench.event(endpoint("online", &[]));
+    let again = bench.originated();
+    assert_ne!(again, leg);
+    bench.enters(&again, &["leg"], "");
+    assert!(matches!(bench.status("anna"), ChannelStatus::Active(_)));
+}
+
+#[test]
+fn a_leg_that_asterisk_replaces_is_a_transfer_by_the_phone() {
+    let mut bench = Bench::in_call();
+    let leg = bench.originated();
+    let caller = Caller { name: String::new(), number: "1005".into() };
+    let channel = Channel { id: "x1".into(), state: "Up".into(), caller, ..Channel::default() };
+    bench.event(Event::Start { channel, args: Vec::new(), replaces: Some(leg.clone()) });
+    bench.over(&leg, 16);
+    assert_eq!(bench.interaction("anna").reason, Some(Reason::Transferred));
+    assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    bench.over("x1", 16);
+    assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+}
+
+#[test]
+fn a_customer_keeps_the_number_until_a_new_one_is_known() {
+    let mut bench = Bench::in_call();
+    let address = |bench: &Bench| {
+        let conversations = bench.interaction("anna").conversations.unwrap();
+        conversations[0].members.clone().unwrap()[0].address.clone().unwrap()
+    };
+    let channel = |number: &str| Channel {
+        id: "c2".into(),
+        state: "Up".into(),
+        caller: Caller { name: String::new(), number: number.into() },
+        ..Channel::default()
+    };
+    bench.event(Event::Start { channel: channel(""), args: Vec::new(), replaces: Some("c1".into()) });
+    assert_eq!(address(&bench), "555");
+    bench.event(Event::CallerId { channel: channel("777") });
+    assert_eq!(address(&bench), "777");
+}
