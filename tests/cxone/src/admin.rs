@@ -23,15 +23,23 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
     let (unit, _) = world.data.agent(user).expect("tokens belong to agents");
     let unit = unit.clone();
     match path[..] {
-        ["agents"] => read(json!({"agents": unit.agent.iter().map(agent).collect::<Vec<_>>()})),
-        ["agents", "states"] => read(agent_states(world, &unit, request)),
+        ["agents"] => {
+            let (list, more) = page(world, request, unit.agent.iter().map(agent))?;
+            read(more.with(json!({"agents": list})))
+        }
+        ["agents", "states"] => agent_states(world, &unit, request),
         ["agents", id] => {
             let agent = unit.agent.iter().find(|one| one.id.to_string() == id).map(agent);
             agent.map_or_else(|| missing("agent", id), |agent| read(json!({"agents": [agent]})))
         }
         ["agents", id, "skills"] => read(agent_skills(&unit, id)),
-        ["agents", _, "address-books"] => read(address_books(world, &unit)),
-        ["address-books", id, "entries"] => entries(world, &unit, id),
+        ["agents", _, "address-books"] => address_books(world, &unit, request),
+        ["agents", id, "messages"] => {
+            let mine = world.messages.iter().filter(|(agent, _)| agent.to_string() == id);
+            let mine: Vec<_> = mine.map(|(_, message)| message.clone()).collect();
+            read(json!({"messages": mine}))
+        }
+        ["address-books", id, "entries"] => entries(world, &unit, id, request),
         ["address-books", id, "dynamic-entries"] => dynamic_entries(world, &unit, id, request),
         ["teams", _, "unavailable-codes"] => {
             let codes = unit.unavailable_code.iter();
@@ -43,6 +51,9 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
         ["skills", id, "dispositions"] => {
             let skill = unit.skill.iter().find(|skill| skill.id.to_string() == id);
             let Some(skill) = skill else { return missing("skill", id) };
+            if skill.disposition.is_empty() {
+                return Ok((Answer::status(204), None));
+            }
             let list = skill.disposition.iter().enumerate();
             let list = list.map(|(order, one)| {
                 json!({"dispositionId": one.id, "dispositionName": one.name, "displayOrder": order + 1,
@@ -50,13 +61,21 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
             });
             read(json!({"dispositions": list.collect::<Vec<_>>()}))
         }
-        ["skills", "activity"] => read(skill_activity(world, &unit, request)),
-        ["scripts"] => {
+        ["skills", id, "tags"] => {
+            let skill = unit.skill.iter().find(|skill| skill.id.to_string() == id);
+            let Some(skill) = skill else { return missing("skill", id) };
+            let list = skill.tag.iter().map(|one| json!({"tagId": one.id, "tagName": one.name, "isActive": true}));
+            let list: Vec<_> = list.collect();
+            read(json!({"resultSet": {"skillId": skill.id, "tags": list}}))
+        }
+        ["contacts", id, "tags"] if request.method == "POST" => tags(world, &unit, id, request),
+        ["skills", "activity"] => skill_activity(world, &unit, request),
+        ["scripts"] | ["scripts", "search"] => {
             let list = unit.script.iter();
             let list = list.map(|one| {
                 json!({"scriptId": one.id, "scriptName": one.name, "mediaTypeId": one.media.id(), "isActive": true})
             });
-            read(json!({"scripts": list.collect::<Vec<_>>()}))
+            read(json!({"resultSet": {"scripts": list.collect::<Vec<_>>()}}))
         }
         ["scripts", id, "start"] if request.method == "POST" => {
             let Some(script) = unit.script.iter().find(|one| one.id.to_string() == id) else {
@@ -74,6 +93,35 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
     }
 }
 
+/// What a page says of the others.
+struct More(Value);
+
+impl More {
+    fn with(self, body: Value) -> Value {
+        let (Value::Object(mut all), Value::Object(body)) = (self.0, body) else { return Value::Null };
+        all.extend(body);
+        Value::Object(all)
+    }
+}
+
+/// The page that `top` and `skip` ask for.
+fn page(
+    world: &World,
+    request: &Request,
+    all: impl Iterator<Item = Value>,
+) -> Result<(Vec<Value>, More), Refusal> {
+    let most = world.data.behaviour.page;
+    let (top, skip) = (request.number("top")?, request.number("skip")?.unwrap_or(0) as usize);
+    let top = top.map_or(most, |top| (top as usize).min(most));
+    let all: Vec<_> = all.collect();
+    let next = match skip + top < all.len() {
+        true => json!(format!("{}/{}?top={top}&skip={}", request.base, request.path.join("/"), skip + top)),
+        false => Value::Null,
+    };
+    let more = json!({"totalRecords": all.len(), "_links": {"self": "", "next": next, "previous": null}});
+    Ok((all.into_iter().skip(skip).take(top).collect(), More(more)))
+}
+
 fn missing<T>(what: &str, id: &str) -> Result<T, Refusal> {
     refuse(404, "NotFound", format!("there is no {what} {id}"))
 }
@@ -87,7 +135,7 @@ fn since(request: &Request) -> &str {
     request.param("updatedSince").unwrap_or_default()
 }
 
-fn agent_states(world: &mut World, unit: &BusinessUnit, request: &Request) -> Value {
+fn agent_states(world: &mut World, unit: &BusinessUnit, request: &Request) -> Done {
     let since = since(request);
     let now = clock::text(world.clock.now());
     let states = unit.agent.iter().filter_map(|one| {
@@ -102,28 +150,34 @@ fn agent_states(world: &mut World, unit: &BusinessUnit, request: &Request) -> Va
                    "stationPhoneNumber": session.map(|session| session.station.clone())})
         })
     });
-    json!({"lastPollTime": now, "agentStates": states.collect::<Vec<_>>()})
+    let states: Vec<_> = states.collect();
+    let (list, more) = page(world, request, states.into_iter())?;
+    read(more.with(json!({"lastPollTime": now, "agentStates": list})))
 }
 
 fn agent_skills(unit: &BusinessUnit, id: &str) -> Value {
     let skills = unit.agent.iter().find(|one| one.id.to_string() == id).map(|one| &one.skills[..]).unwrap_or_default();
     let list = skills.iter().filter_map(|skill| unit.skill(*skill)).map(|skill| {
-        json!({"agentId": id, "skillId": skill.id, "skillName": skill.name, "isActive": true, "isSkillActive": true,
+        json!({"agentId": id, "skillId": skill.id, "skillName": skill.name, "isActive": true,
+               "isSkillActive": skill.active, "isRestricted": skill.restricted,
                "isOutbound": skill.outbound, "outboundStrategy": if skill.outbound { skill.strategy.as_str() } else { "" },
                "mediaTypeId": skill.media.id(), "mediaTypeName": skill.media.name(),
-               "isDialer": skill.outbound && skill.strategy != "Manual", "useACW": skill.acw,
-               "useDisposition": !skill.disposition.is_empty(), "requireDisposition": false})
+               "isDialer": skill.outbound && skill.strategy == "Personal Connection", "useACW": skill.acw,
+               "useDisposition": !skill.disposition.is_empty(), "requireDisposition": skill.require_disposition})
     });
     json!({"agentSkillAssignments": list.collect::<Vec<_>>()})
 }
 
-fn address_books(world: &mut World, unit: &BusinessUnit) -> Value {
+fn address_books(world: &mut World, unit: &BusinessUnit, request: &Request) -> Done {
+    if request.param("includeEntries").is_none() {
+        return refuse(400, "MissingParameter", "includeEntries is required");
+    }
     let list = unit.address_book.iter().map(|book| {
         json!({"addressBookId": book.id, "addressBookName": book.name,
                "addressBookType": if book.dynamic { "Dynamic" } else { "Standard" }})
     });
     let list: Vec<_> = list.collect();
-    json!({"lastPollTime": clock::text(world.clock.now()), "addressBooks": list})
+    read(json!({"lastPollTime": clock::text(world.clock.now()), "addressBooks": list}))
 }
 
 fn entry(entry: &Entry) -> Value {
@@ -131,22 +185,25 @@ fn entry(entry: &Entry) -> Value {
            "company": entry.company, "phone": entry.phone, "mobile": entry.mobile, "email": entry.email})
 }
 
-fn entries(world: &mut World, unit: &BusinessUnit, id: &str) -> Done {
+fn entries(world: &mut World, unit: &BusinessUnit, id: &str, request: &Request) -> Done {
     let Some(book) = unit.address_book.iter().find(|book| book.id.to_string() == id && !book.dynamic) else {
         return missing("standard address book", id);
     };
-    let list: Vec<_> = book.entry.iter().map(entry).collect();
-    read(json!({
-        "totalRecords": list.len(), "lastPollTime": clock::text(world.clock.now()),
+    let (list, more) = page(world, request, book.entry.iter().map(entry))?;
+    read(more.with(json!({
+        "lastPollTime": clock::text(world.clock.now()),
         "addressBook": {"addressBookId": book.id, "addressBookName": book.name, "addressBookEntries": list},
-    }))
+    })))
 }
 
 fn dynamic_entries(world: &mut World, unit: &BusinessUnit, id: &str, request: &Request) -> Done {
     let Some(book) = unit.address_book.iter().find(|book| book.id.to_string() == id && book.dynamic) else {
         return missing("dynamic address book", id);
     };
-    let full = request.flag("fullLoad") || since(request).is_empty();
+    let full = request.flag("fullLoad");
+    if !full && since(request).is_empty() {
+        return refuse(400, "MissingParameter", "fullLoad or updatedSince is required");
+    }
     let now = clock::text(world.clock.now());
     let changed = world.entries.iter().filter(|one| one.book == book.id);
     let changed =
@@ -159,13 +216,27 @@ fn dynamic_entries(world: &mut World, unit: &BusinessUnit, id: &str, request: &R
         value
     });
     let list: Vec<_> = list.collect();
-    read(json!({
-        "serverTime": now, "totalRecords": list.len(), "fullLoad": full,
-        "addressBook": {"addressBookId": book.id, "addressBookName": book.name, "addressBookEntries": list},
-    }))
+    let (list, more) = page(world, request, list.into_iter())?;
+    read(more.with(json!({
+        "addressBook": {"addressBookId": book.id, "addressBookName": book.name, "fullLoad": full, "serverTime": now,
+                        "addressBookEntries": list},
+    })))
 }
 
-fn skill_activity(world: &mut World, unit: &BusinessUnit, request: &Request) -> Value {
+fn tags(world: &mut World, unit: &BusinessUnit, id: &str, request: &Request) -> Done {
+    let skills: Vec<_> = world.legs.iter().filter(|leg| leg.contact.to_string() == id).map(|leg| leg.skill).collect();
+    let Some(skill) = skills.first() else { return missing("contact", id) };
+    let wanted = request.body["tags"].as_array().into_iter().flatten().filter_map(|tag| tag["tagId"].as_u64());
+    let wanted: Vec<u64> = wanted.collect();
+    let known = |tag: &u64| unit.skill(*skill).is_some_and(|skill| skill.tag.iter().any(|one| one.id == *tag));
+    let errors = wanted.iter().filter(|tag| !known(tag)).count();
+    if errors == 0 {
+        world.tags.push((id.parse().unwrap_or(0), wanted));
+    }
+    read(json!({"resultSet": {"errorCount": errors.to_string()}}))
+}
+
+fn skill_activity(world: &mut World, unit: &BusinessUnit, request: &Request) -> Done {
     let since = since(request);
     let now = clock::text(world.clock.now());
     let activity = unit.skill.iter().filter_map(|skill| {
@@ -184,7 +255,7 @@ fn skill_activity(world: &mut World, unit: &BusinessUnit, request: &Request) -> 
             |wanted: &dyn Fn(&str, bool) -> bool| states.iter().filter(|(name, acw)| wanted(name, *acw)).count();
         let idle = |name: &str| name == "Available" || name == "Unavailable";
         Some(json!({
-            "skillId": skill.id, "skillName": skill.name, "isActive": true, "isOutbound": skill.outbound,
+            "skillId": skill.id, "skillName": skill.name, "isActive": skill.active, "isOutbound": skill.outbound,
             "mediaTypeId": skill.media.id(), "mediaTypeName": skill.media.name(),
             "agentsAvailable": count(&|name, _| name == "Available"),
             "agentsUnavailable": count(&|name, acw| name == "Unavailable" && !acw),
@@ -194,7 +265,8 @@ fn skill_activity(world: &mut World, unit: &BusinessUnit, request: &Request) -> 
         }))
     });
     let activity: Vec<_> = activity.collect();
-    json!({"lastPollTime": now, "skillActivity": activity})
+    let (list, more) = page(world, request, activity.into_iter())?;
+    read(more.with(json!({"lastPollTime": now, "skillActivity": list})))
 }
 
 fn signal(world: &mut World, unit: &BusinessUnit, id: &str, request: &Request) -> Done {
@@ -223,6 +295,9 @@ pub(crate) fn media(word: &str) -> Media {
     match word {
         "chat" => Media::Chat,
         "email" => Media::Email,
+        "voicemail" => Media::Voicemail,
+        "workitem" => Media::WorkItem,
+        "digital" => Media::Digital,
         _ => Media::Phone,
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use crate::{
-    contacts::Leg,
+    contacts::{Arrival, Leg},
     data::{AgentId, Media},
     request::{Answer, Request},
     world::{Effect, Refusal, State, World, refuse},
@@ -34,13 +34,18 @@ pub(crate) fn start(world: &mut World, user: AgentId, request: &Request) -> Done
     if world.session(agent).is_some() {
         return refuse(409, "AgentSessionExists", "the agent has a session");
     }
-    if world.sessions.values().any(|session| !session.ended && session.station == station) {
-        return refuse(409, "StationInUse", format!("station {station} is in use"));
-    }
     let (station, inactivity) = (station.to_owned(), request.number("inactivityTimeout")?.unwrap_or(45));
+    if world.sessions.values().any(|session| !session.ended && session.station == station) {
+        let words = format!("station {station} is in use");
+        if !world.data.behaviour.start_fails_by_event {
+            return refuse(409, "StationInUse", words);
+        }
+        let id = world.fail_session(agent, station, &words);
+        return Ok((Answer::accepted_with(json!({"sessionId": id})), None));
+    }
     world.start_session(agent, station, inactivity);
     let id = world.join(agent);
-    Ok((Answer::ok(json!({"sessionId": id})), None))
+    Ok((Answer::accepted_with(json!({"sessionId": id})), None))
 }
 
 /// `POST /agent-sessions/join`
@@ -50,8 +55,8 @@ pub(crate) fn start(world: &mut World, user: AgentId, request: &Request) -> Done
 pub(crate) fn join(world: &mut World, user: AgentId, request: &Request) -> Done {
     let agent = acting_for(world, user, request)?;
     match world.join(agent) {
-        Some(id) => Ok((Answer::ok(json!({"sessionId": id})), None)),
-        None => refuse(404, "AgentSessionNotFound", "the agent has no session"),
+        Some(id) => Ok((Answer::accepted_with(json!({"sessionId": id})), None)),
+        None => refuse(409, "AgentSessionNotFound", "the agent has no session"),
     }
 }
 
@@ -93,7 +98,10 @@ pub(crate) fn session_call(world: &mut World, agent: AgentId, call: &str, reques
                 return refuse(400, "InvalidAgent", format!("{target} cannot be called"));
             }
             let skill = parent.and_then(|parent| world.leg(agent, parent)).map_or(0, |leg| leg.skill);
-            later(move |world| world.dial_agent(agent, target, parent, skill))
+            if call == "dial-agent" {
+                return later(move |world| world.dial_agent(agent, target, parent, skill));
+            }
+            later(move |world| world.consult_agent(agent, target, parent, skill))
         }
         "dial-skill" => {
             let (skill, parent) = (request.need("skillId")?, parent(world, agent, request)?);
@@ -113,7 +121,13 @@ pub(crate) fn session_call(world: &mut World, agent: AgentId, call: &str, reques
             }
             later(move |world| world.tones.push(tones))
         }
-        "agent-phone/dial" => later(move |world| world.agent_phone(agent, true)),
+        "agent-phone/dial" => {
+            let status = world.session(agent).map_or("Disconnected", |session| session.leg.status);
+            if status != "Disconnected" {
+                return refuse(409, "InvalidState", format!("the agent's phone is already {status}"));
+            }
+            later(move |world| world.agent_phone(agent, true))
+        }
         "agent-phone/end" => later(move |world| world.agent_phone(agent, false)),
         "agent-phone/mute" => mute(world, agent, true),
         "agent-phone/unmute" => mute(world, agent, false),
@@ -121,6 +135,10 @@ pub(crate) fn session_call(world: &mut World, agent: AgentId, call: &str, reques
             let calls = world.calls(agent);
             if calls.len() != 2 {
                 return refuse(409, "InvalidState", format!("a transfer needs two calls, there are {}", calls.len()));
+            }
+            let dialing = calls.iter().any(|one| in_status(world, agent, *one, &["Dialing"]));
+            if dialing && !world.data.behaviour.connects_dialing {
+                return refuse(409, "InvalidState", "a call is still dialling");
             }
             later(move |world| world.transfer(agent))
         }
@@ -136,8 +154,43 @@ pub(crate) fn session_call(world: &mut World, agent: AgentId, call: &str, reques
             }
             later(move |world| world.conference(agent))
         }
+        "interactions/conference-hold" => hold_conference(world, agent, request, true),
+        "interactions/conference-resume" => hold_conference(world, agent, request, false),
+        "add-contact" => {
+            let kinds = [("chat", Media::Chat), ("email", Media::Email), ("workItem", Media::WorkItem)];
+            let Some((_, media)) = kinds.into_iter().find(|(name, _)| request.flag(name)) else {
+                return refuse(400, "MissingParameter", "chat, email or workItem is missing");
+            };
+            let (from, to) = ("queue@example.test".to_owned(), "desk@example.test".to_owned());
+            later(move |world| {
+                let skill = world.skill_for(agent, media);
+                world.arrive(agent, Arrival { media, from, to, skill, url: String::new() });
+            })
+        }
+        "monitor" | "coach" | "barge" | "take-over" => {
+            let target = request.need("targetAgentId")?;
+            if world.data.agent(agent).is_none_or(|(_, who)| !who.supervisor) {
+                return refuse(403, "PermissionDenied", "the agent is no supervisor");
+            }
+            if world.calls(target).is_empty() {
+                return refuse(409, "InvalidState", format!("agent {target} is not in a call"));
+            }
+            let verb = call.to_owned();
+            later(move |world| world.supervision.push((verb, agent, target)))
+        }
         _ => refuse(404, "NotFound", format!("there is no call {call}")),
     }
+}
+
+fn hold_conference(world: &World, agent: AgentId, request: &Request, held: bool) -> Done {
+    let number = request.need("conferenceNo")?;
+    let wanted = if held { "Joined" } else { "Holding" };
+    let of_it = |leg: &&Leg| leg.agent == agent && leg.is_live() && leg.conference == Some(number);
+    let mut parties = world.legs.iter().filter(of_it).peekable();
+    if parties.peek().is_none() || !parties.all(|leg| leg.status == wanted) {
+        return refuse(409, "InvalidState", format!("there is no conference {number} to hold or resume"));
+    }
+    later(move |world| world.hold_conference(agent, number, held))
 }
 
 fn state(world: &mut World, agent: AgentId, request: &Request) -> Done {
@@ -221,13 +274,37 @@ pub(crate) fn contact_call(world: &mut World, agent: AgentId, contact: u64, call
     };
     let offered: &[&str] = &["Incoming", "Ringing"];
     match call {
-        "accept" | "accept-consult" => need(offered).and_then(|()| later(move |world| world.accept(agent, contact))),
+        _ if leg.media == Media::Digital => refuse(404, "NotFound", "digital contacts are another API's"),
+        "accept" | "accept-consult" => {
+            need(offered)?;
+            if leg.media == Media::Phone && world.session(agent).is_none_or(|session| session.leg.status != "Active") {
+                return refuse(409, "InvalidState", "the agent's phone is not connected");
+            }
+            later(move |world| world.accept(agent, contact))
+        }
+        "join-conference" => {
+            need(&["Active", "Holding"])?;
+            let number = request.need("conferenceNo")?;
+            later(move |world| {
+                world.join_conference(agent, contact, number);
+            })
+        }
+        "email-park" => need(&["Active"]).and_then(|()| later(move |world| world.set_status(agent, contact, "Parked"))),
+        "email-unpark" => {
+            need(&["Parked"])?;
+            later(move |world| world.set_status(agent, contact, "Active"))
+        }
+        "play-voicemail" => {
+            need(&["Active", "Holding"])?;
+            let position = request.number("position")?.unwrap_or(0);
+            later(move |world| world.played.push((contact, position)))
+        }
         "reject" => {
             need(offered)?;
             later(move |world| world.hang_up(agent, contact, "Refused"))
         }
         "end" => {
-            need(&["Active", "Holding", "Dialing", "Joined", "Masking"])?;
+            need(&["Active", "Holding", "Dialing", "Joined", "Masking", "Parked"])?;
             later(move |world| world.hang_up(agent, contact, ""))
         }
         "hold" => need(&["Active"]).and_then(|()| later(move |world| world.set_status(agent, contact, "Holding"))),
@@ -293,5 +370,6 @@ fn disposition(world: &World, leg: &Leg, request: &Request) -> Done {
     if !skill.is_some_and(|skill| skill.disposition.iter().any(|known| known.id == wanted)) {
         return refuse(400, "InvalidDisposition", format!("skill {} has no disposition {wanted}", leg.skill));
     }
-    later(move |world| world.dispose(agent, contact, wanted))
+    let all = request.body.clone();
+    later(move |world| world.dispose(agent, contact, wanted, all))
 }

@@ -1,6 +1,7 @@
 //! Tokens and discovery.
 
 use serde_json::{Value, json};
+use sha2::Digest as _;
 
 use crate::{
     data::AgentId,
@@ -67,6 +68,8 @@ pub(crate) fn token_endpoint(world: &mut World, request: &Request) -> Result<Ans
     let known = world.data.client.iter().any(|client| {
         let basic = base64(format!("{}:{}", client.id, client.secret).as_bytes());
         request.authorization.as_deref() == Some(&format!("Basic {basic}"))
+            // An application that cannot keep a secret shows that it is the one that began.
+            || request.param("client_id") == Some(&client.id) && request.param("code_verifier").is_some()
             || request.param("client_id") == Some(&client.id) && request.param("client_secret") == Some(&client.secret)
     });
     if !known {
@@ -80,13 +83,69 @@ pub(crate) fn token_endpoint(world: &mut World, request: &Request) -> Result<Ans
             });
             fits.next().map(|agent| agent.id)
         }
+        Some("authorization_code") => redeem(world, request)?,
         Some("refresh_token") => request.param("refresh_token").and_then(|old| world.refresh.remove(old)),
-        _ => return refuse(400, "unsupported_grant_type", "only password and refresh_token"),
+        _ => return refuse(400, "unsupported_grant_type", "only authorization_code, password and refresh_token"),
     };
     match agent {
         Some(agent) => Ok(Answer::ok(grant(world, agent, &request.base))),
         None => refuse(400, "invalid_grant", "the access key or the refresh token is not valid"),
     }
+}
+
+/// `/auth/authorize`: the page where a user signs in. Nobody is here to type, so `user` names the access key of
+/// whoever does; the browser is sent on with a code.
+///
+/// # Errors
+/// The application or the user is not known, or the address is not one of an application with PKCE.
+pub(crate) fn authorize(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
+    let need = |name: &'static str| {
+        request.param(name).map(str::to_owned).ok_or_else(|| Refusal {
+            status: 400,
+            error: "invalid_request",
+            description: format!("{name} is missing"),
+        })
+    };
+    let (client, challenge) = (need("client_id")?, need("code_challenge")?);
+    let (redirect, state) = (need("redirect_uri")?, need("state")?);
+    let right = request.param("response_type") == Some("code")
+        && request.param("code_challenge_method") == Some("S256")
+        && request.param("scope").is_some_and(|scope| scope.contains("openid"));
+    if !right || !world.data.client.iter().any(|known| known.id == client) {
+        return refuse(400, "invalid_request", "the application, the scope or the challenge is wrong");
+    }
+    let user = need("user")?;
+    let mut users = world.data.business_unit.iter().flat_map(|unit| &unit.agent);
+    let Some(agent) = users.find(|agent| agent.key_id == user).map(|agent| agent.id) else {
+        return refuse(401, "access_denied", "nobody of this name can sign in");
+    };
+    let code = token();
+    world.codes.insert(code.clone(), (agent, challenge, redirect.clone()));
+    let mark = if redirect.contains('?') { '&' } else { '?' };
+    let location = format!("{redirect}{mark}code={code}&state={state}");
+    Ok(Answer { status: 302, body: json!({"location": location}), retry_after: None })
+}
+
+fn redeem(world: &mut World, request: &Request) -> Result<Option<AgentId>, Refusal> {
+    let Some((agent, challenge, redirect)) = request.param("code").and_then(|code| world.codes.remove(code)) else {
+        return Ok(None);
+    };
+    let verifier = request.param("code_verifier").unwrap_or_default();
+    let proof = base64_url(&sha2::Sha256::digest(verifier.as_bytes()));
+    Ok((proof == challenge && request.param("redirect_uri") == Some(&redirect)).then_some(agent))
+}
+
+/// `/auth/token/whoami`
+///
+/// # Errors
+/// The token is not valid.
+pub(crate) fn whoami(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
+    let agent = caller(world, request)?;
+    let (unit, who) = world.data.agent(agent).expect("tokens belong to agents");
+    Ok(Answer::ok(json!({
+        "agent_id": agent.to_string(), "bus_no": unit.id, "team_id": who.team.to_string(), "expires_in": "3600",
+        "resource_server_base_uri": format!("{}/acd/inContactAPI/", request.base),
+    })))
 }
 
 fn grant(world: &mut World, agent: AgentId, issuer: &str) -> Value {

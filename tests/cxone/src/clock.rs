@@ -29,6 +29,12 @@ pub fn text(millis: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", rest % 1000)
 }
 
+/// The time so many seconds from now, as HTTP writes it.
+#[must_use]
+pub fn http_date(seconds: u64) -> String {
+    httpdate::fmt_http_date(SystemTime::now() + std::time::Duration::from_secs(seconds))
+}
+
 /// The date of a day counted from 1970, by the usual arithmetic of 400-year eras that begin on 1 March.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::media,
+    clock,
     contacts::{Arrival, Leg},
     data::AgentId,
     faults::Fault,
@@ -48,7 +49,17 @@ pub(crate) fn control(world: &mut World, request: &Request) -> Result<Answer, Re
             done()
         }
         "log-off" => {
-            world.end_session(request.need("agent")?, "AgentSessionEnd", "RemoteLogoff");
+            let words = request.param("message").unwrap_or("RemoteLogoff");
+            world.end_session(request.need("agent")?, "AgentSessionEnd", words);
+            done()
+        }
+        "message" => {
+            let (agent, id) = (request.need("agent")?, world.next_id());
+            let text = |name: &str| request.param(name).unwrap_or_default().to_owned();
+            let message = json!({"MessageId": id.to_string(), "Subject": text("subject"), "MessageText": text("text"),
+                                 "ValidUntil": clock::text(world.clock.now() + 3_600_000), "ExpireTimer": "60"});
+            world.messages.push((agent, message));
+            world.emit(agent, json!({"Type": "UpdateMessages"}));
             done()
         }
         "phone" => {
@@ -78,7 +89,8 @@ pub(crate) fn control(world: &mut World, request: &Request) -> Result<Answer, Re
         "agent" => agent(world, request.need("agent")?),
         "log" => Ok(Answer::ok(json!({
             "signals": world.signals, "scripts": world.started_scripts, "tones": world.tones,
-            "dispositions": world.dispositions,
+            "dispositions": world.dispositions, "dispositionDetails": world.disposition_details, "tags": world.tags,
+            "supervision": world.supervision, "played": world.played,
         }))),
         _ => refuse(404, "NotFound", format!("there is no control verb {verb}")),
     }
@@ -95,11 +107,7 @@ fn arrive(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
     }
     let skill = match request.number("skill")? {
         Some(skill) => skill,
-        None => {
-            let (unit, who) = world.data.agent(agent).expect("it has a session");
-            let fits = |id: &&u64| unit.skill(**id).is_some_and(|skill| skill.media == kind && !skill.outbound);
-            who.skills.iter().find(fits).copied().unwrap_or(0)
-        }
+        None => world.skill_for(agent, kind),
     };
     let text = |name: &str, or: &str| request.param(name).unwrap_or(or).to_owned();
     let arrival =
@@ -124,7 +132,8 @@ fn longest_available(world: &World, skill: u64) -> Result<AgentId, Refusal> {
     }
 }
 
-/// What the party at the other end does: `answer`, `hangup`, `busy`; or what the platform says of the contact: `pop`.
+/// What the party at the other end does: `answer`, `hangup`, `busy`; what becomes of an offer by itself: `take` (the
+/// agent has it, though no client has accepted it), `refuse` (nobody took it); or what the platform says: `pop`.
 fn remote(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
     let (agent, contact) = (request.need("agent")?, request.need("contact")?);
     if world.leg(agent, contact).is_none() {
@@ -132,6 +141,8 @@ fn remote(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
     }
     match request.param("does") {
         Some("answer") => world.set_status(agent, contact, "Active"),
+        Some("take") => world.accept(agent, contact),
+        Some("refuse") => world.refuse_offer(agent, contact),
         Some("busy") => world.disconnect(agent, contact, "Busy", false),
         Some("hangup") => world.hang_up(agent, contact, ""),
         Some("pop") => {

@@ -11,6 +11,8 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::behaviour::Behaviour;
+
 /// An agent's number in CXone, unique in the whole emulator.
 pub type AgentId = u64;
 /// A skill's number.
@@ -27,6 +29,9 @@ pub struct Data {
     /// How quick things happen.
     #[serde(default)]
     pub timing: Timing,
+    /// What is assumed where the documents are silent.
+    #[serde(default)]
+    pub behaviour: Behaviour,
 }
 
 /// An application: id and secret of HTTP Basic at the token endpoint.
@@ -126,7 +131,7 @@ pub struct Skill {
     pub id: SkillId,
     /// Its name.
     pub name: String,
-    /// `phone`, `chat` or `email`.
+    /// `phone`, `chat`, `email`, `voicemail`, `workitem` or `digital`.
     pub media: Media,
     /// For calls that agents make.
     #[serde(default)]
@@ -140,9 +145,31 @@ pub struct Skill {
     /// Its dispositions.
     #[serde(default)]
     pub disposition: Vec<Disposition>,
+    /// Whether a contact must be given a disposition.
+    #[serde(default)]
+    pub require_disposition: bool,
+    /// Tags that its contacts can be given.
+    #[serde(default)]
+    pub tag: Vec<Tag>,
+    /// It is still used.
+    #[serde(default = "yes")]
+    pub active: bool,
+    /// Agents may not choose it for calls that they make.
+    #[serde(default)]
+    pub restricted: bool,
     /// Contacts that wait.
     #[serde(default)]
     pub queued: u64,
+}
+
+/// A mark for a contact.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tag {
+    /// Its number.
+    pub id: u64,
+    /// Its text.
+    pub name: String,
 }
 
 fn manual() -> String {
@@ -159,6 +186,12 @@ pub enum Media {
     Chat,
     /// E-mails.
     Email,
+    /// Recorded messages.
+    Voicemail,
+    /// Things to do that some system has sent.
+    WorkItem,
+    /// Contacts of the digital channels, which another API handles.
+    Digital,
 }
 
 impl Media {
@@ -169,6 +202,9 @@ impl Media {
             Self::Email => 1,
             Self::Chat => 3,
             Self::Phone => 4,
+            Self::Voicemail => 5,
+            Self::WorkItem => 6,
+            Self::Digital => 9,
         }
     }
 
@@ -179,6 +215,9 @@ impl Media {
             Self::Email => "E-Mail",
             Self::Chat => "Chat",
             Self::Phone => "Phone Call",
+            Self::Voicemail => "Voice Mail",
+            Self::WorkItem => "Work Item",
+            Self::Digital => "Digital",
         }
     }
 }
@@ -218,6 +257,15 @@ pub struct Agent {
     /// May record and mask.
     #[serde(default = "yes")]
     pub can_record: bool,
+    /// Calls that this user may not make, as the counts name them.
+    #[serde(default)]
+    pub denied: Vec<String>,
+    /// May see skills as an administrator does, which newer versions of some calls want.
+    #[serde(default)]
+    pub views_skills: bool,
+    /// Calls to this agent must be accepted by the client (`IsRequireManualAccept`).
+    #[serde(default)]
+    pub manual_accept: bool,
 }
 
 fn yes() -> bool {
@@ -299,7 +347,7 @@ pub struct Script {
 }
 
 impl Data {
-    /// The demonstration data: two business units, `Blue` with four agents and `Green` with two.
+    /// The demonstration data: two business units, `Blue` with five agents and `Green` with two.
     ///
     /// # Panics
     /// Never: a test reads it.
@@ -350,6 +398,9 @@ impl Crowd {
             key_secret: format!("secret-{id}"),
             supervisor: false,
             can_record: true,
+            denied: Vec::new(),
+            views_skills: false,
+            manual_accept: false,
         })
     }
 }

@@ -38,6 +38,9 @@ pub(crate) enum What {
         /// `Retry-After`, in seconds.
         #[serde(default)]
         retry_after: Option<u64>,
+        /// `Retry-After` is sent as a date.
+        #[serde(default)]
+        as_date: bool,
     },
     /// It is answered late.
     Slow {

@@ -7,6 +7,8 @@
 mod admin;
 mod agent_api;
 mod auth;
+pub mod behaviour;
+mod calls;
 pub mod clock;
 mod contacts;
 mod control;
@@ -16,6 +18,7 @@ mod queue;
 mod request;
 mod server;
 mod tls;
+mod versions;
 mod world;
 
 pub use server::Emulator;

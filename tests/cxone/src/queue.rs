@@ -46,6 +46,11 @@ impl Client {
         self.notify.notify_waiters();
     }
 
+    /// What is in the queue is all that it hears.
+    pub(crate) fn no_replay(&mut self) {
+        self.replay = false;
+    }
+
     /// Lets its poll look again.
     pub(crate) fn wake(&self) {
         self.notify.notify_waiters();

@@ -21,6 +21,8 @@ pub(crate) struct Request {
     pub authorization: Option<String>,
     /// How the client reached the emulator: scheme and host.
     pub base: String,
+    /// The API version in the path; 0 where there is none.
+    pub version: u64,
 }
 
 impl Request {
@@ -71,8 +73,8 @@ pub(crate) struct Answer {
     pub status: u16,
     /// Body; `Null` for none.
     pub body: Value,
-    /// `Retry-After`.
-    pub retry_after: Option<u64>,
+    /// `Retry-After`, as it is sent.
+    pub retry_after: Option<String>,
 }
 
 impl Answer {
@@ -88,6 +90,12 @@ impl Answer {
         Self { status: 202, body: Value::Null, retry_after: None }
     }
 
+    /// 202 with a body.
+    #[must_use]
+    pub(crate) const fn accepted_with(body: Value) -> Self {
+        Self { status: 202, body, retry_after: None }
+    }
+
     /// A bare status.
     #[must_use]
     pub(crate) const fn status(status: u16) -> Self {
@@ -99,7 +107,7 @@ impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         Self {
             status: refusal.status,
-            body: serde_json::json!({"error": refusal.error, "errorDescription": refusal.description}),
+            body: serde_json::json!({"error": refusal.error, "error_description": refusal.description}),
             retry_after: None,
         }
     }

@@ -32,6 +32,7 @@ use crate::{
     queue::Poll,
     request::{Answer, Request, call_name},
     tls::TlsKey,
+    versions,
     world::{Effect, Refusal, SessionRef, World, refuse},
 };
 
@@ -131,6 +132,7 @@ impl Emulator {
             body,
             authorization: None,
             base: String::new(),
+            version: 0,
         };
         match self.shared.with(|world| control::control(world, &request)) {
             Ok(answer) => answer.body,
@@ -258,6 +260,7 @@ async fn serve(
         body: json,
         authorization: header("authorization"),
         base: format!("{scheme}://{}", header("host").unwrap_or_default()),
+        version: 0,
     };
     match route(&shared, request).await {
         Ok((answer, breaks)) => Ok(respond(answer, breaks)),
@@ -274,8 +277,11 @@ fn respond(answer: Answer, breaks: bool) -> Response<AnswerBody> {
     let mut response = Response::builder()
         .status(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
         .header("content-type", "application/json");
-    if let Some(seconds) = answer.retry_after {
-        response = response.header("retry-after", seconds);
+    if let Some(after) = answer.retry_after {
+        response = response.header("retry-after", after);
+    }
+    if let Some(location) = answer.body["location"].as_str().filter(|_| answer.status == 302) {
+        response = response.header("location", location);
     }
     let text = (!text.is_empty()).then(|| Bytes::from(text));
     response.body(AnswerBody { text, breaks }).expect("status and headers are valid")
@@ -328,22 +334,39 @@ async fn route(shared: &Arc<Shared>, mut request: Request) -> Result<(Answer, bo
             })
             .await
         }
-        Some("auth") => simple(shared, "token", |world| auth::token_endpoint(world, &request)).await,
-        Some("incontactapi") if is_service(&request.path) => {
-            request.path.drain(..3);
-            service(shared, request).await
+        Some("auth") => match request.path.get(1..).map(|rest| rest.join("/")).as_deref() {
+            Some("authorize") => simple(shared, "authorize", |world| auth::authorize(world, &request)).await,
+            Some("token/whoami") => simple(shared, "whoami", |world| auth::whoami(world, &request)).await,
+            _ => simple(shared, "token", |world| auth::token_endpoint(world, &request)).await,
+        },
+        // Where /token/whoami leads to; the same API.
+        Some("acd") => {
+            shared.with(|world| *world.counts.entry("acd".to_owned()).or_default() += 1);
+            request.path.remove(0);
+            call(shared, request).await
         }
+        Some("incontactapi") => call(shared, request).await,
         _ => Ok((Answer::status(404), false)),
     }
 }
 
-/// `inContactAPI/services/vNN.0`, in whatever case.
-fn is_service(path: &[String]) -> bool {
-    let version = path.get(2).and_then(|part| part.to_ascii_lowercase().strip_prefix('v').map(str::to_owned));
-    path.get(1).is_some_and(|part| part.eq_ignore_ascii_case("services"))
-        && version
-            .and_then(|version| version.strip_suffix(".0").and_then(|number| number.parse::<u64>().ok()))
-            .is_some_and(|number| (2..=34).contains(&number))
+/// `inContactAPI/services/vNN.0/…`, in whatever case.
+async fn call(shared: &Arc<Shared>, mut request: Request) -> Result<(Answer, bool), Cut> {
+    match version(&request.path) {
+        Some(number) => {
+            request.version = number;
+            request.path.drain(..3);
+            service(shared, request).await
+        }
+        None => Ok((Answer::status(404), false)),
+    }
+}
+
+fn version(path: &[String]) -> Option<u64> {
+    let is = |at: usize, word: &str| path.get(at).is_some_and(|part| part.eq_ignore_ascii_case(word));
+    let part = path.get(2)?.to_ascii_lowercase();
+    let number = part.strip_prefix('v')?.strip_suffix(".0")?.parse::<u64>().ok()?;
+    (is(0, "incontactapi") && is(1, "services") && (2..=34).contains(&number)).then_some(number)
 }
 
 async fn simple(
@@ -365,9 +388,13 @@ async fn simple(
 /// What a fault does before the request is looked at.
 async fn before(strike: &Option<What>) -> Result<Option<Answer>, Cut> {
     match strike {
-        Some(What::Status { status, retry_after }) => {
-            let body = serde_json::json!({"error": "Injected", "errorDescription": "a fault was asked for"});
-            Ok(Some(Answer { status: *status, body, retry_after: *retry_after }))
+        Some(What::Status { status, retry_after, as_date }) => {
+            let body = serde_json::json!({"error": "Injected", "error_description": "a fault was asked for"});
+            let retry_after = retry_after.map(|seconds| match as_date {
+                true => crate::clock::http_date(seconds),
+                false => seconds.to_string(),
+            });
+            Ok(Some(Answer { status: *status, body, retry_after }))
         }
         Some(What::CutBefore) => Err(Cut),
         Some(What::Slow { millis }) => {
@@ -393,6 +420,9 @@ async fn service(shared: &Arc<Shared>, request: Request) -> Result<(Answer, bool
         Ok(user) => user,
         Err(refusal) => return Ok((refusal.into(), false)),
     };
+    if let Err(refusal) = shared.with(|world| versions::check(world, user, &call, request.version)) {
+        return Ok((refusal.into(), false));
+    }
     let breaks = matches!(strike, Some(What::CutAfter));
     let answer = match agent_session(&request) {
         Some((id, "get-next-event")) => poll(shared, user, id.to_owned(), &request).await,

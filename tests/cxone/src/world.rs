@@ -11,9 +11,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    behaviour::Place,
     clock::{self, Clock},
     contacts::Leg,
-    data::{AgentId, Data, UnavailableCode},
+    data::{AgentId, Data, Media, UnavailableCode},
     faults::Faults,
     queue::Client,
 };
@@ -51,6 +52,18 @@ pub(crate) struct World {
     pub tones: Vec<String>,
     /// Dispositions that were set: contact and number.
     pub dispositions: Vec<(u64, u64)>,
+    /// All that was said with each of them.
+    pub disposition_details: Vec<Value>,
+    /// Tags that were set: contact and numbers.
+    pub tags: Vec<(u64, Vec<u64>)>,
+    /// Supervisors' doings: verb, supervisor, agent.
+    pub supervision: Vec<(String, AgentId, AgentId)>,
+    /// Voice mails that were played: contact and position.
+    pub played: Vec<(u64, u64)>,
+    /// Messages for agents.
+    pub messages: Vec<(AgentId, Value)>,
+    /// Authorization codes: whose, the challenge, and where to they were sent.
+    pub codes: HashMap<String, (AgentId, String, String)>,
     /// What is to go wrong.
     pub faults: Faults,
     /// Requests, by call.
@@ -200,6 +213,12 @@ impl World {
             started_scripts: Vec::new(),
             tones: Vec::new(),
             dispositions: Vec::new(),
+            disposition_details: Vec::new(),
+            tags: Vec::new(),
+            supervision: Vec::new(),
+            played: Vec::new(),
+            messages: Vec::new(),
+            codes: HashMap::new(),
             faults: Faults::default(),
             counts: BTreeMap::new(),
             phones: HashMap::new(),
@@ -248,6 +267,18 @@ impl World {
         self.changed.insert(agent, now);
     }
 
+    /// Starts an agent session that cannot be: all that is told of it is that.
+    pub(crate) fn fail_session(&mut self, agent: AgentId, station: String, message: &str) -> String {
+        self.start_session(agent, station, 1);
+        let id = self.join(agent).expect("it was just started");
+        self.emit(agent, json!({"Type": "SessionStartFailed", "Success": "False", "Message": message}));
+        if let Some(session) = self.session(agent) {
+            session.ended = true;
+            session.clients.iter_mut().for_each(Client::no_replay);
+        }
+        id
+    }
+
     /// Ends an agent session: its contacts end, its clients are told.
     pub(crate) fn end_session(&mut self, agent: AgentId, kind: &str, message: &str) {
         self.end_contacts(agent);
@@ -280,19 +311,24 @@ impl World {
         let (Some(session), Some((unit, who))) = (self.sessions.get(&agent), self.data.agent(agent)) else {
             return Vec::new();
         };
+        let start = json!({
+            "Type": "AgentSessionStart", "BusNo": unit.id, "AgentId": agent.to_string(),
+            "StationId": "", "StationPhoneNumber": session.station, "SessionId": session.number.to_string(),
+            "CanMask": truth(who.can_record), "CanRecord": truth(who.can_record),
+            "CanMultiPartyConference": truth(unit.max_conference_parties > 3), "MaxConcurrentChats": "3",
+            "EnabledForMCH": "True",
+        });
         let mut events = vec![
-            json!({
-                "Type": "AgentSessionStart", "BusNo": unit.id, "AgentId": agent.to_string(),
-                "StationId": "", "StationPhoneNumber": session.station, "SessionId": session.number.to_string(),
-                "CanMask": truth(who.can_record), "CanRecord": truth(who.can_record),
-                "CanMultiPartyConference": truth(unit.max_conference_parties > 3), "MaxConcurrentChats": "3",
-                "EnabledForMCH": "True",
-            }),
             self.agent_leg_event(agent),
             self.agent_state_event(agent),
             json!({"Type": "Mute", "AgentMuted": truth(session.muted)}),
         ];
         events.extend(self.legs.iter().filter(|leg| leg.agent == agent && !leg.gone).map(Leg::event));
+        events.extend(self.conference_of(agent));
+        match self.data.behaviour.session_start {
+            Place::First => events.insert(0, start),
+            Place::Last => events.push(start),
+        }
         for event in &mut events {
             event["IISHost"] = json!("emulator-iis");
             event["VCHost"] = json!("emulator-vc");
@@ -317,7 +353,7 @@ impl World {
             session.next.iter().map(|next| json!({"State": next.name(), "OutReason": next.reason})).collect();
         json!({
             "Type": "AgentState", "CurrentState": state, "CurrentOutReason": reason,
-            "StartTimeUTC": clock::text(session.since), "AcwTimeout": "0", "IsAcw": truth(*acw),
+            "StartTimeUTC": clock::text(session.since), "AcwTimeout": if *acw { "60" } else { "0" }, "IsAcw": truth(*acw),
             "NextStates": next, "NextIsAcw": truth(session.next.first().is_some_and(|next| next.acw)),
         })
     }
@@ -407,12 +443,23 @@ impl World {
         session.leg.status = status;
         let event = self.agent_leg_event(agent);
         self.emit(agent, event);
+        if status == "Active" && self.data.behaviour.rings_agent {
+            self.take_offers(agent);
+        }
     }
 
     /// An unavailable code of the agent's business unit, by name.
     #[must_use]
     pub(crate) fn code(&self, agent: AgentId, name: &str) -> Option<&UnavailableCode> {
         self.data.agent(agent)?.0.unavailable_code.iter().find(|code| code.name == name)
+    }
+
+    /// The agent's first skill that brings contacts of a kind; 0 for none.
+    #[must_use]
+    pub(crate) fn skill_for(&self, agent: AgentId, kind: Media) -> u64 {
+        let Some((unit, who)) = self.data.agent(agent) else { return 0 };
+        let fits = |id: &&u64| unit.skill(**id).is_some_and(|skill| skill.media == kind && !skill.outbound);
+        who.skills.iter().find(fits).copied().unwrap_or(0)
     }
 
     /// Ends the sessions that nobody polls.
