@@ -35,6 +35,8 @@ const EXTENSION_EVENTS: &[&str] = &[
     "session.agentleg.connected",
     "session.agentleg.disconnected",
     "session.agentleg.failed",
+    "session.incontact.agentsession.ended",
+    "session.incontact.messages",
 ];
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;

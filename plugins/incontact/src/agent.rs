@@ -9,8 +9,8 @@ use std::sync::{
 };
 
 use jackfield_plugin_api::{
-    Adapter, Agent, AgentHost, Code, Command, Ending, Failure, Login, Outcome, Platform, PlatformHost, Secret,
-    StartOptions, Tenant,
+    Adapter, Agent, AgentHost, Code, Command, Ending, Failure, Login, Outcome, Platform, PlatformHost, StartOptions,
+    Tenant,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
@@ -21,8 +21,9 @@ use crate::{
     directory::Directory,
     http::Http,
     line::{Line, Who},
-    model::{Case, Desk, DeskChannel, Facts, Media, Model},
+    model::{Case, Desk, DeskChannel, Facts, LegStatus, Media, Model},
     settings::Settings,
+    sign_in,
     token::Key,
 };
 
@@ -53,7 +54,7 @@ impl Adapter for InContact {
     async fn connect(&self, tenant: Tenant, host: PlatformHost) -> Result<Cxone, Failure> {
         let settings: Settings = tenant.settings.parse()?;
         settings.check()?;
-        let service = settings.service_key.clone().map(|key| Key { id: key.id, secret: key.secret });
+        let service = settings.service_key.clone().map(|key| Key::access(key.id, key.secret));
         let http = self.http(settings.tls.roots.as_deref())?;
         let api = Arc::new(Api::new(settings, http, host));
         let keeper = api.clone();
@@ -80,8 +81,7 @@ impl Drop for Cxone {
 /// What is kept to go on after a crash. The host holds it in memory only, as it held the password before.
 #[derive(Serialize, Deserialize)]
 struct Resume {
-    key: String,
-    secret: Secret,
+    key: Key,
     agent: String,
     acting: bool,
     id: Option<String>,
@@ -104,7 +104,7 @@ impl Platform for Cxone {
                 if kept.id.is_some() {
                     model.facts = Facts::unknown();
                 }
-                let key = Key { id: kept.key, secret: kept.secret };
+                let key = kept.key;
                 (Who { key, agent: kept.agent, acting: kept.acting, session: login.session }, kept.id, kept.listens)
             }
             None => (self.authenticate(login).await?, None, false),
@@ -126,6 +126,16 @@ impl Cxone {
     async fn authenticate(&self, login: Login) -> Result<Who, Failure> {
         let wrong = || Failure::new(Code::Unauthorized, "agent or password is wrong");
         let password = login.password.ok_or_else(wrong)?;
+        if self.api.settings.sign_in.is_some() && !self.api.settings.agents.contains_key(&login.agent) {
+            match sign_in::Answer::read(&password) {
+                sign_in::Answer::None => return Err(sign_in::ask(&self.api).await?.into_failure()),
+                sign_in::Answer::Code(answer) => {
+                    let (key, claims) = sign_in::redeem(&self.api, &answer, |claims| claims.is(&login.agent)).await?;
+                    return Ok(Who { key, agent: claims.agent, acting: false, session: login.session });
+                }
+                sign_in::Answer::Password => {}
+            }
+        }
         if let (Some(named), Some(service)) = (self.api.settings.agents.get(&login.agent), &self.service) {
             if named.password != password {
                 return Err(wrong());
@@ -134,7 +144,7 @@ impl Cxone {
             let agent = named.agent_id.to_string();
             return Ok(Who { key: service.clone(), agent, acting: true, session: login.session });
         }
-        let key = Key { id: login.agent, secret: password };
+        let key = Key::access(login.agent, password);
         let claims = self.api.log_in(&key).await?;
         if claims.agent.is_empty() {
             return Err(Failure::new(Code::Unauthorized, "the access key's user is not an agent"));
@@ -186,10 +196,12 @@ impl Agent for Seat {
         self.line.with(|model| {
             // An agent who is at work already sits where CXone says.
             let there = model.facts.session.as_ref().map(|session| session.station.clone());
+            let at_work = there.is_some() && (model.facts.leg == LegStatus::Up || model.desk.base().0);
             if let Some(endpoint) = there.or(options.extension)
                 && model.desk.get(Media::Call).is_none()
             {
-                model.desk.channels.insert(0, DeskChannel { media: Media::Call, endpoint, opened: false });
+                let channel = DeskChannel { opened: at_work, ..DeskChannel::new(Media::Call, endpoint) };
+                model.desk.channels.insert(0, channel);
             }
         });
         self.line.report_snapshot();
@@ -224,8 +236,7 @@ impl Agent for Seat {
     fn resume_state(&self) -> Vec<u8> {
         let (desk, cases) = self.line.peek(|model| (model.desk.clone(), model.cases.list.clone()));
         let resume = Resume {
-            key: self.line.key.id.clone(),
-            secret: self.line.key.secret.clone(),
+            key: self.line.api.current(&self.line.key),
             agent: self.line.agent.clone(),
             acting: self.line.acting,
             id: self.line.resume_id(),

@@ -4,6 +4,7 @@
 //! failures carry the protocol's code, with CXone's own words as context.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -23,6 +24,16 @@ use crate::{
 /// The longest `Retry-After` that a request waits for.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// Pages of a list that are read at most: CXone is not believed to have more of anything.
+const MOST_PAGES: usize = 200;
+
+/// A list that came in pages.
+pub(crate) struct Pages {
+    pub(crate) items: Vec<Value>,
+    /// The first page's answer: what stands beside the list.
+    pub(crate) answer: Value,
+}
+
 /// The API of one tenant.
 pub(crate) struct Api {
     pub(crate) settings: Settings,
@@ -31,10 +42,13 @@ pub(crate) struct Api {
     tokens: Tokens,
     host: PlatformHost,
     found: Mutex<Option<Arc<Found>>>,
+    /// Where the API is for each key, as `/token/whoami` has told; `None`: it does not say.
+    bases: Mutex<HashMap<String, Option<String>>>,
 }
 
 /// What discovery found.
 struct Found {
+    authorize: Option<String>,
     token: String,
     api: String,
 }
@@ -48,15 +62,28 @@ pub(crate) enum Group {
     Admin,
     Realtime,
     Signal,
+    /// `stop-record`, which only the oldest version has.
+    StopRecord,
+    Conference,
+    /// Setting a disposition.
+    Disposition,
+    /// Reading a skill's dispositions and tags, which agents may do in old versions only.
+    Dispositions,
+    Scripts,
+    /// The list of scripts where the older one is gone.
+    ScriptSearch,
+    Voicemail,
 }
 
 impl Group {
     const fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
-            Self::Interaction => "interaction",
+            Self::Interaction | Self::StopRecord | Self::Conference | Self::Disposition | Self::Voicemail => {
+                "interaction"
+            }
             Self::Phone => "phone",
-            Self::Admin => "admin",
+            Self::Admin | Self::Dispositions | Self::Scripts | Self::ScriptSearch => "admin",
             Self::Realtime => "realtime",
             Self::Signal => "signal",
         }
@@ -135,7 +162,7 @@ impl Api {
             timing.request(),
         );
         let circuit = Circuit::new(host.clone(), timing.failures_until_down);
-        Self { settings, circuit, http, tokens, host, found: Mutex::new(None) }
+        Self { settings, circuit, http, tokens, host, found: Mutex::new(None), bases: Mutex::default() }
     }
 
     fn found(&self) -> Option<Arc<Found>> {
@@ -190,7 +217,8 @@ impl Api {
             document[name].as_str().map(str::to_owned).ok_or(format!("discovery names no {name}"))
         };
         let api = text(&cxone, "api_endpoint")?.trim_end_matches('/').to_owned();
-        let found = Arc::new(Found { token: text(&openid, "token_endpoint")?, api });
+        let authorize = text(&openid, "authorization_endpoint").ok();
+        let found = Arc::new(Found { authorize, token: text(&openid, "token_endpoint")?, api });
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
         Ok(found)
     }
@@ -209,11 +237,95 @@ impl Api {
     pub(crate) async fn log_in(&self, key: &Key) -> Result<Claims, Failure> {
         let found = self.place().await?;
         let claims = self.tokens.log_in(&found.token, key).await?;
+        self.of_this_tenant(claims)
+    }
+
+    fn of_this_tenant(&self, claims: Claims) -> Result<Claims, Failure> {
         if claims.tenant == self.settings.tenant_id {
             return Ok(claims);
         }
-        let failure = Failure::new(Code::Unauthorized, "the access key is not one of this tenant");
+        let failure = Failure::new(Code::Unauthorized, "the user is not one of this tenant");
         Err(failure.context("CXone: the id token names another tenant"))
+    }
+
+    /// The page where a user signs in, for an application with this challenge.
+    ///
+    /// # Errors
+    /// `link_down`; `unsupported`: discovery names no such page.
+    pub(crate) async fn sign_in_page(&self, redirect: &str, state: &str, challenge: &str) -> Result<String, Failure> {
+        let found = self.place().await?;
+        let unsupported = || Failure::new(Code::Unsupported, "CXone names no page to sign in at");
+        let page = found.authorize.as_ref().ok_or_else(unsupported)?;
+        let parameters = [
+            ("client_id", self.settings.client_id.as_str()),
+            ("redirect_uri", redirect),
+            ("response_type", "code"),
+            ("scope", "openid"),
+            ("state", state),
+            ("code_challenge", challenge),
+            ("code_challenge_method", "S256"),
+            ("tenantId", &self.settings.tenant_id),
+        ];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok(format!("{page}?{}", query(&parameters)))
+    }
+
+    /// Makes a code from that page into a key.
+    ///
+    /// # Errors
+    /// `unauthorized`, `link_down`.
+    pub(crate) async fn redeem(&self, code: &str, verifier: &str, redirect: &str) -> Result<(Key, Claims), Failure> {
+        let found = self.place().await?;
+        let (key, claims) = self.tokens.redeem(&found.token, code, verifier, redirect).await?;
+        Ok((key, self.of_this_tenant(claims)?))
+    }
+
+    /// A key as it should be kept: a signed-in user's has another secret after each renewal.
+    pub(crate) fn current(&self, key: &Key) -> Key {
+        self.tokens.current(key)
+    }
+
+    /// How long a poll may wait. The whole minute is for who was told where the API is; the general address may cut in
+    /// earlier.
+    pub(crate) fn poll_seconds(&self, key: &Key) -> u64 {
+        let most = if self.known_base(key).flatten().is_some() { 60 } else { 30 };
+        self.settings.timing.poll().min(most)
+    }
+
+    fn known_base(&self, key: &Key) -> Option<Option<String>> {
+        self.bases.lock().unwrap_or_else(PoisonError::into_inner).get(&key.id).cloned()
+    }
+
+    /// Where the API is for this key. It is asked once; who does not say is found at the general address.
+    async fn base(&self, found: &Found, key: &Key, token: &str) -> String {
+        let known = match self.known_base(key) {
+            Some(known) => known,
+            None => {
+                let told = self.ask_base(found, token).await;
+                let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+                bases.entry(key.id.clone()).or_insert(told).clone()
+            }
+        };
+        known.unwrap_or_else(|| found.api.clone())
+    }
+
+    async fn ask_base(&self, found: &Found, token: &str) -> Option<String> {
+        let outgoing = Outgoing {
+            method: Method::GET,
+            url: format!("{}/whoami", found.token),
+            authorization: Some(format!("Bearer {token}")),
+            body: Body::None,
+        };
+        let reply = self.http.send(&outgoing, self.settings.timing.request()).await.ok()?;
+        let told = reply.body["resource_server_base_uri"].as_str().filter(|_| reply.status == 200)?;
+        let told = told.trim_end_matches('/');
+        let cut = told.len().checked_sub("/incontactapi".len()).filter(|at| told.is_char_boundary(*at));
+        let base = match cut {
+            Some(at) if told[at..].eq_ignore_ascii_case("/incontactapi") => &told[..at],
+            _ => told,
+        };
+        // A token must not be sent where the issuer's own may not be.
+        crate::settings::is_safe(base).then(|| base.to_owned())
     }
 
     /// Makes a call and gives the answer's status and body: 200 to 299, and 304.
@@ -231,6 +343,33 @@ impl Api {
         outcome
     }
 
+    /// Reads a list that comes in pages, all of them.
+    pub(crate) async fn all_pages(&self, key: &Key, group: Group, path: &str, params: Value) -> Result<Pages, Refusal> {
+        let (mut items, mut first) = (Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let mut params = params.clone();
+            if !items.is_empty() {
+                params["skip"] = Value::from(items.len());
+            }
+            let patience = self.settings.timing.request();
+            let call = Call { group, method: Method::GET, path, params, patience };
+            let (_, answer) = self.call(key, call).await?;
+            let inside = if answer["resultSet"].is_object() { &answer["resultSet"] } else { &answer };
+            let total = inside["totalRecords"].as_u64().or_else(|| text(inside, "totalRecords").parse().ok());
+            let next = inside["_links"]["next"].as_str().is_some_and(|next| !next.is_empty());
+            let book = inside["addressBook"]["addressBookEntries"].clone();
+            let page = list(if book.is_array() { book } else { answer.clone() });
+            let (got, empty) = (items.len() + page.len(), page.is_empty());
+            items.extend(page);
+            first.get_or_insert(answer);
+            // Either says that there is more; one that says so and gives nothing is not asked again.
+            if empty || !next && total.is_none_or(|total| got as u64 >= total) {
+                break;
+            }
+        }
+        Ok(Pages { items, answer: first.unwrap_or_default() })
+    }
+
     async fn call_with_retries(&self, key: &Key, call: &Call<'_>) -> Result<(u16, Value), Refusal> {
         self.circuit.check().map_err(Refusal::NotAsked)?;
         let (mut backoff, mut renewed, mut waited) = (Backoff::default(), false, Duration::ZERO);
@@ -239,10 +378,10 @@ impl Api {
             let read = call.method == Method::GET && !call.path.ends_with("/get-next-event");
             let refusal = match sent {
                 Ok(reply) => {
-                    if reply.status >= 500 {
-                        self.circuit.failed(&format!("status {}", reply.status));
-                    } else {
-                        self.circuit.worked();
+                    match reply.status {
+                        // One request of CXone's went wrong, or it is not there at all: who else is refused tells.
+                        500.. => self.circuit.failed(&format!("status {}", reply.status), Some(call.path)),
+                        _ => self.circuit.worked(),
                     }
                     match reply.status {
                         200..=299 | 304 => return Ok((reply.status, reply.body)),
@@ -262,7 +401,7 @@ impl Api {
                     }
                 }
                 Err(trouble) => {
-                    self.circuit.failed(&trouble.to_string());
+                    self.circuit.failed(&trouble.to_string(), None);
                     match trouble {
                         Trouble::Unknown(why) => Refusal::Unknown(why),
                         Trouble::NotSent(why) => {
@@ -285,12 +424,13 @@ impl Api {
             Ok(token) => token,
             Err(failure) => {
                 if failure.code == Code::LinkDown {
-                    self.circuit.failed(failure.context.as_deref().unwrap_or("no token"));
+                    self.circuit.failed(failure.context.as_deref().unwrap_or("no token"), None);
                 }
                 return Err(Refusal::NotAsked(failure));
             }
         };
-        let mut url = format!("{}/inContactAPI/services/v{}.0/{}", found.api, self.version(call.group), call.path);
+        let base = self.base(&found, key, &token).await;
+        let mut url = format!("{base}/inContactAPI/services/v{}.0/{}", self.version(call.group), call.path);
         let mut body = Body::None;
         if call.method == Method::POST {
             body = Body::Json(call.params.clone());
@@ -314,6 +454,13 @@ impl Api {
             Group::Admin => versions.admin,
             Group::Realtime => versions.realtime,
             Group::Signal => versions.signal,
+            Group::StopRecord => versions.stop_record,
+            Group::Conference => versions.conference,
+            Group::Disposition => versions.disposition,
+            Group::Dispositions => versions.dispositions,
+            Group::Scripts => versions.scripts,
+            Group::ScriptSearch => versions.script_search,
+            Group::Voicemail => versions.voicemail,
         }
     }
 }
@@ -321,16 +468,20 @@ impl Api {
 /// CXone's code and words.
 fn words(body: &Value) -> String {
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    let description = ["errorDescription", "error_description", "error_Description"].map(text);
+    let description = ["error_description", "errorDescription", "error_Description", "message", "Message"].map(text);
     let description = description.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
     format!("{} {description}", text("error")).trim().chars().take(300).collect()
 }
 
-/// The list in an answer: the body itself, or its first member that is one. CXone wraps lists under many names.
+/// The list in an answer: the body itself, or its longest member that is one. CXone wraps lists under many names, and
+/// some of those once more in a `resultSet`.
 pub(crate) fn list(body: Value) -> Vec<Value> {
     match body {
         Value::Array(list) => list,
-        Value::Object(members) => {
+        Value::Object(mut members) => {
+            if let Some(inner) = members.remove("resultSet") {
+                return list(inner);
+            }
             let lists = members.into_iter().filter_map(|(_, value)| match value {
                 Value::Array(list) => Some(list),
                 _ => None,
@@ -338,5 +489,42 @@ pub(crate) fn list(body: Value) -> Vec<Value> {
             lists.max_by_key(Vec::len).unwrap_or_default()
         }
         _ => Vec::new(),
+    }
+}
+
+/// Text or number of an answer as text; empty where it is neither.
+pub(crate) fn text(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// A boolean of an answer, which may be a text too.
+pub(crate) fn truth(value: &Value, name: &str) -> bool {
+    text(value, name).eq_ignore_ascii_case("true")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{list, words};
+
+    #[test]
+    fn lists_are_found_under_whatever_name_and_in_a_result_set() {
+        for body in [json!([1]), json!({"scripts": [1]}), json!({"resultSet": {"scripts": [1]}, "other": [2, 3]})] {
+            assert_eq!(list(body), [json!(1)]);
+        }
+        assert!(list(json!(null)).is_empty());
+    }
+
+    #[test]
+    fn cxones_words_are_found_under_all_their_names() {
+        for name in ["error_description", "errorDescription", "message"] {
+            assert_eq!(words(&json!({"error": "Code", name: "in use"})), "Code in use");
+        }
     }
 }

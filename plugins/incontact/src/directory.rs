@@ -4,11 +4,10 @@
 //! last, and tells all listeners. However many listen, CXone is asked once.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use hyper::Method;
 use jackfield_plugin_api::{
     AgentHost, Failure, Report,
     report::{ExtensionEvent, Target},
@@ -17,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tokio::task::AbortHandle;
 
 use crate::{
-    api::{Api, Call, Group, Refusal, list},
+    api::{Api, Group, Pages, Refusal, text, truth},
     backoff::Backoff,
     token::Key,
 };
@@ -55,15 +54,22 @@ struct Entry {
     value: Value,
 }
 
+/// Where an entry stands: its kind, its book, its number.
+type Place = (u8, String, String);
+
 /// All that is known, by kind and number.
 #[derive(Debug, Default, Clone)]
 struct Contents {
-    entries: BTreeMap<(u8, String, String), Entry>,
+    entries: BTreeMap<Place, Entry>,
     /// Names of agents, by number; states do not always carry them.
     names: BTreeMap<String, String>,
     /// When each kind was asked for last, in CXone's words.
     asked: BTreeMap<String, String>,
     books: Vec<(String, String, bool)>,
+    /// All of it was read once.
+    begun: bool,
+    /// What cannot be read.
+    left_out: BTreeSet<String>,
 }
 
 impl Directory {
@@ -123,32 +129,32 @@ impl Directory {
         }
     }
 
-    async fn get(&self, key: &Key, group: Group, path: &str, params: Value) -> Result<Value, Refusal> {
-        let patience = self.api.settings.timing.request();
-        let call = Call { group, method: Method::GET, path, params, patience };
-        self.api.call(key, call).await.map(|(_, body)| body)
+    async fn pages(&self, key: &Key, group: Group, path: &str, params: Value) -> Result<Pages, Refusal> {
+        self.api.all_pages(key, group, path, params).await
     }
 
-    /// Brings the contents up to date; gives the keys of what changed.
-    async fn refresh(
-        &self,
-        contents: &mut Contents,
-        key: &Key,
-        agent: &str,
-    ) -> Result<Vec<(u8, String, String)>, Refusal> {
+    /// Brings the contents up to date; gives the keys of what changed. What this user may not read is left out; that CXone
+    /// cannot be asked is a failure.
+    async fn refresh(&self, contents: &mut Contents, key: &Key, agent: &str) -> Result<Vec<Place>, Refusal> {
         let mut changed = Vec::new();
-        if contents.asked.is_empty() {
-            self.read_names(contents, key).await?;
-            self.read_books(contents, key, agent, &mut changed).await?;
+        if !contents.begun {
+            contents.books.clear();
+            let names = self.read_names(contents, key).await;
+            contents.note("agents' names", names)?;
+            let books = self.read_books(contents, key, agent, &mut changed).await;
+            contents.note("address books", books)?;
         }
         self.read_dynamic(contents, key, &mut changed).await?;
-        self.read_agents(contents, key, &mut changed).await?;
-        self.read_skills(contents, key, &mut changed).await?;
+        let agents = self.read_agents(contents, key, &mut changed).await;
+        contents.note("states of agents", agents)?;
+        let skills = self.read_skills(contents, key, &mut changed).await;
+        contents.note("activity of skills", skills)?;
+        contents.begun = true;
         Ok(changed)
     }
 
     async fn read_names(&self, contents: &mut Contents, key: &Key) -> Result<(), Refusal> {
-        for agent in list(self.get(key, Group::Admin, "agents", json!({})).await?) {
+        for agent in self.pages(key, Group::Admin, "agents", json!({})).await?.items {
             let name = format!("{} {}", text(&agent, "firstName"), text(&agent, "lastName"));
             contents.names.insert(text(&agent, "agentId"), name.trim().to_owned());
         }
@@ -160,16 +166,19 @@ impl Directory {
         contents: &mut Contents,
         key: &Key,
         agent: &str,
-        changed: &mut Vec<(u8, String, String)>,
+        changed: &mut Vec<Place>,
     ) -> Result<(), Refusal> {
-        let books = self.get(key, Group::Admin, &format!("agents/{agent}/address-books"), json!({})).await?;
-        for book in list(books) {
+        let path = format!("agents/{agent}/address-books");
+        let books = self.pages(key, Group::Admin, &path, json!({"includeEntries": false})).await?;
+        for book in books.items {
             let (id, name) = (text(&book, "addressBookId"), text(&book, "addressBookName"));
             let dynamic = text(&book, "addressBookType").eq_ignore_ascii_case("Dynamic");
             contents.books.push((id.clone(), name.clone(), dynamic));
             if !dynamic {
-                let answer = self.get(key, Group::Admin, &format!("address-books/{id}/entries"), json!({})).await?;
-                for entry in book_entries(&answer) {
+                let path = format!("address-books/{id}/entries");
+                let entries = self.pages(key, Group::Admin, &path, json!({})).await;
+                let entries = contents.note(&name, entries)?.map(|pages| pages.items).unwrap_or_default();
+                for entry in &entries {
                     contents.put((0, id.clone(), text(entry, "addressBookEntryId")), external(&name, entry), changed);
                 }
             }
@@ -177,47 +186,49 @@ impl Directory {
         Ok(())
     }
 
-    async fn read_dynamic(
-        &self,
-        contents: &mut Contents,
-        key: &Key,
-        changed: &mut Vec<(u8, String, String)>,
-    ) -> Result<(), Refusal> {
+    async fn read_dynamic(&self, contents: &mut Contents, key: &Key, changed: &mut Vec<Place>) -> Result<(), Refusal> {
         let books: Vec<_> = contents.books.iter().filter(|book| book.2).cloned().collect();
         for (id, name, _) in books {
             let asked = format!("book {id}");
             let params = contents.since(&asked, json!({"fullLoad": true}));
-            let answer = self.get(key, Group::Admin, &format!("address-books/{id}/dynamic-entries"), params).await?;
-            for entry in book_entries(&answer) {
+            let full = params.get("fullLoad").is_some();
+            let path = format!("address-books/{id}/dynamic-entries");
+            let read = self.pages(key, Group::Admin, &path, params).await;
+            let Some(Pages { items, answer }) = contents.note(&name, read)? else { continue };
+            let mut named = BTreeSet::new();
+            for entry in &items {
                 let place = (0, id.clone(), text(entry, "addressBookEntryId"));
-                if entry["isDeleted"].as_bool() == Some(true) {
+                if truth(entry, "isDeleted") {
                     contents.remove(&place, changed);
                 } else {
+                    named.insert(place.clone());
                     contents.put(place, external(&name, entry), changed);
                 }
             }
-            contents.asked.insert(asked, text(&answer, "serverTime"));
+            if full {
+                // What a full list does not name is gone.
+                let mine = |place: &&Place| place.0 == 0 && place.1 == id && !named.contains(*place);
+                let gone: Vec<_> = contents.entries.keys().filter(mine).cloned().collect();
+                gone.iter().for_each(|place| contents.remove(place, changed));
+            }
+            let inside = text(&answer["addressBook"], "serverTime");
+            let time = if inside.is_empty() { text(&answer, "serverTime") } else { inside };
+            contents.asked.insert(asked, time);
         }
         Ok(())
     }
 
-    async fn read_agents(
-        &self,
-        contents: &mut Contents,
-        key: &Key,
-        changed: &mut Vec<(u8, String, String)>,
-    ) -> Result<(), Refusal> {
+    async fn read_agents(&self, contents: &mut Contents, key: &Key, changed: &mut Vec<Place>) -> Result<(), Refusal> {
         let params = contents.since("agents", json!({}));
-        let answer = self.get(key, Group::Realtime, "agents/states", params).await?;
-        let time = text(&answer, "lastPollTime");
-        for state in list(answer) {
+        let Pages { items, answer } = self.pages(key, Group::Realtime, "agents/states", params).await?;
+        for state in items {
             let id = text(&state, "agentId");
             let name = contents.names.get(&id).cloned().unwrap_or_else(|| {
                 format!("{} {}", text(&state, "firstName"), text(&state, "lastName")).trim().to_owned()
             });
             let mut shown = text(&state, "agentStateName");
             let reason = text(&state, "outStateDescription");
-            if state["isACW"].as_bool() == Some(true) {
+            if truth(&state, "isACW") {
                 "ACW".clone_into(&mut shown);
             } else if !reason.is_empty() {
                 shown = format!("{shown}: {reason}");
@@ -229,21 +240,20 @@ impl Directory {
             let group = Some(format!("Team {}", text(&state, "teamId")));
             contents.put((1, String::new(), id), Entry { book: "Agents".to_owned(), group, value }, changed);
         }
-        contents.asked.insert("agents".to_owned(), time);
+        contents.asked.insert("agents".to_owned(), text(&answer, "lastPollTime"));
         Ok(())
     }
 
-    async fn read_skills(
-        &self,
-        contents: &mut Contents,
-        key: &Key,
-        changed: &mut Vec<(u8, String, String)>,
-    ) -> Result<(), Refusal> {
+    async fn read_skills(&self, contents: &mut Contents, key: &Key, changed: &mut Vec<Place>) -> Result<(), Refusal> {
         let params = contents.since("skills", json!({}));
-        let answer = self.get(key, Group::Realtime, "skills/activity", params).await?;
-        let time = text(&answer, "lastPollTime");
-        for skill in list(answer) {
+        let Pages { items, answer } = self.pages(key, Group::Realtime, "skills/activity", params).await?;
+        for skill in items {
             let id = text(&skill, "skillId");
+            let place = (2, String::new(), id.clone());
+            if !skill["isActive"].is_null() && !truth(&skill, "isActive") {
+                contents.remove(&place, changed);
+                continue;
+            }
             let media = text(&skill, "mediaTypeName");
             let mut properties = Map::new();
             properties.insert("mediaType".to_owned(), json!(media));
@@ -256,13 +266,9 @@ impl Directory {
                 "name": text(&skill, "skillName"), "type": "skill",
                 "destinations": [{"label": "skill", "value": format!("skill:{id}")}], "properties": properties,
             });
-            contents.put(
-                (2, String::new(), id),
-                Entry { book: "Skills".to_owned(), group: Some(media), value },
-                changed,
-            );
+            contents.put(place, Entry { book: "Skills".to_owned(), group: Some(media), value }, changed);
         }
-        contents.asked.insert("skills".to_owned(), time);
+        contents.asked.insert("skills".to_owned(), text(&answer, "lastPollTime"));
         Ok(())
     }
 }
@@ -297,21 +303,35 @@ async fn poll(directory: Weak<Directory>) {
 }
 
 impl Contents {
-    fn put(&mut self, place: (u8, String, String), entry: Entry, changed: &mut Vec<(u8, String, String)>) {
+    /// What this user may not read, or this CXone does not have, is left out and said once.
+    fn note<T>(&mut self, what: &str, read: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(refusal) if matches!(refusal.status(), Some(400 | 403 | 404)) => {
+                if self.left_out.insert(what.to_owned()) {
+                    tracing::warn!("address book: {what} are left out: {}", refusal.failure());
+                }
+                Ok(None)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn put(&mut self, place: Place, entry: Entry, changed: &mut Vec<Place>) {
         if self.entries.get(&place) != Some(&entry) {
             self.entries.insert(place.clone(), entry);
             changed.push(place);
         }
     }
 
-    fn remove(&mut self, place: &(u8, String, String), changed: &mut Vec<(u8, String, String)>) {
+    fn remove(&mut self, place: &Place, changed: &mut Vec<Place>) {
         if self.entries.remove(place).is_some() {
             changed.push(place.clone());
         }
     }
 
     /// Entries that have changed, as the desktop gets them.
-    fn changes(&self, changed: &[(u8, String, String)]) -> Value {
+    fn changes(&self, changed: &[Place]) -> Value {
         let entries = self.entries.iter().filter(|(place, _)| changed.contains(place));
         let mut told = compose(entries.map(|(_, entry)| entry));
         let gone = changed.iter().filter(|place| !self.entries.contains_key(*place));
@@ -348,11 +368,7 @@ fn compose<'a>(entries: impl Iterator<Item = &'a Entry>) -> Value {
 }
 
 /// Entries that are gone stand in the change without destinations.
-fn mark_gone<'a>(
-    told: &mut Value,
-    gone: impl Iterator<Item = &'a (u8, String, String)>,
-    books: &[(String, String, bool)],
-) {
+fn mark_gone<'a>(told: &mut Value, gone: impl Iterator<Item = &'a Place>, books: &[(String, String, bool)]) {
     for (_, book, id) in gone {
         let name = books.iter().find(|(known, ..)| known == book).map(|(_, name, _)| name.as_str()).unwrap_or_default();
         let entry = json!({"name": "", "type": "external", "destinations": [],
@@ -362,18 +378,6 @@ fn mark_gone<'a>(
             list.push(book);
         }
     }
-}
-
-fn text(value: &Value, name: &str) -> String {
-    match &value[name] {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    }
-}
-
-fn book_entries(answer: &Value) -> impl Iterator<Item = &Value> {
-    answer["addressBook"]["addressBookEntries"].as_array().into_iter().flatten()
 }
 
 fn external(book: &str, entry: &Value) -> Entry {

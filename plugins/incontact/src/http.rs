@@ -3,7 +3,11 @@
 //! Owns: what a request can come to. It tells apart what never reached the platform from what may have, because only the
 //! first may be tried again. Must never: log a header or a body.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, body::Bytes, header};
@@ -100,11 +104,8 @@ impl Http {
                 if error.is_connect() { Trouble::NotSent(text) } else { Trouble::Unknown(text) }
             })?;
             let status = response.status().as_u16();
-            let retry_after = response
-                .headers()
-                .get(header::RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                .map(Duration::from_secs);
+            let retry_after =
+                response.headers().get(header::RETRY_AFTER).and_then(|value| pause(value.to_str().ok()?.trim()));
             let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
             let body = body.map_err(|error| Trouble::Unknown(format!("the answer broke off: {error}")))?.to_bytes();
             Ok(Reply { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null), retry_after })
@@ -177,6 +178,15 @@ impl Outgoing {
     }
 }
 
+/// How long `Retry-After` asks to wait: seconds, or until a date.
+fn pause(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
 /// Parameters for a query or a form.
 pub(crate) fn query(pairs: &[(String, String)]) -> String {
     let pair = |(name, value): &(String, String)| format!("{}={}", encode(name), encode(value));
@@ -198,7 +208,18 @@ pub(crate) fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::encode;
+    use std::time::{Duration, SystemTime};
+
+    use super::{encode, pause};
+
+    #[test]
+    fn a_pause_is_told_in_seconds_or_as_a_date() {
+        assert_eq!(pause("3"), Some(Duration::from_secs(3)));
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
+        assert!(pause(&date).is_some_and(|pause| pause > Duration::from_secs(60) && pause <= Duration::from_secs(90)));
+        assert_eq!(pause("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO), "it is over");
+        assert_eq!(pause("soon"), None);
+    }
 
     #[test]
     fn what_has_a_meaning_in_an_address_is_encoded() {

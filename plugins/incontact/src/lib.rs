@@ -9,7 +9,8 @@
 //! settings.rs   what a tenant's file says
 //! api.rs        discovery, addresses, versions, what an answer means
 //! http.rs, token.rs, circuit.rs, backoff.rs   what it stands on
-//! line.rs       one agent's session id and long poll
+//! sign_in.rs    signing in at CXone's own page
+//! line/         one agent's session and long poll
 //! model/        what CXone told, and what the host is told of it
 //! commands/     which calls and events a command is made of
 //! directory.rs  the address book, polled once a tenant
@@ -27,6 +28,7 @@ mod http;
 mod line;
 mod model;
 mod settings;
+mod sign_in;
 mod token;
 
 pub use agent::{Cxone, InContact, Seat};

@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     /// Agents that log in with a password of ours and are acted for with the service key.
     #[serde(default)]
     pub(crate) agents: BTreeMap<String, NamedAgent>,
+    /// Agents may sign in at CXone's own page instead of logging in with an access key.
+    #[serde(default)]
+    pub(crate) sign_in: Option<SignIn>,
     /// What a telephony channel's endpoint is.
     #[serde(default)]
     pub(crate) station: StationKind,
@@ -65,6 +68,14 @@ pub(crate) struct ServiceKey {
     pub(crate) id: String,
     /// Its secret.
     pub(crate) secret: Secret,
+}
+
+/// Signing in at CXone's own page, by authorization code with PKCE.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignIn {
+    /// Where CXone sends the browser with the code, as registered with the application.
+    pub(crate) redirect_uri: String,
 }
 
 /// An agent whom the service key acts for.
@@ -113,11 +124,39 @@ pub(crate) struct Versions {
     pub(crate) realtime: u16,
     /// Signals.
     pub(crate) signal: u16,
+    /// Ending a recording.
+    pub(crate) stop_record: u16,
+    /// Holding and resuming a conference, and joining one.
+    pub(crate) conference: u16,
+    /// Setting a disposition.
+    pub(crate) disposition: u16,
+    /// Reading a skill's dispositions and tags.
+    pub(crate) dispositions: u16,
+    /// The list of scripts.
+    pub(crate) scripts: u16,
+    /// The list of scripts where that one is gone.
+    pub(crate) script_search: u16,
+    /// Playing voice mails.
+    pub(crate) voicemail: u16,
 }
 
 impl Default for Versions {
     fn default() -> Self {
-        Self { session: 23, interaction: 23, phone: 23, admin: 23, realtime: 23, signal: 23 }
+        Self {
+            session: 23,
+            interaction: 23,
+            phone: 23,
+            admin: 23,
+            realtime: 23,
+            signal: 23,
+            stop_record: 2,
+            conference: 31,
+            disposition: 27,
+            dispositions: 12,
+            scripts: 12,
+            script_search: 34,
+            voicemail: 4,
+        }
     }
 }
 
@@ -142,7 +181,7 @@ pub(crate) struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            poll_seconds: 30,
+            poll_seconds: 60,
             request_seconds: 10,
             event_seconds: 10,
             renew_ahead_seconds: 600,
@@ -182,13 +221,34 @@ impl Settings {
     /// `rejected`: the settings cannot work.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let wrong = |text: &str| Err(Failure::new(Code::Rejected, format!("settings: {text}")));
-        let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-        if !self.issuer.starts_with("https://") && !loopback.iter().any(|one| self.issuer.starts_with(one)) {
+        if !is_safe(&self.issuer) {
             return wrong("issuer must be https, unless it is on this machine");
         }
         if !self.agents.is_empty() && self.service_key.is_none() {
             return wrong("agents need a service_key that acts for them");
         }
         Ok(())
+    }
+}
+
+/// Credentials may be sent to this address: it is behind TLS, or on this machine.
+pub(crate) fn is_safe(address: &str) -> bool {
+    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+    let mut rest = local.into_iter().filter_map(|start| address.strip_prefix(start));
+    address.starts_with("https://") || rest.any(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_safe;
+
+    #[test]
+    fn credentials_go_over_tls_or_stay_on_this_machine() {
+        for safe in ["https://api.example", "http://127.0.0.1:9480", "http://localhost/acd", "http://[::1]:1"] {
+            assert!(is_safe(safe), "{safe}");
+        }
+        for unsafe_one in ["http://api.example", "http://127.0.0.1.example", "http://localhost.example", "ftp://x"] {
+            assert!(!is_safe(unsafe_one), "{unsafe_one}");
+        }
     }
 }

@@ -11,18 +11,29 @@ use std::{
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use hyper::Method;
 use jackfield_plugin_api::{Code, Failure, Secret};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::http::{Body, Http, Outgoing, Reply, Trouble};
 
-/// An access key.
-#[derive(Debug, Clone)]
+/// What tokens are granted for: an access key, or a user who has signed in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Key {
-    /// Its id.
+    /// Its id; of a signed-in user `signed-in:` and his number.
     pub(crate) id: String,
-    /// Its secret.
+    /// Its secret; of a signed-in user his refresh token.
     pub(crate) secret: Secret,
+    /// He has signed in: there is no password to fall back on.
+    #[serde(default)]
+    pub(crate) signed_in: bool,
+}
+
+impl Key {
+    /// An access key.
+    pub(crate) const fn access(id: String, secret: Secret) -> Self {
+        Self { id, secret, signed_in: false }
+    }
 }
 
 /// Who a token belongs to, as the id token says. It came straight from the issuer over TLS, so its signature is not
@@ -33,6 +44,15 @@ pub(crate) struct Claims {
     pub(crate) agent: String,
     /// The tenant.
     pub(crate) tenant: String,
+    /// What else the user goes by.
+    names: Vec<String>,
+}
+
+impl Claims {
+    /// Whether the user goes by this name: his number, his e-mail address, his login.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.agent == name || self.names.iter().any(|one| one.eq_ignore_ascii_case(name))
+    }
 }
 
 #[derive(Clone)]
@@ -52,6 +72,7 @@ struct Slot {
 /// All tokens of a tenant.
 pub(crate) struct Tokens {
     http: Http,
+    client: String,
     basic: String,
     renew_ahead: Duration,
     patience: Duration,
@@ -66,7 +87,7 @@ impl Tokens {
     /// No tokens yet.
     pub(crate) fn new(http: Http, client: &str, secret: &Secret, renew_ahead: Duration, patience: Duration) -> Self {
         let basic = format!("Basic {}", BASE64.encode(format!("{client}:{}", secret.reveal()).as_bytes()));
-        Self { http, basic, renew_ahead, patience, slots: Mutex::default() }
+        Self { http, client: client.to_owned(), basic, renew_ahead, patience, slots: Mutex::default() }
     }
 
     fn slot(&self, key: &str) -> Arc<Slot> {
@@ -101,18 +122,62 @@ impl Tokens {
             return Ok(token.access);
         }
         let refresh = open(&slot.token).as_ref().and_then(|token| token.refresh.clone());
+        let refresh = refresh.or_else(|| key.signed_in.then(|| key.secret.reveal().to_owned()));
+        let old = refresh.clone();
         let renewed = match refresh {
             Some(refresh) => self.grant(endpoint, renewal(refresh)).await,
             None => Err(Failure::new(Code::Unauthorized, "no refresh token")),
         };
-        let (token, _) = match renewed {
+        let (mut token, _) = match renewed {
             Ok(renewed) => renewed,
-            Err(failure) if failure.code == Code::Unauthorized => self.grant(endpoint, password(key)).await?,
+            Err(failure) if failure.code == Code::Unauthorized && !key.signed_in => {
+                self.grant(endpoint, password(key)).await?
+            }
+            Err(failure) if failure.code == Code::Unauthorized => {
+                let again = Failure::new(Code::Unauthorized, "the agent must sign in at CXone again");
+                return Err(again.context(failure.context.unwrap_or_default()));
+            }
             Err(failure) => return Err(failure),
         };
+        // A refresh token that is not replaced is still good.
+        token.refresh = token.refresh.or(old);
         let access = token.access.clone();
         *open(&slot.token) = Some(token);
         Ok(access)
+    }
+
+    /// Makes a code into a key of the user who has signed in.
+    ///
+    /// # Errors
+    /// `unauthorized` for a wrong code, `link_down` where the token endpoint cannot be asked.
+    pub(crate) async fn redeem(
+        &self,
+        endpoint: &str,
+        code: &str,
+        verifier: &str,
+        redirect: &str,
+    ) -> Result<(Key, Claims), Failure> {
+        let form = form([
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", redirect),
+            ("client_id", &self.client),
+            ("code_verifier", verifier),
+        ]);
+        let (token, claims) = self.grant(endpoint, form).await?;
+        let secret = Secret::new(token.refresh.clone().unwrap_or_default());
+        let key = Key { id: format!("signed-in:{}", claims.agent), secret, signed_in: true };
+        *open(&self.slot(&key.id).token) = Some(token);
+        Ok((key, claims))
+    }
+
+    /// A key as it should be kept.
+    pub(crate) fn current(&self, key: &Key) -> Key {
+        let newest = open(&self.slot(&key.id).token).as_ref().and_then(|token| token.refresh.clone());
+        match newest {
+            Some(newest) if key.signed_in => Key { secret: Secret::new(newest), ..key.clone() },
+            _ => key.clone(),
+        }
     }
 
     /// The platform did not take this token: the next request gets a new one.
@@ -183,6 +248,8 @@ impl Claims {
             Value::Number(number) => number.to_string(),
             _ => String::new(),
         };
-        Self { agent: text("icAgentId"), tenant: text("tenantId") }
+        let names = ["email", "preferred_username", "userName", "name"].map(text);
+        let names = names.into_iter().filter(|name| !name.is_empty()).collect();
+        Self { agent: text("icAgentId"), tenant: text("tenantId"), names }
     }
 }

@@ -286,8 +286,10 @@ async fn a_conference_takes_the_consult_in_and_the_agent_can_leave_it_alone() {
     let view = anna.session.view();
     assert!(view.conversation(&consult).is_none());
     assert_eq!(view.conversation(&key).unwrap().members.as_ref().unwrap().len(), 2);
-    let refused = anna.fails_with(Command::Hold { conversation: call(&key) }, Code::InvalidState).await;
-    assert!(refused.context.unwrap().contains("409"), "hold is CXone's to refuse");
+    anna.done(Command::Hold { conversation: call(&key) }).await;
+    assert!(is(&anna.session.view(), &key, State::Held), "the others stay together");
+    anna.done(Command::Retrieve { conversation: call(&key) }).await;
+    assert!(is(&anna.session.view(), &key, State::Talking));
     anna.done(Command::Release { conversation: call(&key) }).await;
     let view = anna.session.view();
     assert_eq!(view.interaction(&key).unwrap().state, Some(InteractionState::Ended));
@@ -380,10 +382,14 @@ async fn dispositions_go_out_by_number_and_unknown_ones_name_the_nearest() {
     let number: u64 = key.parse().unwrap();
     eventually("the disposition", || bench.emulator.control("log", json!({}))["dispositions"] == json!([[number, 1]]))
         .await;
-    // In after-contact work a disposition completes the contact.
+    // In after-contact work CXone ends the contact for a disposition; the agent completes it afterwards.
     anna.done(Command::Release { conversation: call(&key) }).await;
     anna.done(dispose("Call back later")).await;
-    anna.gone(&key).await;
+    eventually("CXone has ended the contact", || bench.about(ANNA)["contacts"] == json!([])).await;
+    anna.until("the agent is ready again", |view| view.availability("telephony") == Some(Availability::Ready)).await;
+    assert_eq!(anna.session.view().interaction(&key).unwrap().state, Some(InteractionState::Ended));
+    anna.done(Command::Complete { interaction: at(&key) }).await;
+    assert_eq!(anna.keys(), Vec::<String>::new());
     bench.no_complaints();
 }
 
@@ -476,10 +482,16 @@ async fn the_agents_phone_is_connected_and_disconnected_and_tells_when_it_is_not
 async fn a_channel_is_deactivated_and_removed_and_cxone_sends_no_more_contacts() {
     let bench = Bench::new().await;
     let anna = bench.ready("anna", "7001").await;
+    drop(anna.session.take_reports());
     anna.done(Command::RemoveChannel { channel: "telephony".to_owned() }).await;
     assert!(anna.session.view().channel("telephony").is_none());
     let about = bench.about(ANNA);
     assert_eq!((&about["state"], &about["leg"]), (&json!("Unavailable"), &json!("Disconnected")));
+    let told: Vec<_> = anna.session.take_reports();
+    let inactive =
+        |report: &&jackfield_plugin_api::Report| report.channels.iter().any(|channel| channel.status.is_some());
+    assert_eq!(told.iter().filter(inactive).count(), 1, "it becomes inactive at once: {told:#?}");
+    assert!(told.iter().all(|report| report.events.is_empty()), "{told:#?}");
     bench.no_complaints();
 }
 

@@ -93,3 +93,43 @@ async fn polling_does_not_grow_with_the_listeners() {
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     assert!(bench.emulator.count("agents/states") <= polls + 1);
 }
+
+#[tokio::test]
+async fn all_pages_are_read_and_deletions_are_told() {
+    let mut data = data();
+    data.behaviour.page = 2;
+    let bench = Bench::of(data, |_| ()).await;
+    let anna = bench.ready("anna", "7001").await;
+    let books = anna.data(book(true)).await;
+    let agents: usize = find(&books, "Agents")["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|team| team["entries"].as_array().unwrap().len())
+        .sum();
+    assert_eq!(agents, 5);
+    let skills = find(&books, "Skills").to_string();
+    assert!(
+        skills.contains("Tasks") && !skills.contains("Old mail"),
+        "what is not used any more is left out: {skills}"
+    );
+    let loads = bench.emulator.count("address-books/dynamic-entries");
+    eventually("two polls", || bench.emulator.count("address-books/dynamic-entries") > loads + 1).await;
+    let entry = json!({"id": "ext-1", "firstName": "Bo", "lastName": "Example", "phone": "5550200", "state": "Online"});
+    bench.emulator.control("entry", json!({"book": 701, "deleted": true, "entry": entry}));
+    eventually("the deletion is told", || updates(&anna).iter().any(|it| it.to_string().contains("\"deleted\":true")))
+        .await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_left_out_and_the_rest_is_shown() {
+    let mut data = data();
+    for agent in data.business_unit.iter_mut().flat_map(|unit| &mut unit.agent) {
+        agent.denied = vec!["agents/states".to_owned(), "agents".to_owned()];
+    }
+    let bench = Bench::of(data, |_| ()).await;
+    let anna = bench.ready("anna", "7001").await;
+    let books = anna.data(book(false)).await;
+    assert_eq!(find(&books, "Partners")["entries"].as_array().unwrap().len(), 2);
+    assert!(!books["addressbooks"].as_array().unwrap().iter().any(|book| book["name"] == "Agents"));
+}

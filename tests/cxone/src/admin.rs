@@ -105,11 +105,7 @@ impl More {
 }
 
 /// The page that `top` and `skip` ask for.
-fn page(
-    world: &World,
-    request: &Request,
-    all: impl Iterator<Item = Value>,
-) -> Result<(Vec<Value>, More), Refusal> {
+fn page(world: &World, request: &Request, all: impl Iterator<Item = Value>) -> Result<(Vec<Value>, More), Refusal> {
     let most = world.data.behaviour.page;
     let (top, skip) = (request.number("top")?, request.number("skip")?.unwrap_or(0) as usize);
     let top = top.map_or(most, |top| (top as usize).min(most));

@@ -36,6 +36,23 @@ macro_rules! day {
             })*
         }
 
+        /// CXone does everything that the documents do not say the other way. The adapter's own tests play the day under
+        /// every combination.
+        mod of_another_cxone {
+            $(#[tokio::test]
+            async fn $part() {
+                let behaviour = jackfield_cxone_emulator::behaviour::Behaviour {
+                    parent: jackfield_cxone_emulator::behaviour::Parent::Empty,
+                    rings_agent: false,
+                    connects_dialing: true,
+                    session_start: jackfield_cxone_emulator::behaviour::Place::Last,
+                    ..Default::default()
+                };
+                let (emulator, host) = crate::bench_that(behaviour).await;
+                super::$part(emulator, host).await;
+            })*
+        }
+
         /// The adapter runs in a worker process of the tenant's own.
         mod in_a_worker {
             $(#[tokio::test]
@@ -56,6 +73,7 @@ day! {
     a_call_moves_to_a_colleague_by_consult_and_transfer
     offers_are_rejected_and_given_up_and_customers_hang_up
     chats_and_emails
+    a_group_of_channels_is_added_activated_and_removed
     the_address_book_lives_and_signals_and_scripts_reach_cxone
 }
 
@@ -233,6 +251,39 @@ async fn chats_and_emails(emulator: Emulator, host: Host) {
         let rejected = list(&["interaction.ended state.updated(interaction) interaction.disposed", PAIR]);
         anna.does("interaction.request.reject", &interaction, json!({}), &rejected).await;
     }
+    anna.finish().await;
+}
+
+async fn a_group_of_channels_is_added_activated_and_removed(emulator: Emulator, host: Host) {
+    let mut anna = Agent::connect(&host, "blue").await;
+    anna.log_in("anna").await;
+    let session = anna.the("session");
+    let group = json!({"channelgroup": {"name": "7001", "chat": true, "email": true}});
+    let words = list(&[
+        "channelgroup.created state.updated(channelgroup)",
+        NEW_CHANNEL,
+        NEW_CHANNEL,
+        NEW_CHANNEL,
+        "channelgroup.initialized",
+    ]);
+    anna.does("session.request.addchannelgroup", &session, group, &words).await;
+    let group = anna.the("channelgroup");
+    let pairs = list(&[PAIR, "session.agentleg.connected", PAIR, PAIR]);
+    anna.does("channelgroup.request.activateall", &group, json!({}), &pairs).await;
+    arrive(&emulator, ANNA, "call");
+    anna.hears(CALL_COMES).await;
+    let primary = anna.the("primary");
+    anna.does("conversation.request.answer", &primary, json!({}), ANSWERED).await;
+    anna.does("conversation.request.release", &primary, json!({}), &list(&[CALL_ENDS, PAIR, PAIR])).await;
+    let interaction = anna.the("interaction");
+    // The agent's state is the same on all channels.
+    let completed = list(&[PAIR, COMPLETED, PAIR, PAIR]);
+    anna.does("interaction.request.complete", &interaction, json!({}), &completed).await;
+    let deactivated = list(&[PAIR, PAIR, PAIR]);
+    anna.does("channelgroup.request.deactivateall", &group, json!({}), &deactivated).await;
+    let id = group.rsplit('.').next().unwrap().to_owned();
+    let gone = "channel.disposed channel.disposed channel.disposed channelgroup.disposed";
+    anna.does("session.request.removechannelgroup", &session, json!({"channelgroup": {"id": id}}), gone).await;
     anna.finish().await;
 }
 

@@ -9,7 +9,7 @@ mod day;
 mod trouble;
 mod worker;
 
-use jackfield_cxone_emulator::{Emulator, data::Data};
+use jackfield_cxone_emulator::{Emulator, behaviour::Behaviour, data::Data};
 use jackfield_tests::{
     agent::Agent,
     host::{Host, Setup, Tenant},
@@ -64,7 +64,18 @@ pub async fn bench() -> (Emulator, Host) {
 
 /// The same with the adapter in such an isolation.
 pub async fn bench_in(isolation: &'static str) -> (Emulator, Host) {
-    let emulator = Emulator::start("127.0.0.1:0".parse().unwrap(), data()).await.unwrap();
+    bench_of(data(), isolation).await
+}
+
+/// The same of a CXone that behaves otherwise where the documents are silent.
+pub async fn bench_that(behaviour: Behaviour) -> (Emulator, Host) {
+    let mut data = data();
+    data.behaviour = behaviour;
+    bench_of(data, "none").await
+}
+
+async fn bench_of(data: Data, isolation: &'static str) -> (Emulator, Host) {
+    let emulator = Emulator::start("127.0.0.1:0".parse().unwrap(), data).await.unwrap();
     let host = host_of(tenant(&emulator.url()).isolation(isolation)).await;
     (emulator, host)
 }

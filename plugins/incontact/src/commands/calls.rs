@@ -1,5 +1,10 @@
 //! One call: answer, release, hold, mute, tones, recording.
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
 use jackfield_plugin_api::{
     Code, Failure,
     command::RecordAction,
@@ -7,45 +12,76 @@ use jackfield_plugin_api::{
 };
 use serde_json::json;
 
-use super::{act, contact, contact_of, no_params, path, rejected, two, until, with_case};
+use super::{
+    Waiting, act, act_patiently, contact, contact_of, no_params, number, path, rejected, two, until, with_case,
+};
 use crate::{
     api::Group,
     line::Line,
-    model::{After, Facts, LegStatus, Stage},
+    model::{After, Facts, LegStatus, Stage, Verdict},
 };
 
-/// Connects the agent's own phone, which calls need.
-pub(super) async fn phone_up(line: &Line) -> Result<(), Failure> {
-    if line.look(|facts| facts.leg == LegStatus::Up) {
-        return Ok(());
-    }
-    let rang = std::sync::atomic::AtomicBool::new(false);
-    let look = move |facts: &Facts| match facts.leg {
+/// How long an accepted call may take to be told of where CXone has refused to accept it.
+const TAKEN: Duration = Duration::from_millis(1500);
+/// How long a call may take to become the agent's by itself, once he has answered his phone.
+const BY_ITSELF: Duration = Duration::from_millis(400);
+
+/// Looks whether the agent's own phone is connected, or was not answered.
+fn phone() -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
+    let rang = AtomicBool::new(false);
+    move |facts| match facts.leg {
         LegStatus::Up => Some(Ok(String::new())),
         LegStatus::Dialing => {
-            rang.store(true, std::sync::atomic::Ordering::Relaxed);
+            rang.store(true, Ordering::Relaxed);
             None
         }
-        LegStatus::Down if rang.load(std::sync::atomic::Ordering::Relaxed) => {
+        LegStatus::Down if rang.load(Ordering::Relaxed) => {
             Some(Err(Failure::new(Code::Unreachable, "the agent's phone was not answered")))
         }
         LegStatus::Down => None,
-    };
-    act(line, After::State, Group::Phone, "agent-phone/dial", no_params(), look).await.map(drop)
+    }
 }
 
+/// Connects the agent's own phone, which calls need. One that rings already is waited for: CXone may call it by itself,
+/// and refuses to do so twice.
+pub(super) async fn phone_up(line: &Line) -> Result<(), Failure> {
+    match line.look(|facts| facts.leg) {
+        LegStatus::Up => {}
+        LegStatus::Dialing => drop(Waiting::new(line, After::State, phone()).come("the agent's phone").await?),
+        LegStatus::Down => {
+            let dial = (Group::Phone, "agent-phone/dial", no_params());
+            act_patiently(line, After::State, dial, line.api.settings.timing.event(), phone()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes an offered call. It may become the agent's without that, by his phone or by CXone itself: what counts is that he
+/// talks.
 pub(super) async fn answer(line: &Line, key: &str, conversation: &str) -> Result<(), Failure> {
-    let (contact, consult) = with_case(line, key, |case, facts| {
+    let (contact, consult, manual) = with_case(line, key, |case, facts| {
         let id = contact_of(case, facts, conversation)?;
-        let consult = facts.contact(&id).is_some_and(|contact| contact.now.call_type == "Consult");
-        Ok((id, consult))
+        let contact = facts.contact(&id);
+        let consult = contact.is_some_and(|contact| contact.now.call_type == "Consult");
+        Ok((id, consult, contact.is_some_and(|contact| contact.now.manual)))
     })?;
+    let was_up = line.look(|facts| facts.leg == LegStatus::Up);
     phone_up(line).await?;
+    let after = || After::Case(key.to_owned());
+    if !was_up && !manual {
+        let by_itself = Waiting::new(line, after(), until(&contact, Stage::talking));
+        if let Some(taken) = by_itself.come_soon(BY_ITSELF).await {
+            return taken.map(drop);
+        }
+    }
+    if line.look(|facts| facts.stage(&contact)) != Stage::Offered {
+        return Waiting::new(line, after(), until(&contact, Stage::talking)).come("the offer").await.map(drop);
+    }
     let verb = if consult { "accept-consult" } else { "accept" };
-    let after = After::Case(key.to_owned());
-    act(line, after, Group::Interaction, &path(&contact, verb), no_params(), until(&contact, Stage::talking))
-        .await
-        .map(drop)
+    let accept = path(&contact, verb);
+    let accept = (Group::Interaction, accept.as_str(), no_params());
+    act_patiently(line, after(), accept, TAKEN, until(&contact, Stage::talking)).await?;
+    Ok(())
 }
 
 pub(super) async fn release(line: &Line, key: &str, conversation: &str) -> Result<(), Failure> {
@@ -65,7 +101,7 @@ pub(super) async fn release(line: &Line, key: &str, conversation: &str) -> Resul
     let ended = until(&contact, |stage| stage == Stage::Over);
     let after = After::Case(key.to_owned());
     let done = act(line, after, Group::Interaction, &path(&contact, "end"), no_params(), ended).await;
-    forget_intent_of_failure(line, key, &contact, done.map(drop))
+    Ok(forget_intent_of_failure(line, key, &contact, done).map(drop)?)
 }
 
 /// Says beforehand why a contact ends.
@@ -78,12 +114,12 @@ pub(super) fn intend(line: &Line, key: &str, contact: &str, intent: crate::model
 }
 
 /// A command failed: the contact does not end for its sake.
-pub(super) fn forget_intent_of_failure(
+pub(super) fn forget_intent_of_failure<T, E>(
     line: &Line,
     key: &str,
     contact: &str,
-    done: Result<(), Failure>,
-) -> Result<(), Failure> {
+    done: Result<T, E>,
+) -> Result<T, E> {
     if done.is_err() {
         line.with(|model| {
             if let Some(case) = model.cases.get_mut(key) {
@@ -95,29 +131,71 @@ pub(super) fn forget_intent_of_failure(
 }
 
 pub(super) async fn hold(line: &Line, key: &str, conversation: &str) -> Result<(), Failure> {
+    if let Some(conference) = conference(line, key, conversation)? {
+        return conference.set_held(line, key, true).await;
+    }
     let contact = contact(line, key, conversation)?;
     let held = until(&contact, |stage| stage == Stage::Held);
     let after = After::Case(key.to_owned());
-    act(line, after, Group::Interaction, &path(&contact, "hold"), no_params(), held).await.map(drop)
+    act(line, after, Group::Interaction, &path(&contact, "hold"), no_params(), held).await?;
+    Ok(())
 }
 
 pub(super) async fn retrieve(line: &Line, key: &str, conversation: &str) -> Result<(), Failure> {
+    if let Some(conference) = conference(line, key, conversation)? {
+        return conference.set_held(line, key, false).await;
+    }
     let contact = contact(line, key, conversation)?;
     let after = After::Case(key.to_owned());
-    act(line, after, Group::Interaction, &path(&contact, "resume"), no_params(), until(&contact, Stage::talking))
-        .await
-        .map(drop)
+    let resumed = until(&contact, Stage::talking);
+    act(line, after, Group::Interaction, &path(&contact, "resume"), no_params(), resumed).await?;
+    Ok(())
+}
+
+/// A conference, by the number that CXone has given it.
+struct Conference {
+    number: String,
+    parties: Vec<String>,
+}
+
+/// The conference that a conversation is, if it is one and CXone has told its number.
+fn conference(line: &Line, key: &str, conversation: &str) -> Result<Option<Conference>, Failure> {
+    with_case(line, key, |case, facts| {
+        let conv = case.convs.iter().find(|conv| conv.key == conversation && conv.is_conference(facts));
+        let (Some(conv), Some(number)) = (conv, &facts.conference) else { return Ok(None) };
+        let parties = conv.contacts.iter().filter(|id| facts.stage(id) != Stage::Over).cloned().collect();
+        Ok(Some(Conference { number: number.clone(), parties }))
+    })
+}
+
+impl Conference {
+    /// The agent leaves it for a while, with the others staying together; or comes back.
+    async fn set_held(&self, line: &Line, key: &str, held: bool) -> Result<(), Failure> {
+        let verb = if held { "interactions/conference-hold" } else { "interactions/conference-resume" };
+        let parties = self.parties.clone();
+        let look = move |facts: &Facts| {
+            let stages = || parties.iter().map(|id| facts.stage(id)).filter(|stage| *stage != Stage::Over);
+            if stages().next().is_none() {
+                return Some(Err(Failure::new(Code::InvalidState, "the conference ended meanwhile")));
+            }
+            stages().all(|stage| stage == if held { Stage::Held } else { Stage::Joined }).then(|| Ok(String::new()))
+        };
+        let params = json!({"conferenceNo": number(&self.number)});
+        act(line, After::Case(key.to_owned()), Group::Conference, verb, params, look).await?;
+        Ok(())
+    }
 }
 
 /// The agent's own phone is muted, with every call on it.
 pub(super) async fn mute(line: &Line, muted: bool) -> Result<(), Failure> {
     let verb = if muted { "agent-phone/mute" } else { "agent-phone/unmute" };
     let look = move |facts: &Facts| (facts.muted == muted).then(|| Ok(String::new()));
-    act(line, After::State, Group::Phone, verb, no_params(), look).await.map(drop)
+    act(line, After::State, Group::Phone, verb, no_params(), look).await?;
+    Ok(())
 }
 
 pub(super) async fn tones(line: &Line, digits: &str) -> Result<(), Failure> {
-    let params = json!({"dtmfSequence": digits, "toneDurationMS": 100, "toneSpacingMS": 50});
+    let params = json!({"dtmfSequence": digits, "toneDurationMS": 340, "toneSpacingMS": 0});
     line.post(Group::Interaction, "send-dtmf", params).await
 }
 
@@ -149,6 +227,17 @@ pub(super) async fn record(line: &Line, key: &str, action: RecordAction) -> Resu
         Some(contact) if contact.live() => look(contact).then(|| Ok(id.clone())),
         _ => Some(Err(Failure::new(Code::InvalidState, "the call ended meanwhile"))),
     };
+    let group = if action == RecordAction::Stop { Group::StopRecord } else { Group::Interaction };
     let after = After::Case(key.to_owned());
-    act(line, after, Group::Interaction, &path(&contact, verb), no_params(), looked).await.map(drop)
+    act(line, after, group, &path(&contact, verb), no_params(), looked).await?;
+    if action == RecordAction::Stop {
+        // Whoever began it, it is over.
+        line.with(|model| {
+            if let Some(case) = model.cases.get_mut(key).filter(|case| case.scripted) {
+                case.scripted = false;
+                model.touch_case(key, std::time::Instant::now());
+            }
+        });
+    }
+    Ok(())
 }

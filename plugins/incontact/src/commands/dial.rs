@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{calls, number, rejected, step};
 use crate::{
-    api::{Group, list},
+    api::{Group, list, text, truth},
     line::Line,
     model::{After, Facts, Stage, Verdict, cause},
 };
@@ -66,7 +66,7 @@ pub(super) async fn dial(line: &Line, destination: &str, extensions: &Json) -> O
 async fn place(line: &Line, path: &str, params: Value) -> Result<(), Failure> {
     calls::phone_up(line).await?;
     let known = known_contacts(line);
-    let contact = step(line, path, params, new_call(known, None)).await?;
+    let contact = step(line, path, params, new_call(known)).await?;
     // It has been reported by now unless it is held back; nothing of ours holds it.
     let key = line.with(|model| model.cases.key_of(&model.facts, &contact));
     let waiting = super::Waiting::new(line, After::Case(key), move |_| Some(Ok(contact.clone())));
@@ -77,15 +77,11 @@ pub(super) fn known_contacts(line: &Line) -> Vec<String> {
     line.look(|facts| facts.contacts.iter().map(|contact| contact.now.id.clone()).collect())
 }
 
-/// Looks for a call out that was not there before. One that is over at once is a failure.
-pub(super) fn new_call(
-    known: Vec<String>,
-    parent: Option<String>,
-) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
+/// Looks for a call out that was not there before: CXone carries commands out in order, so it is the one that was asked
+/// for. One that is over at once is a failure.
+pub(super) fn new_call(known: Vec<String>) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
     move |facts| {
-        let mut calls =
-            facts.contacts.iter().filter(|contact| !contact.now.inbound && !known.contains(&contact.now.id));
-        let new = calls.find(|contact| parent.is_none() || contact.now.parent == parent)?;
+        let new = facts.contacts.iter().find(|contact| contact.made_here() && !known.contains(&contact.now.id))?;
         if new.now.stage == Stage::Over && !new.spoken {
             return Some(Err(failed(&new.now.code)));
         }
@@ -116,8 +112,9 @@ async fn skill_for(line: &Line, extensions: &Json) -> Result<Option<String>, Fai
         return Err(failure.context(format!("CXone: the agent's are {}", names(&skills))));
     }
     match &skills[..] {
-        [] => Err(rejected("the agent has no skill to call out with")
-            .context("CXone: none of the agent's skills is active, outbound, manual and for calls")),
+        [] => Err(rejected("the agent has no skill to call out with").context(
+            "CXone: none of the agent's skills is active, outbound, manual or SmartReach, for calls and not restricted",
+        )),
         [only] => Ok(Some(only.id.clone())),
         _ => Ok(None),
     }
@@ -149,32 +146,25 @@ pub(super) async fn skill_without_asking(line: &Line) -> Result<String, Failure>
     }
 }
 
-/// The agent's skills that are active, outbound, manual and for calls.
+/// The agent's skills that he can call out with: active, outbound, for calls, dialled by agents, and not restricted.
 async fn outbound_skills(line: &Line) -> Result<Vec<OutboundSkill>, Failure> {
-    let known = line.lists().skills.clone();
-    let skills = match known {
-        Some(skills) => skills,
-        None => {
-            let answer = line.read(Group::Admin, &format!("agents/{}/skills", line.agent), json!({})).await?;
-            let skills = list(answer);
-            line.lists().skills = Some(skills.clone());
-            skills
-        }
-    };
-    let yes = |skill: &Value, name: &str| match &skill[name] {
-        Value::Bool(value) => *value,
-        Value::String(text) => text.eq_ignore_ascii_case("true"),
-        _ => false,
-    };
-    let text = |skill: &Value, name: &str| match &skill[name] {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    };
+    let skills = skills(line).await?;
     let usable = skills.iter().filter(|skill| {
-        let active = yes(skill, "isActive") && (skill["isSkillActive"].is_null() || yes(skill, "isSkillActive"));
-        let manual = text(skill, "outboundStrategy").eq_ignore_ascii_case("Manual");
-        active && yes(skill, "isOutbound") && manual && text(skill, "mediaTypeId") == "4"
+        let active = truth(skill, "isActive") && (skill["isSkillActive"].is_null() || truth(skill, "isSkillActive"));
+        let strategy = text(skill, "outboundStrategy");
+        let by_agents = ["Manual", "SmartReach"].iter().any(|name| strategy.eq_ignore_ascii_case(name));
+        let for_calls = text(skill, "mediaTypeId") == "4";
+        active && truth(skill, "isOutbound") && by_agents && for_calls && !truth(skill, "isRestricted")
     });
     Ok(usable.map(|skill| OutboundSkill { id: text(skill, "skillId"), name: text(skill, "skillName") }).collect())
+}
+
+/// The agent's skills, as CXone tells of them.
+pub(super) async fn skills(line: &Line) -> Result<Vec<Value>, Failure> {
+    if let Some(skills) = line.lists().skills.clone() {
+        return Ok(skills);
+    }
+    let skills = list(line.read(Group::Admin, &format!("agents/{}/skills", line.agent), json!({})).await?);
+    line.lists().skills = Some(skills.clone());
+    Ok(skills)
 }

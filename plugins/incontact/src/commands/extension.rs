@@ -4,7 +4,7 @@ use hyper::Method;
 use jackfield_plugin_api::{Code, Failure, Json, Outcome, report::Target};
 use serde_json::{Map, Value, json};
 
-use super::{act, calls, no_params, with_case};
+use super::{act, calls, contact, desk, disposition, no_params};
 use crate::{
     api::{Call, Group, list},
     http::{encode, query},
@@ -16,17 +16,30 @@ use crate::{
 const SIGNAL_PARAMETERS: u32 = 9;
 
 pub(super) async fn carry_out(line: &Line, name: &str, target: &Target, data: &Json) -> Outcome {
-    let data: Map<String, Value> = data.parse().unwrap_or_default();
+    let Some(name) = name.split_once(".request.incontact.").map(|(_, verb)| verb) else {
+        return Outcome::unsupported();
+    };
+    let members: Map<String, Value> = data.parse().unwrap_or_default();
     let done = match (name, target) {
-        ("session.request.incontact.agentleg.connect", _) => calls::phone_up(line).await,
-        ("session.request.incontact.agentleg.disconnect", _) => disconnect(line).await,
-        ("session.request.incontact.addressbook", _) => return address_book(line, &data).await,
-        ("session.request.incontact.addressbook.stop", _) => {
+        ("agentleg.connect", _) => calls::phone_up(line).await,
+        ("agentleg.disconnect", _) => disconnect(line).await,
+        ("addressbook", _) => return address_book(line, &members).await,
+        ("addressbook.stop", _) => {
             line.directory.stop_listening(&line.session);
             Ok(())
         }
-        ("channel.request.incontact.getscripts", Target::Channel(channel)) => return scripts(line, channel).await,
-        ("interaction.request.incontact.signal", Target::Interaction(at)) => signal(line, &at.interaction, &data).await,
+        ("queues", _) => return desk::queues(line).await,
+        ("signin", _) => return desk::sign_in(line, &members).await,
+        ("addcontact", _) => desk::add_contact(line, &members).await,
+        ("monitor" | "coach" | "barge" | "takeover", _) => desk::supervise(line, name, &members).await,
+        ("getscripts", Target::Channel(channel)) => return scripts(line, channel).await,
+        ("signal", Target::Interaction(at)) => signal(line, &at.interaction, &members).await,
+        ("dispositions", Target::Interaction(at)) => return disposition::choices(line, &at.interaction).await,
+        ("setdisposition", Target::Interaction(at)) => disposition::set_with(line, &at.interaction, data).await,
+        ("park", Target::Interaction(at)) => contact::park(line, &at.interaction, true).await,
+        ("unpark", Target::Interaction(at)) => contact::park(line, &at.interaction, false).await,
+        ("playvoicemail", Target::Interaction(at)) => desk::play(line, &at.interaction, &members).await,
+        ("releaseparty", Target::Conversation(at)) => desk::release_party(line, at, &members).await,
         _ => return Outcome::unsupported(),
     };
     match done {
@@ -40,7 +53,8 @@ async fn disconnect(line: &Line) -> Result<(), Failure> {
         return Ok(());
     }
     let down = |facts: &Facts| (facts.leg == LegStatus::Down).then(|| Ok(String::new()));
-    act(line, After::State, Group::Phone, "agent-phone/end", no_params(), down).await.map(drop)
+    act(line, After::State, Group::Phone, "agent-phone/end", no_params(), down).await?;
+    Ok(())
 }
 
 async fn address_book(line: &Line, data: &Map<String, Value>) -> Outcome {
@@ -64,7 +78,7 @@ async fn scripts(line: &Line, channel: &str) -> Outcome {
     let Some(media) = DeskChannel::media_of(channel) else {
         return Outcome::failure(Code::NotFound, "no such channel");
     };
-    let scripts = match line.read(Group::Admin, "scripts", json!({"mediaTypeId": media.id()})).await {
+    let scripts = match list_scripts(line, json!({"mediaTypeId": media.id()})).await {
         Ok(scripts) => list(scripts),
         Err(failure) => return failure.into(),
     };
@@ -84,6 +98,16 @@ async fn scripts(line: &Line, channel: &str) -> Outcome {
     Outcome::data(json!({"scripts": shown.collect::<Vec<_>>()}))
 }
 
+/// The list of scripts stands elsewhere in the newest versions.
+async fn list_scripts(line: &Line, params: Value) -> Result<Value, Failure> {
+    match line.read(Group::Scripts, "scripts", params.clone()).await {
+        Err(failure) if failure.code == Code::NotFound => {
+            line.read(Group::ScriptSearch, "scripts/search", params).await
+        }
+        read => read,
+    }
+}
+
 /// Signals of one interaction go out one behind the other: the host sends commands to one object in order, and this
 /// answers only when CXone has taken it.
 async fn signal(line: &Line, key: &str, data: &Map<String, Value>) -> Result<(), Failure> {
@@ -93,10 +117,7 @@ async fn signal(line: &Line, key: &str, data: &Map<String, Value>) -> Result<(),
         let failure = Failure::new(Code::Unsupported, format!("p{number}: a signal has nine parameters in CXone"));
         return Err(failure.context("CXone: the action SIGNAL reads p1 to p9"));
     }
-    let contact = with_case(line, key, |case, facts| {
-        let living = case.convs.iter().find_map(|conv| conv.contact(facts));
-        Ok(living.map_or_else(|| case.lead.clone(), |contact| contact.now.id.clone()))
-    })?;
+    let contact = contact::lead(line, key)?;
     let values = (1..=SIGNAL_PARAMETERS).filter_map(|number| Some((format!("p{number}"), text(given(number)?))));
     let values: Vec<_> = values.collect();
     let path = format!("interactions/{}/signal?{}", encode(&contact), query(&values));

@@ -9,21 +9,29 @@
 //! dial.rs       calls out, and the question for the outbound skill
 //! state.rs      channels and the agent's state
 //! contact.rs    chat and e-mail, call data, dispositions, completion
-//! extension.rs  the adapter's own commands
+//! groups.rs     channel groups
+//! disposition.rs  how a contact ended, with notes and tags
+//! desk.rs       queues, supervision, voice mail, signing in again
+//! extension.rs  the adapter's own commands, by their names
 //! ```
 
 mod calls;
 mod contact;
+mod desk;
 mod dial;
+mod disposition;
 mod extension;
+mod groups;
 mod state;
 mod two;
+
+use std::time::Duration;
 
 use jackfield_plugin_api::{Code, Command, Failure, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
-    api::Group,
+    api::{Group, Refusal},
     line::Line,
     model::{After, Case, Conv, Facts, Media, Stage, Verdict},
 };
@@ -33,6 +41,8 @@ pub(crate) async fn carry_out(line: &Line, command: Command) -> Outcome {
     match command {
         Command::AddChannel { endpoint, kind } => state::add_channel(line, &endpoint, kind).into(),
         Command::RemoveChannel { channel } => state::remove_channel(line, &channel).await.into(),
+        Command::AddChannelGroup { name, chat, email, .. } => groups::add(line, &name, chat, email).into(),
+        Command::RemoveChannelGroup { group } => groups::remove(line, &group).await.into(),
         Command::Activate { channel, .. } => state::activate(line, &channel).await.into(),
         Command::Deactivate { channel, .. } => state::deactivate(line, &channel).await.into(),
         Command::Ready { .. } => state::ready(line).await.into(),
@@ -44,7 +54,7 @@ pub(crate) async fn carry_out(line: &Line, command: Command) -> Outcome {
             contact::set_data(line, &interaction.interaction, &key, value).await.into()
         }
         Command::SetDisposition { interaction, disposition } => {
-            contact::set_disposition(line, &interaction.interaction, &disposition).await.into()
+            disposition::set(line, &interaction.interaction, disposition).await.into()
         }
         Command::Complete { interaction } => contact::complete(line, &interaction.interaction).await.into(),
         Command::Consult { interaction, destination } => {
@@ -103,7 +113,41 @@ fn two_calls(case: &Case, facts: &Facts) -> Result<(String, String), Failure> {
     }
 }
 
-/// Sends a call and waits for what it leads to.
+/// How long facts are waited for that show that a command was carried out though it was refused.
+const A_MOMENT: Duration = Duration::from_millis(300);
+
+/// A command that was not carried out.
+#[derive(Debug, Clone)]
+struct Failed {
+    failure: Failure,
+    /// The status of CXone's answer, where it was refused.
+    status: Option<u16>,
+    /// It is certain that nothing was done, or what: what was begun can be undone. Where the outcome is unknown the effect
+    /// may still come, and undoing would break it.
+    certain: bool,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, status: None, certain: true }
+    }
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        let certain = !matches!(refusal, Refusal::Unknown(_));
+        Self { failure: refusal.failure(), status: refusal.status(), certain }
+    }
+}
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        failed.failure
+    }
+}
+
+/// Sends a call and waits for what it leads to. One that is refused may have been carried out all the same, by CXone
+/// itself or another client of the agent's: the facts are looked at before it fails.
 async fn act(
     line: &Line,
     after: After,
@@ -111,10 +155,27 @@ async fn act(
     path: &str,
     params: Value,
     look: impl Fn(&Facts) -> Option<Verdict> + Send + 'static,
-) -> Verdict {
+) -> Result<String, Failed> {
+    act_patiently(line, after, (group, path, params), A_MOMENT, look).await
+}
+
+/// The same, with the time that the facts are given where it is refused.
+async fn act_patiently(
+    line: &Line,
+    after: After,
+    (group, path, params): (Group, &str, Value),
+    patience: Duration,
+    look: impl Fn(&Facts) -> Option<Verdict> + Send + 'static,
+) -> Result<String, Failed> {
     let waiting = Waiting::new(line, after, look);
-    line.post(group, path, params).await?;
-    waiting.come(path).await
+    match line.send(group, path, params).await {
+        Ok(()) => Ok(waiting.come(path).await?),
+        Err(refusal) if matches!(refusal.status(), Some(400 | 404 | 409)) => match waiting.come_soon(patience).await {
+            Some(Ok(come)) => Ok(come),
+            _ => Err(refusal.into()),
+        },
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
 /// A step of a command: like [`act`], with nothing held back for it.
@@ -123,7 +184,7 @@ async fn step(
     path: &str,
     params: Value,
     look: impl Fn(&Facts) -> Option<Verdict> + Send + 'static,
-) -> Verdict {
+) -> Result<String, Failed> {
     act(line, After::Nothing, Group::Interaction, path, params, look).await
 }
 
@@ -131,13 +192,13 @@ async fn step(
 struct Waiting<'a> {
     line: &'a Line,
     number: u64,
-    told: Option<tokio::sync::oneshot::Receiver<Verdict>>,
+    told: tokio::sync::oneshot::Receiver<Verdict>,
 }
 
 impl<'a> Waiting<'a> {
     fn new(line: &'a Line, after: After, look: impl Fn(&Facts) -> Option<Verdict> + Send + 'static) -> Self {
         let (number, told) = line.want(after, look);
-        Self { line, number, told: Some(told) }
+        Self { line, number, told }
     }
 
     /// Waits until it has come, at the longest as long as an event may take.
@@ -146,24 +207,30 @@ impl<'a> Waiting<'a> {
         self.come_within(what, patience).await
     }
 
-    async fn come_within(mut self, what: &str, patience: std::time::Duration) -> Verdict {
-        let Some(told) = self.told.take() else { return Ok(String::new()) };
+    /// Waits a little. `None`: it has not come.
+    async fn come_soon(mut self, patience: Duration) -> Option<Verdict> {
+        self.line.with(|_| ());
+        tokio::time::timeout(patience, &mut self.told).await.ok()?.ok()
+    }
+
+    async fn come_within(mut self, what: &str, patience: Duration) -> Verdict {
         // It may be there already.
         self.line.with(|_| ());
-        match tokio::time::timeout(patience, told).await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(_)) => Err(Failure::new(Code::Internal, "nobody looks for the event any more")),
-            Err(_) => {
-                self.line.with(|model| model.unwant(self.number));
-                // What did become of it is told by a replay.
-                self.line.need_replay();
-                if self.line.in_step(patience).await.is_ok() {
-                    self.line.report_snapshot();
-                }
-                let failure = Failure::new(Code::Timeout, "CXone accepted the command, but tells of no effect");
-                Err(failure.context(format!("CXone: no event within {} s after {what}", patience.as_secs())))
-            }
+        match tokio::time::timeout(patience, &mut self.told).await {
+            Ok(Ok(verdict)) => return verdict,
+            Ok(Err(_)) => return Err(Failure::new(Code::Internal, "nobody looks for the event any more")),
+            Err(_) => {}
         }
+        // What did become of it is told by a replay.
+        self.line.need_replay();
+        if self.line.in_step(self.line.api.settings.timing.event()).await.is_ok() {
+            self.line.report_snapshot();
+        }
+        if let Ok(verdict) = self.told.try_recv() {
+            return verdict;
+        }
+        let failure = Failure::new(Code::Timeout, "CXone accepted the command, but tells of no effect");
+        Err(failure.context(format!("CXone: no event within {} s after {what}", patience.as_secs())))
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Waiting, act, calls, no_params, rejected};
 use crate::{
-    api::{Group, list},
+    api::{Group, list, text, truth},
     line::Line,
     model::{After, Desk, DeskChannel, Facts, LegStatus, Media},
 };
@@ -26,6 +26,13 @@ fn media_of_key(key: &str) -> Result<Media, Failure> {
     DeskChannel::media_of(key).ok_or_else(|| Failure::new(Code::NotFound, "no such channel"))
 }
 
+/// Whether two ways to write a station mean the same: of a telephone number only the digits count.
+pub(super) fn same_station(one: &str, other: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let number = |text: &str| text.chars().all(|letter| letter.is_ascii_digit() || "+-. ()/".contains(letter));
+    one == other || number(one) && number(other) && digits(one) == digits(other) && !digits(one).is_empty()
+}
+
 pub(super) fn add_channel(line: &Line, endpoint: &str, kind: ChannelType) -> Result<(), Failure> {
     let Some(media) = media_of_type(kind) else {
         return Err(Failure::new(Code::Unsupported, "CXone has no such channels"));
@@ -36,12 +43,13 @@ pub(super) fn add_channel(line: &Line, endpoint: &str, kind: ChannelType) -> Res
         }
         let station = model.facts.session.as_ref().map(|session| session.station.clone());
         match station {
-            Some(station) if media == Media::Call && station != endpoint => {
+            Some(station) if media == Media::Call && !same_station(&station, endpoint) => {
                 return Err(rejected("the agent has a session in CXone at another station").context(station));
             }
             _ => {}
         }
-        model.desk.channels.push(DeskChannel { media, endpoint: endpoint.to_owned(), opened: false });
+        let at_work = media == Media::Call && model.facts.session.is_some() && model.facts.leg == LegStatus::Up;
+        model.desk.channels.push(DeskChannel { opened: at_work, ..DeskChannel::new(media, endpoint) });
         model.touch_desk(std::time::Instant::now());
         Ok(())
     })
@@ -76,15 +84,36 @@ pub(super) async fn activate(line: &Line, key: &str) -> Result<(), Failure> {
     let media = media_of_key(key)?;
     session(line).await?;
     if media == Media::Call {
-        return calls::phone_up(line).await;
+        calls::phone_up(line).await?;
     }
-    line.with(|model| {
-        if let Some(channel) = model.desk.get_mut(media) {
-            channel.opened = true;
-        }
-        model.touch_desk(std::time::Instant::now());
-    });
+    set_opened(line, media, true);
     Ok(())
+}
+
+fn set_opened(line: &Line, media: Media, opened: bool) {
+    line.with(|model| {
+        if let Some(channel) = model.desk.get_mut(media)
+            && std::mem::replace(&mut channel.opened, opened) != opened
+        {
+            model.touch_desk(std::time::Instant::now());
+        }
+    });
+}
+
+/// While this lives, nothing is told of the channels; then all that was done to them at once.
+struct AtOnce<'a>(&'a Line);
+
+impl<'a> AtOnce<'a> {
+    fn new(line: &'a Line) -> Self {
+        line.with(|model| model.hold_state());
+        Self(line)
+    }
+}
+
+impl Drop for AtOnce<'_> {
+    fn drop(&mut self) {
+        self.0.with(|model| model.let_state_go());
+    }
 }
 
 pub(super) async fn deactivate(line: &Line, key: &str) -> Result<(), Failure> {
@@ -98,20 +127,17 @@ pub(super) async fn deactivate(line: &Line, key: &str) -> Result<(), Failure> {
     if busy {
         return Err(rejected("a call is going on on the agent's phone"));
     }
+    let _at_once = AtOnce::new(line);
     // CXone has one state for all channels: once none is active, it must not send contacts any more.
     if last && available {
-        set_state(line, false, "").await?;
+        set_state_after(line, After::Nothing, false, "").await?;
     }
-    if media == Media::Call {
-        let down = |facts: &Facts| (facts.leg != LegStatus::Up).then(|| Ok(String::new()));
-        return act(line, After::State, Group::Phone, "agent-phone/end", no_params(), down).await.map(drop);
+    if media == Media::Call && line.look(|facts| facts.leg != LegStatus::Down) {
+        let down = |facts: &Facts| (facts.leg == LegStatus::Down).then(|| Ok(String::new()));
+        act(line, After::Nothing, Group::Phone, "agent-phone/end", no_params(), down).await?;
+        line.with(|model| model.leg_is_no_news());
     }
-    line.with(|model| {
-        if let Some(channel) = model.desk.get_mut(media) {
-            channel.opened = false;
-        }
-        model.touch_desk(std::time::Instant::now());
-    });
+    set_opened(line, media, false);
     Ok(())
 }
 
@@ -119,8 +145,19 @@ pub(super) async fn ready(line: &Line) -> Result<(), Failure> {
     set_state(line, true, "").await
 }
 
-/// Asks for a state and waits until it holds, or is to hold after the contact.
-pub(super) async fn set_state(line: &Line, available: bool, reason: &str) -> Result<(), Failure> {
+/// Asks for a state and waits until it holds, or is to hold after the contact. Who goes on to something else has done with
+/// the contacts that only wait to be completed.
+async fn set_state(line: &Line, available: bool, reason: &str) -> Result<(), Failure> {
+    set_state_after(line, After::State, available, reason).await?;
+    line.with(|model| {
+        for key in model.cases.release_kept() {
+            model.touch_case(&key, std::time::Instant::now());
+        }
+    });
+    Ok(())
+}
+
+async fn set_state_after(line: &Line, after: After, available: bool, reason: &str) -> Result<(), Failure> {
     let wanted = if available { "Available" } else { "Unavailable" };
     let mut params = json!({"state": wanted});
     if !reason.is_empty() {
@@ -133,18 +170,14 @@ pub(super) async fn set_state(line: &Line, available: bool, reason: &str) -> Res
         let next = state.next.as_ref().is_some_and(|(name, reason)| is(name, reason));
         (is(&state.current, &state.reason) || next).then(|| Ok(String::new()))
     };
-    act(line, After::State, Group::Session, "state", params, look).await.map(drop)
+    act(line, after, Group::Session, "state", params, look).await?;
+    Ok(())
 }
 
 pub(super) async fn not_ready(line: &Line, reason: &str) -> Result<(), Failure> {
     let codes = codes(line).await?;
-    let text = |code: &Value, name: &str| match &code[name] {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    };
-    let active = |code: &&Value| code["isActive"].as_bool() != Some(false);
-    let is_acw = |code: &Value| code["isAcw"].as_bool() == Some(true);
+    let active = |code: &&Value| code["isActive"].is_null() || truth(code, "isActive");
+    let is_acw = |code: &Value| truth(code, "isAcw") || truth(code, "isACW");
     let found = if reason == "acw" {
         codes.iter().filter(active).find(|code| is_acw(code))
     } else {
@@ -152,6 +185,10 @@ pub(super) async fn not_ready(line: &Line, reason: &str) -> Result<(), Failure> 
         let by_id = |code: &&Value| text(code, "outStateId") == reason;
         codes.iter().filter(active).find(by_name).or_else(|| codes.iter().filter(active).find(by_id))
     };
+    // Unavailable for no reason in particular, which CXone has too.
+    if found.is_none() && (reason.trim().is_empty() || reason.eq_ignore_ascii_case("Unavailable")) {
+        return set_state(line, false, "").await;
+    }
     let Some(code) = found else {
         let known: Vec<_> = codes.iter().filter(active).map(|code| text(code, "outStateName")).collect();
         let failure = rejected(format!("CXone has no unavailable code {reason:?} for this agent"));
@@ -197,4 +234,15 @@ pub(super) async fn end_after_contact_work(line: &Line, contact: &str) -> Result
     }
     line.post(Group::Session, "state", params).await?;
     waiting.come("state").await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_station;
+
+    #[test]
+    fn a_number_is_the_same_however_it_is_written() {
+        assert!(same_station("+15557001", "15557001") && same_station("+1 (555) 7001", "1-555-7001"));
+        assert!(!same_station("7001", "7002") && !same_station("desk-1", "desk1") && !same_station("+", "-"));
+    }
 }

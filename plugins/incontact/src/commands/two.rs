@@ -10,7 +10,7 @@ use jackfield_plugin_api::{Code, Failure, report::Reason};
 use serde_json::{Value, json};
 
 use super::{
-    Waiting, act, calls, contact_of,
+    Failed, Waiting, act, calls, contact_of,
     dial::{Destination, failed, known_contacts, new_call, skill_without_asking},
     no_params, number, path, rejected, step, two_calls, until, with_case,
 };
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a blind conference waits for the called party; the host's own deadline is a little longer.
 const ANSWER: Duration = Duration::from_secs(55);
+/// The same of a blind transfer that CXone does not make while the called party's phone rings.
+const ANSWER_FOR_TRANSFER: Duration = Duration::from_secs(25);
 
 /// The call that leads to a destination from another call.
 async fn second_call(line: &Line, parent: &str, destination: &str) -> Result<(&'static str, Value), Failure> {
@@ -31,38 +33,68 @@ async fn second_call(line: &Line, parent: &str, destination: &str) -> Result<(&'
             let skill = number(&skill_without_asking(line).await?);
             ("dial-phone", json!({"phoneNumber": phone, "skillId": skill, "parentContactId": parent}))
         }
-        Destination::Agent(id) => ("dial-agent", json!({"targetAgentId": number(&id), "parentContactId": parent})),
+        // `dial-agent` would wait in the colleague's own queue until he is available.
+        Destination::Agent(id) => ("consult-agent", json!({"targetAgentId": number(&id), "parentContactId": parent})),
         Destination::Skill(id) => ("dial-skill", json!({"skillId": number(&id), "parentContactId": parent})),
     })
 }
 
-/// Holds a call if it is active, and calls somebody from it; gives the new contact.
-async fn call_from(line: &Line, original: &str, destination: &str) -> Verdict {
+/// While this lives, the next call that is made belongs to the interaction.
+struct Expecting<'a> {
+    line: &'a Line,
+    key: &'a str,
+}
+
+impl<'a> Expecting<'a> {
+    fn new(line: &'a Line, key: &'a str) -> Self {
+        line.with(|model| model.cases.expect(key));
+        Self { line, key }
+    }
+}
+
+impl Drop for Expecting<'_> {
+    fn drop(&mut self) {
+        self.line.with(|model| model.cases.expect_no_more(self.key));
+    }
+}
+
+/// Holds a call if it is active, and calls somebody from it; gives the new contact. What was begun is undone where it
+/// fails.
+async fn call_from(line: &Line, key: &str, original: &str, destination: &str) -> Result<String, Failed> {
     let (dial, params) = second_call(line, original, destination).await?;
     calls::phone_up(line).await?;
-    let active = line.look(|facts| facts.stage(original).talking());
-    if active {
-        step(line, &path(original, "hold"), no_params(), until(original, |stage| stage == Stage::Held)).await?;
-    }
     let known = known_contacts(line);
-    let called = step(line, dial, params, new_call(known, Some(original.to_owned()))).await;
-    if active && refused(&called) {
-        take_back(line, original).await;
+    let _expecting = Expecting::new(line, key);
+    let active = line.look(|facts| facts.stage(original).talking());
+    let called = async {
+        if active {
+            step(line, &path(original, "hold"), no_params(), until(original, |stage| stage == Stage::Held)).await?;
+        }
+        step(line, dial, params, new_call(known.clone())).await
+    };
+    let called = called.await;
+    if called.as_ref().is_err_and(|failed| failed.certain) {
+        if let Some(Ok(second)) = line.look(new_call(known)) {
+            hang_up(line, &second).await;
+        }
+        if active {
+            take_back(line, original).await;
+        }
     }
     called
 }
 
-/// It has failed for certain; where the outcome is unknown nothing may be undone.
-fn refused<T>(done: &Result<T, Failure>) -> bool {
-    done.as_ref().is_err_and(|failure| failure.code != Code::Timeout)
+/// It is certain that it has failed; where the outcome is unknown nothing may be undone.
+fn refused<T>(done: &Result<T, Failed>) -> bool {
+    done.as_ref().is_err_and(|failed| failed.certain)
 }
 
 /// Resumes a call that was held for something that did not come about.
 async fn take_back(line: &Line, original: &str) {
     if line.look(|facts| facts.stage(original)) == Stage::Held {
         let resumed = step(line, &path(original, "resume"), no_params(), until(original, Stage::talking)).await;
-        if let Err(failure) = resumed {
-            tracing::warn!("a call stays on hold: {failure}");
+        if let Err(failed) = resumed {
+            tracing::warn!("a call stays on hold: {}", failed.failure);
         }
     }
 }
@@ -71,8 +103,8 @@ async fn take_back(line: &Line, original: &str) {
 async fn hang_up(line: &Line, contact: &str) {
     if line.look(|facts| facts.stage(contact)) != Stage::Over {
         let ended = until(contact, |stage| stage == Stage::Over);
-        if let Err(failure) = step(line, &path(contact, "end"), no_params(), ended).await {
-            tracing::warn!("a second call goes on: {failure}");
+        if let Err(failed) = step(line, &path(contact, "end"), no_params(), ended).await {
+            tracing::warn!("a second call goes on: {}", failed.failure);
         }
     }
 }
@@ -88,11 +120,11 @@ pub(super) async fn consult(line: &Line, key: &str, destination: &str) -> Result
     })?;
     let (first, known) = (original.clone(), known_contacts(line));
     let both = move |facts: &Facts| {
-        let new = new_call(known.clone(), Some(first.clone()))(facts)?;
+        let new = new_call(known.clone())(facts)?;
         (facts.stage(&first) != Stage::Active).then_some(new)
     };
     let waiting = Waiting::new(line, After::Case(key.to_owned()), both);
-    call_from(line, &original, destination).await?;
+    call_from(line, key, &original, destination).await?;
     waiting.come("the call").await.map(drop)
 }
 
@@ -126,28 +158,43 @@ fn over(contacts: Vec<String>) -> impl Fn(&Facts) -> Option<Verdict> + Send + 's
 }
 
 /// Connects the agent's two calls and takes him out.
-async fn connect(line: &Line, key: &str, contacts: Vec<String>, reason: Reason) -> Result<(), Failure> {
+async fn connect(line: &Line, key: &str, contacts: &[String], reason: Reason) -> Result<(), Failed> {
     let only = line.look(|facts| facts.calls().count());
     if only != 2 {
         let failure = Failure::new(Code::InvalidState, "CXone connects exactly two calls with each other");
-        return Err(failure.context(format!("the agent has {only}")));
+        return Err(failure.context(format!("the agent has {only}")).into());
     }
-    for contact in &contacts {
+    for contact in contacts {
         calls::intend(line, key, contact, (reason, None));
     }
     let after = After::Case(key.to_owned());
-    let ended = over(contacts.clone());
+    let ended = over(contacts.to_vec());
     let done = act(line, after, Group::Interaction, "interactions/transfer-calls", no_params(), ended).await;
     let mut done = done.map(drop);
-    for contact in &contacts {
+    for contact in contacts {
         done = calls::forget_intent_of_failure(line, key, contact, done);
     }
     done
 }
 
+/// The same for a call that may still ring: where CXone does not connect it yet, its answer is waited for.
+async fn connect_ringing(line: &Line, key: &str, original: &str, second: &str) -> Result<(), Failed> {
+    let contacts = [original.to_owned(), second.to_owned()];
+    let rang = line.look(|facts| facts.stage(second)) == Stage::Dialing;
+    match connect(line, key, &contacts, Reason::Transferred).await {
+        // It may have been answered since.
+        Err(Failed { status: Some(409), .. }) if rang => {
+            answered(line, original, second, ANSWER_FOR_TRANSFER).await?;
+            connect(line, key, &contacts, Reason::Transferred).await
+        }
+        done => done,
+    }
+}
+
 pub(super) async fn transfer(line: &Line, key: &str) -> Result<(), Failure> {
     let (first, second) = with_case(line, key, two_calls)?;
-    connect(line, key, vec![first, second], Reason::Transferred).await
+    connect(line, key, &[first, second], Reason::Transferred).await?;
+    Ok(())
 }
 
 /// The agent leaves a conference; the others stay together.
@@ -156,7 +203,8 @@ pub(super) async fn leave(line: &Line, key: &str) -> Result<(), Failure> {
         let all = case.convs.iter().flat_map(|conv| &conv.contacts).filter(|id| facts.stage(id) != Stage::Over);
         Ok(all.cloned().collect::<Vec<_>>())
     })?;
-    connect(line, key, contacts, Reason::Released).await
+    connect(line, key, &contacts, Reason::Released).await?;
+    Ok(())
 }
 
 /// Waits until both are joined; the end of either is a failure.
@@ -174,7 +222,8 @@ fn joined(first: &str, second: &str) -> impl Fn(&Facts) -> Option<Verdict> + Sen
 pub(super) async fn conference(line: &Line, key: &str) -> Result<(), Failure> {
     let (first, second) = with_case(line, key, two_calls)?;
     let (after, look) = (After::Case(key.to_owned()), joined(&first, &second));
-    act(line, after, Group::Interaction, "interactions/conference-calls", no_params(), look).await.map(drop)
+    act(line, after, Group::Interaction, "interactions/conference-calls", no_params(), look).await?;
+    Ok(())
 }
 
 /// Hides the second call of an interaction while this lives.
@@ -222,8 +271,8 @@ fn blind<'a>(line: &'a Line, key: &'a str, conversation: &str) -> Result<(String
 pub(super) async fn blind_transfer(line: &Line, key: &str, conversation: &str, to: &str) -> Result<(), Failure> {
     let (original, _hidden) = blind(line, key, conversation)?;
     let talking = line.look(|facts| facts.stage(&original).talking());
-    let second = call_from(line, &original, to).await?;
-    let done = connect(line, key, vec![original.clone(), second.clone()], Reason::Transferred).await;
+    let second = call_from(line, key, &original, to).await?;
+    let done = connect_ringing(line, key, &original, &second).await;
     if refused(&done) {
         // CXone has not taken the call: the agent keeps it.
         hang_up(line, &second).await;
@@ -231,26 +280,26 @@ pub(super) async fn blind_transfer(line: &Line, key: &str, conversation: &str, t
             take_back(line, &original).await;
         }
     }
-    done
+    Ok(done?)
 }
 
 pub(super) async fn blind_conference(line: &Line, key: &str, conversation: &str, to: &str) -> Result<(), Failure> {
     let (original, _hidden) = blind(line, key, conversation)?;
-    let second = call_from(line, &original, to).await?;
-    let answered = answered(line, &original, &second).await;
+    let second = call_from(line, key, &original, to).await?;
+    let answered = answered(line, &original, &second, ANSWER).await;
     let joined = match &answered {
         Ok(()) => join(line, key, &original, &second).await,
-        Err(failure) => Err(failure.clone()),
+        Err(failure) => Err(failure.clone().into()),
     };
-    if answered.is_err() || refused(&joined) {
+    if refused(&joined) {
         hang_up(line, &second).await;
         take_back(line, &original).await;
     }
-    joined
+    Ok(joined?)
 }
 
 /// Waits until the called party is there.
-async fn answered(line: &Line, original: &str, second: &str) -> Result<(), Failure> {
+async fn answered(line: &Line, original: &str, second: &str, patience: Duration) -> Result<(), Failure> {
     let (first, id) = (original.to_owned(), second.to_owned());
     let answered = move |facts: &Facts| {
         if facts.stage(&first) == Stage::Over {
@@ -264,10 +313,16 @@ async fn answered(line: &Line, original: &str, second: &str) -> Result<(), Failu
         }
     };
     let waiting = Waiting::new(line, After::Nothing, answered);
-    waiting.come_within("the call", ANSWER).await.map(drop)
+    match waiting.come_soon(patience).await {
+        Some(answered) => answered.map(drop),
+        None => {
+            let failure = Failure::new(Code::Unreachable, "the called party did not answer");
+            Err(failure.context(format!("CXone: still dialling after {} s", patience.as_secs())))
+        }
+    }
 }
 
-async fn join(line: &Line, key: &str, original: &str, second: &str) -> Result<(), Failure> {
+async fn join(line: &Line, key: &str, original: &str, second: &str) -> Result<(), Failed> {
     // From here on the second call is to be seen: as a member.
     let look = joined(original, second);
     let waiting = Waiting::new(line, After::Case(key.to_owned()), look);
@@ -278,6 +333,7 @@ async fn join(line: &Line, key: &str, original: &str, second: &str) -> Result<()
             model.touch_case(key, std::time::Instant::now());
         }
     });
-    line.post(Group::Interaction, "interactions/conference-calls", no_params()).await?;
-    waiting.come("conference-calls").await.map(drop)
+    line.send(Group::Interaction, "interactions/conference-calls", no_params()).await?;
+    waiting.come("conference-calls").await?;
+    Ok(())
 }

@@ -20,6 +20,9 @@ use super::{
     facts::{Contact, Facts},
 };
 
+/// How many parents of parents are looked at; CXone's word is not taken for there being no circle.
+const LONGEST_LINE: usize = 16;
+
 /// Why something ends, when it is known beforehand.
 pub(crate) type Intent = (Reason, Option<Cause>);
 
@@ -35,6 +38,19 @@ pub(crate) struct Case {
     pub(crate) convs: Vec<Conv>,
     /// Call data that was set from here.
     pub(crate) data: BTreeMap<String, Json>,
+    /// CXone has nothing left of it, but the agent has not completed it: a disposition ended it, and what a desktop does
+    /// next is to complete it.
+    #[serde(default)]
+    pub(crate) kept: bool,
+    /// How it was made known; a transfer may turn it.
+    #[serde(default)]
+    created: Option<Direction>,
+    /// What the host was told of the recording last.
+    #[serde(default)]
+    recording: Option<Recording>,
+    /// Somebody else records: it was paused, though the agent had not asked for it.
+    #[serde(default)]
+    pub(crate) scripted: bool,
     /// The contact's own data, as shown last.
     #[serde(skip)]
     shown: BTreeMap<String, Json>,
@@ -50,7 +66,7 @@ pub(crate) struct Case {
     #[serde(skip)]
     told_gone: bool,
     /// The host has been told that it is over, and why.
-    #[serde(skip)]
+    #[serde(default)]
     told_ended: Option<Intent>,
 }
 
@@ -92,6 +108,10 @@ impl Case {
             lead: lead.now.id.clone(),
             convs: Vec::new(),
             data: BTreeMap::new(),
+            kept: false,
+            created: None,
+            recording: None,
+            scripted: false,
             shown: BTreeMap::new(),
             url: None,
             intents: BTreeMap::new(),
@@ -125,6 +145,9 @@ impl Case {
 pub(crate) struct Cases {
     /// Oldest first.
     pub(crate) list: Vec<Case>,
+    /// Interactions in which a command is about to make a call: the next new one is theirs. Commands to CXone are carried
+    /// out in order, so that is so whatever the call's event says of its parent and its master.
+    expecting: Vec<String>,
 }
 
 impl Cases {
@@ -138,8 +161,33 @@ impl Cases {
         self.list.iter_mut().find(|case| case.key == key)
     }
 
-    /// The key of the interaction that a contact belongs to.
+    /// The next call that is made belongs to this interaction.
+    pub(crate) fn expect(&mut self, key: &str) {
+        self.expecting.push(key.to_owned());
+    }
+
+    /// No call will come for this interaction any more.
+    pub(crate) fn expect_no_more(&mut self, key: &str) {
+        if let Some(at) = self.expecting.iter().position(|expecting| expecting == key) {
+            self.expecting.remove(at);
+        }
+    }
+
+    /// A contact has come that was not there before: it may be one that a command waits for.
+    pub(super) fn claim(&mut self, facts: &mut Facts, id: &str) {
+        let Some(contact) = facts.contacts.iter_mut().find(|contact| contact.now.id == id) else { return };
+        if contact.made_here() && contact.case.is_none() && !self.holds(id) && !self.expecting.is_empty() {
+            contact.case = Some(self.expecting.remove(0));
+        }
+    }
+
+    /// The key of the interaction that a contact belongs to: the one that has it, that it was made for, that its parent
+    /// belongs to; else the one of its master.
     pub(crate) fn key_of(&self, facts: &Facts, id: &str) -> String {
+        self.key_of_kin(facts, id, LONGEST_LINE)
+    }
+
+    fn key_of_kin(&self, facts: &Facts, id: &str, generations: usize) -> String {
         if let Some(case) = self.list.iter().find(|case| case.has(id)) {
             return case.key.clone();
         }
@@ -147,12 +195,35 @@ impl Cases {
         if let Some(case) = &contact.case {
             return case.clone();
         }
-        match &contact.now.parent {
-            Some(parent) if parent != id && (facts.contact(parent).is_some() || self.holds(parent)) => {
-                self.key_of(facts, parent)
+        let media = contact.now.media;
+        let fits = |key: &str| self.get(key).is_none_or(|case| case.media == media);
+        if let Some(parent) = &contact.now.parent
+            && generations > 0
+            && (facts.contact(parent).is_some_and(|it| it.now.media == media) || self.holds(parent))
+        {
+            let key = self.key_of_kin(facts, parent, generations - 1);
+            if fits(&key) {
+                return key;
             }
-            _ => contact.now.master.clone(),
         }
+        let related =
+            |other: &&Contact| other.now.id != id && other.now.master == contact.now.master && other.now.media == media;
+        let related = facts.contacts.iter().filter(related).find_map(|other| other.case.clone());
+        match related {
+            Some(key) if fits(&key) => key,
+            _ if fits(&contact.now.master) => contact.now.master.clone(),
+            _ => id.to_owned(),
+        }
+    }
+
+    /// Interactions that only wait for the agent to complete them are told as gone; gives their keys.
+    pub(crate) fn release_kept(&mut self) -> Vec<String> {
+        let kept = self.list.iter_mut().filter(|case| case.kept);
+        kept.map(|case| {
+            case.kept = false;
+            case.key.clone()
+        })
+        .collect()
     }
 
     fn holds(&self, id: &str) -> bool {
@@ -202,7 +273,7 @@ impl Cases {
         !live.iter().any(|new| {
             let renamed =
                 |old: &&Contact| old.now.id != new.now.id && old.now.call_type == "Consult" && case.has(&old.now.id);
-            !case.has(&new.now.id) && !known_parent(facts, new) && live.iter().any(renamed)
+            !case.has(&new.now.id) && !new.made_here() && live.iter().any(renamed)
         })
     }
 
@@ -236,11 +307,6 @@ impl Cases {
     }
 }
 
-/// The call that this one was made from is one of the agent's.
-fn known_parent(facts: &Facts, contact: &Contact) -> bool {
-    contact.now.parent.as_ref().is_some_and(|parent| facts.contact(parent).is_some())
-}
-
 impl Case {
     fn settle(&mut self, facts: &Facts, ids: &[String]) -> Option<Interaction> {
         let shown: Vec<&Contact> =
@@ -257,8 +323,10 @@ impl Case {
         self.told_gone = false;
         let never = !shown.iter().any(|contact| contact.spoken);
         let mut told = self.settle_conversations(facts, &shown);
+        let before = std::mem::take(&mut self.shown);
         self.read_lead(facts);
-        let direction = self.direction(facts);
+        let now = self.direction(facts);
+        let direction = *self.created.get_or_insert(now);
         let mut interaction = Interaction::create(&self.key, direction);
         let (ended, intent) = (told.ended, told.intent);
         if self.media == Media::Call {
@@ -274,8 +342,11 @@ impl Case {
         interaction.url.clone_from(&self.url);
         interaction.data =
             self.shown.iter().chain(&self.data).map(|(name, one)| (name.clone(), Some(one.clone()))).collect();
+        for name in before.into_keys().filter(|name| !self.shown.contains_key(name)) {
+            interaction.data.entry(name).or_insert(None);
+        }
         if !live {
-            let left = shown.iter().any(|contact| !contact.now.done) && !never;
+            let left = self.kept || shown.iter().any(|contact| !contact.now.done) && !never;
             let why = self.told_ended.or(intent).or(ended).unwrap_or((Reason::Released, None));
             let (reason, cause) = why;
             interaction.reason = Some(reason);
@@ -297,7 +368,7 @@ impl Case {
         let mut told = Told::default();
         if self.media != Media::Call {
             if let Some(contact) = shown.iter().find(|contact| !contact.live()) {
-                told.ended = Some(natural_end(contact));
+                told.ended = Some(natural_end(facts, contact));
                 told.intent = self.intents.get(&contact.now.id).copied();
             }
             return told;
@@ -314,13 +385,17 @@ impl Case {
         let mut living = Vec::new();
         for conv in std::mem::take(&mut self.convs) {
             if !over(&conv) {
-                told.conversations.push(self.tell(facts, &conv, &mut told.recording));
+                told.conversations.push(self.tell(facts, &conv));
+                if !conv.consult {
+                    told.recording = self.recorded(facts, &conv);
+                }
                 living.push(conv);
                 continue;
             }
             let contacts = || conv.contacts.iter();
             let intended = contacts().find_map(|id| self.intents.get(id)).copied();
-            let natural = contacts().find_map(|id| facts.contact(id)).map_or((Reason::Released, None), natural_end);
+            let natural = contacts().find_map(|id| facts.contact(id));
+            let natural = natural.map_or((Reason::Released, None), |contact| natural_end(facts, contact));
             let natural = if connected { (Reason::Transferred, None) } else { natural };
             let (reason, cause) = intended.unwrap_or(natural);
             let mut ended = Conversation::ended(&conv.key, reason);
@@ -332,7 +407,7 @@ impl Case {
         told.conversations.extend(absorbed.into_iter().map(|key| Conversation::ended(key, Reason::Released)));
         if told.ended.is_none() {
             // It was over before it had been shown as living.
-            told.ended = shown.iter().find(|contact| !contact.live()).map(|contact| natural_end(contact));
+            told.ended = shown.iter().find(|contact| !contact.live()).map(|contact| natural_end(facts, contact));
             let intent = |contact: &&&Contact| self.intents.get(&contact.now.id).copied();
             told.intent = shown.iter().find_map(|contact| intent(&contact));
         }
@@ -342,7 +417,7 @@ impl Case {
     /// Finds the conversation of a contact that has none.
     fn place(&mut self, facts: &Facts, contact: &Contact) {
         let id = contact.now.id.clone();
-        if !known_parent(facts, contact)
+        if !contact.made_here()
             && let Some(conv) = self.convs.iter_mut().find(|conv| conv.contact(facts).is_none())
         {
             // The same call under a new ContactID.
@@ -378,7 +453,22 @@ impl Case {
         dissolved
     }
 
-    fn tell(&self, facts: &Facts, conv: &Conv, recording: &mut Option<Recording>) -> Conversation {
+    /// Whether a call is recorded, as far as CXone tells: only what the agent has asked for, and what is paused. What a
+    /// script records is not told, and so nothing is said of it.
+    fn recorded(&mut self, facts: &Facts, conv: &Conv) -> Option<Recording> {
+        let contacts = || conv.contacts.iter().filter_map(|id| facts.contact(id)).filter(|contact| contact.live());
+        let asked = contacts().any(|contact| contact.now.recording);
+        let paused = contacts().any(|contact| contact.now.stage == Stage::Masked);
+        self.scripted |= paused && !asked;
+        self.recording = match (paused, asked || self.scripted) {
+            (true, _) => Some(Recording::Paused),
+            (false, true) => Some(Recording::On),
+            (false, false) => self.recording.map(|_| Recording::Off),
+        };
+        self.recording
+    }
+
+    fn tell(&self, facts: &Facts, conv: &Conv) -> Conversation {
         let contacts: Vec<&Contact> =
             conv.contacts.iter().filter_map(|id| facts.contact(id)).filter(|contact| contact.live()).collect();
         let any = |test: &dyn Fn(Stage) -> bool| contacts.iter().any(|contact| test(contact.now.stage));
@@ -398,14 +488,6 @@ impl Case {
             told.muted = Some(facts.muted);
         }
         told.members = Some(contacts.iter().map(|contact| member(contact, conv.consult)).collect());
-        if !conv.consult {
-            let recorded = contacts.iter().any(|contact| contact.now.recording);
-            *recording = Some(match (recorded, any(&|stage| stage == Stage::Masked)) {
-                (_, true) => Recording::Paused,
-                (true, false) => Recording::On,
-                (false, false) => Recording::Off,
-            });
-        }
         told
     }
 
@@ -423,6 +505,22 @@ impl Case {
         ];
         let given = members.into_iter().filter(|(_, value)| !value.is_empty());
         self.shown = given.map(|(name, value)| (name.to_owned(), Json::from(value.as_str()))).collect();
+        let details = now.details.iter().map(|(name, value)| ((*name).to_owned(), Json::from(value.as_str())));
+        self.shown.extend(details);
+        let parked = now.media != Media::Call && now.stage == Stage::Held;
+        if parked {
+            self.shown.insert("parked".to_owned(), Json::from(serde_json::json!(true)));
+        }
+        // Made known as a colleague's consultation, it may have become a customer's call.
+        let turned = self.direction(facts);
+        if self.created.is_some_and(|created| created != turned) {
+            let word = match turned {
+                Direction::Inbound => "inbound",
+                Direction::Outbound => "outbound",
+                Direction::Internal => "internal",
+            };
+            self.shown.insert("direction".to_owned(), Json::from(word));
+        }
         if let Some(url) = lead.pop.as_ref().or(now.url.as_ref()) {
             self.url = Some(url.clone());
         }
@@ -449,19 +547,27 @@ struct Told {
 fn member(contact: &Contact, consult: bool) -> Member {
     let now = &contact.now;
     let address = if now.inbound { &now.ani } else { &now.dnis };
-    let role = match (now.call_type.as_str(), consult || now.parent.is_some()) {
-        ("Consult", _) => MemberRole::Agent,
-        (_, true) => MemberRole::External,
+    // A customer who was transferred to the agent names his former contact as parent, and is a customer still.
+    let beside = consult || !now.inbound && now.parent.is_some();
+    let role = match now.call_type.as_str() {
+        "Consult" => MemberRole::Agent,
+        // An agent's own queue has customers too; who calls it from here calls the agent.
+        "PersonalQueue" if !now.inbound => MemberRole::Agent,
+        _ if beside => MemberRole::External,
         _ => MemberRole::Customer,
     };
     Member::new(&now.id, address, role)
 }
 
 /// Why a contact ended, from what CXone tells of it.
-fn natural_end(contact: &Contact) -> Intent {
+fn natural_end(facts: &Facts, contact: &Contact) -> Intent {
     let now = &contact.now;
+    let refused = |text: &str| text.to_ascii_lowercase().contains("refus");
     if contact.spoken {
         (Reason::Released, None)
+    } else if refused(&now.code) || now.inbound && refused(&facts.state.reason) && facts.state.since >= now.changed {
+        // Nobody took it, and CXone has made the agent unavailable for that.
+        (Reason::Rejected, None)
     } else if now.inbound {
         (Reason::Abandoned, None)
     } else {

@@ -1,7 +1,7 @@
 //! The agent's channels, and what CXone's one state for the whole agent means for each.
 //!
-//! CXone knows no channels. A call channel is active while the agent's own phone is connected; a chat or e-mail channel
-//! while there is an agent session and the desktop has activated it. Availability is the same on all.
+//! CXone knows no channels and no groups. A channel is active while there is an agent session and the desktop has
+//! activated it; a call channel is activated by connecting the agent's phone. Availability is the same on all.
 
 use jackfield_plugin_api::report::{Availability, Channel, ChannelInfo, ChannelStatus, ChannelType, Pending};
 use serde::{Deserialize, Serialize};
@@ -18,32 +18,60 @@ pub(crate) struct DeskChannel {
     pub(crate) media: Media,
     /// Station or address.
     pub(crate) endpoint: String,
-    /// The desktop has activated it.
+    /// The desktop has activated it, or the agent is at work on it already.
     pub(crate) opened: bool,
+    /// The key of its group.
+    #[serde(default)]
+    pub(crate) group: Option<String>,
+}
+
+/// A channel group: a name for the agent's channels, because CXone knows no groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeskGroup {
+    /// Its key.
+    pub(crate) key: String,
+    /// What the desktop calls it.
+    pub(crate) name: String,
 }
 
 impl DeskChannel {
+    /// A channel of its own that nobody has activated.
+    pub(crate) fn new(media: Media, endpoint: impl Into<String>) -> Self {
+        Self { media, endpoint: endpoint.into(), opened: false, group: None }
+    }
+
     /// The key under which the host knows it.
     pub(crate) const fn key_of(media: Media) -> &'static str {
         match media {
             Media::Call => "telephony",
             Media::Chat => "chat",
             Media::Email => "email",
+            Media::Voicemail => "voicemail",
+            Media::WorkItem => "workitem",
+            Media::Digital => "digital",
         }
     }
 
     /// The media of a channel that the host names.
     pub(crate) fn media_of(key: &str) -> Option<Media> {
-        [Media::Call, Media::Chat, Media::Email].into_iter().find(|media| Self::key_of(*media) == key)
+        Media::ALL.into_iter().find(|media| Self::key_of(*media) == key)
     }
 
     pub(super) fn create(&self) -> Channel {
+        // The protocol has three types: what is read at leisure goes with e-mail.
         let (kind, name) = match self.media {
             Media::Call => (ChannelType::Telephony, "CXone station"),
             Media::Chat => (ChannelType::Chat, "CXone chat"),
             Media::Email => (ChannelType::Email, "CXone e-mail"),
+            Media::Voicemail => (ChannelType::Email, "CXone voice mail"),
+            Media::WorkItem => (ChannelType::Email, "CXone work items"),
+            Media::Digital => (ChannelType::Chat, "CXone digital (not handled here)"),
         };
-        Channel::create(Self::key_of(self.media), kind, &self.endpoint, name)
+        let channel = Channel::create(Self::key_of(self.media), kind, &self.endpoint, name);
+        match &self.group {
+            Some(group) => channel.group(group.as_str()),
+            None => channel,
+        }
     }
 }
 
@@ -59,6 +87,9 @@ struct Base {
 pub(crate) struct Desk {
     /// Oldest first.
     pub(crate) channels: Vec<DeskChannel>,
+    /// Oldest first.
+    #[serde(default)]
+    pub(crate) groups: Vec<DeskGroup>,
     /// CXone tells it no more once he works.
     base: Base,
 }
@@ -75,6 +106,14 @@ impl Desk {
             }
         } else if !state.current.is_empty() && !state.working() && !state.acw {
             self.base = Base { available: is_available(&state.current), reason: state.reason.clone() };
+        }
+        // Whose phone is connected is at work, whoever has connected it. It may go down between calls: CXone calls it for
+        // the next one.
+        if facts.session.is_some()
+            && facts.leg == LegStatus::Up
+            && let Some(channel) = self.get_mut(Media::Call)
+        {
+            channel.opened = true;
         }
     }
 
@@ -97,17 +136,14 @@ impl Desk {
                     Media::Call => facts.session.as_ref().map(|session| session.station.clone()).unwrap_or_default(),
                     other => DeskChannel::key_of(other).to_owned(),
                 };
-                self.channels.push(DeskChannel { media, endpoint, opened: true });
+                self.channels.push(DeskChannel { opened: true, ..DeskChannel::new(media, endpoint) });
             }
         }
     }
 
     /// Whether a channel is active.
-    pub(crate) fn active(channel: &DeskChannel, facts: &Facts) -> bool {
-        match channel.media {
-            Media::Call => facts.session.is_some() && facts.leg == LegStatus::Up,
-            Media::Chat | Media::Email => facts.session.is_some() && channel.opened,
-        }
+    pub(crate) const fn active(channel: &DeskChannel, facts: &Facts) -> bool {
+        facts.session.is_some() && channel.opened
     }
 
     pub(super) fn status(&self, channel: &DeskChannel, facts: &Facts) -> ChannelStatus {

@@ -33,6 +33,15 @@ pub(crate) enum Event {
     },
     /// Unavailable codes, skills or dispositions should be read again.
     ReadAgain,
+    /// The session could not be started.
+    StartFailed {
+        /// CXone's words.
+        message: String,
+    },
+    /// The number by which the agent's conference is held and resumed.
+    Conference(String),
+    /// There are messages for the agent.
+    Messages,
     /// Nothing to this adapter.
     Other,
 }
@@ -59,6 +68,8 @@ pub(crate) struct AgentState {
     pub(crate) acw: bool,
     /// Since when.
     pub(crate) since: String,
+    /// How long after-contact work may take from then on, where it is limited.
+    pub(crate) acw_seconds: Option<u64>,
     /// What is to hold after the contact: state and reason.
     pub(crate) next: Option<(String, String)>,
     /// It is after-contact work.
@@ -97,16 +108,34 @@ pub(crate) enum Media {
     Chat,
     /// An e-mail.
     Email,
+    /// A recorded message.
+    Voicemail,
+    /// Something to do that another system has sent.
+    WorkItem,
+    /// A contact of the digital channels, which another API of CXone's handles.
+    Digital,
 }
 
 impl Media {
+    /// All.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Call, Self::Chat, Self::Email, Self::Voicemail, Self::WorkItem, Self::Digital];
+
     /// CXone's number of the media type.
     pub(crate) const fn id(self) -> u64 {
         match self {
             Self::Email => 1,
             Self::Chat => 3,
             Self::Call => 4,
+            Self::Voicemail => 5,
+            Self::WorkItem => 6,
+            Self::Digital => 9,
         }
+    }
+
+    /// The desktop can take and end it. What it cannot is shown, so that the agent sees whose turn it is.
+    pub(crate) const fn handled(self) -> bool {
+        !matches!(self, Self::Digital)
     }
 }
 
@@ -118,7 +147,7 @@ impl From<Media> for u64 {
 
 impl From<u64> for Media {
     fn from(id: u64) -> Self {
-        [Self::Chat, Self::Email].into_iter().find(|media| media.id() == id).unwrap_or_default()
+        Self::ALL.into_iter().find(|media| media.id() == id).unwrap_or_default()
     }
 }
 
@@ -162,7 +191,7 @@ pub(crate) struct ContactEvent {
     pub(crate) id: String,
     /// MasterID.
     pub(crate) master: String,
-    /// ParentContactId.
+    /// ParentContactId, where that is another contact: one that was never transferred names itself.
     pub(crate) parent: Option<String>,
     pub(crate) stage: Stage,
     /// Over, and nothing is left to be done.
@@ -177,7 +206,12 @@ pub(crate) struct ContactEvent {
     pub(crate) changed: String,
     pub(crate) url: Option<String>,
     pub(crate) code: String,
+    /// The agent has asked for the recording. What a script records is not told.
     pub(crate) recording: bool,
+    /// The client must accept it; else it is the agent's once his phone is answered.
+    pub(crate) manual: bool,
+    /// What else the desktop is shown of it.
+    pub(crate) details: Vec<(&'static str, String)>,
 }
 
 fn text(event: &Value, name: &str) -> String {
@@ -221,8 +255,14 @@ impl Event {
             // The agent's own phone may come as a contact too; AgentLeg tells of it.
             "CallContactEvent" if text(event, "CallType") == "AgentLeg" => Self::Other,
             "CallContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Call))),
-            "ChatContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Chat))),
+            "ChatContactEvent" | "TextContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Chat))),
             "EmailContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Email))),
+            "VoiceMailContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Voicemail))),
+            "WorkItemContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::WorkItem))),
+            "DigitalContactEvent" => Self::Contact(Box::new(ContactEvent::read(event, Media::Digital))),
+            "SessionStartFailed" => Self::StartFailed { message: text(event, "Message") },
+            "Conference" => Self::Conference(text(event, "ConferenceNo")),
+            "UpdateMessages" => Self::Messages,
             "PopURL" => Self::Pop { contact: text(event, "ContactId"), url: text(event, "URL") },
             "PageOpen" => Self::Pop { contact: text(event, "ContactID"), url: text(event, "PageUri") },
             "UpdateUnavailableCodes" | "UpdateSkills" | "UpdateTeams" => Self::ReadAgain,
@@ -233,12 +273,14 @@ impl Event {
 
 impl AgentState {
     fn read(event: &Value) -> Self {
-        let next = event["NextStates"].as_array().and_then(|states| states.last());
+        // The first is the next one; what stands behind it comes after that.
+        let next = event["NextStates"].as_array().and_then(|states| states.first());
         Self {
             current: text(event, "CurrentState"),
             reason: text(event, "CurrentOutReason"),
             acw: truth(event, "IsAcw"),
             since: text(event, "StartTimeUTC"),
+            acw_seconds: text(event, "AcwTimeout").parse().ok().filter(|seconds| *seconds > 0),
             next: next.map(|next| (text(next, "State"), text(next, "OutReason"))),
             next_acw: truth(event, "NextIsAcw"),
         }
@@ -258,30 +300,59 @@ impl ContactEvent {
             "Dialing" | "NaturalCallDialing" | "NaturalCallRinging" | "NaturalCallAMD" => Stage::Dialing,
             "Ringing" if !inbound => Stage::Dialing,
             "Active" | "Interrupted" => Stage::Active,
-            "Holding" => Stage::Held,
+            "Holding" | "Parked" => Stage::Held,
             "Joined" => Stage::Joined,
             "Masking" => Stage::Masked,
-            "Disconnected" | "CallBackDisconnected" | "Discarded" => Stage::Over,
+            "Disconnected" | "CallBackDisconnected" | "Discarded" | "Transfer" | "Closed" => Stage::Over,
             _ => Stage::Offered,
         };
         let id = some(event, "ContactID").or_else(|| some(event, "ContactId")).unwrap_or_default();
+        let either = |one: &str, other: &str| some(event, one).or_else(|| some(event, other));
         Self {
             media,
-            master: some(event, "MasterID").unwrap_or_else(|| id.clone()),
+            master: either("MasterID", "MasterId").unwrap_or_else(|| id.clone()),
+            parent: some(event, "ParentContactId").filter(|parent| *parent != id),
             id,
-            parent: some(event, "ParentContactId"),
             stage,
             done: stage == Stage::Over && truth(event, "FinalState"),
             call_type: text(event, "CallType"),
             inbound,
-            ani: some(event, "ANI").or_else(|| some(event, "FromAddress")).unwrap_or_default(),
-            dnis: text(event, "DNIS"),
-            skill: text(event, "Skill"),
+            ani: either("ANI", "FromAddress").or_else(|| some(event, "From")).unwrap_or_default(),
+            dnis: either("DNIS", "To").unwrap_or_default(),
+            skill: either("Skill", "SkillId").unwrap_or_default(),
             started: text(event, "StartTimeUTC"),
             changed: text(event, "LastStateChangeTimeUTC"),
             url: some(event, "ScreenPopUrl"),
             code: text(event, "DisconnectCode"),
             recording: truth(event, "IsLogging"),
+            manual: truth(event, "IsRequireManualAccept"),
+            details: details(event, media),
         }
     }
+}
+
+/// What the desktop is shown of a contact that is no call, under its own name and CXone's.
+fn details(event: &Value, media: Media) -> Vec<(&'static str, String)> {
+    let names: &[(&str, &str)] = match media {
+        Media::Voicemail => {
+            &[("fileName", "FileName"), ("durationSeconds", "FileDuration"), ("voicemailType", "VoiceMailType")]
+        }
+        Media::WorkItem => {
+            &[("workItemId", "WorkItemId"), ("workItemType", "WorkItemType"), ("workItemPayload", "WorkItemPayload")]
+        }
+        Media::Call | Media::Chat | Media::Email | Media::Digital => &[],
+    };
+    let given = names.iter().filter_map(|(ours, theirs)| Some((*ours, some(event, theirs)?)));
+    let mut details: Vec<_> = given.collect();
+    match media {
+        Media::Voicemail => details.push(("mediaType", "voicemail".to_owned())),
+        Media::WorkItem => details.push(("mediaType", "workitem".to_owned())),
+        Media::Digital => {
+            details.push(("mediaType", "digital".to_owned()));
+            let words = "This contact can only be handled in NICE's own client.";
+            details.push(("notHandledHere", words.to_owned()));
+        }
+        Media::Call | Media::Chat | Media::Email => {}
+    }
+    details
 }

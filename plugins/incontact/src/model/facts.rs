@@ -31,6 +31,11 @@ impl Contact {
     pub(crate) fn live(&self) -> bool {
         self.now.stage != Stage::Over
     }
+
+    /// A call that the agent makes, or that CXone makes for him: not one that is offered to him.
+    pub(crate) fn made_here(&self) -> bool {
+        self.now.media == Media::Call && (!self.now.inbound || self.now.stage == Stage::Dialing)
+    }
 }
 
 /// All that was told.
@@ -51,8 +56,12 @@ pub(crate) struct Facts {
     done: VecDeque<(String, String)>,
     /// A word was older than what was known: something else may have been missed.
     pub(crate) out_of_order: bool,
-    /// A replay runs: it is not known yet what is gone.
+    /// A replay was asked for: it is not known yet what is gone.
     pub(crate) replaying: bool,
+    /// The session's start has been told since: what comes is a replay indeed.
+    pub(crate) restarted: bool,
+    /// The number of the agent's conference, as it was told last.
+    pub(crate) conference: Option<String>,
     /// No replay has begun yet, though there may be a session: nothing is known but that.
     pub(super) unknown: bool,
 }
@@ -98,14 +107,18 @@ impl Facts {
         match event {
             Event::SessionStart(start) => {
                 self.session = Some(start);
-                self.replaying = true;
-                self.unknown = false;
-                self.contacts.iter_mut().for_each(|contact| contact.seen = false);
+                self.restarted = true;
+                // Nobody has asked for it: what it will name is not known, so it is asked for in full.
+                self.out_of_order |= !self.replaying;
                 Touched::Session
             }
-            Event::SessionEnd { .. } => {
+            Event::SessionEnd { .. } | Event::StartFailed { .. } => {
                 self.end();
                 Touched::Session
+            }
+            Event::Conference(number) => {
+                self.conference = Some(number);
+                Touched::Nothing
             }
             Event::State(state) => self.apply_state(state),
             Event::Leg(leg) => self.apply_leg(leg),
@@ -124,7 +137,7 @@ impl Facts {
                     _ => Touched::Nothing,
                 }
             }
-            Event::ReadAgain | Event::Other => Touched::Nothing,
+            Event::ReadAgain | Event::Messages | Event::Other => Touched::Nothing,
         }
     }
 
@@ -184,9 +197,24 @@ impl Facts {
         Touched::Contact(id)
     }
 
+    /// All that is there will be told anew, in whatever order. Where the start of the session stands among it does not
+    /// matter: what is named from now on is seen.
+    pub(crate) fn begin_replay(&mut self) {
+        self.replaying = true;
+        self.restarted = false;
+        self.contacts.iter_mut().for_each(|contact| contact.seen = false);
+    }
+
+    /// What came was no replay: nothing is known to be gone.
+    pub(crate) fn cancel_replay(&mut self) {
+        self.replaying = false;
+        self.contacts.iter_mut().for_each(|contact| contact.seen = true);
+    }
+
     /// The replay is over: contacts that it did not name are gone. Gives those.
     pub(crate) fn finish_replay(&mut self) -> Vec<String> {
         self.replaying = false;
+        self.unknown = false;
         self.out_of_order = false;
         let mut missing = Vec::new();
         for contact in self.contacts.iter_mut().filter(|contact| !contact.seen && !contact.now.done) {
@@ -207,6 +235,7 @@ impl Facts {
         self.leg = LegStatus::Down;
         self.leg_id.clear();
         self.muted = false;
+        self.conference = None;
         for contact in &mut self.contacts {
             contact.now.stage = Stage::Over;
             contact.now.done = true;

@@ -26,14 +26,14 @@ use std::{
 
 use jackfield_plugin_api::{
     Failure,
-    report::{Channel, ExtensionEvent, Interaction, Report, Target},
+    report::{Channel, ExtensionEvent, Group, Interaction, Report, Target},
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
     cases::{Blind, Case, Cases, Conv, Intent, cause},
-    desk::{Desk, DeskChannel},
+    desk::{Desk, DeskChannel, DeskGroup},
     event::{Event, LegStatus, Media, Stage},
     facts::{Contact, Facts, Touched},
 };
@@ -87,13 +87,23 @@ pub(crate) struct Model {
     told_leg: Option<bool>,
     /// It has rung since.
     leg_rang: bool,
+    /// Commands under way of whose steps on the channels nothing may be seen.
+    state_holds: u32,
 }
 
 impl Model {
     /// Takes an event of the long poll.
     pub(crate) fn apply(&mut self, event: &Value, now: Instant) -> Event {
         let event = Event::read(event);
-        match self.facts.apply(event.clone()) {
+        let new = match &event {
+            Event::Contact(contact) if self.facts.contact(&contact.id).is_none() => Some(contact.id.clone()),
+            _ => None,
+        };
+        let touched = self.facts.apply(event.clone());
+        if let Some(id) = new {
+            self.cases.claim(&mut self.facts, &id);
+        }
+        match touched {
             Touched::Nothing => {}
             Touched::State => {
                 self.desk.learn(&self.facts);
@@ -109,6 +119,12 @@ impl Model {
             Touched::Contact(id) => self.touch(&id, now),
         }
         event
+    }
+
+    /// Takes a batch of the long poll. The start of the session stands first in it, wherever CXone has put it.
+    pub(crate) fn take(&mut self, events: &[Value], now: Instant) -> Vec<Event> {
+        let (first, rest): (Vec<_>, Vec<_>) = events.iter().partition(|event| event["Type"] == "AgentSessionStart");
+        first.into_iter().chain(rest).map(|event| self.apply(event, now)).collect()
     }
 
     fn touch(&mut self, contact: &str, now: Instant) {
@@ -206,7 +222,26 @@ impl Model {
         begun || done
     }
 
+    /// Nothing is told of the channels until as many have let go.
+    pub(crate) fn hold_state(&mut self) {
+        self.state_holds += 1;
+    }
+
+    /// The steps of a command on the channels are over.
+    pub(crate) fn let_state_go(&mut self) {
+        self.state_holds = self.state_holds.saturating_sub(1);
+    }
+
+    /// The host knows how the agent's phone is: what a command does to it as a matter of course is no news.
+    pub(crate) fn leg_is_no_news(&mut self) {
+        self.told_leg = Some(self.facts.leg == LegStatus::Up);
+        self.leg_rang = false;
+    }
+
     fn state_patience(&self) -> Duration {
+        if self.state_holds > 0 {
+            return HOLD;
+        }
         if self.contacts_must_follow() || self.state_must_follow() { SETTLE } else { Duration::ZERO }
     }
 
@@ -289,6 +324,11 @@ impl Model {
         for (media, interaction) in &told {
             if !interaction.gone {
                 self.desk.need(*media, &self.facts);
+            }
+        }
+        if with_state {
+            for group in &self.desk.groups {
+                report = report.group(Group::new(group.key.as_str(), group.name.as_str()));
             }
         }
         for channel in &self.desk.channels {

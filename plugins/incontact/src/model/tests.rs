@@ -52,6 +52,7 @@ impl Bench {
             json!({"Type": "AgentLeg", "AgentLegId": "5", "Status": "Active"}),
             state("Available", false),
         ];
+        bench.model.facts.begin_replay();
         for event in replay {
             bench.event(event);
         }
@@ -414,6 +415,7 @@ fn a_late_word_does_not_bring_back_a_contact_that_is_done() {
 fn a_replay_says_what_is_gone_and_keeps_what_is_there() {
     let mut bench = Bench::new();
     bench.play(&two_calls());
+    bench.model.facts.begin_replay();
     for event in [json!({"Type": "AgentSessionStart"}), state("InboundContact", false)] {
         bench.event(event);
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jackfield_cxone_emulator::{Emulator, data::Data};
+use jackfield_cxone_emulator::{Emulator, behaviour::Behaviour, data::Data};
 use jackfield_incontact::{Cxone, InContact, Seat};
 use jackfield_plugin_api::{
     Code, Command, Failure, Json, Outcome, StartOptions,
@@ -16,6 +16,7 @@ pub const MANIFEST: &str = include_str!("../../manifest.json");
 pub const ANNA: u64 = 1001;
 pub const BEN: u64 = 1002;
 pub const CLEO: u64 = 1003;
+pub const DORA: u64 = 1004;
 
 /// Demonstration data at a pace for tests.
 pub fn data() -> Data {
@@ -50,7 +51,18 @@ impl Bench {
     }
 
     pub async fn with(change: impl FnOnce(&mut Value)) -> Self {
-        let emulator = emulator().await;
+        Self::of(data(), change).await
+    }
+
+    /// A CXone that behaves otherwise where the documents are silent.
+    pub async fn that(behaviour: Behaviour) -> Self {
+        let mut data = data();
+        data.behaviour = behaviour;
+        Self::of(data, |_| ()).await
+    }
+
+    pub async fn of(data: Data, change: impl FnOnce(&mut Value)) -> Self {
+        let emulator = Emulator::start("127.0.0.1:0".parse().unwrap(), data).await.unwrap();
         let mut settings = settings(&emulator.url());
         change(&mut settings);
         let tenant = Tenant::connect::<InContact>(MANIFEST, settings).await.unwrap();

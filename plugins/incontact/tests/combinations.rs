@@ -1,0 +1,205 @@
+//! An agent's day under every combination of what the public documents do not say of CXone: what becomes of each command
+//! is the same in all.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use jackfield_cxone_emulator::behaviour::Behaviour;
+use jackfield_plugin_api::{
+    Command, Ending, Login,
+    report::{ConversationState as State, InteractionState, MemberRole, Reason},
+};
+
+/// Runs a part of the day under each combination; the name of one that fails is in its panic.
+async fn under_each<F: Future<Output = ()> + Send + 'static>(part: impl Fn(Behaviour) -> F) {
+    let running: Vec<_> =
+        Behaviour::combinations().map(|behaviour| (behaviour, tokio::spawn(part(behaviour)))).collect();
+    let mut failed = Vec::new();
+    for (behaviour, running) in running {
+        if running.await.is_err() {
+            failed.push(behaviour);
+        }
+    }
+    assert!(failed.is_empty(), "it fails under {failed:#?}");
+}
+
+/// An agent in a call, who has answered it with his phone down, as CXone leaves it between calls.
+async fn in_a_call(behaviour: Behaviour) -> (Bench, Desk, String) {
+    let bench = Bench::that(behaviour).await;
+    let anna = bench.ready("anna", "7001").await;
+    bench.emulator.control("hang-up-phone", serde_json::json!({"agent": ANNA}));
+    eventually("the phone is down", || bench.about(ANNA)["leg"] == "Disconnected").await;
+    let key = anna.talking(&bench, ANNA).await;
+    assert!(is(&anna.session.view(), &key, State::Talking), "{behaviour:?}");
+    (bench, anna, key)
+}
+
+/// The contact ends and is completed.
+async fn over(bench: &Bench, anna: &Desk, key: &str, reason: Reason) {
+    let view = anna.session.view();
+    let interaction = view.interaction(key).unwrap();
+    assert_eq!((interaction.state, interaction.reason), (Some(InteractionState::Ended), Some(reason)));
+    anna.done(Command::Complete { interaction: at(key) }).await;
+    assert_eq!(anna.keys(), Vec::<String>::new());
+    bench.no_complaints();
+}
+
+#[tokio::test]
+async fn an_offer_is_answered_held_and_released() {
+    under_each(|behaviour| async move {
+        let (bench, anna, key) = in_a_call(behaviour).await;
+        let view = anna.session.view();
+        let members = view.conversation(&key).unwrap().members.clone().unwrap();
+        assert_eq!(members[0].role, MemberRole::Customer, "{behaviour:?}");
+        anna.done(Command::Hold { conversation: call(&key) }).await;
+        anna.done(Command::Retrieve { conversation: call(&key) }).await;
+        anna.done(Command::Release { conversation: call(&key) }).await;
+        over(&bench, &anna, &key, Reason::Released).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_consult_is_alternated_and_transferred() {
+    under_each(|behaviour| async move {
+        let (bench, anna, key) = in_a_call(behaviour).await;
+        anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
+        assert_eq!(anna.keys(), [key.as_str()], "{behaviour:?}: the consult is part of the interaction");
+        let consult = anna.consult();
+        assert!(is(&anna.session.view(), &key, State::Held));
+        anna.in_state(&consult, State::Talking).await;
+        let (hold, retrieve) = (Some(consult.clone()), key.clone());
+        anna.done(Command::Alternate { interaction: at(&key), hold, retrieve }).await;
+        assert!(is(&anna.session.view(), &key, State::Talking) && is(&anna.session.view(), &consult, State::Held));
+        anna.done(Command::ConsultTransfer { interaction: at(&key) }).await;
+        over(&bench, &anna, &key, Reason::Transferred).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_consult_becomes_a_conference_that_is_held_and_left() {
+    under_each(|behaviour| async move {
+        let (bench, anna, key) = in_a_call(behaviour).await;
+        anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
+        let consult = anna.consult();
+        anna.in_state(&consult, State::Talking).await;
+        anna.done(Command::ConsultConference { interaction: at(&key) }).await;
+        let view = anna.session.view();
+        assert!(view.conversation(&consult).is_none());
+        assert_eq!(view.conversation(&key).unwrap().members.as_ref().unwrap().len(), 2);
+        anna.done(Command::Hold { conversation: call(&key) }).await;
+        anna.done(Command::Retrieve { conversation: call(&key) }).await;
+        anna.done(Command::Release { conversation: call(&key) }).await;
+        over(&bench, &anna, &key, Reason::Released).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blind_transfer_is_made_and_one_that_fails_leaves_the_call_as_it_was() {
+    under_each(|behaviour| async move {
+        let (bench, anna, key) = in_a_call(behaviour).await;
+        let to = |number: &str| Command::BlindTransfer { conversation: call(&key), destination: number.to_owned() };
+        if !behaviour.connects_dialing {
+            anna.fails(to("486")).await;
+            assert!(is(&anna.session.view(), &key, State::Talking), "{behaviour:?}: the call is taken back");
+            assert_eq!(bench.about(ANNA)["contacts"].as_array().unwrap().len(), 1, "{behaviour:?}");
+        }
+        drop(anna.session.take_reports());
+        anna.done(to("5550001")).await;
+        let reports = anna.session.take_reports();
+        let told = reports.iter().flat_map(|it| &it.channels).flat_map(|it| &it.interactions);
+        let mut shown = told.flat_map(|it| it.conversations.iter().flatten());
+        assert!(shown.all(|it| it.key == key && it.state != Some(State::Held)), "{behaviour:?}: {reports:#?}");
+        over(&bench, &anna, &key, Reason::Transferred).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blind_conference_is_joined_and_one_that_fails_leaves_the_call_as_it_was() {
+    under_each(|behaviour| async move {
+        let (bench, anna, key) = in_a_call(behaviour).await;
+        let to = |number: &str| Command::BlindConference { conversation: call(&key), destination: number.to_owned() };
+        anna.fails(to("486")).await;
+        anna.in_state(&key, State::Talking).await;
+        assert_eq!(anna.keys(), [key.as_str()], "{behaviour:?}");
+        anna.done(to("5550001")).await;
+        assert_eq!(anna.session.view().conversation(&key).unwrap().members.as_ref().unwrap().len(), 2);
+        anna.done(Command::Release { conversation: call(&key) }).await;
+        over(&bench, &anna, &key, Reason::Released).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_customer_moves_to_a_colleague_and_stays_one_conversation_and_a_customer() {
+    under_each(|behaviour| async move {
+        let (bench, anna, key) = in_a_call(behaviour).await;
+        // Not ready: a consult comes to him all the same.
+        let ben = bench.log_in("ben", "7002").await;
+        ben.activate("telephony").await;
+        anna.done(Command::Consult { interaction: at(&key), destination: format!("agent:{BEN}") }).await;
+        let consult = anna.consult();
+        ben.until("the consult is offered", |view| is(view, &consult, State::Alerting)).await;
+        let theirs = ben.keys().remove(0);
+        ben.done(Command::Answer { conversation: conversation(&theirs, &consult) }).await;
+        anna.in_state(&consult, State::Talking).await;
+        anna.done(Command::ConsultTransfer { interaction: at(&key) }).await;
+        ben.until("the customer is a member", |view| {
+            let members = view.conversation(&consult).and_then(|it| it.members.clone()).unwrap_or_default();
+            members.iter().any(|it| it.address.as_deref() == Some("5551234") && it.role == MemberRole::Customer)
+        })
+        .await;
+        let view = ben.session.view();
+        assert_eq!(view.interactions().count(), 1, "{behaviour:?}");
+        assert!(is(&view, &consult, State::Talking), "{behaviour:?}: the conversation goes on under its own key");
+        assert_eq!(view.interaction(&theirs).unwrap().data["direction"].as_ref().unwrap().get(), "\"inbound\"");
+        ben.done(Command::Hold { conversation: conversation(&theirs, &consult) }).await;
+        over(&bench, &anna, &key, Reason::Transferred).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_consult_ends_nothing_and_the_transfer_is_made_after_it() {
+    under_each(|behaviour| async move {
+        let (bench, anna, key) = in_a_call(behaviour).await;
+        anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
+        let consult = anna.consult();
+        anna.in_state(&consult, State::Talking).await;
+        let kept = anna.session.resume_state();
+        anna.session.log_out(Ending::Leave).await.unwrap();
+        let session = bench.tenant.log_in_with(Login::again("anna", "test", kept)).await.unwrap();
+        let again = Desk { session };
+        again.session.snapshot().await.unwrap();
+        let view = again.session.view();
+        assert!(is(&view, &key, State::Held) && is(&view, &consult, State::Talking), "{behaviour:?}: {view:#?}");
+        assert_eq!(again.keys(), [key.as_str()], "{behaviour:?}");
+        again.done(Command::ConsultTransfer { interaction: at(&key) }).await;
+        over(&bench, &again, &key, Reason::Transferred).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_joined_session_shows_its_calls_and_ends_none() {
+    under_each(|behaviour| async move {
+        let (bench, anna, key) = in_a_call(behaviour).await;
+        anna.session.log_out(Ending::Leave).await.unwrap();
+        let second = bench.log_in("anna", "7001").await;
+        assert!(is(&second.session.view(), &key, State::Talking), "{behaviour:?}");
+        // A connection that breaks makes it join, and so replay, in the middle of the call.
+        bench.emulator.control("fault", serde_json::json!({"call": "get-next-event", "what": "cut_before"}));
+        bench.emulator.cut_connections();
+        second.done(Command::Hold { conversation: call(&key) }).await;
+        let ended = |report: &jackfield_plugin_api::Report| {
+            report.channels.iter().flat_map(|it| &it.interactions).any(|it| it.gone || it.state.is_some())
+        };
+        assert!(!second.session.reports().iter().any(ended), "{behaviour:?}: the call is told as ended");
+        bench.no_complaints();
+    })
+    .await;
+}
