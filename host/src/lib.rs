@@ -1,16 +1,16 @@
 //! Jackfield: a multi-tenant host for telephony adapters.
 //!
 //! The folders are in the order in which data flows: `server` (sockets, HTTP, WebSocket) → `tenant` (who is served,
-//! with what settings and limits) → `session` (the protocol) → `adapter` (the plugins).
+//! with what settings and limits) → `session` (the protocol) → `plugin` (the adapters).
 
-// Allowed in adapter/load.rs, which opens plugins' files, and for one line of adapter/worker/process.rs.
+// Allowed in plugin/load.rs, which opens plugins' files, and for one line of plugin/worker/process.rs.
 #![deny(unsafe_code)]
 
-pub mod adapter;
 pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod metrics;
+pub mod plugin;
 mod random;
 pub mod reload;
 pub mod serve;

@@ -9,8 +9,8 @@ static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     // Before anything that starts a thread: a worker confines itself first, and that holds for one thread only.
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == jackfield::adapter::worker::COMMAND) {
-        return jackfield::adapter::worker::process::run();
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == jackfield::plugin::worker::COMMAND) {
+        return jackfield::plugin::worker::process::run();
     }
     jackfield::cli::run()
 }

@@ -14,9 +14,9 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    adapter::Libraries,
     config::{self, Auth, Problem, TenantConfig},
     metrics::Metrics,
+    plugin::Libraries,
     session::DisposedReason,
     tenant::{Refusal, Tenant, Tenants, Workers},
 };

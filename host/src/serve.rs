@@ -20,10 +20,10 @@ use tokio::{
 };
 
 use crate::{
-    adapter::{Libraries, worker::sandbox::is_open_to_all},
     config::{self, HostConfig, Isolation, Loaded},
     logging,
     metrics::Metrics,
+    plugin::{Libraries, worker::sandbox::is_open_to_all},
     reload::Reload,
     server::{Desktops, Listener, Operations},
     session::DisposedReason,

@@ -13,11 +13,12 @@ use std::{
 };
 
 use jackfield::{
-    adapter::{
-        Agent, AgentSink, Delivery, FromAgent, FromPlatform, Letter, Libraries, Library, Platform, PlatformSink,
+    metrics::Metrics,
+    plugin::{
+        AdapterMessage, AgentHandle, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, PlatformHandle,
+        PlatformSink,
         worker::{Death, DeathKind, Options, sandbox::Confinement},
     },
-    metrics::Metrics,
 };
 use jackfield_plugin_api::{
     Command, Json, Login, Outcome, Settings, StartOptions, Tenant,
@@ -56,11 +57,11 @@ impl Drop for Store {
     }
 }
 
-struct Session(mpsc::Sender<Letter>);
+struct Session(mpsc::Sender<AdapterMessage>);
 
 impl AgentSink for Session {
-    fn deliver(&self, letter: Letter) -> Delivery {
-        match self.0.try_send(letter) {
+    fn deliver(&self, message: AdapterMessage) -> Delivery {
+        match self.0.try_send(message) {
             Ok(()) => Delivery::Accepted,
             Err(mpsc::error::TrySendError::Full(_)) => Delivery::Full,
             Err(mpsc::error::TrySendError::Closed(_)) => Delivery::Closed,
@@ -80,11 +81,11 @@ impl PlatformSink for Owner {
 
 /// One agent of a tenant of the odd adapter in a worker.
 struct Desk {
-    agent: Agent,
-    from_agent: mpsc::Receiver<Letter>,
+    agent: AgentHandle,
+    from_agent: mpsc::Receiver<AdapterMessage>,
     deaths: mpsc::Receiver<Death>,
     requests: u64,
-    _platform: Platform,
+    _platform: PlatformHandle,
     library: Library,
     _store: Store,
 }
@@ -132,8 +133,8 @@ impl Desk {
     async fn next(&mut self) -> FromAgent {
         let next = async {
             loop {
-                let letter = self.from_agent.recv().await.expect("the session lives");
-                if let Some(message) = letter.open() {
+                let message = self.from_agent.recv().await.expect("the session lives");
+                if let Some(message) = message.open() {
                     return message;
                 }
             }

@@ -9,7 +9,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, RwLock},
+    sync::Arc,
 };
 
 use abi_stable::{
@@ -21,10 +21,11 @@ use abi_stable::{
     sabi_types::VersionStrings,
     std_types::RStr,
 };
+use parking_lot::RwLock;
 
 use crate::{
     export::Export,
-    wire::{Kind, Outlet, Status},
+    wire::{Kind, MessageSink, Status},
 };
 
 /// What a plugin's file exports.
@@ -103,7 +104,7 @@ extern "C" fn manifest_entry<E: Export>() -> RStr<'static> {
 
 extern "C" fn create_entry<E: Export>(host: HostRef, context: usize, hello: RStr<'_>) -> usize {
     let hello = hello.as_str();
-    catch_unwind(|| E::instances().create::<E>(Arc::new(ToHost { host, context }), hello)).unwrap_or(0)
+    catch_unwind(|| E::instances().create::<E>(Arc::new(AbiHost { host, context }), hello)).unwrap_or(0)
 }
 
 extern "C" fn submit_entry<E: Export>(instance: usize, kind: u32, id: u64, payload: RStr<'_>) -> u32 {
@@ -123,13 +124,13 @@ extern "C" fn close_entry<E: Export>(instance: usize) {
 }
 
 /// The host, as the plugin reaches it.
-struct ToHost {
+struct AbiHost {
     host: HostRef,
     context: usize,
 }
 
-impl Outlet for ToHost {
-    fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
+impl MessageSink for AbiHost {
+    fn send(&self, kind: Kind, id: u64, payload: &str) -> Status {
         Status((self.host.emit())(self.context, kind.0, id, RStr::from_str(payload)))
     }
 }
@@ -275,7 +276,7 @@ impl Checked {
 
     /// Makes an instance; `None` when the plugin cannot.
     #[must_use]
-    pub fn create(self, host: Arc<dyn Outlet>, hello: &str) -> Option<Instance> {
+    pub fn create(self, host: Arc<dyn MessageSink>, hello: &str) -> Option<Instance> {
         // The instance may call as long as the process lives, so what it calls is never freed: one small cell for
         // each instance, emptied when the instance is closed.
         let cell: &'static HostCell = Box::leak(Box::new(HostCell(RwLock::new(Some(host)))));
@@ -291,12 +292,12 @@ impl Checked {
     }
 }
 
-struct HostCell(RwLock<Option<Arc<dyn Outlet>>>);
+struct HostCell(RwLock<Option<Arc<dyn MessageSink>>>);
 
 impl HostCell {
     /// Nobody is reached through it any more.
     fn empty(&self) {
-        let host = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let host = self.0.write().take();
         // Not under the lock: what ends with the host may come back here.
         drop(host);
     }
@@ -308,8 +309,8 @@ extern "C" fn emit_entry(context: usize, kind: u32, id: u64, payload: RStr<'_>) 
     let payload = payload.as_str();
     let emit = || {
         // Cloned, so that the lock is not held while the host works: it may close the instance in there.
-        let host = cell.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        host.map_or(Status::CLOSED, |host| host.emit(Kind(kind), id, payload))
+        let host = cell.0.read().clone();
+        host.map_or(Status::CLOSED, |host| host.send(Kind(kind), id, payload))
     };
     catch_unwind(AssertUnwindSafe(emit)).unwrap_or(Status::REFUSED).0
 }
@@ -321,8 +322,8 @@ pub struct Instance {
     cell: &'static HostCell,
 }
 
-impl Outlet for Instance {
-    fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
+impl MessageSink for Instance {
+    fn send(&self, kind: Kind, id: u64, payload: &str) -> Status {
         Status((self.module.submit())(self.instance, kind.0, id, RStr::from_str(payload)))
     }
 }
@@ -340,8 +341,8 @@ mod tests {
 
     struct Deaf;
 
-    impl Outlet for Deaf {
-        fn emit(&self, _: Kind, _: u64, _: &str) -> Status {
+    impl MessageSink for Deaf {
+        fn send(&self, _: Kind, _: u64, _: &str) -> Status {
             Status::REFUSED
         }
     }
@@ -367,7 +368,7 @@ mod tests {
         };
         let checked = Checked { module: module.leak_into_prefix() };
         let host = Arc::new(Deaf);
-        assert!(checked.create(Arc::clone(&host) as Arc<dyn Outlet>, "{}").is_none());
+        assert!(checked.create(Arc::clone(&host) as Arc<dyn MessageSink>, "{}").is_none());
         assert_eq!(Arc::strong_count(&host), 1);
     }
 

@@ -3,14 +3,15 @@
 //! Owns: the text in the file's link section, the instances of a loaded library, and the first moments of each. Must
 //! never: let a vendor see a type of the binary interface.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Adapter, Manifest, logs,
     runtime::Plugin,
-    wire::{Form, Hello, Outlet},
+    wire::{Hello, MessageSink},
 };
 
 /// The name of the link section with a library's manifest.
@@ -68,13 +69,12 @@ impl<A: Adapter> Instances<A> {
     }
 
     /// Starts one; its number, or 0.
-    pub(crate) fn create<E: Export<Adapter = A>>(&self, host: Arc<dyn Outlet>, hello: &str) -> usize {
+    pub(crate) fn create<E: Export<Adapter = A>>(&self, host: Arc<dyn MessageSink>, hello: &str) -> usize {
         let hello: Hello = serde_json::from_str(hello).unwrap_or_default();
         logs::forward_to(Arc::clone(&host), hello.log);
-        let form = if hello.compact { Form::Compact } else { Form::Json };
         let plugin = Section::read(E::section())
             .map_err(std::io::Error::other)
-            .and_then(|section| Plugin::start(section.manifest, E::THREADS, host, form));
+            .and_then(|section| Plugin::start(section.manifest, E::THREADS, host));
         let plugin = match plugin {
             Ok(plugin) => plugin,
             Err(error) => {
@@ -82,14 +82,14 @@ impl<A: Adapter> Instances<A> {
                 return 0;
             }
         };
-        let mut instances = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut instances = self.0.write();
         // Never freed: the library is never unloaded, and the host's calls need no count this way.
         instances.push(Box::leak(Box::new(plugin)));
         instances.len()
     }
 
     pub(crate) fn get(&self, instance: usize) -> Option<&'static Plugin<A>> {
-        let instances = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let instances = self.0.read();
         instances.get(instance.checked_sub(1)?).copied()
     }
 }
@@ -147,8 +147,8 @@ pub const fn as_text(text: &'static [u8]) -> &'static str {
 /// ```
 ///
 /// `manifest` is the path of the [`Manifest`](crate::Manifest) as JSON, relative to the source file; its version is
-/// filled in from the crate's. A constant text can be given instead: `manifest_text = MANIFEST`. `threads` is the number of threads of the plugin's runtime, 1 unless given: one is
-/// enough for an adapter that only waits for its platform.
+/// filled in from the crate's. A constant text can be given instead: `manifest_text = MANIFEST`. `threads` is the number
+/// of threads of the plugin's runtime, 1 unless given: one is enough for an adapter that only waits for its platform.
 #[macro_export]
 macro_rules! export_adapter {
     ($adapter:ty, manifest = $manifest:literal $(, threads = $threads:literal)? $(,)?) => {

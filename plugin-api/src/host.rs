@@ -23,14 +23,14 @@ pub enum Link {
     },
 }
 
-/// Where a [`PlatformHost`] leads to: the host behind the ABI, or the [`testkit`](crate::testkit).
-pub(crate) trait PlatformSink: Send + Sync {
+/// What a [`PlatformHost`] calls: the host behind the ABI, or the [`testkit`](crate::testkit).
+pub(crate) trait PlatformBackend: Send + Sync {
     fn link(&self, link: Link);
     fn metric(&self, name: &str, labels: &[&str], value: f64);
 }
 
-/// Where an [`AgentHost`] leads to.
-pub(crate) trait AgentSink: Send + Sync {
+/// What an [`AgentHost`] calls.
+pub(crate) trait AgentBackend: Send + Sync {
     fn report(&self, report: Report);
     fn link(&self, link: Link);
 }
@@ -38,23 +38,23 @@ pub(crate) trait AgentSink: Send + Sync {
 /// The host, for one tenant. Cheap to clone.
 #[derive(Clone)]
 pub struct PlatformHost {
-    sink: Arc<dyn PlatformSink>,
+    backend: Arc<dyn PlatformBackend>,
 }
 
 impl PlatformHost {
-    pub(crate) fn new(sink: Arc<dyn PlatformSink>) -> Self {
-        Self { sink }
+    pub(crate) fn new(backend: Arc<dyn PlatformBackend>) -> Self {
+        Self { backend }
     }
 
     /// Tells whether the platform can be reached; until the first call it cannot. Telling the same again is nothing.
     pub fn link(&self, link: Link) {
-        self.sink.link(link);
+        self.backend.link(link);
     }
 
     /// Adds to a counter, sets a gauge or observes into a histogram that the manifest declares; `labels` in the
     /// declared order. One that is not declared, and a series beyond the declared `maxSeries`, is dropped and counted.
     pub fn metric(&self, name: &str, labels: &[&str], value: f64) {
-        self.sink.metric(name, labels, value);
+        self.backend.metric(name, labels, value);
     }
 }
 
@@ -67,25 +67,25 @@ impl fmt::Debug for PlatformHost {
 /// The host, for one session. Cheap to clone.
 #[derive(Clone)]
 pub struct AgentHost {
-    sink: Arc<dyn AgentSink>,
+    backend: Arc<dyn AgentBackend>,
 }
 
 impl AgentHost {
-    pub(crate) fn new(sink: Arc<dyn AgentSink>) -> Self {
-        Self { sink }
+    pub(crate) fn new(backend: Arc<dyn AgentBackend>) -> Self {
+        Self { backend }
     }
 
     /// Reports how things are. Never blocks, never fails. After the session's end it does nothing. What is reported while
     /// a request of this agent is being polled goes out when that poll is over, together with the answer if that is given
     /// by then.
     pub fn report(&self, report: Report) {
-        self.sink.report(report);
+        self.backend.report(report);
     }
 
     /// Tells that *this agent's* link to the platform is lost or back, where a platform has one for each agent. The
     /// tenant's link, told by [`PlatformHost::link`], counts as well: both must be up.
     pub fn link(&self, link: Link) {
-        self.sink.link(link);
+        self.backend.link(link);
     }
 }
 

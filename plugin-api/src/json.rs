@@ -5,16 +5,14 @@
 
 use std::fmt;
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// One JSON value, kept as the text it arrived in.
 ///
 /// Two values are equal when their texts are: `1.0` and `1.00` differ.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Json(Box<RawValue>);
 
 impl Json {
@@ -52,29 +50,6 @@ impl Json {
     /// The value does not have the shape of `T`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.0.get())
-    }
-}
-
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.get() {
-            _ if serializer.is_human_readable() => self.0.serialize(serializer),
-            // Nothing is nothing in every form: an `Option` of a value is none then.
-            "null" => serializer.serialize_unit(),
-            // What is no JSON itself carries it as a text.
-            text => serializer.serialize_str(text),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            Box::deserialize(deserializer).map(Self)
-        } else {
-            let text = Option::deserialize(deserializer)?.unwrap_or_else(|| "null".to_owned());
-            Self::from_text(text).map_err(D::Error::custom)
-        }
     }
 }
 

@@ -140,28 +140,29 @@
 #[doc(hidden)]
 pub mod abi;
 mod adapter;
+mod agent_task;
+mod backoff;
 pub mod command;
-#[doc(hidden)]
-pub mod compact;
 #[doc(hidden)]
 pub mod export;
 mod failure;
 mod host;
+mod host_sender;
 mod json;
 mod logs;
 pub mod manifest;
 mod merge;
 mod outbox;
+mod platform_task;
 pub mod report;
-mod requests;
 #[doc(hidden)]
 pub mod runtime;
-mod seat;
 pub mod testkit;
 #[doc(hidden)]
 pub mod wire;
 
 pub use adapter::{Adapter, Agent, Ending, Login, Platform, Secret, Settings, StartOptions, Tenant};
+pub use backoff::Backoff;
 pub use command::{Command, Outcome};
 pub use failure::{Code, Failure};
 pub use host::{AgentHost, Link, PlatformHost};

@@ -9,12 +9,13 @@ use std::{
     fmt::{self, Write as _},
     panic::PanicHookInfo,
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
 
+use parking_lot::RwLock;
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -22,7 +23,7 @@ use tracing::{
     span,
 };
 
-use crate::wire::{self, Form, Kind, Level, Log, Outlet};
+use crate::wire::{self, Kind, Level, Log, MessageSink};
 
 const MAX_LINE: usize = 4096;
 const MAX_PER_SECOND: u64 = 200;
@@ -48,13 +49,13 @@ pub(crate) fn on_behalf_of<R>(id: u64, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-static HOST: RwLock<Option<Arc<dyn Outlet>>> = RwLock::new(None);
+static HOST: RwLock<Option<Arc<dyn MessageSink>>> = RwLock::new(None);
 
 /// Sends all that this library logs from now on to a host, and panics too.
-pub(crate) fn forward_to(host: Arc<dyn Outlet>, level: Level) {
-    *HOST.write().unwrap_or_else(PoisonError::into_inner) = Some(host);
-    let forward = Forward { level: filter(level), bucket: Bucket::default() };
-    if tracing::subscriber::set_global_default(forward).is_ok() {
+pub(crate) fn forward_to(host: Arc<dyn MessageSink>, level: Level) {
+    *HOST.write() = Some(host);
+    let subscriber = HostSubscriber { level: filter(level), limit: RateLimit::default() };
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
         std::panic::set_hook(Box::new(log_panic));
     }
 }
@@ -81,12 +82,12 @@ fn filter(level: Level) -> LevelFilter {
     }
 }
 
-struct Forward {
+struct HostSubscriber {
     level: LevelFilter,
-    bucket: Bucket,
+    limit: RateLimit,
 }
 
-impl Subscriber for Forward {
+impl Subscriber for HostSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && *metadata.level() <= self.level
     }
@@ -96,7 +97,7 @@ impl Subscriber for Forward {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let Some(suppressed) = self.bucket.take() else { return };
+        let Some(suppressed) = self.limit.take() else { return };
         let mut line = Line::default();
         event.record(&mut line);
         let log = Log {
@@ -105,9 +106,11 @@ impl Subscriber for Forward {
             message: line.finish(),
             suppressed,
         };
-        let host = HOST.read().unwrap_or_else(PoisonError::into_inner).clone();
-        // Nobody can be told that a log was lost.
-        let _ = host.map(|host| wire::write(Form::Json, &log, |payload| host.emit(Kind::LOG, current(), payload)));
+        let host = HOST.read().clone();
+        if let (Some(host), Ok(payload)) = (host, wire::write(&log)) {
+            // Nobody can be told that a line was lost.
+            let _ = host.send(Kind::LOG, current(), &payload);
+        }
     }
 
     // Spans are not forwarded: the host names adapter, tenant and session of a line itself.
@@ -161,13 +164,13 @@ impl Visit for Line {
 
 /// Lets so many lines through a second.
 #[derive(Default)]
-struct Bucket {
+struct RateLimit {
     second: AtomicU64,
     taken: AtomicU64,
     suppressed: AtomicU64,
 }
 
-impl Bucket {
+impl RateLimit {
     /// `None`: too many. Otherwise how many were too many before this one.
     fn take(&self) -> Option<u64> {
         static START: OnceLock<Instant> = OnceLock::new();
@@ -195,11 +198,11 @@ mod tests {
 
     #[test]
     fn a_flood_of_lines_is_cut_and_counted() {
-        let bucket = Bucket::default();
-        let through = (0..1000).filter(|_| bucket.take_in(1).is_some()).count() as u64;
+        let limit = RateLimit::default();
+        let through = (0..1000).filter(|_| limit.take_in(1).is_some()).count() as u64;
         assert_eq!(through, MAX_PER_SECOND);
-        assert_eq!(bucket.take_in(2), Some(1000 - MAX_PER_SECOND));
-        assert_eq!(bucket.take_in(2), Some(0));
+        assert_eq!(limit.take_in(2), Some(1000 - MAX_PER_SECOND));
+        assert_eq!(limit.take_in(2), Some(0));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! Owns: the order of reports, answers, link changes and resume states of one session; the bound on what waits. Must
 //! never: wait itself, overtake a report by a later answer, or grow. Data comes from the adapter through
 //! [`AgentHost`](crate::AgentHost) and from the tasks that run its commands, and goes out through the
-//! [`Outlet`](crate::wire::Outlet); what cannot go now waits here, later reports merged into the waiting one.
+//! [`MessageSink`](crate::wire::MessageSink); what cannot go now waits here, later reports merged into the waiting one.
 //!
 //! When more than [`MAX_WAITING`] reports wait that cannot be merged, or would say too much as one, all of them are
-//! dropped and their place is kept for one snapshot, which the [`seat`](crate::seat) asks the agent for as soon as that
+//! dropped and their place is kept for one snapshot, which the [`agent_task`](crate::agent_task) asks the agent for as soon as that
 //! place is reached. Answers behind it wait for it: once a success is sent, its effect must hold. A lost link does not
 //! wait for it: while the link is lost, a snapshot may not be had.
 //!
@@ -17,19 +17,18 @@
 //! with the answer, if that is given by then, as one message. Most commands are carried out in one poll. What comes from
 //! elsewhere meanwhile does not wait for it.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{borrow::Cow, collections::VecDeque};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     command::Outcome,
     failure::Code,
     host::Link,
+    host_sender::HostSender,
     merge::merge,
     report::{Channel, Interaction, Report},
-    runtime::Tell,
-    wire::{self, AnswerRef, Form, Kind, Status},
+    wire::{self, Answer, Kind, Status},
 };
 
 /// How many reports that cannot be merged may wait.
@@ -43,7 +42,7 @@ const MAX_HELD: usize = 8;
 
 /// What an agent tells the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Item {
+enum OutboxItem {
     Report(Report),
     Answer {
         request: u64,
@@ -56,22 +55,22 @@ enum Item {
     Missing,
 }
 
-impl Item {
+impl OutboxItem {
     /// Whether a later report may be merged into one in front of this.
     fn lets_reports_pass(&self) -> bool {
         matches!(self, Self::Answer { .. } | Self::Resume(_))
     }
 }
 
-/// What an outbox waits for.
+/// What a flush has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waits {
-    /// Nothing is in it; whoever flushes it can stop.
-    No,
-    /// The host; flush again after a while.
-    ForRoom,
-    /// A snapshot, which the agent must be asked for.
-    ForSnapshot,
+pub(crate) enum Flushed {
+    /// Nothing is in the outbox; whoever flushes it can stop.
+    Empty,
+    /// The host takes no more at the moment; flush again after a while.
+    HostIsFull,
+    /// The agent must be asked for a snapshot before anything else can be sent.
+    SnapshotWanted,
 }
 
 /// Something waits now and nobody flushes the outbox yet: whoever gets this must, until it waits for nothing.
@@ -79,13 +78,13 @@ pub(crate) type MustFlush = bool;
 
 pub(crate) struct Outbox {
     agent: u64,
-    tell: Tell,
-    state: Mutex<State>,
+    host: HostSender,
+    state: Mutex<OutboxState>,
 }
 
 #[derive(Default)]
-struct State {
-    waiting: VecDeque<Item>,
+struct OutboxState {
+    waiting: VecDeque<OutboxItem>,
     closed: bool,
     link: Option<Link>,
     resume: Vec<u8>,
@@ -102,11 +101,11 @@ struct State {
 }
 
 impl Outbox {
-    pub(crate) fn new(agent: u64, tell: Tell) -> Self {
-        Self { agent, tell, state: Mutex::default() }
+    pub(crate) fn new(agent: u64, host: HostSender) -> Self {
+        Self { agent, host, state: Mutex::default() }
     }
 
-    /// A request of the agent is being polled from now on, until [`Self::let_go`].
+    /// A request of the agent is being polled from now on, until [`Self::release`].
     pub(crate) fn hold(&self) {
         let mut state = self.lock();
         // Of what was reported in polls that ended their requests the resume state has been asked.
@@ -116,18 +115,18 @@ impl Outbox {
 
     /// The poll is over: sends what waits, be it another's that is still being polled. Also returns whether something was
     /// reported in a poll.
-    pub(crate) fn let_go(&self) -> (MustFlush, bool) {
+    pub(crate) fn release(&self) -> (MustFlush, bool) {
         let mut state = self.lock();
         state.holders -= 1;
         let reported = std::mem::take(&mut state.reported);
         (self.send_waiting(&mut state), reported)
     }
 
-    /// [`Self::answer`] and [`Self::let_go`] in one.
-    pub(crate) fn let_go_with(&self, request: u64, outcome: Outcome) -> MustFlush {
+    /// [`Self::answer`] and [`Self::release`] in one.
+    pub(crate) fn release_with_answer(&self, request: u64, outcome: Outcome) -> MustFlush {
         let mut state = self.lock();
         state.holders -= 1;
-        self.put(&mut state, Item::Answer { request, outcome }, false)
+        self.put(&mut state, OutboxItem::Answer { request, outcome }, false)
     }
 
     /// Nothing is told any more.
@@ -149,7 +148,7 @@ impl Outbox {
         }
         state.reported |= polled;
         if !state.flushed {
-            self.put(&mut state, Item::Report(report), polled)
+            self.put(&mut state, OutboxItem::Report(report), polled)
         } else {
             state.wait_with(report);
             self.send_waiting(&mut state)
@@ -158,7 +157,7 @@ impl Outbox {
 
     pub(crate) fn answer(&self, request: u64, outcome: Outcome) -> MustFlush {
         let mut state = self.lock();
-        self.put(&mut state, Item::Answer { request, outcome }, true)
+        self.put(&mut state, OutboxItem::Answer { request, outcome }, true)
     }
 
     /// Telling the same again is nothing.
@@ -170,9 +169,9 @@ impl Outbox {
         state.link = Some(link.clone());
         let is_lost = link != Link::Up;
         if is_lost {
-            state.waiting.retain(|item| !matches!(item, Item::Link(_)));
+            state.waiting.retain(|item| !matches!(item, OutboxItem::Link(_)));
         }
-        state.waiting.push_back(Item::Link(link));
+        state.waiting.push_back(OutboxItem::Link(link));
         if is_lost {
             state.tell_loss_first();
         }
@@ -191,16 +190,16 @@ impl Outbox {
             return false;
         }
         state.resume.clone_from(&bytes);
-        state.waiting.retain(|item| !matches!(item, Item::Resume(_)));
-        self.put(&mut state, Item::Resume(wire::Resume { state: bytes }), false)
+        state.waiting.retain(|item| !matches!(item, OutboxItem::Resume(_)));
+        self.put(&mut state, OutboxItem::Resume(wire::Resume { state: bytes }), false)
     }
 
     /// Sends what waits, as far as the host takes it.
-    pub(crate) fn flush(&self) -> Waits {
+    pub(crate) fn flush(&self) -> Flushed {
         let mut state = self.lock();
         let _ = self.send_waiting(&mut state);
         let waits = state.waits();
-        state.flushed = waits != Waits::No;
+        state.flushed = waits != Flushed::Empty;
         waits
     }
 
@@ -215,7 +214,7 @@ impl Outbox {
     }
 
     /// `may_be_held`: it may wait for the end of a poll.
-    fn put(&self, state: &mut State, item: Item, may_be_held: bool) -> MustFlush {
+    fn put(&self, state: &mut OutboxState, item: OutboxItem, may_be_held: bool) -> MustFlush {
         if state.closed {
             return false;
         }
@@ -223,13 +222,13 @@ impl Outbox {
         if may_be_held && state.is_held() { false } else { self.send_waiting(state) }
     }
 
-    fn send_waiting(&self, state: &mut State) -> MustFlush {
+    fn send_waiting(&self, state: &mut OutboxState) -> MustFlush {
         while let Some(item) = state.waiting.front() {
-            if *item == Item::Missing {
+            if *item == OutboxItem::Missing {
                 break;
             }
             let (status, sent) = match (item, state.waiting.get(1)) {
-                (Item::Report(report), Some(Item::Answer { request, outcome })) if self.tell.form == Form::Compact => {
+                (OutboxItem::Report(report), Some(OutboxItem::Answer { request, outcome })) => {
                     match self.answer_with(*request, Some(report), outcome) {
                         // Together they may be too long, or the answer alone.
                         Status::REFUSED => (self.send(item), 1),
@@ -258,43 +257,42 @@ impl Outbox {
         !state.waiting.is_empty() && !std::mem::replace(&mut state.flushed, true)
     }
 
-    fn send(&self, item: &Item) -> Status {
+    fn send(&self, item: &OutboxItem) -> Status {
         match item {
-            Item::Report(report) => self.tell.send(Kind::REPORT, self.agent, report),
-            Item::Answer { request, outcome } => self.answer_with(*request, None, outcome),
-            Item::Link(link) => self.tell.send(Kind::LINK, self.agent, link),
-            Item::Resume(resume) => self.tell.send(Kind::RESUME, self.agent, resume),
-            Item::Missing => Status::FULL,
+            OutboxItem::Report(report) => self.host.send(Kind::REPORT, self.agent, report),
+            OutboxItem::Answer { request, outcome } => self.answer_with(*request, None, outcome),
+            OutboxItem::Link(link) => self.host.send(Kind::LINK, self.agent, link),
+            OutboxItem::Resume(resume) => self.host.send(Kind::RESUME, self.agent, resume),
+            OutboxItem::Missing => Status::FULL,
         }
     }
 
     fn answer_with(&self, request: u64, report: Option<&Report>, outcome: &Outcome) -> Status {
-        self.tell.send(Kind::ANSWER, self.agent, &AnswerRef { request, report, outcome })
+        let answer = Answer { request, report: report.map(Cow::Borrowed), outcome: Cow::Borrowed(outcome) };
+        self.host.send(Kind::ANSWER, self.agent, &answer)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing of the adapter's runs under this lock; a panic in it is our own and leaves the queue whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, OutboxState> {
+        self.state.lock()
     }
 }
 
-impl State {
+impl OutboxState {
     fn is_held(&self) -> bool {
         self.holders > 0 && self.waiting.len() <= MAX_HELD
     }
 
-    fn waits(&self) -> Waits {
+    fn waits(&self) -> Flushed {
         match self.waiting.front() {
-            None => Waits::No,
-            Some(Item::Missing) => Waits::ForSnapshot,
-            Some(_) => Waits::ForRoom,
+            None => Flushed::Empty,
+            Some(OutboxItem::Missing) => Flushed::SnapshotWanted,
+            Some(_) => Flushed::HostIsFull,
         }
     }
 
     /// Makes an answer that was refused another one, which is taken, so that nobody waits for it until the deadline.
-    #[cold]
     fn answer_otherwise(&mut self) -> bool {
-        let Some(Item::Answer { outcome, .. }) = self.waiting.front_mut() else { return false };
+        let Some(OutboxItem::Answer { outcome, .. }) = self.waiting.front_mut() else { return false };
         let instead = Outcome::failure(Code::AdapterFailed, "the adapter's answer is too long, or cannot be written");
         let is_another = *outcome != instead;
         *outcome = instead;
@@ -302,11 +300,10 @@ impl State {
     }
 
     /// Merges the reports that wait.
-    #[cold]
     fn merge_waiting(&mut self) {
         for item in std::mem::take(&mut self.waiting) {
             match item {
-                Item::Report(report) => self.wait_with(report),
+                OutboxItem::Report(report) => self.wait_with(report),
                 other => self.waiting.push_back(other),
             }
         }
@@ -314,9 +311,9 @@ impl State {
 
     /// Puts a report behind what waits already.
     fn wait_with(&mut self, report: Report) {
-        if let Some(missing) = self.waiting.iter_mut().find(|item| **item == Item::Missing) {
+        if let Some(missing) = self.waiting.iter_mut().find(|item| **item == OutboxItem::Missing) {
             if report.snapshot {
-                *missing = Item::Report(report);
+                *missing = OutboxItem::Report(report);
             } else {
                 // The snapshot that is still to come tells this as well.
                 self.dropped += 1;
@@ -324,29 +321,28 @@ impl State {
             return;
         }
         let last = self.waiting.iter_mut().rev().find(|item| !item.lets_reports_pass());
-        if let Some(Item::Report(waiting)) = last
+        if let Some(OutboxItem::Report(waiting)) = last
             && let Some(merged) = merge(waiting, &report)
             && !outgrows(&merged, waiting, &report)
         {
             *waiting = merged;
             return;
         }
-        self.waiting.push_back(Item::Report(report));
-        if self.waiting.iter().filter(|item| matches!(item, Item::Report(_))).count() > MAX_WAITING {
+        self.waiting.push_back(OutboxItem::Report(report));
+        if self.waiting.iter().filter(|item| matches!(item, OutboxItem::Report(_))).count() > MAX_WAITING {
             self.drop_reports();
         }
     }
 
     /// Drops all reports and keeps the place of the first for a snapshot.
-    #[cold]
     fn drop_reports(&mut self) {
         let mut place_kept = false;
         let before = self.waiting.len();
         self.waiting.retain_mut(|item| {
-            let is_report = matches!(item, Item::Report(_));
+            let is_report = matches!(item, OutboxItem::Report(_));
             if is_report && !place_kept {
                 place_kept = true;
-                *item = Item::Missing;
+                *item = OutboxItem::Missing;
                 return true;
             }
             !is_report
@@ -356,10 +352,9 @@ impl State {
     }
 
     /// Puts a lost link in front of the place for a snapshot.
-    #[cold]
     fn tell_loss_first(&mut self) {
-        let Some(missing) = self.waiting.iter().position(|item| *item == Item::Missing) else { return };
-        let lost = self.waiting.iter().position(|item| matches!(item, Item::Link(Link::Down { .. })));
+        let Some(missing) = self.waiting.iter().position(|item| *item == OutboxItem::Missing) else { return };
+        let lost = self.waiting.iter().position(|item| matches!(item, OutboxItem::Link(Link::Down { .. })));
         if let Some(lost) = lost.filter(|lost| *lost > missing)
             && let Some(lost) = self.waiting.remove(lost)
         {

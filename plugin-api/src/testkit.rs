@@ -36,12 +36,9 @@
 //! #     .block_on(an_agent_becomes_ready()).unwrap();
 //! ```
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -49,7 +46,7 @@ use crate::{
     Adapter, Agent, AgentHost, Code, Command, Ending, Failure, Json, Link, Login, Manifest, Outcome, Platform,
     PlatformHost, Report, Settings, StartOptions,
     command::ObjectKind,
-    host::{AgentSink, PlatformSink},
+    host::{AgentBackend, PlatformBackend},
     report::{
         Availability, Channel, ChannelStatus, Conversation, ConversationState, Interaction, InteractionState, Key,
     },
@@ -106,7 +103,7 @@ struct Told {
 
 impl Seen {
     fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.lock()
     }
 
     fn complain(&self, about: impl Into<String>) {
@@ -114,7 +111,7 @@ impl Seen {
     }
 }
 
-impl PlatformSink for Seen {
+impl PlatformBackend for Seen {
     fn link(&self, link: Link) {
         let mut told = self.lock();
         if told.links.last() != Some(&link) {
@@ -149,7 +146,7 @@ impl<P: Platform> Tenant<P> {
         let settings = Json::of(&settings).map_err(|error| wrong(error.to_string()))?;
         let seen = Arc::new(Seen { manifest, told: Mutex::default() });
         let tenant = crate::Tenant::new("test", Settings::new(settings));
-        let host = PlatformHost::new(Arc::clone(&seen) as Arc<dyn PlatformSink>);
+        let host = PlatformHost::new(Arc::clone(&seen) as Arc<dyn PlatformBackend>);
         Ok(Self { platform: A::load()?.connect(tenant, host).await?, seen })
     }
 
@@ -201,7 +198,7 @@ impl<P: Platform> Tenant<P> {
     /// What the adapter says.
     pub async fn log_in_with(&self, login: Login) -> Result<Session<P::Agent>, Failure> {
         let line = Arc::new(Line { seen: Arc::clone(&self.seen), said: Mutex::default(), news: Notify::new() });
-        let host = AgentHost::new(Arc::clone(&line) as Arc<dyn AgentSink>);
+        let host = AgentHost::new(Arc::clone(&line) as Arc<dyn AgentBackend>);
         let session = Session { agent: self.platform.log_in(login, host).await?, line };
         session.resume_state();
         Ok(session)
@@ -237,11 +234,11 @@ struct Said {
 
 impl Line {
     fn lock(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+        self.said.lock()
     }
 }
 
-impl AgentSink for Line {
+impl AgentBackend for Line {
     fn report(&self, mut report: Report) {
         let mut said = self.lock();
         if said.ended {

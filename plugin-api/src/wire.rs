@@ -1,6 +1,6 @@
 //! The messages between the host and a plugin: their numbers, and their payloads.
 //!
-//! A payload is JSON, or the same in the [compact form](crate::compact) where the other side has said that it reads it.
+//! A payload is JSON, as serde derives it from the types below; `serde_json` writes and reads all of it.
 //!
 //! Owns: what crosses the boundary, once for both ways of crossing it: the two function calls of the ABI, and the
 //! frames of a worker's socket. A message is `(kind, id, payload)`; `id` says whom it is for (a platform, an agent, or
@@ -9,17 +9,14 @@
 //!
 //! Ids are the host's: unique among the platforms and agents of one plugin, never 0, never used again.
 
-use std::{cell::Cell, fmt, io};
+use std::{borrow::Cow, fmt};
 
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     adapter::{Ending, Length, Login, StartOptions, Tenant},
     command::{Command, Outcome},
-    compact,
     failure::Failure,
-    host::Link,
     report::Report,
 };
 
@@ -58,7 +55,7 @@ kinds! {
     START = 5;
     /// [`Execute`]; id: the agent. Answered by [`Answer`].
     COMMAND = 6;
-    /// [`Request`]; id: the agent. Answered by [`Answer`].
+    /// [`BareRequest`]; id: the agent. Answered by [`Answer`].
     SNAPSHOT = 7;
     /// [`LogOut`]; id: the agent. Answered by [`Answer`].
     LOG_OUT = 8;
@@ -107,132 +104,26 @@ impl Status {
 /// The longest payload that either side takes.
 pub const MAX_PAYLOAD: usize = 8 << 20;
 
-/// What there is by id. Ids are counted by the host, so nobody can choose them to collide: they need no keyed hash.
-pub type ById<V> = FxHashMap<u64, V>;
-
 /// Where messages go: to the host, or to the plugin. Never blocks.
-pub trait Outlet: Send + Sync + 'static {
+pub trait MessageSink: Send + Sync + 'static {
     /// Hands one message over.
-    fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status;
+    fn send(&self, kind: Kind, id: u64, payload: &str) -> Status;
 }
 
-/// How a payload is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Form {
-    /// As JSON, which everybody reads.
-    #[default]
-    Json,
-    /// In the [compact form](crate::compact), for a side that has said that it reads it.
-    Compact,
-}
-
-/// Why a payload cannot be written or read.
-#[derive(Debug)]
-pub enum Bad {
-    /// As JSON.
-    Json(serde_json::Error),
-    /// In the compact form.
-    Compact(compact::Error),
-}
-
-impl fmt::Display for Bad {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Json(error) => error.fmt(f),
-            Self::Compact(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Bad {}
-
-/// A message that can be written.
-pub trait Payload: Serialize {
-    /// Appends it to a text in the compact form.
-    ///
-    /// # Errors
-    /// It cannot be written in this form.
-    fn write_compact(&self, text: &mut String) -> Result<(), compact::Error> {
-        compact::write(self, text)
-    }
-}
-
-/// A message that can be read.
-pub trait PayloadOwned: DeserializeOwned {
-    /// Reads it from the compact form.
-    ///
-    /// # Errors
-    /// The text is not in this form, or is another message.
-    fn read_compact(text: &str) -> Result<Self, compact::Error> {
-        compact::read(text)
-    }
-}
-
-// Those that each command brings have ways of their own to be written and read, in `compact/direct.rs`.
-macro_rules! payloads {
-    ($($message:ident)+) => {
-        $(
-            impl Payload for $message {}
-            impl PayloadOwned for $message {}
-        )+
-    };
-}
-payloads! { Hello Connect LogIn Start Request LogOut Done Link Resume Log Metric Breach }
-
-impl Payload for MetricRef<'_> {}
-
-/// Nothing.
-impl Payload for () {}
-
-/// Any message, for whoever only looks on.
-impl PayloadOwned for serde_json::Value {}
-
-/// Reads a payload, whichever its form.
+/// Reads a payload.
 ///
 /// # Errors
-/// It is in neither form, or another message.
-pub fn read<T: PayloadOwned>(payload: &str) -> Result<T, Bad> {
-    if payload.as_bytes().first() == Some(&compact::MARK) {
-        T::read_compact(payload).map_err(Bad::Compact)
-    } else {
-        serde_json::from_str(payload).map_err(Bad::Json)
-    }
+/// It is not JSON, or another message.
+pub fn read<T: DeserializeOwned>(payload: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(payload)
 }
 
-/// Writes a message into a buffer that the thread keeps, and hands the text on: a message costs no allocation.
+/// Writes a payload.
 ///
 /// # Errors
-/// The message cannot be written in this form.
-pub fn write<T: Payload + ?Sized, R>(form: Form, message: &T, hand_on: impl FnOnce(&str) -> R) -> Result<R, Bad> {
-    thread_local! {
-        static BUFFER: Cell<String> = const { Cell::new(String::new()) };
-    }
-    // Taken out while it is used: whoever gets the text may write a message of its own.
-    let mut buffer = BUFFER.take();
-    buffer.clear();
-    let written = match form {
-        Form::Json => serde_json::to_writer(Text(&mut buffer), message).map_err(Bad::Json),
-        Form::Compact => message.write_compact(&mut buffer).map_err(Bad::Compact),
-    };
-    let result = written.map(|()| hand_on(&buffer));
-    if buffer.capacity() <= 64 << 10 {
-        BUFFER.set(buffer);
-    }
-    result
-}
-
-/// Takes what `serde_json` writes, which is text piece by piece.
-struct Text<'a>(&'a mut String);
-
-impl io::Write for Text<'_> {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.0.push_str(std::str::from_utf8(piece).map_err(io::Error::other)?);
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The message has no JSON form, which the types of this module exclude.
+pub fn write<T: Serialize + ?Sized>(message: &T) -> Result<String, serde_json::Error> {
+    serde_json::to_string(message)
 }
 
 /// What the plugin is told when it is made.
@@ -241,9 +132,6 @@ pub struct Hello {
     /// The most detailed level of log that the host wants.
     #[serde(default)]
     pub log: Level,
-    /// The host reads the [compact form](crate::compact).
-    #[serde(default)]
-    pub compact: bool,
 }
 
 /// How important a line of log is.
@@ -290,25 +178,16 @@ pub struct Start {
 
 /// Carry out a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Execute {
+pub struct Execute<'a> {
     /// Names the answer.
     pub request: u64,
     /// Which command.
-    pub command: Command,
+    pub command: Cow<'a, Command>,
 }
 
-/// [`Execute`] as it is written, without a copy of the command.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct ExecuteRef<'a> {
-    /// Names the answer.
-    pub request: u64,
-    /// Which command.
-    pub command: &'a Command,
-}
-
-/// A request that needs no more than its number.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Request {
+/// A request that needs no more than its number: a snapshot. Every other request can be read as this, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BareRequest {
     /// Names the answer.
     pub request: u64,
 }
@@ -330,39 +209,18 @@ pub struct Done {
     /// `None`: it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// Of [`Kind::LOAD`]: the plugin reads the [compact form](crate::compact).
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub compact: bool,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde wants
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// What became of a request of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct Answer<'a> {
     /// The request.
     pub request: u64,
-    /// What was reported before it: one message for what mostly comes together. Only in the
-    /// [compact form](crate::compact), because a host that does not read that does not know this.
+    /// What was reported right before it: one message for what mostly comes together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub report: Option<Report>,
+    pub report: Option<Cow<'a, Report>>,
     /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// [`Answer`] as it is written, without a copy of its parts.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct AnswerRef<'a> {
-    /// The request.
-    pub request: u64,
-    /// What was reported before it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub report: Option<&'a Report>,
-    /// What became of it.
-    pub outcome: &'a Outcome,
+    pub outcome: Cow<'a, Outcome>,
 }
 
 /// The longest resume state that the host keeps.
@@ -412,22 +270,11 @@ pub struct Metric {
     pub value: f64,
 }
 
-/// [`Metric`] as it is written.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct MetricRef<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Values of its labels, in the declared order.
-    pub labels: &'a [&'a str],
-    /// What is added, set or observed.
-    pub value: f64,
-}
-
 /// The adapter did what the contract forbids; what came of it was stopped inside the plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breach {
     /// What it did.
-    pub what: Wrong,
+    pub what: BreachKind,
     /// One sentence for the log.
     pub detail: String,
     /// How often since it was told last.
@@ -443,7 +290,7 @@ fn once() -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Wrong {
+pub enum BreachKind {
     /// It panicked.
     Panic,
     /// It used a metric that its manifest does not declare.
@@ -461,26 +308,18 @@ pub enum Wrong {
     Other,
 }
 
-/// Bytes as hexadecimal digits: half the length of a JSON array of numbers, and nothing to depend on.
+/// Bytes as hexadecimal digits: half the length of a JSON array of numbers.
 mod hex {
+    use data_encoding::HEXLOWER_PERMISSIVE;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        serializer.serialize_str(&digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect::<String>())
+        serializer.serialize_str(&HEXLOWER_PERMISSIVE.encode(bytes))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let digits: Option<Vec<u8>> =
-            text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-        match digits {
-            Some(digits) if digits.len() % 2 == 0 => {
-                Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-            }
-            _ => Err(D::Error::custom("not a text of hexadecimal digits")),
-        }
+        HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(D::Error::custom)
     }
 }
 
@@ -488,46 +327,29 @@ mod hex {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Code, Json};
-
-    fn there_and_back<T: Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
-        serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
-    }
+    use crate::Json;
 
     #[test]
     fn values_inside_a_command_keep_their_text() {
         let value = Json::from_text("[2.50, 123456789012345678901234567890]".to_owned()).unwrap();
         let interaction = crate::report::InteractionAt { channel: "c".into(), interaction: "i".into() };
         let command = Command::SetInteractionData { interaction, key: "k".into(), value };
-        let sent = serde_json::to_string(&ExecuteRef { request: 7, command: &command }).unwrap();
-        let got: Execute = serde_json::from_str(&sent).unwrap();
-        assert_eq!((got.request, got.command), (7, command));
+        let sent = write(&Execute { request: 7, command: Cow::Borrowed(&command) }).unwrap();
+        let got: Execute<'_> = read(&sent).unwrap();
+        assert_eq!((got.request, got.command.into_owned()), (7, command));
     }
 
     #[test]
-    fn every_outcome_survives() {
-        for outcome in [
-            Outcome::success(),
-            Outcome::Success(Some(Json::from_text(r#"{"a":1.0}"#.to_owned()).unwrap())),
-            Outcome::NeedInfo(Json::from_text(r#"{"id":"skill"}"#.to_owned()).unwrap()),
-            Outcome::Failure(Failure::new(Code::Busy, "busy").context("486")),
-        ] {
-            let answer = Answer { request: 1, report: None, outcome };
-            assert_eq!(there_and_back(&answer), answer);
-        }
-    }
-
-    #[test]
-    fn resume_state_survives_whatever_its_bytes() {
+    fn a_resume_state_of_any_bytes_is_read_as_it_was_written() {
         let resume = Resume { state: (0..=255).collect() };
-        assert_eq!(there_and_back(&resume), resume);
-        assert!(serde_json::from_str::<Resume>(r#"{"state":"abc"}"#).is_err());
-        assert!(serde_json::from_str::<Resume>(r#"{"state":"zz"}"#).is_err());
+        assert_eq!(read::<Resume>(&write(&resume).unwrap()).unwrap(), resume);
+        assert!(read::<Resume>(r#"{"state":"abc"}"#).is_err());
+        assert!(read::<Resume>(r#"{"state":"zz"}"#).is_err());
     }
 
     #[test]
     fn a_breach_of_a_kind_not_known_yet_is_read() {
-        let breach: Breach = serde_json::from_str(r#"{"what":"something_new","detail":"d"}"#).unwrap();
-        assert_eq!(breach.what, Wrong::Other);
+        let breach: Breach = read(r#"{"what":"something_new","detail":"d"}"#).unwrap();
+        assert_eq!(breach.what, BreachKind::Other);
     }
 }

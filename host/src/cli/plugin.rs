@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::{PluginCommand, table};
 use crate::{
-    adapter::{Description, Libraries, Trust, Wanted, describe},
     config::{self, HostConfig},
     metrics::Metrics,
+    plugin::{Description, Libraries, Trust, Wanted, describe},
 };
 
 /// Where a long line of names is broken.

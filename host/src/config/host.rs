@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Problem, raw, units::Span};
-use crate::adapter::Trust;
+use crate::plugin::Trust;
 
 /// The host's own part of the configuration.
 #[derive(Debug, Clone)]

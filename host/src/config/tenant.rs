@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::adapter::{
+use crate::plugin::{
     Wanted,
     worker::{budget::Rules, sandbox::Confinement},
 };

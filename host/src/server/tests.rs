@@ -14,8 +14,8 @@ use tokio::{net::TcpStream, sync::watch};
 
 use super::*;
 use crate::{
-    adapter::Library,
     config::{Auth, Origins, TenantConfig, Token},
+    plugin::Library,
     tenant::{Tenant, hash_token},
 };
 

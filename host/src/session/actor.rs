@@ -28,8 +28,8 @@ use super::{
     tree::{Events, Notes, Tree, rules},
 };
 use crate::{
-    adapter::{FromAgent, RequestId},
     metrics::{CommandLabel, OutcomeLabel, TenantMetrics},
+    plugin::{FromAgent, RequestId},
 };
 
 /// How long an agent may take to leave when its session ends without a logout.

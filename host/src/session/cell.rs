@@ -24,7 +24,7 @@ use super::{
     actor::{Chores, Core},
     manager::{Board, SessionStatus},
 };
-use crate::adapter::{AgentSink, Delivery, Letter};
+use crate::plugin::{AdapterMessage, AgentSink, Delivery};
 
 /// How many messages of the adapter may wait for a session. They wait only until the connection's task has its turn, so
 /// this is only reached by an adapter that floods.
@@ -50,7 +50,7 @@ pub(super) struct Cell {
 
 #[derive(Default)]
 struct Inbox {
-    waiting: VecDeque<(u32, Letter)>,
+    waiting: VecDeque<(u32, AdapterMessage)>,
     /// How many bytes those keep.
     bytes: usize,
     /// A task will come by to call the adapter.
@@ -150,7 +150,7 @@ impl Cell {
     }
 
     /// Takes what comes from the adapter.
-    fn deliver(self: &Arc<Self>, generation: u32, letter: Letter) -> Delivery {
+    fn deliver(self: &Arc<Self>, generation: u32, letter: AdapterMessage) -> Delivery {
         let mut inbox = self.inbox();
         let bytes = inbox.bytes + letter.size();
         if inbox.waiting.len() >= INBOX || bytes > INBOX_BYTES && !inbox.waiting.is_empty() {
@@ -350,7 +350,7 @@ struct Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, letter: Letter) -> Delivery {
+    fn deliver(&self, letter: AdapterMessage) -> Delivery {
         match self.cell.upgrade() {
             Some(cell) => cell.deliver(self.generation, letter),
             None => Delivery::Closed,

@@ -24,7 +24,7 @@ use super::{
     manager::{Board, LOGINS_AGAIN},
     port::AgentPort,
 };
-use crate::adapter::RequestId;
+use crate::plugin::RequestId;
 
 /// How long new commands are held back, at one attempt, for those in flight to be answered.
 const HOLD: Duration = Duration::from_secs(1);

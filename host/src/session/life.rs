@@ -19,7 +19,7 @@ use super::{
     port::AgentPort,
     tree::{Event, Events, Notes, Tree},
 };
-use crate::adapter::RequestId;
+use crate::plugin::RequestId;
 
 impl Core {
     pub(super) fn begin_start(&mut self, at: usize, options: &StartOptions, actions: bool) {

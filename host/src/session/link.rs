@@ -9,7 +9,7 @@ use std::time::Duration;
 use jackfield_plugin_api::{Code, Failure, Link, Outcome};
 use tokio::time::Instant;
 
-use crate::adapter::RequestId;
+use crate::plugin::RequestId;
 
 /// The first wait before a snapshot is asked for again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));

@@ -34,8 +34,8 @@ use super::{
     timer::Timer,
 };
 use crate::{
-    adapter,
     metrics::{CommandLabel, TenantMetrics},
+    plugin::PlatformHandle,
 };
 
 /// How many agents of a tenant are logged in again, or moved, at the same time.
@@ -183,7 +183,7 @@ impl SessionManager {
     }
 
     /// A trunk's platform is this from now on. Sessions whose agent was lost are logged in again on it.
-    pub fn set_platform(&self, trunk: &Arc<AdapterConnection>, platform: Option<adapter::Platform>) {
+    pub fn set_platform(&self, trunk: &Arc<AdapterConnection>, platform: Option<PlatformHandle>) {
         self.set_port(trunk, platform.map(|platform| Arc::new(platform) as Arc<dyn PlatformPort>));
     }
 

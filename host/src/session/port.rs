@@ -12,7 +12,7 @@ use std::{
 
 use jackfield_plugin_api::{Command, Ending, Failure, Login, Manifest, StartOptions};
 
-use crate::adapter::{self, AgentSink, RequestId};
+use crate::plugin::{self, AgentSink, RequestId};
 
 /// What a log-in leads to.
 pub type LoggedIn = Pin<Box<dyn Future<Output = Result<Box<dyn AgentPort>, Failure>> + Send>>;
@@ -49,7 +49,7 @@ pub trait AgentPort: Send + 'static {
     fn log_out(&self, request: RequestId, ending: Ending) -> Result<(), Failure>;
 }
 
-impl PlatformPort for adapter::Platform {
+impl PlatformPort for plugin::PlatformHandle {
     fn manifest(&self) -> &Arc<Manifest> {
         self.manifest()
     }
@@ -57,13 +57,13 @@ impl PlatformPort for adapter::Platform {
     fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> LoggedIn {
         let platform = self.clone();
         Box::pin(async move {
-            let agent = adapter::Platform::log_in(&platform, login, sink, deadline).await?;
+            let agent = plugin::PlatformHandle::log_in(&platform, login, sink, deadline).await?;
             Ok(Box::new(agent) as Box<dyn AgentPort>)
         })
     }
 }
 
-impl AgentPort for adapter::Agent {
+impl AgentPort for plugin::AgentHandle {
     fn start(&self, request: RequestId, options: &StartOptions) -> Result<(), Failure> {
         self.start(request, options)
     }

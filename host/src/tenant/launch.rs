@@ -12,8 +12,8 @@ use std::{
 use jackfield_plugin_api::Manifest;
 
 use crate::{
-    adapter::{Libraries, Library, LoadError, PluginFile, WeakLibrary, worker::Options},
     config::{Isolation, Problem, TenantConfig},
+    plugin::{Libraries, Library, LoadError, PluginFile, WeakLibrary, worker::Options},
 };
 
 /// How many messages a second a worker may send that nobody asked for, for each session that its tenants may have, and

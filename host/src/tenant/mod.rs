@@ -39,9 +39,9 @@ use run::Run;
 pub use upgrade::{Fate, Progress, Refusal, Stage};
 
 use crate::{
-    adapter::{self, Libraries, Library, LoadError, Trust},
     config::{Isolation, Limits, Problem, TenantConfig},
     metrics::{Depths, Metrics, TenantMetrics},
+    plugin::{self, Libraries, Library, LoadError, Trust},
     session::{self, DisposedReason, Identity, JournalLimits, OutboxLimits, SessionManager},
 };
 
@@ -50,7 +50,7 @@ use crate::{
 /// # Errors
 /// What is wrong, by file and key.
 pub fn check(config: &TenantConfig, trust: &Trust) -> Result<(), Vec<Problem>> {
-    let manifest = adapter::inspect(&config.adapter.path, trust).map_err(|error| vec![unusable(config, &error)])?;
+    let manifest = plugin::inspect(&config.adapter.path, trust).map_err(|error| vec![unusable(config, &error)])?;
     config.settings.resolve(&manifest.settings).map(drop)
 }
 

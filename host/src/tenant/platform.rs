@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use super::{State, locked, run::Run};
 use crate::{
-    adapter::{
-        FromPlatform, Library, Platform, PlatformSink,
+    plugin::{
+        FromPlatform, Library, PlatformHandle, PlatformSink,
         worker::{Death, budget::Budget},
     },
     random::random,
@@ -153,7 +153,7 @@ async fn connect(
     run: &Arc<Run>,
     library: &Library,
     lost: watch::Sender<Option<Death>>,
-) -> Result<(Platform, Arc<Sink>), Failure> {
+) -> Result<(PlatformHandle, Arc<Sink>), Failure> {
     let settings = run.config.settings.resolve(&library.manifest().settings).map_err(|problems| {
         // Not refused: a secret's file may be on its way.
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();

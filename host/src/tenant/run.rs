@@ -17,9 +17,9 @@ use tokio::{
 
 use super::{State, launch::Plugin, locked, platform};
 use crate::{
-    adapter::Library,
     config::TenantConfig,
     metrics::TenantMetrics,
+    plugin::Library,
     session::{AdapterConnection, SessionManager},
 };
 

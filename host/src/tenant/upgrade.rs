@@ -19,9 +19,9 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{Plugin, Run, State, Tenant, Workers, declare, locked, session_limits};
 use crate::{
-    adapter::{Libraries, PluginFile},
     config::{Problem, TenantConfig, UpgradeConfig},
     metrics::Metrics,
+    plugin::{Libraries, PluginFile},
     session::Tally,
 };
 

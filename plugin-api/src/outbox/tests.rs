@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     report::{ChannelInfo, ChannelStatus, ChannelType, ExtensionEvent, Target},
     testkit::View,
-    wire::Outlet,
+    wire::MessageSink,
 };
 
 /// Takes as many messages as it has room for.
@@ -23,38 +23,48 @@ struct Host {
     refuses_all: std::sync::atomic::AtomicBool,
 }
 
-impl Outlet for Host {
-    fn emit(&self, kind: Kind, _: u64, payload: &str) -> Status {
-        let has_report = wire::read::<wire::Answer>(payload).is_ok_and(|answer| answer.report.is_some());
+impl MessageSink for Host {
+    fn send(&self, kind: Kind, _: u64, payload: &str) -> Status {
+        let has_report = wire::read::<Answer<'_>>(payload).is_ok_and(|answer| answer.report.is_some());
         if has_report && self.refuses.load(std::sync::atomic::Ordering::Relaxed) {
             return Status::REFUSED;
         }
         if payload.len() > wire::MAX_PAYLOAD || self.refuses_all.load(std::sync::atomic::Ordering::Relaxed) {
             return Status::REFUSED;
         }
-        let mut room = self.room.lock().unwrap();
+        let mut room = self.room.lock();
         if *room == 0 {
             return Status::FULL;
         }
         *room -= 1;
-        self.taken.lock().unwrap().push((kind, payload.to_owned()));
+        self.taken.lock().push((kind, payload.to_owned()));
         Status::ACCEPTED
     }
 }
 
 impl Host {
     fn has_room(&self, room: usize) {
-        *self.room.lock().unwrap() = room;
+        *self.room.lock() = room;
     }
 
+    /// What was taken; an answer with a report counts as the two messages that it stands for.
     fn kinds(&self) -> Vec<Kind> {
-        self.taken.lock().unwrap().iter().map(|it| it.0).collect()
+        let taken = self.taken.lock();
+        let kinds = taken.iter().flat_map(|(kind, payload)| {
+            let has_report = wire::read::<Answer<'_>>(payload).is_ok_and(|answer| answer.report.is_some());
+            has_report.then_some(Kind::REPORT).into_iter().chain([*kind])
+        });
+        kinds.collect()
     }
 
     fn reports(&self) -> Vec<Report> {
-        let taken = self.taken.lock().unwrap();
-        let reports = taken.iter().filter(|it| it.0 == Kind::REPORT);
-        reports.map(|it| serde_json::from_str(&it.1).unwrap()).collect()
+        let taken = self.taken.lock();
+        let report = |(kind, payload): &(Kind, String)| match *kind {
+            Kind::REPORT => Some(wire::read(payload).unwrap()),
+            Kind::ANSWER => wire::read::<Answer<'_>>(payload).unwrap().report.map(Cow::into_owned),
+            _ => None,
+        };
+        taken.iter().filter_map(report).collect()
     }
 }
 
@@ -66,22 +76,17 @@ struct Bench {
 
 impl Bench {
     fn new(room: usize) -> Self {
-        Self::with(room, Form::Json)
-    }
-
-    fn with(room: usize, form: Form) -> Self {
         let host = Arc::new(Host::default());
         host.has_room(room);
-        let outlet = Arc::clone(&host) as Arc<dyn Outlet>;
-        Self { outbox: Outbox::new(1, Tell { outlet, form }), host }
+        Self { outbox: Outbox::new(1, HostSender::new(host.clone())), host }
     }
 
     /// Carries out a request that reports once in its last poll; the one message that the host takes.
-    fn request(&self) -> wire::Answer {
+    fn request(&self) -> Answer<'static> {
         self.outbox.hold();
         let _ = self.outbox.report(stating(1), true);
-        let _ = self.outbox.let_go_with(7, Outcome::success());
-        let taken = self.host.taken.lock().unwrap().clone();
+        let _ = self.outbox.release_with_answer(7, Outcome::success());
+        let taken = self.host.taken.lock().clone();
         let [(Kind::ANSWER, payload)] = &taken[..] else { panic!("{taken:?}") };
         wire::read(payload).unwrap()
     }
@@ -90,9 +95,9 @@ impl Bench {
     fn settle(&self, number: usize) {
         loop {
             match self.outbox.flush() {
-                Waits::No => return,
-                Waits::ForRoom => panic!("there is room"),
-                Waits::ForSnapshot => drop(self.outbox.report(Report { snapshot: true, ..stating(number) }, true)),
+                Flushed::Empty => return,
+                Flushed::HostIsFull => panic!("there is room"),
+                Flushed::SnapshotWanted => drop(self.outbox.report(Report { snapshot: true, ..stating(number) }, true)),
             }
         }
     }
@@ -125,31 +130,21 @@ fn what_the_host_takes_goes_out_at_once() {
 
 #[test]
 fn what_is_reported_in_the_poll_that_ends_a_request_goes_out_with_its_answer() {
-    let bench = Bench::with(usize::MAX, Form::Compact);
-    let answer = wire::Answer { request: 7, report: Some(stating(1)), outcome: Outcome::success() };
+    let bench = Bench::new(usize::MAX);
+    let answer = Answer { request: 7, report: Some(Cow::Owned(stating(1))), outcome: Cow::Owned(Outcome::success()) };
     assert_eq!(bench.request(), answer);
 }
 
 #[test]
-fn a_host_that_does_not_read_the_compact_form_gets_report_and_answer_one_by_one() {
-    let bench = Bench::new(usize::MAX);
-    bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.answer(7, Outcome::success());
-    let _ = bench.outbox.let_go();
-    assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
-}
-
-#[test]
 fn what_is_reported_in_a_poll_goes_out_at_its_end_unmerged() {
-    let bench = Bench::with(usize::MAX, Form::Compact);
+    let bench = Bench::new(usize::MAX);
     bench.outbox.hold();
     let _ = bench.outbox.report(stating(1), true);
     let _ = bench.outbox.report(stating(2), true);
     assert_eq!(bench.host.kinds(), []);
-    assert_eq!(bench.outbox.let_go(), (false, true));
+    assert_eq!(bench.outbox.release(), (false, true));
     let reports: Vec<Report> =
-        bench.host.taken.lock().unwrap().iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
+        bench.host.taken.lock().iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
     assert_eq!(reports.iter().map(stated).collect::<Vec<_>>(), [Some(1), Some(2)]);
 }
 
@@ -171,9 +166,9 @@ fn what_was_reported_in_a_poll_is_merged_once_the_host_is_full() {
         let _ = bench.outbox.report(stating(number), true);
     }
     let _ = bench.outbox.answer(1, Outcome::success());
-    let _ = bench.outbox.let_go();
+    let _ = bench.outbox.release();
     bench.host.has_room(usize::MAX);
-    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.outbox.flush(), Flushed::Empty);
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
     assert_eq!(stated(&bench.host.reports()[0]), Some(99));
 }
@@ -191,41 +186,42 @@ fn a_poll_that_does_not_end_holds_back_nothing_but_its_own() {
     // Another request of the same agent, on another thread.
     bench.outbox.hold();
     let _ = bench.outbox.answer(1, Outcome::success());
-    let _ = bench.outbox.let_go();
+    let _ = bench.outbox.release();
     assert_eq!(bench.host.kinds()[3..], [Kind::ANSWER]);
 }
 
 #[test]
 fn an_answer_and_a_report_that_are_refused_together_go_one_by_one() {
-    let bench = Bench::with(usize::MAX, Form::Compact);
+    let bench = Bench::new(usize::MAX);
     bench.host.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
     bench.outbox.hold();
     let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.let_go_with(7, Outcome::success());
-    let taken = bench.host.taken.lock().unwrap().clone();
+    let _ = bench.outbox.release_with_answer(7, Outcome::success());
+    let taken = bench.host.taken.lock().clone();
     let [(Kind::REPORT, report), (Kind::ANSWER, answer)] = &taken[..] else { panic!("{taken:?}") };
     assert_eq!(wire::read::<Report>(report).unwrap(), stating(1));
-    let answer: wire::Answer = wire::read(answer).unwrap();
-    assert_eq!(answer, wire::Answer { request: 7, report: None, outcome: Outcome::success() });
+    let answer: Answer<'_> = wire::read(answer).unwrap();
+    assert_eq!(answer, Answer { request: 7, report: None, outcome: Cow::Owned(Outcome::success()) });
 }
 
 #[test]
 fn an_answer_is_given_where_the_report_before_it_is_refused() {
-    let bench = Bench::with(usize::MAX, Form::Compact);
+    let bench = Bench::new(usize::MAX);
     bench.outbox.hold();
     let _ = bench.outbox.report(Report::new().channel(Channel::new("x".repeat(wire::MAX_PAYLOAD))), true);
-    let _ = bench.outbox.let_go_with(7, Outcome::success());
-    let taken = bench.host.taken.lock().unwrap().clone();
+    let _ = bench.outbox.release_with_answer(7, Outcome::success());
+    let taken = bench.host.taken.lock().clone();
     let [(Kind::ANSWER, answer)] = &taken[..] else { panic!("{} messages", taken.len()) };
-    assert!(matches!(wire::read(answer).unwrap(), wire::Answer { request: 7, outcome: Outcome::Success(_), .. }));
+    let answer: Answer<'_> = wire::read(answer).unwrap();
+    assert_eq!((answer.request, answer.outcome.into_owned()), (7, Outcome::success()));
 }
 
 #[test]
 fn a_report_before_an_answer_that_is_too_long_is_told() {
-    let bench = Bench::with(usize::MAX, Form::Compact);
+    let bench = Bench::new(usize::MAX);
     bench.outbox.hold();
     let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.let_go_with(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
+    let _ = bench.outbox.release_with_answer(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
 }
 
@@ -234,10 +230,10 @@ fn an_answer_that_the_host_does_not_take_becomes_a_failure() {
     let bench = Bench::new(usize::MAX);
     let _ = bench.outbox.answer(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
     let _ = bench.outbox.answer(8, Outcome::success());
-    let taken = bench.host.taken.lock().unwrap().clone();
-    let answers: Vec<wire::Answer> = taken.iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
+    let taken = bench.host.taken.lock().clone();
+    let answers: Vec<Answer<'_>> = taken.iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
     assert_eq!((answers[0].request, answers[1].request, answers.len()), (7, 8, 2));
-    assert!(matches!(&answers[0].outcome, Outcome::Failure(failure) if failure.code == Code::AdapterFailed));
+    assert!(matches!(&*answers[0].outcome, Outcome::Failure(failure) if failure.code == Code::AdapterFailed));
 }
 
 #[test]
@@ -245,7 +241,7 @@ fn a_host_that_takes_no_answer_at_all_is_not_asked_for_ever() {
     let bench = Bench::new(usize::MAX);
     bench.host.refuses_all.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(!bench.outbox.answer(7, Outcome::success()));
-    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.outbox.flush(), Flushed::Empty);
 }
 
 #[test]
@@ -254,9 +250,9 @@ fn only_the_first_who_finds_the_host_full_must_flush() {
     assert!(bench.outbox.report(stating(1), true));
     assert!(!bench.outbox.report(stating(2), true));
     assert!(!bench.outbox.answer(1, Outcome::success()));
-    assert_eq!(bench.outbox.flush(), Waits::ForRoom);
+    assert_eq!(bench.outbox.flush(), Flushed::HostIsFull);
     bench.host.has_room(9);
-    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.outbox.flush(), Flushed::Empty);
     bench.host.has_room(0);
     assert!(bench.outbox.report(stating(3), true));
 }
@@ -268,7 +264,7 @@ fn waiting_reports_are_merged_into_one() {
         let _ = bench.outbox.report(stating(number), true);
     }
     bench.host.has_room(usize::MAX);
-    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.outbox.flush(), Flushed::Empty);
     assert_eq!(bench.host.reports().iter().map(stated).collect::<Vec<_>>(), [Some(999)]);
 }
 
@@ -297,7 +293,7 @@ fn a_waiting_report_does_not_grow_without_a_bound() {
                 continue;
             }
             let state = bench.outbox.lock();
-            let size = |item: &Item| if let Item::Report(report) = item { statements(report) } else { 0 };
+            let size = |item: &OutboxItem| if let OutboxItem::Report(report) = item { statements(report) } else { 0 };
             assert!(state.waiting.iter().map(size).sum::<usize>() <= (MAX_WAITING + 1) * MAX_MERGED);
         }
         bench.host.has_room(usize::MAX);
@@ -322,7 +318,7 @@ fn a_report_that_says_much_is_still_merged_with_one_that_says_the_same() {
 
 /// The link changes that the host has got.
 fn links(bench: &Bench) -> Vec<Link> {
-    let taken = bench.host.taken.lock().unwrap();
+    let taken = bench.host.taken.lock();
     taken.iter().filter(|it| it.0 == Kind::LINK).map(|it| wire::read(&it.1).unwrap()).collect()
 }
 
@@ -340,7 +336,7 @@ fn of_many_link_changes_the_last_loss_and_its_end_wait() {
     }
     let _ = bench.outbox.link(Link::Up);
     bench.host.has_room(usize::MAX);
-    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.outbox.flush(), Flushed::Empty);
     assert_eq!(links(&bench), [down(999), Link::Up]);
 }
 
@@ -358,7 +354,7 @@ fn a_lost_link_does_not_wait_for_a_snapshot() {
             }
         }
         bench.host.has_room(usize::MAX);
-        assert_eq!(bench.outbox.flush(), Waits::ForSnapshot);
+        assert_eq!(bench.outbox.flush(), Flushed::SnapshotWanted);
         assert_eq!(bench.host.kinds(), [Kind::LINK], "lost at {lost_at}");
         let _ = bench.outbox.link(Link::Up);
         bench.settle(1);
@@ -378,7 +374,7 @@ fn too_many_reports_become_a_snapshot_in_their_place() {
     let _ = bench.outbox.answer(2, Outcome::success());
     let _ = bench.outbox.report(stating(77), true);
     bench.host.has_room(usize::MAX);
-    assert_eq!(bench.outbox.flush(), Waits::ForSnapshot);
+    assert_eq!(bench.outbox.flush(), Flushed::SnapshotWanted);
     assert_eq!(bench.host.kinds(), [Kind::ANSWER], "the second answer waits for the snapshot");
     assert!(bench.outbox.take_dropped() > MAX_WAITING);
     bench.settle(77);
@@ -398,7 +394,7 @@ fn the_newest_resume_state_is_told_once() {
     bench.host.has_room(usize::MAX);
     let _ = bench.outbox.flush();
     let _ = bench.outbox.resume(vec![3], 4);
-    let taken = bench.host.taken.lock().unwrap().clone();
+    let taken = bench.host.taken.lock().clone();
     assert_eq!(taken, [(Kind::RESUME, r#"{"state":"03"}"#.to_owned())]);
 }
 
@@ -409,7 +405,7 @@ fn nothing_is_told_after_the_end() {
     bench.outbox.close();
     bench.host.has_room(usize::MAX);
     let _ = bench.outbox.answer(1, Outcome::success());
-    assert_eq!(bench.outbox.flush(), Waits::No);
+    assert_eq!(bench.outbox.flush(), Flushed::Empty);
     assert_eq!(bench.host.kinds(), []);
 }
 
@@ -434,8 +430,8 @@ proptest! {
     fn an_answer_never_overtakes_a_report(acts in proptest::collection::vec(prop_oneof![
         6 => Just(Act::Report), 3 => Just(Act::Event), 3 => Just(Act::Answer), 1 => Just(Act::Resume),
         1 => any::<bool>().prop_map(Act::Link), 2 => (0..4usize).prop_map(Act::Room), 3 => Just(Act::Hold), 3 => Just(Act::LetGo),
-    ], 0..300), form in prop_oneof![Just(Form::Json), Just(Form::Compact)]) {
-        let bench = Bench::with(0, form);
+    ], 0..300)) {
+        let bench = Bench::new(0);
         let (mut number, mut holders) = (0, 0);
         let (mut link, mut lost) = (None, false);
         for act in acts {
@@ -459,29 +455,29 @@ proptest! {
                 }
                 Act::LetGo if holders > 0 => {
                     holders -= 1;
-                    let _ = bench.outbox.let_go();
+                    let _ = bench.outbox.release();
                 }
                 Act::LetGo => {}
                 Act::Room(room) => {
                     bench.host.has_room(room);
-                    if bench.outbox.flush() == Waits::ForSnapshot {
+                    if bench.outbox.flush() == Flushed::SnapshotWanted {
                         let _ = bench.outbox.report(Report { snapshot: true, ..stating(number) }, true);
                     }
                 }
             }
             let state = bench.outbox.lock();
-            let reports = state.waiting.iter().filter(|it| matches!(it, Item::Report(_) | Item::Missing)).count();
+            let reports = state.waiting.iter().filter(|it| matches!(it, OutboxItem::Report(_) | OutboxItem::Missing)).count();
             prop_assert!(reports <= MAX_WAITING + 1);
-            prop_assert!(state.waiting.iter().filter(|it| matches!(it, Item::Link(_))).count() <= 2);
+            prop_assert!(state.waiting.iter().filter(|it| matches!(it, OutboxItem::Link(_))).count() <= 2);
         }
         bench.host.has_room(usize::MAX);
         for _ in 0..holders {
-            let _ = bench.outbox.let_go();
+            let _ = bench.outbox.release();
         }
         bench.settle(number);
         let mut view = View::default();
         let (mut known, mut answered) = (0, 0);
-        for (kind, payload) in bench.host.taken.lock().unwrap().iter() {
+        for (kind, payload) in bench.host.taken.lock().iter() {
             match *kind {
                 Kind::REPORT => {
                     let report: Report = wire::read(payload).unwrap();
@@ -489,7 +485,7 @@ proptest! {
                     known = stated(&report).unwrap_or(known);
                 }
                 Kind::ANSWER => {
-                    let answer: wire::Answer = wire::read(payload).unwrap();
+                    let answer: Answer<'_> = wire::read(payload).unwrap();
                     if let Some(report) = answer.report {
                         view.apply(&report);
                         known = stated(&report).unwrap_or(known);

@@ -10,14 +10,14 @@ use std::{
 
 use jackfield_plugin_api::{
     abi,
-    wire::{Kind, Outlet, Status},
+    wire::{Kind, MessageSink, Status},
 };
 use serde_json::{Value, json};
 
 struct Here(mpsc::Sender<(Kind, Value)>);
 
-impl Outlet for Here {
-    fn emit(&self, kind: Kind, _: u64, payload: &str) -> Status {
+impl MessageSink for Here {
+    fn send(&self, kind: Kind, _: u64, payload: &str) -> Status {
         let message = serde_json::from_str(payload).expect("JSON");
         // Nobody listens any more at the end.
         let _ = self.0.send((kind, message));
@@ -45,7 +45,7 @@ fn main() {
     let (sender, messages) = mpsc::channel();
     let plugin = checked.create(Arc::new(Here(sender)), "{}").expect("an instance");
     let ask = |kind: Kind, id: u64, payload: Value, answer: Kind| {
-        if plugin.emit(kind, id, &payload.to_string()) != Status::ACCEPTED {
+        if plugin.send(kind, id, &payload.to_string()) != Status::ACCEPTED {
             return json!("refused");
         }
         wait_for(&messages, answer)

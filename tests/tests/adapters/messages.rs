@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use jackfield_odd::{MANIFEST, Odd};
 use jackfield_plugin_api::{
-    Command,
     runtime::Plugin,
-    wire::{self, Form, Kind, Outlet, Status},
+    wire::{self, Kind, MessageSink, Status},
 };
 use serde_json::{Value, json};
 
@@ -16,15 +15,10 @@ use crate::support::until;
 #[derive(Default)]
 struct Heard {
     messages: Mutex<Vec<(Kind, u64, Value)>>,
-    forms: Mutex<Vec<Form>>,
 }
 
-impl Outlet for Heard {
-    fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
-        // A line of log has no haste.
-        if kind != Kind::LOG {
-            self.forms.lock().unwrap().push(if payload.starts_with('\u{1}') { Form::Compact } else { Form::Json });
-        }
+impl MessageSink for Heard {
+    fn send(&self, kind: Kind, id: u64, payload: &str) -> Status {
         self.messages.lock().unwrap().push((kind, id, wire::read(payload).unwrap()));
         Status::ACCEPTED
     }
@@ -47,14 +41,10 @@ impl Heard {
 
 /// A plugin with a tenant (1) and an agent (2).
 async fn plugin() -> (Plugin<Odd>, Arc<Heard>) {
-    plugin_that_writes(Form::Json).await
-}
-
-async fn plugin_that_writes(form: Form) -> (Plugin<Odd>, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
-    let host = Arc::clone(&heard) as Arc<dyn Outlet>;
-    let plugin = Plugin::<Odd>::start(serde_json::from_str(MANIFEST).unwrap(), 1, host, form).unwrap();
-    assert_eq!(heard.next(Kind::DONE, 0).await, json!({"of": Kind::LOAD, "compact": true}));
+    let host = Arc::clone(&heard) as Arc<dyn MessageSink>;
+    let plugin = Plugin::<Odd>::start(serde_json::from_str(MANIFEST).unwrap(), 1, host).unwrap();
+    assert_eq!(heard.next(Kind::DONE, 0).await, json!({"of": Kind::LOAD}));
     let connect = json!({"tenant": {"id": "t", "settings": {}}});
     assert_eq!(plugin.submit(Kind::CONNECT, 1, &connect.to_string()), Status::ACCEPTED);
     heard.next(Kind::DONE, 1).await;
@@ -63,22 +53,6 @@ async fn plugin_that_writes(form: Form) -> (Plugin<Odd>, Arc<Heard>) {
     assert_eq!(plugin.submit(Kind::LOG_IN, 2, &log_in), Status::ACCEPTED);
     heard.next(Kind::DONE, 2).await;
     (plugin, heard)
-}
-
-/// What a plugin reads does not hang on what it writes: each message says itself which form it has.
-#[tokio::test]
-async fn either_form_is_read_and_the_agreed_one_is_written() {
-    for form in [Form::Json, Form::Compact] {
-        let (plugin, heard) = plugin_that_writes(form).await;
-        let command = Command::Ready { channel: "c1".into() };
-        for (request, written) in [(5, Form::Json), (6, Form::Compact)] {
-            let message = wire::ExecuteRef { request, command: &command };
-            let status = wire::write(written, &message, |payload| plugin.submit(Kind::COMMAND, 2, payload));
-            assert_eq!(status.unwrap(), Status::ACCEPTED);
-            assert_eq!(heard.next(Kind::ANSWER, 2).await["request"], request);
-        }
-        assert!(heard.forms.lock().unwrap().iter().all(|written| *written == form));
-    }
 }
 
 #[tokio::test]
@@ -97,7 +71,8 @@ async fn members_of_a_later_version_are_ignored() {
     let (plugin, heard) = plugin().await;
     let ready = json!({"request": 6, "urgent": true, "command": {"ready": {"channel": "c1", "soon": 1}}});
     assert_eq!(plugin.submit(Kind::COMMAND, 2, &ready.to_string()), Status::ACCEPTED);
-    assert_eq!(heard.next(Kind::ANSWER, 2).await, json!({"request": 6, "outcome": {"success": null}}));
+    let answer = heard.next(Kind::ANSWER, 2).await;
+    assert_eq!((&answer["request"], &answer["outcome"]), (&json!(6), &json!({"success": null})));
 }
 
 #[tokio::test]

@@ -11,10 +11,11 @@ use std::{
 };
 
 use jackfield::{
-    adapter::{
-        Agent, AgentSink, Delivery, FromAgent, FromPlatform, Letter, Libraries, Library, Platform, PlatformSink,
-    },
     metrics::Metrics,
+    plugin::{
+        AdapterMessage, AgentHandle, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, PlatformHandle,
+        PlatformSink,
+    },
 };
 use jackfield_plugin_api::{
     Code, Command, Json, Link, Login, Outcome, Report, Settings, StartOptions, Tenant,
@@ -78,7 +79,7 @@ impl Place {
         path
     }
 
-    pub async fn connect(&self, library: &Library, settings: Value) -> (Platform, Arc<Sink>) {
+    pub async fn connect(&self, library: &Library, settings: Value) -> (PlatformHandle, Arc<Sink>) {
         let sink = Sink::new();
         let platform = library.connect(tenant(settings), Arc::clone(&sink) as Arc<dyn PlatformSink>, DEADLINE).await;
         (platform.unwrap(), sink)
@@ -183,7 +184,7 @@ impl Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, letter: Letter) -> Delivery {
+    fn deliver(&self, message: AdapterMessage) -> Delivery {
         let mut taken = self.agent.lock().unwrap();
         let room = self.room.load(SeqCst);
         if room == 0 {
@@ -193,7 +194,7 @@ impl AgentSink for Sink {
         if room != usize::MAX {
             self.room.store(room - 1, SeqCst);
         }
-        match letter.open() {
+        match message.open() {
             // As if they had come one by one.
             Some(FromAgent::Answer { request, report: Some(report), outcome }) => {
                 taken.push(FromAgent::Report(report));
@@ -213,26 +214,26 @@ impl PlatformSink for Sink {
 
 /// One agent, logged in.
 pub struct Desk {
-    pub agent: Agent,
+    pub agent: AgentHandle,
     pub sink: Arc<Sink>,
     next: AtomicU64,
 }
 
 impl Desk {
     /// Logs in, no more.
-    pub async fn sit_down(platform: &Platform) -> Self {
+    pub async fn sit_down(platform: &PlatformHandle) -> Self {
         Self::sit_down_with(platform, "right").await
     }
 
     /// The same with a password.
-    pub async fn sit_down_with(platform: &Platform, password: &str) -> Self {
+    pub async fn sit_down_with(platform: &PlatformHandle, password: &str) -> Self {
         let sink = Sink::new();
         let agent = platform.log_in(login(password), Arc::clone(&sink) as Arc<dyn AgentSink>, DEADLINE).await.unwrap();
         Self { agent, sink, next: AtomicU64::new(1_000_000) }
     }
 
     /// Logs in and starts.
-    pub async fn at_work(platform: &Platform) -> Self {
+    pub async fn at_work(platform: &PlatformHandle) -> Self {
         let desk = Self::sit_down(platform).await;
         desk.agent.start(0, &StartOptions::default()).unwrap();
         assert_eq!(desk.answer(0).await, Outcome::success());

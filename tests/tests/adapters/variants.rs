@@ -112,24 +112,19 @@ const ADAPTER_1_1: &[Change] = &[(
     /// As before.
     fn resume_state(&self) -> Vec<u8> {",
 )];
-const RUNTIME_1_1: &[Change] = &[
-    ("Kind::COMMAND | Kind::START", "Kind(12) | Kind::COMMAND | Kind::START"),
-    // It says nothing of the compact form, so all goes by JSON.
-    ("compact: of == Kind::LOAD", "compact: false"),
-];
-const WITHOUT_COMPACT: &[Change] = &[("if hello.compact { Form::Compact }", "if false { Form::Compact }")];
-const SEAT_1_1: &[Change] = &[
-    ("    Command(Execute),", "    Command(Execute),\n    Added(Request),"),
+const RUNTIME_1_1: &[Change] = &[("Kind::COMMAND | Kind::START", "Kind(12) | Kind::COMMAND | Kind::START")];
+const AGENT_TASK_1_1: &[Change] = &[
+    ("    Command(Execute<'static>),", "    Command(Execute<'static>),\n    Added(BareRequest),"),
     (
         "            Kind::START =>",
-        "            Kind(12) => wire::read(payload).map(Asked::Added),\n            Kind::START =>",
+        "            Kind(12) => wire::read(payload).map(AgentRequest::Added),\n            Kind::START =>",
     ),
     (
-        "            Asked::Start(",
-        "            Asked::Added(Request { request }) => {
+        "            AgentRequest::Start(",
+        "            AgentRequest::Added(BareRequest { request }) => {
                 self.answer(request, pin!(async { Ok(Outcome::data(serde_json::json!(agent.added()))) })).await;
             }
-            Asked::Start(",
+            AgentRequest::Start(",
     ),
 ];
 
@@ -146,7 +141,6 @@ const REPORT_1_1: &[Change] = &[
     ("    Email,\n}", "    Email,\n    /// Added in 1.1.\n    Video,\n}"),
     ("Self::Email => \"Email\",", "Self::Email => \"Email\",\n            Self::Video => \"Video\","),
 ];
-const DIRECT_1_1: &[Change] = &[("\"Email\" Email);", "\"Email\" Email, \"Video\" Video);")];
 const MANIFEST_1_1: &[Change] = &[("    Histogram,\n}", "    Histogram,\n    /// Added in 1.1.\n    Summary,\n}")];
 
 /// The odd adapter uses them.
@@ -200,12 +194,10 @@ impl Variant {
             .change("plugin-api/src/abi.rs", ABI_1_1)
             .change("plugin-api/src/adapter.rs", ADAPTER_1_1)
             .change("plugin-api/src/runtime.rs", RUNTIME_1_1)
-            .change("plugin-api/src/export.rs", WITHOUT_COMPACT)
-            .change("plugin-api/src/seat.rs", SEAT_1_1)
+            .change("plugin-api/src/agent_task.rs", AGENT_TASK_1_1)
             .change("plugin-api/src/command.rs", COMMAND_1_1)
             .change("plugin-api/src/failure.rs", FAILURE_1_1)
             .change("plugin-api/src/report.rs", REPORT_1_1)
-            .change("plugin-api/src/compact/direct.rs", DIRECT_1_1)
             .change("plugin-api/src/manifest.rs", MANIFEST_1_1)
             .change("odd/manifest.json", ODD_MANIFEST_1_1)
             .change("odd/src/lib.rs", ODD_1_1)

@@ -32,8 +32,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    adapter::{AgentSink, Delivery, FromAgent, RequestId},
     metrics::Metrics,
+    plugin::{AgentSink, Delivery, FromAgent, RequestId},
 };
 
 /// What the adapter was asked for.

@@ -258,7 +258,7 @@ fn crash() {
 /// Puts a frame of the worker's own on its socket.
 fn forge(kind: u32, id: u64, payload: &str) {
     let mut frame = Vec::new();
-    frame.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(0).to_le_bytes());
+    frame.extend_from_slice(&u32::try_from(12 + payload.len()).unwrap_or(0).to_le_bytes());
     frame.extend_from_slice(&kind.to_le_bytes());
     frame.extend_from_slice(&id.to_le_bytes());
     frame.extend_from_slice(payload.as_bytes());

@@ -7,20 +7,23 @@ use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
 use jackfield_plugin_api::{
     Manifest,
     export::Section,
-    wire::{Hello, Outlet},
+    wire::{Hello, MessageSink},
 };
 
+use parking_lot::Mutex;
+
 use super::{
-    Library, installed,
+    Library,
+    dispatch::Dispatcher,
+    installed,
     library::Shelf,
     load, manifest,
-    routes::Routes,
     store::{self, Copy, Stamp},
     trust::{self, Trust},
     worker::{self, Worker},
@@ -84,7 +87,7 @@ impl Shelf {
     pub(super) fn take(self: Arc<Self>, path: PathBuf) -> Result<PluginFile, String> {
         // Held while it is read: of many tenants that start with one library, the first reads it.
         let shelf = Arc::clone(&self);
-        let mut known = shelf.known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = shelf.known.0.lock();
         let stamps = (Stamp::of(&path).ok(), Stamp::of(&trust::beside(&path)).ok());
         if let Some(same) = known.get(&path).filter(|it| it.stamps == stamps)
             && let Some(file) = same.file.upgrade()
@@ -171,7 +174,7 @@ impl PluginFile {
     /// It was built for another version of the contract, or its adapter cannot work here.
     pub async fn run_here(&self) -> Result<Library, LoadError> {
         let cell = {
-            let mut loaded = self.inner.shelf.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut loaded = self.inner.shelf.loaded.lock();
             Arc::clone(loaded.entry(self.inner.digest.clone()).or_default())
         };
         let library = cell.get_or_try_init(|| self.open()).await;
@@ -195,7 +198,7 @@ impl PluginFile {
         let hello = self.hello()?;
         Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, async |routes| {
             let instance = checked.create(routes, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
-            Ok(Box::new(instance) as Box<dyn Outlet>)
+            Ok(Box::new(instance) as Box<dyn MessageSink>)
         })
         .await
     }
@@ -207,7 +210,7 @@ impl PluginFile {
     pub async fn run_in_worker(&self, options: &worker::Options) -> Result<Library, LoadError> {
         let File { section, shelf, .. } = &*self.inner;
         let mut pid = None;
-        let run = async |routes: Arc<Routes>| {
+        let run = async |routes: Arc<Dispatcher>| {
             let dying = Arc::downgrade(&routes);
             let on_death = move |death| {
                 if let Some(routes) = dying.upgrade() {
@@ -219,7 +222,7 @@ impl PluginFile {
             blocking(move || file.copy.check(&file.digest)).await?;
             let worker = Worker::start(self.copy(), &section.api, &hello, options, routes, Box::new(on_death)).await?;
             pid = Some(worker.pid());
-            Ok(Box::new(worker) as Box<dyn Outlet>)
+            Ok(Box::new(worker) as Box<dyn MessageSink>)
         };
         let made = Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, run);
         let library = made.await.map_err(|reason| self.wrong(reason))?;
@@ -227,7 +230,7 @@ impl PluginFile {
     }
 
     fn hello(&self) -> Result<String, String> {
-        serde_json::to_string(&Hello { log: self.inner.shelf.log, compact: true }).map_err(|error| error.to_string())
+        serde_json::to_string(&Hello { log: self.inner.shelf.log }).map_err(|error| error.to_string())
     }
 
     fn wrong(&self, reason: String) -> LoadError {

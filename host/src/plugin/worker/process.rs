@@ -6,25 +6,29 @@
 //! here is one read and one write at a time.
 
 use std::{
+    borrow::Cow,
     fs::File,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
     process::ExitCode,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::Arc,
 };
 
+use bytes::BytesMut;
 use jackfield_plugin_api::{
     Code, Failure, Outcome,
-    wire::{self, Answer, Done, Kind, Outlet, Request, Status},
+    wire::{self, Answer, BareRequest, Done, Kind, MessageSink, Status},
 };
+use parking_lot::{Condvar, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::codec::Decoder as _;
 
 use super::{
     ALLOCATOR,
-    frame::{self, Decoder, READY, Ready, SETUP, Setup},
+    frame::{self, Frame, FrameDecoder, READY, Ready, SETUP, Setup},
     sandbox,
 };
-use crate::adapter::load;
+use crate::plugin::load;
 
 /// How much is read at once.
 const READ: usize = 64 << 10;
@@ -85,16 +89,11 @@ fn take_socket() -> std::io::Result<UnixStream> {
 }
 
 fn serve(mut socket: UnixStream) -> Result<(), String> {
-    let mut decoder = Decoder::default();
-    let setup = loop {
-        if !fill(&mut socket, &mut decoder)? {
-            return Ok(());
-        }
-        match decoder.frame().map_err(|bad| bad.0.to_owned())? {
-            Some((SETUP, _, payload)) => break serde_json::from_str::<Setup>(payload).map_err(|e| e.to_string())?,
-            Some((kind, ..)) => return Err(format!("{kind:?} before the set-up")),
-            None => {}
-        }
+    let mut frames = FrameReader::new(socket.try_clone().map_err(|error| error.to_string())?);
+    let setup: Setup = match frames.next()? {
+        Some(Frame { kind: SETUP, payload, .. }) => serde_json::from_str(&payload).map_err(|e| e.to_string())?,
+        Some(Frame { kind, .. }) => return Err(format!("{kind:?} before the set-up")),
+        None => return Ok(()),
     };
     let unconfined = sandbox::enter(&setup.confinement, &setup.library);
     let plugin = match load::open(&setup.library, &setup.api) {
@@ -105,11 +104,11 @@ fn serve(mut socket: UnixStream) -> Result<(), String> {
     say_ready(&mut socket, None, unconfined)?;
     let to_host = Arc::new(ToHost::default());
     start_writer(&to_host, socket.try_clone().map_err(|error| error.to_string())?)?;
-    let host: Arc<dyn Outlet> = to_host.clone();
+    let host: Arc<dyn MessageSink> = to_host.clone();
     let Some(plugin) = plugin.create(host, &setup.hello) else {
         return Err("the plugin could not be started".to_owned());
     };
-    carry(&mut socket, &mut decoder, &plugin, &to_host)?;
+    carry(&mut frames, &plugin, &to_host)?;
     // The host is gone, or has let go of this worker. The plugin's threads may hold any lock, so nothing of it is run.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     Ok(())
@@ -122,33 +121,45 @@ fn say_ready(socket: &mut UnixStream, failure: Option<String>, unconfined: Vec<S
     socket.write_all(&bytes).map_err(|error| error.to_string())
 }
 
-/// Reads once; `false`: the host has closed the socket.
-fn fill(socket: &mut UnixStream, decoder: &mut Decoder) -> Result<bool, String> {
-    let room = decoder.room(READ);
-    let read = loop {
-        match socket.read(room) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break 0,
-            result => break result.map_err(|error| error.to_string())?,
+/// Reads frames, one thread waiting for them.
+struct FrameReader {
+    socket: UnixStream,
+    decoder: FrameDecoder,
+    unread: BytesMut,
+    chunk: Vec<u8>,
+}
+
+impl FrameReader {
+    fn new(socket: UnixStream) -> Self {
+        Self { socket, decoder: FrameDecoder::default(), unread: BytesMut::new(), chunk: vec![0; READ] }
+    }
+
+    /// The next frame; `None`: the host has closed the socket.
+    fn next(&mut self) -> Result<Option<Frame>, String> {
+        loop {
+            if let Some(frame) = self.decoder.decode(&mut self.unread).map_err(|error| error.to_string())? {
+                return Ok(Some(frame));
+            }
+            match self.socket.read(&mut self.chunk) {
+                Ok(0) => return Ok(None),
+                Ok(count) => self.unread.extend_from_slice(&self.chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error.to_string()),
+            }
         }
-    };
-    decoder.filled(READ, read);
-    Ok(read > 0)
+    }
 }
 
 /// Hands the host's messages to the plugin until the host closes the socket.
-fn carry(socket: &mut UnixStream, decoder: &mut Decoder, plugin: &dyn Outlet, to_host: &ToHost) -> Result<(), String> {
-    loop {
-        while let Some((kind, id, payload)) = decoder.frame().map_err(|bad| bad.0.to_owned())? {
-            let status = plugin.emit(kind, id, payload);
-            if status != Status::ACCEPTED {
-                refuse(to_host, kind, id, payload, status);
-            }
-        }
-        if !fill(socket, decoder)? {
-            return Ok(());
+fn carry(frames: &mut FrameReader, plugin: &dyn MessageSink, to_host: &ToHost) -> Result<(), String> {
+    while let Some(Frame { kind, id, payload }) = frames.next()? {
+        let status = plugin.send(kind, id, &payload);
+        if status != Status::ACCEPTED {
+            refuse(to_host, kind, id, &payload, status);
         }
     }
+    Ok(())
 }
 
 /// Answers in the plugin's place what it did not take: in the host's own process the caller sees the status at once.
@@ -157,14 +168,12 @@ fn refuse(to_host: &ToHost, kind: Kind, id: u64, payload: &str, status: Status) 
         Status::FULL => Failure::new(Code::RateLimited, "the adapter has too much to do"),
         _ => Failure::new(Code::AdapterFailed, "the adapter did not take the request"),
     };
-    let written = match wire::read::<Request>(payload) {
-        Ok(Request { request }) => {
-            serde_json::to_string(&Answer { request, report: None, outcome: Outcome::Failure(failure) })
-                .map(|it| (Kind::ANSWER, it))
+    let written = match wire::read::<BareRequest>(payload) {
+        Ok(BareRequest { request }) => {
+            let outcome = Cow::Owned(Outcome::Failure(failure));
+            wire::write(&Answer { request, report: None, outcome }).map(|it| (Kind::ANSWER, it))
         }
-        Err(_) => {
-            serde_json::to_string(&Done { of: kind, failure: Some(failure), compact: false }).map(|it| (Kind::DONE, it))
-        }
+        Err(_) => wire::write(&Done { of: kind, failure: Some(failure) }).map(|it| (Kind::DONE, it)),
     };
     if let Ok((kind, payload)) = written {
         to_host.put(kind, id, &payload, usize::MAX);
@@ -180,7 +189,7 @@ struct ToHost {
 
 impl ToHost {
     fn put(&self, kind: Kind, id: u64, payload: &str, bound: usize) -> Status {
-        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsent = self.unsent.lock();
         if unsent.len() >= bound {
             return Status::FULL;
         }
@@ -194,8 +203,8 @@ impl ToHost {
     }
 }
 
-impl Outlet for ToHost {
-    fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
+impl MessageSink for ToHost {
+    fn send(&self, kind: Kind, id: u64, payload: &str) -> Status {
         if payload.len() > wire::MAX_PAYLOAD {
             return Status::REFUSED;
         }
@@ -214,11 +223,8 @@ fn start_writer(to_host: &Arc<ToHost>, mut socket: UnixStream) -> Result<(), Str
     let write = move || {
         let mut sending = Vec::new();
         loop {
-            let unsent = to_host.unsent.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut unsent = to_host
-                .something
-                .wait_while(unsent, |unsent| unsent.is_empty())
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut unsent = to_host.unsent.lock();
+            to_host.something.wait_while(&mut unsent, |unsent| unsent.is_empty());
             std::mem::swap(&mut *unsent, &mut sending);
             drop(unsent);
             if socket.write_all(&sending).is_err() {
@@ -246,8 +252,8 @@ mod tests {
     fn what_was_asked_for_is_told_however_much_waits() {
         let to_host = ToHost::default();
         let report = "x".repeat(MAX_UNSENT);
-        assert_eq!(to_host.emit(Kind::REPORT, 1, &report), Status::ACCEPTED);
-        assert_eq!(to_host.emit(Kind::REPORT, 1, "x"), Status::FULL);
-        assert_eq!(to_host.emit(Kind::DONE, 1, "x"), Status::ACCEPTED);
+        assert_eq!(to_host.send(Kind::REPORT, 1, &report), Status::ACCEPTED);
+        assert_eq!(to_host.send(Kind::REPORT, 1, "x"), Status::FULL);
+        assert_eq!(to_host.send(Kind::DONE, 1, "x"), Status::ACCEPTED);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: loading, negotiation of the contract's version, the life of platforms and agents on the other side, and the
 //! translation of calls into what crosses the boundary. Must never: block its caller, or let what the plugin does reach
-//! anything but the sinks that were given for it. Data goes out by the methods of [`Platform`] and [`Agent`], and comes
+//! anything but the sinks that were given for it. Data goes out by the methods of [`PlatformHandle`] and [`AgentHandle`], and comes
 //! back through [`PlatformSink`] and [`AgentSink`], in the order in which the plugin sent it.
 //!
 //! ```text
@@ -16,23 +16,23 @@
 //! platform.rs   one tenant's platform
 //! agent.rs      one session's agent
 //! peer.rs       one running plugin, wherever it runs: what is sent to it and awaited from it
-//! routes.rs     what comes from it, handed to whom it is for
-//! letter.rs     what comes for one session, and the reading of it
-//! conduct.rs    what a plugin is held to, and what it is caught at
+//! dispatch.rs   what comes from it, handed to whom it is for
+//! message.rs    what comes for one session, and the reading of it
+//! contract.rs   what a plugin is held to, and what it is caught at
 //! worker/       a plugin in a process of its own
 //! ```
 
 mod agent;
-mod conduct;
+mod contract;
+mod dispatch;
 mod file;
 mod installed;
-mod letter;
 mod library;
 mod load;
 mod manifest;
+mod message;
 mod peer;
 mod platform;
-mod routes;
 mod store;
 mod trust;
 pub mod worker;
@@ -40,12 +40,12 @@ pub mod worker;
 use jackfield_plugin_api::{Link, Outcome, Report};
 
 pub use self::{
-    agent::Agent,
+    agent::AgentHandle,
     file::{Description, LoadError, PluginFile, describe, inspect},
     installed::{Installed, Wanted},
-    letter::Letter,
     library::{Libraries, Library, WeakLibrary},
-    platform::Platform,
+    message::AdapterMessage,
+    platform::PlatformHandle,
     trust::Trust,
 };
 
@@ -109,7 +109,7 @@ pub enum Delivery {
 /// Takes what comes for one session. Called on any thread; returns at once.
 pub trait AgentSink: Send + Sync + 'static {
     /// Takes one message, or refuses it.
-    fn deliver(&self, letter: Letter) -> Delivery;
+    fn deliver(&self, message: AdapterMessage) -> Delivery;
 }
 
 /// Takes what comes for one tenant. Called on any thread; returns at once.

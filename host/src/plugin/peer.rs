@@ -1,8 +1,8 @@
 //! One running plugin, wherever it runs.
 //!
 //! Owns: what is sent to it, under which id, and what is awaited from it. Must never: block, or know whether the plugin
-//! is in this process or in a worker; that is behind the [`Outlet`] it was made with. Calls come from
-//! [`Platform`](super::Platform) and [`Agent`](super::Agent); what comes back comes by [`Routes`].
+//! is in this process or in a worker; that is behind the [`MessageSink`] it was made with. Calls come from
+//! [`PlatformHandle`](super::PlatformHandle) and [`AgentHandle`](super::AgentHandle); what comes back comes by [`Dispatcher`].
 
 use std::{
     sync::{
@@ -14,27 +14,29 @@ use std::{
 
 use jackfield_plugin_api::{
     Code, Failure, Manifest,
-    wire::{self, Kind, Outlet, Payload, Status},
+    wire::{self, Kind, MessageSink, Status},
 };
 
-use super::routes::Routes;
+use serde::Serialize;
+
+use super::dispatch::Dispatcher;
 
 /// How long a plugin may take to say that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 pub(super) struct Peer {
-    pub(super) routes: Arc<Routes>,
-    backend: OnceLock<Box<dyn Outlet>>,
+    pub(super) routes: Arc<Dispatcher>,
+    backend: OnceLock<Box<dyn MessageSink>>,
     next_id: AtomicU64,
 }
 
 impl Peer {
-    pub(super) fn new(routes: Arc<Routes>) -> Self {
+    pub(super) fn new(routes: Arc<Dispatcher>) -> Self {
         Self { routes, backend: OnceLock::new(), next_id: AtomicU64::new(1) }
     }
 
     /// Gives the peer the way to its plugin; once.
-    pub(super) fn set_backend(&self, backend: Box<dyn Outlet>) {
+    pub(super) fn set_backend(&self, backend: Box<dyn MessageSink>) {
         // A second one would be a mistake of ours; the first stays.
         let _ = self.backend.set(backend);
     }
@@ -49,8 +51,8 @@ impl Peer {
     }
 
     /// Hands a message over.
-    pub(super) fn send<T: Payload + ?Sized>(&self, kind: Kind, id: u64, message: &T) -> Result<(), Failure> {
-        let status = wire::write(self.routes.form(), message, |payload| self.submit(kind, id, payload));
+    pub(super) fn send<T: Serialize + ?Sized>(&self, kind: Kind, id: u64, message: &T) -> Result<(), Failure> {
+        let status = wire::write(message).map(|payload| self.submit(kind, id, &payload));
         match status {
             Ok(Status::ACCEPTED) => Ok(()),
             Ok(Status::FULL) => Err(Failure::new(Code::RateLimited, "the adapter has too much to do")),
@@ -70,7 +72,7 @@ impl Peer {
     }
 
     /// Hands a message over and waits until it is done.
-    pub(super) async fn call<T: Payload + ?Sized>(
+    pub(super) async fn call<T: Serialize + ?Sized>(
         &self,
         kind: Kind,
         id: u64,
@@ -83,7 +85,7 @@ impl Peer {
     }
 
     fn submit(&self, kind: Kind, id: u64, payload: &str) -> Status {
-        self.backend.get().map_or(Status::CLOSED, |backend| backend.emit(kind, id, payload))
+        self.backend.get().map_or(Status::CLOSED, |backend| backend.send(kind, id, payload))
     }
 
     /// Asks the plugin again and again whether it is alive, as long as someone uses it, and says so when it is not.

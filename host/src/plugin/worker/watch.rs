@@ -10,13 +10,14 @@ use std::{
     path::PathBuf,
     process::ExitStatus,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use jackfield_plugin_api::wire::Kind;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::Child,
@@ -153,7 +154,7 @@ pub(super) fn follow_stderr(child: &mut Child, name: &str) -> Tail {
             if lines <= LINES_PER_SECOND {
                 tracing::warn!(target: "jackfield::worker", worker = name, "{line}");
             }
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = kept.lock();
             kept.push_back(line);
             if kept.len() > 10 {
                 kept.pop_front();
@@ -317,7 +318,7 @@ pub(crate) fn resident(pid: u32) -> Option<u64> {
 }
 
 fn last_line(stderr: &Tail) -> Option<String> {
-    stderr.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().find(|line| !line.is_empty()).cloned()
+    stderr.lock().iter().rev().find(|line| !line.is_empty()).cloned()
 }
 
 fn describe(status: ExitStatus) -> String {

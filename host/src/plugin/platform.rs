@@ -16,11 +16,11 @@ use jackfield_plugin_api::{
     wire::{self, Kind},
 };
 
-use super::{Agent, AgentSink, PlatformSink, conduct::InFlight, peer::Peer};
+use super::{AgentHandle, AgentSink, PlatformSink, contract::InFlight, peer::Peer};
 
 /// A tenant's platform. Cheap to clone.
 #[derive(Clone)]
-pub struct Platform {
+pub struct PlatformHandle {
     inner: Arc<Connected>,
 }
 
@@ -33,7 +33,7 @@ struct Connected {
     gone: AtomicBool,
 }
 
-impl Platform {
+impl PlatformHandle {
     pub(super) async fn connect(
         peer: Arc<Peer>,
         tenant: Tenant,
@@ -62,13 +62,18 @@ impl Platform {
     ///
     /// # Errors
     /// What the adapter says, `timeout` after the deadline, `adapter_failed`.
-    pub async fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> Result<Agent, Failure> {
+    pub async fn log_in(
+        &self,
+        login: Login,
+        sink: Arc<dyn AgentSink>,
+        deadline: Duration,
+    ) -> Result<AgentHandle, Failure> {
         let Connected { peer, id: platform, tenant, in_flight, .. } = &*self.inner;
         let agent = peer.new_id();
         let session = login.session.clone();
         let route = peer.routes.add_agent(agent, Arc::clone(in_flight), tenant.clone(), session, sink);
         // Made before the call: dropping it undoes the log-in, however far it has come.
-        let handle = Agent::new(self.clone(), Arc::clone(peer), agent, route);
+        let handle = AgentHandle::new(self.clone(), Arc::clone(peer), agent, route);
         peer.call(Kind::LOG_IN, agent, &wire::LogIn { platform: *platform, login }, deadline).await?;
         Ok(handle)
     }
@@ -95,7 +100,7 @@ impl Drop for Connected {
     }
 }
 
-impl std::fmt::Debug for Platform {
+impl std::fmt::Debug for PlatformHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Platform({} of {})", self.manifest().id, self.inner.tenant)
     }

@@ -3,12 +3,12 @@
 //! Owns: who is addressed by which id, who waits for the plugin to be done with something, and whether it is alive. Must
 //! never: trust a plugin. What is too long, cannot be read or is for nobody is refused and counted. Called on the
 //! plugin's threads (or by the reader of a worker's socket); never blocks. Reports and answers go on as they are: see
-//! [`letter`](super::letter).
+//! [`message`](super::message).
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -17,16 +17,17 @@ use std::{
 use jackfield_plugin_api::{
     Code, Failure, Link, Manifest,
     wire::{
-        Breach, ById, Done, Form, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, Metric, Outlet, PayloadOwned,
-        Resume, Status, Wrong,
+        Breach, BreachKind, Done, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, MessageSink, Metric, Resume, Status,
     },
 };
+use parking_lot::{Mutex, RwLock};
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::{
-    AgentSink, FromAgent, FromPlatform, Letter, PlatformSink,
-    conduct::{Conduct, InFlight, cut, cut_failure},
-    letter::AgentRoute,
+    AdapterMessage, AgentSink, FromAgent, FromPlatform, PlatformSink,
+    contract::{ContractGuard, InFlight, cut, cut_failure},
+    message::AgentRoute,
     worker::Death,
 };
 use crate::metrics::AdapterMetrics;
@@ -34,14 +35,12 @@ use crate::metrics::AdapterMetrics;
 /// Who waits for a plugin to be done with something.
 type Waiting = oneshot::Sender<Option<Failure>>;
 
-pub(super) struct Routes {
-    conduct: Arc<Conduct>,
-    table: RwLock<ById<Route>>,
+pub(super) struct Dispatcher {
+    contract: Arc<ContractGuard>,
+    table: RwLock<HashMap<u64, Route>>,
     done: Mutex<HashMap<(Kind, u64), Waiting>>,
     responsive: AtomicBool,
     lost: AtomicBool,
-    /// The plugin has said that it reads the compact form.
-    compact: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -55,25 +54,24 @@ struct PlatformRoute {
     sink: Arc<dyn PlatformSink>,
 }
 
-impl Routes {
+impl Dispatcher {
     pub(super) fn new(manifest: Arc<Manifest>, metrics: AdapterMetrics) -> Self {
         Self {
-            conduct: Arc::new(Conduct::new(manifest, metrics)),
+            contract: Arc::new(ContractGuard::new(manifest, metrics)),
             table: RwLock::default(),
             done: Mutex::default(),
             responsive: AtomicBool::new(true),
             lost: AtomicBool::new(false),
-            compact: AtomicBool::new(false),
         }
     }
 
     pub(super) fn manifest(&self) -> &Arc<Manifest> {
-        &self.conduct.manifest
+        &self.contract.manifest
     }
 
     pub(super) fn add_platform(&self, id: u64, tenant: String, sink: Arc<dyn PlatformSink>) {
         let route = Route::Platform(Arc::new(PlatformRoute { tenant, sink }));
-        self.table.write().unwrap_or_else(PoisonError::into_inner).insert(id, route);
+        self.table.write().insert(id, route);
     }
 
     pub(super) fn add_agent(
@@ -84,14 +82,14 @@ impl Routes {
         session: String,
         sink: Arc<dyn AgentSink>,
     ) -> Arc<AgentRoute> {
-        let route = Arc::new(AgentRoute::new(Arc::clone(&self.conduct), in_flight, tenant, session, sink));
-        self.table.write().unwrap_or_else(PoisonError::into_inner).insert(id, Route::Agent(Arc::clone(&route)));
+        let route = Arc::new(AgentRoute::new(Arc::clone(&self.contract), in_flight, tenant, session, sink));
+        self.table.write().insert(id, Route::Agent(Arc::clone(&route)));
         route
     }
 
     /// From now on nothing is for this id.
     pub(super) fn remove(&self, id: u64) {
-        let route = self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let route = self.table.write().remove(&id);
         if let Some(Route::Agent(agent)) = route {
             agent.give_up();
         }
@@ -103,7 +101,7 @@ impl Routes {
     /// Someone waits for the same already.
     pub(super) fn await_done(self: &Arc<Self>, of: Kind, id: u64) -> Result<AwaitedDone, Failure> {
         let (sender, receiver) = oneshot::channel();
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = self.done.lock();
         if done.contains_key(&(of, id)) {
             return Err(Failure::new(Code::Internal, "the same is asked of the adapter already"));
         }
@@ -114,9 +112,9 @@ impl Routes {
     /// The plugin is gone: everybody is told, after what it has said before, and nobody waits for it any more.
     pub(super) fn lost(&self, death: &Death) {
         self.lost.store(true, Relaxed);
-        self.conduct.metrics.worker_died(death.kind.as_str());
-        let routes = std::mem::take(&mut *self.table.write().unwrap_or_else(PoisonError::into_inner));
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.contract.metrics.worker_died(death.kind.as_str());
+        let routes = std::mem::take(&mut *self.table.write());
+        self.done.lock().clear();
         for route in routes.into_values() {
             match route {
                 Route::Platform(platform) => platform.sink.deliver(FromPlatform::Lost(death.clone())),
@@ -126,7 +124,7 @@ impl Routes {
     }
 
     pub(super) fn failed(&self, kind: &'static str, what: &str) {
-        self.conduct.failed(kind, what);
+        self.contract.failed(kind, what);
     }
 
     pub(super) fn set_responsive(&self, responsive: bool) {
@@ -140,11 +138,6 @@ impl Routes {
         }
     }
 
-    /// How the plugin wants to be told.
-    pub(super) fn form(&self) -> Form {
-        if self.compact.load(Relaxed) { Form::Compact } else { Form::Json }
-    }
-
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Relaxed)
     }
@@ -154,27 +147,22 @@ impl Routes {
     }
 
     fn done(&self, id: u64, payload: &str) -> Status {
-        let Some(Done { of, mut failure, compact }) = self.read(Kind::DONE, id, payload) else {
-            return Status::REFUSED;
-        };
+        let Some(Done { of, mut failure }) = self.read(Kind::DONE, id, payload) else { return Status::REFUSED };
         failure.as_mut().map(cut_failure);
-        if of == Kind::LOAD && compact {
-            self.compact.store(true, Relaxed);
-        }
-        let waiting = self.done.lock().unwrap_or_else(PoisonError::into_inner).remove(&(of, id));
+        let waiting = self.done.lock().remove(&(of, id));
         match waiting {
             Some(waiting) => drop(waiting.send(failure)),
             // Nobody waits for the end of what was given up.
             None if of == Kind::DISCONNECT => {}
-            None => self.conduct.metrics.late_answer(),
+            None => self.contract.metrics.late_answer(),
         }
         Status::ACCEPTED
     }
 
     /// Hands on what is read later.
-    fn hand_on(&self, id: u64, payload: &str, letter: fn(&Arc<AgentRoute>, &str) -> Letter) -> Status {
+    fn hand_on(&self, id: u64, payload: &str, message: fn(&Arc<AgentRoute>, &str) -> AdapterMessage) -> Status {
         let Some(Route::Agent(agent)) = self.route(id) else { return Status::CLOSED };
-        agent.deliver(letter(&agent, payload))
+        agent.deliver(message(&agent, payload))
     }
 
     fn link(&self, id: u64, payload: &str) -> Status {
@@ -196,7 +184,7 @@ impl Routes {
         let Some(Route::Agent(agent)) = self.route(id) else { return Status::CLOSED };
         let Some(Resume { state }) = self.read(Kind::RESUME, id, payload) else { return Status::REFUSED };
         if state.len() > MAX_RESUME_STATE {
-            self.conduct.breach(Wrong::ResumeTooLong, &agent.tenant, "a resume state that is too long", 1);
+            self.contract.breach(BreachKind::ResumeTooLong, &agent.tenant, "a resume state that is too long", 1);
             return Status::REFUSED;
         }
         agent.deliver(FromAgent::Resume(state).into())
@@ -211,7 +199,7 @@ impl Routes {
             return Status::REFUSED;
         }
         if let Err(wrong) = self.manifest().check_metric(&name, labels.len(), value) {
-            self.conduct.breach(Wrong::UndeclaredMetric, &platform.tenant, &wrong, 1);
+            self.contract.breach(BreachKind::UndeclaredMetric, &platform.tenant, &wrong, 1);
             return Status::REFUSED;
         }
         platform.sink.deliver(FromPlatform::Metric { name, labels, value });
@@ -228,17 +216,17 @@ impl Routes {
         Status::ACCEPTED
     }
 
-    fn read<T: PayloadOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
-        self.conduct.read(kind, || self.tenant(id), payload)
+    fn read<T: DeserializeOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
+        self.contract.read(kind, || self.tenant(id), payload)
     }
 
     fn route(&self, id: u64) -> Option<Route> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.table.read().get(&id).cloned()
     }
 
     /// The tenant of a line that a task of the adapter's own logged, which names nobody: with one tenant it is known.
     fn only_tenant(&self) -> Option<String> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.read();
         let mut tenants = table.values().filter_map(|route| match route {
             Route::Platform(platform) => Some(&platform.tenant),
             Route::Agent(_) => None,
@@ -256,16 +244,16 @@ impl Routes {
     }
 }
 
-impl Outlet for Routes {
-    fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
+impl MessageSink for Dispatcher {
+    fn send(&self, kind: Kind, id: u64, payload: &str) -> Status {
         if payload.len() > MAX_PAYLOAD {
             let detail = format!("{kind:?} with {} bytes; at most {MAX_PAYLOAD} are taken", payload.len());
-            self.conduct.breach(Wrong::BadMessage, &self.tenant(id), &detail, 1);
+            self.contract.breach(BreachKind::BadMessage, &self.tenant(id), &detail, 1);
             return Status::REFUSED;
         }
         match kind {
-            Kind::ANSWER => self.hand_on(id, payload, Letter::answer),
-            Kind::REPORT => self.hand_on(id, payload, Letter::report),
+            Kind::ANSWER => self.hand_on(id, payload, AdapterMessage::answer),
+            Kind::REPORT => self.hand_on(id, payload, AdapterMessage::report),
             Kind::RESUME => self.resume(id, payload),
             Kind::LINK => self.link(id, payload),
             Kind::METRIC => self.metric(id, payload),
@@ -275,7 +263,7 @@ impl Outlet for Routes {
                 let Some(Breach { what, detail, times }) = self.read(kind, id, payload) else {
                     return Status::REFUSED;
                 };
-                self.conduct.breach(what, &self.tenant(id), &detail, times);
+                self.contract.breach(what, &self.tenant(id), &detail, times);
                 Status::ACCEPTED
             }
             // A newer plugin's own.
@@ -319,7 +307,7 @@ fn write_log(adapter: &str, tenant: &str, log: &Log) {
 
 /// Something that the plugin will say it is done with.
 pub(super) struct AwaitedDone {
-    routes: Arc<Routes>,
+    routes: Arc<Dispatcher>,
     of: Kind,
     id: u64,
     receiver: oneshot::Receiver<Option<Failure>>,
@@ -339,7 +327,7 @@ impl AwaitedDone {
 
 impl Drop for AwaitedDone {
     fn drop(&mut self) {
-        self.routes.done.lock().unwrap_or_else(PoisonError::into_inner).remove(&(self.of, self.id));
+        self.routes.done.lock().remove(&(self.of, self.id));
     }
 }
 

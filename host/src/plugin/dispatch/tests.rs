@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    adapter::{Agent, Delivery, Library, Platform, RequestId, conduct::MAX_IN_FLIGHT, letter::MAX_ASKED},
     metrics::Metrics,
+    plugin::{
+        AgentHandle, Delivery, Library, PlatformHandle, RequestId, contract::MAX_IN_FLIGHT, message::MAX_UNANSWERED,
+    },
 };
 
 const MANIFEST: &str = r#"{
@@ -20,12 +22,12 @@ const MANIFEST: &str = r#"{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The plugin's half: does at once what it is asked, but for commands, which the test answers.
-struct Rogue(Arc<Routes>);
+struct Rogue(Arc<Dispatcher>);
 
-impl Outlet for Rogue {
-    fn emit(&self, kind: Kind, id: u64, _: &str) -> Status {
+impl MessageSink for Rogue {
+    fn send(&self, kind: Kind, id: u64, _: &str) -> Status {
         if [Kind::CONNECT, Kind::LOG_IN, Kind::DISCONNECT].contains(&kind) {
-            self.0.emit(Kind::DONE, id, &json!({"of": kind}).to_string());
+            self.0.send(Kind::DONE, id, &json!({"of": kind}).to_string());
         }
         Status::ACCEPTED
     }
@@ -39,29 +41,29 @@ struct Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, letter: Letter) -> Delivery {
+    fn deliver(&self, message: AdapterMessage) -> Delivery {
         if self.full.load(Relaxed) {
             return Delivery::Full;
         }
-        self.agent.lock().unwrap().extend(letter.open());
+        self.agent.lock().extend(message.open());
         Delivery::Accepted
     }
 }
 
 impl PlatformSink for Sink {
     fn deliver(&self, message: FromPlatform) {
-        self.platform.lock().unwrap().push(message);
+        self.platform.lock().push(message);
     }
 }
 
 /// A tenant (id 1) with two agents (ids 2 and 3).
 struct Bench {
-    routes: Arc<Routes>,
+    routes: Arc<Dispatcher>,
     metrics: Metrics,
     sinks: [Arc<Sink>; 3],
-    agents: [Agent; 2],
+    agents: [AgentHandle; 2],
     library: Library,
-    _platform: Platform,
+    _platform: PlatformHandle,
 }
 
 impl Bench {
@@ -69,10 +71,10 @@ impl Bench {
         let metrics = Metrics::new(10);
         let manifest: Manifest = serde_json::from_str(MANIFEST).unwrap();
         let mut kept = None;
-        let library = Library::make(manifest, "1.0.0".to_owned(), &metrics, async |routes: Arc<Routes>| {
+        let library = Library::make(manifest, "1.0.0".to_owned(), &metrics, async |routes: Arc<Dispatcher>| {
             kept = Some(Arc::clone(&routes));
-            routes.emit(Kind::DONE, 0, r#"{"of":1}"#);
-            Ok(Box::new(Rogue(routes)) as Box<dyn Outlet>)
+            routes.send(Kind::DONE, 0, r#"{"of":1}"#);
+            Ok(Box::new(Rogue(routes)) as Box<dyn MessageSink>)
         });
         let library = library.await.unwrap();
         let sinks: [Arc<Sink>; 3] = Default::default();
@@ -88,7 +90,7 @@ impl Bench {
     }
 
     fn emit(&self, kind: Kind, id: u64, payload: Value) -> Status {
-        self.routes.emit(kind, id, &payload.to_string())
+        self.routes.send(kind, id, &payload.to_string())
     }
 
     fn answer(&self, id: u64, request: RequestId) -> Status {
@@ -104,7 +106,7 @@ impl Bench {
     /// How many messages each of the three got.
     fn heard(&self) -> [usize; 3] {
         let [platform, one, two] = &self.sinks;
-        [platform.platform.lock().unwrap().len(), one.agent.lock().unwrap().len(), two.agent.lock().unwrap().len()]
+        [platform.platform.lock().len(), one.agent.lock().len(), two.agent.lock().len()]
     }
 
     fn count(&self, series: &str) -> u64 {
@@ -129,7 +131,7 @@ async fn a_request_is_answered_once() {
     assert_eq!(bench.answer(2, 7), Status::ACCEPTED);
     assert_eq!(bench.answer(2, 7), Status::ACCEPTED, "nobody has read it yet");
     assert_eq!((bench.heard(), bench.late()), ([0, 1, 0], 1));
-    let messages = bench.sinks[1].agent.lock().unwrap();
+    let messages = bench.sinks[1].agent.lock();
     assert!(matches!(&messages[0], FromAgent::Answer { request: 7, report: None, outcome: Outcome::Success(None) }));
 }
 
@@ -180,7 +182,7 @@ async fn what_is_reported_with_an_answer_holds_even_where_the_answer_comes_too_l
     bench.ask(0, 7, SECOND).unwrap();
     assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
     assert_eq!((bench.late(), bench.breaches("undeclared_event")), (2, 3));
-    let messages = bench.sinks[1].agent.lock().unwrap();
+    let messages = bench.sinks[1].agent.lock();
     let [FromAgent::Report(late), FromAgent::Report(again), FromAgent::Answer { report: Some(with), .. }] =
         &messages[..]
     else {
@@ -190,31 +192,20 @@ async fn what_is_reported_with_an_answer_holds_even_where_the_answer_comes_too_l
 }
 
 #[tokio::test]
-async fn a_plugin_is_told_in_the_form_that_it_has_said_to_read() {
-    let bench = Bench::new().await;
-    bench.emit(Kind::DONE, 0, json!({"of": Kind::LOAD}));
-    assert_eq!(bench.routes.form(), Form::Json);
-    bench.emit(Kind::DONE, 0, json!({"of": Kind::CONNECT, "compact": true}));
-    assert_eq!(bench.routes.form(), Form::Json, "it is said at the beginning");
-    bench.emit(Kind::DONE, 0, json!({"of": Kind::LOAD, "compact": true}));
-    assert_eq!(bench.routes.form(), Form::Compact);
-}
-
-#[tokio::test]
 async fn what_cannot_be_read_reaches_nobody() {
     let bench = Bench::new().await;
     for kind in [Kind::ANSWER, Kind::REPORT, Kind::LINK, Kind::RESUME, Kind::DONE, Kind::BREACH, Kind::LOG] {
-        for payload in ["", "nonsense", "3", "null", "{", "\u{0}", "\u{1}", "\u{1}{\u{1}"] {
+        for payload in ["", "nonsense", "3", "null", "{", "\u{0}"] {
             // What is for the session is read when its turn comes.
             let read_later = [Kind::ANSWER, Kind::REPORT].contains(&kind);
             let status = if read_later { Status::ACCEPTED } else { Status::REFUSED };
-            assert_eq!(bench.routes.emit(kind, 2, payload), status, "{kind:?} {payload:?}");
+            assert_eq!(bench.routes.send(kind, 2, payload), status, "{kind:?} {payload:?}");
         }
     }
-    assert_eq!(bench.routes.emit(Kind::METRIC, 1, "{}"), Status::REFUSED);
+    assert_eq!(bench.routes.send(Kind::METRIC, 1, "{}"), Status::REFUSED);
     assert_eq!(bench.emit(Kind(4711), 2, json!({})), Status::REFUSED);
     assert_eq!(bench.heard(), [0; 3]);
-    assert!(bench.breaches("bad_message") >= 7 * 5);
+    assert!(bench.breaches("bad_message") >= 7 * 4);
 }
 
 #[tokio::test]
@@ -224,7 +215,7 @@ async fn an_answer_is_heard_although_what_is_reported_with_it_cannot_be_read() {
     let answer = json!({"request": 7, "report": "nonsense", "outcome": {"success": null}});
     assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
     assert_eq!((bench.late(), bench.breaches("bad_message")), (0, 1));
-    let messages = bench.sinks[1].agent.lock().unwrap();
+    let messages = bench.sinks[1].agent.lock();
     assert!(matches!(&messages[..], [FromAgent::Answer { request: 7, report: None, .. }]), "{messages:?}");
 }
 
@@ -235,7 +226,7 @@ async fn a_request_is_settled_by_an_answer_that_cannot_be_read() {
     let answer = json!({"request": 7, "outcome": {"nearly": {"done": 7}}});
     assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
     assert_eq!((bench.late(), bench.breaches("bad_message"), bench.in_flight().count()), (0, 1, 0));
-    let messages = bench.sinks[1].agent.lock().unwrap();
+    let messages = bench.sinks[1].agent.lock();
     let [FromAgent::Answer { request: 7, outcome: Outcome::Failure(failure), .. }] = &messages[..] else {
         panic!("{messages:?}")
     };
@@ -246,7 +237,7 @@ async fn a_request_is_settled_by_an_answer_that_cannot_be_read() {
 async fn what_is_too_long_is_not_even_read() {
     let bench = Bench::new().await;
     let long = format!("{{\"channels\":[]{}}}", " ".repeat(MAX_PAYLOAD));
-    assert_eq!(bench.routes.emit(Kind::REPORT, 2, &long), Status::REFUSED);
+    assert_eq!(bench.routes.send(Kind::REPORT, 2, &long), Status::REFUSED);
     let state = "00".repeat(MAX_RESUME_STATE + 1);
     assert_eq!(bench.emit(Kind::RESUME, 2, json!({"state": state})), Status::REFUSED);
     assert_eq!((bench.heard(), bench.breaches("resume_too_long")), ([0; 3], 1));
@@ -267,7 +258,7 @@ async fn what_the_manifest_does_not_declare_is_taken_out() {
         (bench.heard(), bench.breaches("undeclared_event"), bench.breaches("undeclared_metric")),
         ([1, 1, 0], 1, 2)
     );
-    let messages = bench.sinks[1].agent.lock().unwrap();
+    let messages = bench.sinks[1].agent.lock();
     assert!(matches!(&messages[0], FromAgent::Report(report) if report.events.len() == 1));
 }
 
@@ -277,7 +268,7 @@ async fn a_session_cannot_ask_without_bound() {
     let refused = (0..).find_map(|request| bench.ask(0, request, SECOND).err()).unwrap();
     assert_eq!(refused.code, Code::RateLimited);
     let in_flight = bench.in_flight();
-    assert_eq!(in_flight.count(), MAX_ASKED);
+    assert_eq!(in_flight.count(), MAX_UNANSWERED);
     bench.ask(1, 0, SECOND).unwrap();
     drop(bench.agents);
     assert_eq!(in_flight.count(), 0, "what a gone session asked is not counted any more");
@@ -303,15 +294,15 @@ async fn what_clients_are_told_in_an_adapters_words_is_kept_to_its_length() {
     }
     let reason = "a".to_owned() + &"\u{e4}".repeat(511);
     let [platform, agent, _] = &bench.sinks;
-    let FromPlatform::Link(link) = platform.platform.lock().unwrap().pop().unwrap() else { panic!("no link") };
+    let FromPlatform::Link(link) = platform.platform.lock().pop().unwrap() else { panic!("no link") };
     assert_eq!(link, Link::Down { reason: reason.clone() });
-    let FromAgent::Link(link) = agent.agent.lock().unwrap().pop().unwrap() else { panic!("no link") };
+    let FromAgent::Link(link) = agent.agent.lock().pop().unwrap() else { panic!("no link") };
     assert_eq!(link, Link::Down { reason });
     bench.ask(0, 7, SECOND).unwrap();
     let long = "x".repeat(2_000_000);
     let failure = json!({"code": "rejected", "message": long, "context": long});
     bench.emit(Kind::ANSWER, 2, json!({"request": 7, "outcome": {"failure": failure}}));
-    let Some(FromAgent::Answer { outcome: Outcome::Failure(failure), .. }) = agent.agent.lock().unwrap().pop() else {
+    let Some(FromAgent::Answer { outcome: Outcome::Failure(failure), .. }) = agent.agent.lock().pop() else {
         panic!("no failure")
     };
     assert_eq!((failure.message.len(), failure.context.unwrap().len()), (1024, 1024));

@@ -2,7 +2,7 @@
 //!
 //! Owns: starting the process, the socket to it, and noticing that it is gone, hangs, floods or grows. Must never: load
 //! the plugin into the host, read the worker's standard output, or let one worker's end reach another. Messages go out
-//! through [`Worker`], an [`Outlet`] like a plugin inside the host; they come back to the same routes. What follows a
+//! through [`Worker`], an [`MessageSink`] like a plugin inside the host; they come back to the same routes. What follows a
 //! death is decided elsewhere ([`budget`]); here it is only told apart and reported once.
 //!
 //! ```text
@@ -26,15 +26,20 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use jackfield_plugin_api::wire::{Kind, MAX_PAYLOAD, Outlet, Status};
+use futures_util::StreamExt;
+use jackfield_plugin_api::{
+    Backoff,
+    wire::{Kind, MAX_PAYLOAD, MessageSink, Status},
+};
+use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
@@ -42,10 +47,11 @@ use tokio::{
     process::{Child, Command},
     sync::Notify,
 };
+use tokio_util::codec::FramedRead;
 
 pub use self::watch::{Death, DeathKind};
 use self::{
-    frame::{Decoder, READY, Ready, SETUP, Setup},
+    frame::{Frame, FrameDecoder, READY, Ready, SETUP, Setup},
     recorder::Recorder,
     sandbox::Confinement,
     watch::{Pulse, Watch},
@@ -56,8 +62,6 @@ pub const COMMAND: &str = "worker";
 
 /// How many bytes may wait for a worker; then its callers are told [`Status::FULL`].
 const MAX_UNSENT: usize = 4 << 20;
-/// How much is read at once.
-const READ: usize = 64 << 10;
 /// How long a worker may take to load its library.
 const READY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -112,15 +116,15 @@ impl Worker {
         api: &str,
         hello: &str,
         options: &Options,
-        host: Arc<dyn Outlet>,
+        host: Arc<dyn MessageSink>,
         on_death: OnDeath,
     ) -> Result<Self, String> {
         let begun = std::time::Instant::now();
         let (mut child, socket) = spawn(options).map_err(|error| format!("a worker cannot be started: {error}"))?;
         let pid = child.id().ok_or("the worker ended at once")?;
         let stderr = watch::follow_stderr(&mut child, &options.name);
-        let (mut read, mut write) = socket.into_split();
-        let mut decoder = Decoder::default();
+        let (read, mut write) = socket.into_split();
+        let mut frames = FramedRead::new(read, FrameDecoder::default());
         let setup = Setup {
             frames: frame::VERSION,
             library: library.to_owned(),
@@ -128,7 +132,7 @@ impl Worker {
             hello: hello.to_owned(),
             confinement: options.confinement.clone(),
         };
-        let set_up = set_up(&setup, &mut read, &mut write, &mut decoder);
+        let set_up = set_up(&setup, &mut frames, &mut write);
         let ready = match tokio::time::timeout(READY_DEADLINE, set_up).await {
             Ok(Ok(ready)) => ready,
             Ok(Err(error)) => return Err(watch::why_not_ready(child, &stderr, &error).await),
@@ -144,7 +148,7 @@ impl Worker {
         tracing::info!(worker = options.name, pid, micros, "the worker is started");
         let shared = Arc::new(Shared::default());
         tokio::spawn(send(Arc::clone(&shared), write));
-        let reading = tokio::spawn(receive(Arc::clone(&shared), read, decoder, host));
+        let reading = tokio::spawn(receive(Arc::clone(&shared), frames, host));
         let watch = Watch { shared: Arc::clone(&shared), child, reading, stderr, options: options.clone() };
         tokio::spawn(watch.until_the_end(on_death));
         Ok(Self { shared, pid })
@@ -157,8 +161,8 @@ impl Worker {
     }
 }
 
-impl Outlet for Worker {
-    fn emit(&self, kind: Kind, id: u64, payload: &str) -> Status {
+impl MessageSink for Worker {
+    fn send(&self, kind: Kind, id: u64, payload: &str) -> Status {
         self.shared.put(kind, id, payload)
     }
 }
@@ -175,7 +179,7 @@ impl Shared {
         if payload.len() > MAX_PAYLOAD {
             return Status::REFUSED;
         }
-        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsent = self.unsent.lock();
         if self.closed.load(Relaxed) {
             return Status::CLOSED;
         }
@@ -196,7 +200,7 @@ impl Shared {
 
     /// What is unsent is still sent; nothing more is taken.
     fn close(&self) {
-        let _unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        let _unsent = self.unsent.lock();
         self.closed.store(true, Relaxed);
         self.something.notify_one();
     }
@@ -229,45 +233,26 @@ fn spawn(options: &Options) -> std::io::Result<(Child, UnixStream)> {
     Ok((child, UnixStream::from_std(ours)?))
 }
 
-async fn set_up(
-    setup: &Setup,
-    read: &mut OwnedReadHalf,
-    write: &mut OwnedWriteHalf,
-    decoder: &mut Decoder,
-) -> Result<Ready, String> {
-    let mut bytes = Vec::new();
+/// What a worker sends.
+type FromWorker = FramedRead<OwnedReadHalf, FrameDecoder>;
+
+async fn set_up(setup: &Setup, frames: &mut FromWorker, write: &mut OwnedWriteHalf) -> Result<Ready, String> {
     let text = serde_json::to_string(setup).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
     frame::put(&mut bytes, SETUP, 0, &text);
     write.write_all(&bytes).await.map_err(|error| error.to_string())?;
-    loop {
-        match decoder.frame().map_err(|bad| bad.0.to_owned())? {
-            Some((READY, _, payload)) => {
-                let ready: Ready = serde_json::from_str(payload).map_err(|error| error.to_string())?;
-                if ready.frames != frame::VERSION {
-                    return Err(format!("it speaks frames {}, this host {}", ready.frames, frame::VERSION));
-                }
-                return Ok(ready);
-            }
-            Some((kind, ..)) => return Err(format!("{kind:?} before it was ready")),
-            None => {}
-        }
-        if fill(read, decoder).await? == 0 {
-            return Err("it closed the socket".to_owned());
-        }
+    let Frame { kind, payload, .. } = match frames.next().await {
+        Some(frame) => frame.map_err(|error| error.to_string())?,
+        None => return Err("it closed the socket".to_owned()),
+    };
+    if kind != READY {
+        return Err(format!("{kind:?} before it was ready"));
     }
-}
-
-async fn fill(read: &mut OwnedReadHalf, decoder: &mut Decoder) -> Result<usize, String> {
-    // Waited for first, so that an idle worker has no buffer.
-    read.readable().await.map_err(|error| error.to_string())?;
-    let room = decoder.room(READ);
-    let count = read.read(room).await;
-    let count = count.or_else(|error| match error.kind() {
-        std::io::ErrorKind::ConnectionReset => Ok(0),
-        _ => Err(error.to_string()),
-    });
-    decoder.filled(READ, *count.as_ref().unwrap_or(&0));
-    count
+    let ready: Ready = serde_json::from_str(&payload).map_err(|error| error.to_string())?;
+    if ready.frames != frame::VERSION {
+        return Err(format!("it speaks frames {}, this host {}", ready.frames, frame::VERSION));
+    }
+    Ok(ready)
 }
 
 /// Writes to the worker until it is gone or let go of.
@@ -276,7 +261,7 @@ async fn send(shared: Arc<Shared>, mut socket: OwnedWriteHalf) {
     loop {
         shared.something.notified().await;
         loop {
-            std::mem::swap(&mut sending, &mut *shared.unsent.lock().unwrap_or_else(PoisonError::into_inner));
+            std::mem::swap(&mut sending, &mut *shared.unsent.lock());
             if sending.is_empty() {
                 break;
             }
@@ -301,40 +286,30 @@ enum ReadEnd {
 }
 
 /// Hands the worker's messages to the host until the socket ends.
-async fn receive(
-    shared: Arc<Shared>,
-    mut socket: OwnedReadHalf,
-    mut decoder: Decoder,
-    host: Arc<dyn Outlet>,
-) -> ReadEnd {
+async fn receive(shared: Arc<Shared>, mut frames: FromWorker, host: Arc<dyn MessageSink>) -> ReadEnd {
     loop {
-        loop {
-            let (kind, id, payload) = match decoder.frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => break,
-                Err(bad) => return ReadEnd::Nonsense(bad.0.to_owned()),
-            };
-            if shared.pulse.beat(kind, id) {
-                continue;
+        let Frame { kind, id, payload } = match frames.next().await {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return ReadEnd::Nonsense(error.to_string());
             }
-            shared.recorder.note(false, kind, id, payload);
-            deliver(&shared, &*host, kind, id, payload).await;
+            Some(Err(_)) | None => return ReadEnd::Closed,
+        };
+        if shared.pulse.beat(kind, id) {
+            continue;
         }
-        match fill(&mut socket, &mut decoder).await {
-            Ok(0) | Err(_) => return ReadEnd::Closed,
-            Ok(_) => {}
-        }
+        shared.recorder.note(false, kind, id, &payload);
+        deliver(&shared, &*host, kind, id, &payload).await;
     }
 }
 
 /// Hands one message on. While a session cannot take it, the worker is not read from: its plugin then merges its
 /// reports inside, as it does in the host's own process.
-async fn deliver(shared: &Shared, host: &dyn Outlet, kind: Kind, id: u64, payload: &str) {
-    let mut pause = Duration::from_micros(100);
-    while host.emit(kind, id, payload) == Status::FULL {
+async fn deliver(shared: &Shared, host: &dyn MessageSink, kind: Kind, id: u64, payload: &str) {
+    let mut backoff = Backoff::new(Duration::from_micros(100), Duration::from_millis(20));
+    while host.send(kind, id, payload) == Status::FULL {
         shared.pulse.set_waiting(true);
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(20));
+        tokio::time::sleep(backoff.next_pause()).await;
     }
     shared.pulse.set_waiting(false);
 }

@@ -7,23 +7,24 @@ use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use jackfield_plugin_api::{
     Adapter, Failure, Manifest, Tenant, abi,
     runtime::Plugin,
-    wire::{Form, Kind, Level, Outlet},
+    wire::{Kind, Level, MessageSink},
 };
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::{
-    LoadError, Platform, PlatformSink, PluginFile,
+    LoadError, PlatformHandle, PlatformSink, PluginFile,
+    dispatch::Dispatcher,
     file::{KnownFiles, blocking},
     installed::{self, Installed},
     peer::Peer,
-    routes::Routes,
     trust::Trust,
 };
 use crate::metrics::Metrics;
@@ -154,9 +155,8 @@ impl Library {
         }
         let inside = manifest.clone();
         Self::make(manifest, abi::API_VERSION.to_owned(), metrics, async |routes| {
-            let plugin =
-                Plugin::<A>::start(inside, threads, routes, Form::Compact).map_err(|error| error.to_string())?;
-            Ok(Box::new(plugin) as Box<dyn Outlet>)
+            let plugin = Plugin::<A>::start(inside, threads, routes).map_err(|error| error.to_string())?;
+            Ok(Box::new(plugin) as Box<dyn MessageSink>)
         })
         .await
     }
@@ -165,10 +165,10 @@ impl Library {
         manifest: Manifest,
         api: String,
         metrics: &Metrics,
-        start: impl AsyncFnOnce(Arc<Routes>) -> Result<Box<dyn Outlet>, String>,
+        start: impl AsyncFnOnce(Arc<Dispatcher>) -> Result<Box<dyn MessageSink>, String>,
     ) -> Result<Self, String> {
         let metrics = metrics.adapter(&manifest.id);
-        let routes = Arc::new(Routes::new(Arc::new(manifest), metrics));
+        let routes = Arc::new(Dispatcher::new(Arc::new(manifest), metrics));
         let peer = Arc::new(Peer::new(Arc::clone(&routes)));
         let loaded = routes.await_done(Kind::LOAD, 0).map_err(|failure| failure.to_string())?;
         peer.set_backend(start(Arc::clone(&routes)).await?);
@@ -230,8 +230,8 @@ impl Library {
         tenant: Tenant,
         sink: Arc<dyn PlatformSink>,
         deadline: Duration,
-    ) -> Result<Platform, Failure> {
-        Platform::connect(Arc::clone(&self.peer), tenant, sink, deadline).await
+    ) -> Result<PlatformHandle, Failure> {
+        PlatformHandle::connect(Arc::clone(&self.peer), tenant, sink, deadline).await
     }
 }
 

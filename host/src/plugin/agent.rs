@@ -3,26 +3,27 @@
 //! Owns: handing its requests over, and its end: dropping the handle drops the plugin's agent, and nothing is heard of
 //! it any more. Must never: block, or wait for an answer; answers come to the [`AgentSink`](super::AgentSink).
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use jackfield_plugin_api::{
     Command, Ending, Failure, StartOptions,
-    wire::{self, Kind, Payload},
+    wire::{self, Kind},
 };
+use serde::Serialize;
 
-use super::{Platform, RequestId, letter::AgentRoute, peer::Peer};
+use super::{PlatformHandle, RequestId, message::AgentRoute, peer::Peer};
 
 /// A session's agent. Dropping it drops the plugin's agent.
-pub struct Agent {
+pub struct AgentHandle {
     /// Keeps the tenant connected as long as it has agents.
-    _platform: Platform,
+    _platform: PlatformHandle,
     peer: Arc<Peer>,
     id: u64,
     route: Arc<AgentRoute>,
 }
 
-impl Agent {
-    pub(super) fn new(platform: Platform, peer: Arc<Peer>, id: u64, route: Arc<AgentRoute>) -> Self {
+impl AgentHandle {
+    pub(super) fn new(platform: PlatformHandle, peer: Arc<Peer>, id: u64, route: Arc<AgentRoute>) -> Self {
         Self { _platform: platform, peer, id, route }
     }
 
@@ -40,7 +41,7 @@ impl Agent {
     /// # Errors
     /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
     pub fn command(&self, request: RequestId, command: &Command, until: Instant) -> Result<(), Failure> {
-        self.ask(Kind::COMMAND, request, &wire::ExecuteRef { request, command }, Some(until))
+        self.ask(Kind::COMMAND, request, &wire::Execute { request, command: Cow::Borrowed(command) }, Some(until))
     }
 
     /// Asks for a snapshot.
@@ -48,7 +49,7 @@ impl Agent {
     /// # Errors
     /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
     pub fn snapshot(&self, request: RequestId) -> Result<(), Failure> {
-        self.ask(Kind::SNAPSHOT, request, &wire::Request { request }, None)
+        self.ask(Kind::SNAPSHOT, request, &wire::BareRequest { request }, None)
     }
 
     /// Ends the session.
@@ -59,29 +60,29 @@ impl Agent {
         self.ask(Kind::LOG_OUT, request, &wire::LogOut { request, ending }, None)
     }
 
-    fn ask<T: Payload>(
+    fn ask<T: Serialize>(
         &self,
         kind: Kind,
         request: RequestId,
         message: &T,
         until: Option<Instant>,
     ) -> Result<(), Failure> {
-        self.route.ask(request, until)?;
+        self.route.begin(request, until)?;
         self.peer.send(kind, self.id, message).inspect_err(|_| {
             // It may have been answered already all the same; then there is nothing to take back.
-            let _ = self.route.unask(request);
+            let _ = self.route.settle(request);
         })
     }
 }
 
-impl Drop for Agent {
+impl Drop for AgentHandle {
     fn drop(&mut self) {
         self.peer.routes.remove(self.id);
         self.peer.tell(Kind::DROP_AGENT, self.id);
     }
 }
 
-impl std::fmt::Debug for Agent {
+impl std::fmt::Debug for AgentHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Agent({})", self.route.session)
     }

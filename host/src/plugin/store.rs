@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::trust;
@@ -33,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 /// The name of a content.
 pub(super) fn digest(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(content))
 }
 
 /// Whether a file that is named by a SHA-256, as all are in a store, still has the content that it was named after.

@@ -6,81 +6,77 @@
 //! A report or an answer is taken on the plugin's thread and read by whoever works the session: one plugin may have one
 //! thread for all its agents, and what is made of a text is best made where it is used and freed.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use jackfield_plugin_api::{
     Code, Failure, Outcome, Report,
-    wire::{self, Kind, PayloadOwned, Status, Wrong},
+    wire::{self, BreachKind, Kind, Status},
 };
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::{
     AgentSink, Delivery, FromAgent, RequestId,
-    conduct::{Conduct, InFlight, cut_failure},
+    contract::{ContractGuard, InFlight, cut_failure},
 };
 
 /// How many requests of one agent may be unanswered. A session allows itself fewer; this is for what it gave up on.
-pub(super) const MAX_ASKED: usize = 256;
+pub(super) const MAX_UNANSWERED: usize = 256;
 
 /// A message for a session, which is read by opening it.
 #[derive(Debug)]
-pub struct Letter(Content);
+pub struct AdapterMessage(Content);
 
 #[derive(Debug)]
 enum Content {
     Read(Box<FromAgent>),
-    Report(Sealed),
-    Answer(Sealed),
+    Report(RawMessage),
+    Answer(RawMessage),
 }
 
 /// A payload as the plugin wrote it.
-struct Sealed {
+struct RawMessage {
     from: Arc<AgentRoute>,
     payload: Box<str>,
 }
 
 /// The way to one session.
 pub(super) struct AgentRoute {
-    conduct: Arc<Conduct>,
+    contract: Arc<ContractGuard>,
     /// Those of all agents of the tenant.
     pub(super) in_flight: Arc<InFlight>,
     pub(super) tenant: String,
     pub(super) session: String,
     sink: Arc<dyn AgentSink>,
-    asked: Mutex<Vec<Asked>>,
+    unanswered: Mutex<Vec<PendingRequest>>,
 }
 
 /// A request that has no answer yet.
-struct Asked {
+struct PendingRequest {
     request: RequestId,
     until: Option<Instant>,
 }
 
 /// An answer whose report cannot be read.
 #[derive(Deserialize)]
-struct Bare {
+struct AnswerWithoutReport {
     request: RequestId,
     outcome: Outcome,
 }
 
-impl PayloadOwned for Bare {}
-
-impl From<FromAgent> for Letter {
+impl From<FromAgent> for AdapterMessage {
     fn from(message: FromAgent) -> Self {
         Self(Content::Read(Box::new(message)))
     }
 }
 
-impl Letter {
+impl AdapterMessage {
     pub(super) fn report(from: &Arc<AgentRoute>, payload: &str) -> Self {
-        Self(Content::Report(Sealed { from: Arc::clone(from), payload: payload.into() }))
+        Self(Content::Report(RawMessage { from: Arc::clone(from), payload: payload.into() }))
     }
 
     pub(super) fn answer(from: &Arc<AgentRoute>, payload: &str) -> Self {
-        Self(Content::Answer(Sealed { from: Arc::clone(from), payload: payload.into() }))
+        Self(Content::Answer(RawMessage { from: Arc::clone(from), payload: payload.into() }))
     }
 
     /// How many bytes it keeps, as far as the plugin decides that.
@@ -91,7 +87,7 @@ impl Letter {
                 FromAgent::Resume(state) => state.len(),
                 _ => 0,
             },
-            Content::Report(sealed) | Content::Answer(sealed) => sealed.payload.len(),
+            Content::Report(raw) | Content::Answer(raw) => raw.payload.len(),
         }
     }
 
@@ -100,30 +96,30 @@ impl Letter {
     pub fn open(self) -> Option<FromAgent> {
         match self.0 {
             Content::Read(message) => Some(*message),
-            Content::Report(Sealed { from, payload }) => {
-                let mut report = from.conduct.read(Kind::REPORT, || from.tenant.clone(), &payload)?;
+            Content::Report(RawMessage { from, payload }) => {
+                let mut report = from.contract.read(Kind::REPORT, || from.tenant.clone(), &payload)?;
                 from.drop_undeclared(&mut report);
                 Some(FromAgent::Report(report))
             }
-            Content::Answer(Sealed { from, payload }) => from.read_answer(&payload),
+            Content::Answer(RawMessage { from, payload }) => from.read_answer(&payload),
         }
     }
 }
 
 impl AgentRoute {
     pub(super) fn new(
-        conduct: Arc<Conduct>,
+        contract: Arc<ContractGuard>,
         in_flight: Arc<InFlight>,
         tenant: String,
         session: String,
         sink: Arc<dyn AgentSink>,
     ) -> Self {
-        Self { conduct, in_flight, tenant, session, sink, asked: Mutex::default() }
+        Self { contract, in_flight, tenant, session, sink, unanswered: Mutex::default() }
     }
 
     /// Hands something to the session.
-    pub(super) fn deliver(&self, letter: Letter) -> Status {
-        match self.sink.deliver(letter) {
+    pub(super) fn deliver(&self, message: AdapterMessage) -> Status {
+        match self.sink.deliver(message) {
             Delivery::Accepted => Status::ACCEPTED,
             Delivery::Full => Status::FULL,
             Delivery::Closed => Status::CLOSED,
@@ -134,38 +130,39 @@ impl AgentRoute {
     ///
     /// # Errors
     /// Too many have no answer.
-    pub(super) fn ask(&self, request: RequestId, until: Option<Instant>) -> Result<(), Failure> {
-        let mut asked = self.lock();
-        if asked.len() >= MAX_ASKED || !self.in_flight.begin() {
+    pub(super) fn begin(&self, request: RequestId, until: Option<Instant>) -> Result<(), Failure> {
+        let mut unanswered = self.unanswered.lock();
+        if unanswered.len() >= MAX_UNANSWERED || !self.in_flight.begin() {
             return Err(Failure::new(Code::RateLimited, "too many commands wait for the adapter"));
         }
-        asked.push(Asked { request, until });
+        unanswered.push(PendingRequest { request, until });
         Ok(())
     }
 
     /// Takes a request back: it was answered, or never handed over.
-    pub(super) fn unask(&self, request: RequestId) -> Option<Option<Instant>> {
-        let mut asked = self.lock();
-        let at = asked.iter().position(|it| it.request == request)?;
+    pub(super) fn settle(&self, request: RequestId) -> Option<Option<Instant>> {
+        let mut unanswered = self.unanswered.lock();
+        let at = unanswered.iter().position(|it| it.request == request)?;
         self.in_flight.end(1);
-        Some(asked.swap_remove(at).until)
+        Some(unanswered.swap_remove(at).until)
     }
 
     /// Takes back what was not answered.
     pub(super) fn give_up(&self) {
-        let given_up = self.lock().drain(..).count();
+        let given_up = self.unanswered.lock().drain(..).count();
         self.in_flight.end(given_up);
     }
 
     fn read_answer(&self, payload: &str) -> Option<FromAgent> {
-        let wire::Answer { request, mut report, mut outcome } = self.read_whole(payload)?;
+        let wire::Answer { request, report, outcome } = self.read_whole(payload)?;
+        let (mut report, mut outcome) = (report.map(Cow::into_owned), outcome.into_owned());
         if let Outcome::Failure(failure) = &mut outcome {
             cut_failure(failure);
         }
         if let Some(report) = &mut report {
             self.drop_undeclared(report);
         }
-        match self.unask(request) {
+        match self.settle(request) {
             Some(until) if until.is_none_or(|until| until >= Instant::now()) => {
                 Some(FromAgent::Answer { request, report, outcome })
             }
@@ -178,49 +175,44 @@ impl AgentRoute {
         }
     }
 
-    fn read_whole(&self, payload: &str) -> Option<wire::Answer> {
-        if let Some(answer) = self.conduct.read(Kind::ANSWER, || self.tenant.clone(), payload) {
+    fn read_whole(&self, payload: &str) -> Option<wire::Answer<'static>> {
+        if let Some(answer) = self.contract.read(Kind::ANSWER, || self.tenant.clone(), payload) {
             return Some(answer);
         }
         // Whoever waits for the answer need not wait for the deadline because of the report, or of what became of it.
-        let Bare { request, outcome } = wire::read(payload)
+        let AnswerWithoutReport { request, outcome } = wire::read(payload)
             .or_else(|_| {
                 let outcome = Outcome::failure(Code::AdapterFailed, "the adapter's answer cannot be read");
-                wire::read(payload).map(|wire::Request { request }| Bare { request, outcome })
+                wire::read(payload).map(|wire::BareRequest { request }| AnswerWithoutReport { request, outcome })
             })
             .ok()?;
-        Some(wire::Answer { request, report: None, outcome })
+        Some(wire::Answer { request, report: None, outcome: Cow::Owned(outcome) })
     }
 
-    #[cold]
     fn late(&self, request: RequestId, unknown: bool) {
-        self.conduct.metrics.late_answer();
+        self.contract.metrics.late_answer();
         if unknown {
             let (tenant, session) = (&*self.tenant, &*self.session);
-            tracing::debug!(adapter = %self.conduct.manifest.id, tenant, session, request,
+            tracing::debug!(adapter = %self.contract.manifest.id, tenant, session, request,
                 "an answer to what was not asked, or was answered before");
         }
     }
 
     /// Leaves out the events that the manifest does not declare.
     fn drop_undeclared(&self, report: &mut Report) {
-        let declared = &self.conduct.manifest.extension_events;
+        let declared = &self.contract.manifest.extension_events;
         report.events.retain(|event| {
             let known = declared.iter().any(|kind| kind.name == event.name);
-            if !known && !self.conduct.manifest.left_out.contains(&event.name) {
+            if !known && !self.contract.manifest.left_out.contains(&event.name) {
                 let detail = format!("the event {:?} is not declared", event.name);
-                self.conduct.breach(Wrong::UndeclaredEvent, &self.tenant, &detail, 1);
+                self.contract.breach(BreachKind::UndeclaredEvent, &self.tenant, &detail, 1);
             }
             known
         });
     }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl std::fmt::Debug for Sealed {
+impl std::fmt::Debug for RawMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} bytes for {}", self.payload.len(), self.from.session)
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the reading of payloads, the counting and logging of breaches, and the bound on the requests of one tenant that
 //! have no answer. Must never: trust a plugin, or let a counter run away with what one message claims. Asked by
-//! [`routes`](super::routes) when something comes, and by [`letter`](super::letter) when it is read.
+//! [`dispatch`](super::dispatch) when something comes, and by [`message`](super::message) when it is read.
 
 use std::sync::{
     Arc,
@@ -11,8 +11,9 @@ use std::sync::{
 
 use jackfield_plugin_api::{
     Failure, Manifest,
-    wire::{self, Kind, PayloadOwned, Wrong},
+    wire::{self, BreachKind, Kind},
 };
+use serde::de::DeserializeOwned;
 
 use crate::metrics::AdapterMetrics;
 
@@ -36,7 +37,7 @@ pub(super) fn cut_failure(failure: &mut Failure) {
     failure.context.as_mut().map(cut);
 }
 
-pub(super) struct Conduct {
+pub(super) struct ContractGuard {
     pub(super) manifest: Arc<Manifest>,
     pub(super) metrics: AdapterMetrics,
 }
@@ -66,42 +67,40 @@ impl InFlight {
     }
 }
 
-impl Conduct {
+impl ContractGuard {
     pub(super) fn new(manifest: Arc<Manifest>, metrics: AdapterMetrics) -> Self {
         Self { manifest, metrics }
     }
 
     /// Reads a payload; what cannot be read is a breach, in the name of a tenant.
-    pub(super) fn read<T: PayloadOwned>(
+    pub(super) fn read<T: DeserializeOwned>(
         &self,
         kind: Kind,
         tenant: impl FnOnce() -> String,
         payload: &str,
     ) -> Option<T> {
         wire::read(payload)
-            .map_err(|error| self.breach(Wrong::BadMessage, &tenant(), &format!("{kind:?}: {error}"), 1))
+            .map_err(|error| self.breach(BreachKind::BadMessage, &tenant(), &format!("{kind:?}: {error}"), 1))
             .ok()
     }
 
-    #[cold]
     pub(super) fn failed(&self, kind: &'static str, what: &str) {
         self.metrics.failure(kind);
         tracing::error!(adapter = %self.manifest.id, "{what}");
     }
 
-    #[cold]
-    pub(super) fn breach(&self, what: Wrong, tenant: &str, detail: &str, times: u64) {
+    pub(super) fn breach(&self, what: BreachKind, tenant: &str, detail: &str, times: u64) {
         let kind = match what {
-            Wrong::Panic => {
+            BreachKind::Panic => {
                 self.metrics.failure("panic");
                 tracing::error!(adapter = %self.manifest.id, tenant, "the adapter panicked: {detail}");
                 return;
             }
-            Wrong::UndeclaredMetric => "undeclared_metric",
-            Wrong::UndeclaredEvent => "undeclared_event",
-            Wrong::ReportsDropped => "reports_dropped",
-            Wrong::ResumeTooLong => "resume_too_long",
-            Wrong::BadMessage => "bad_message",
+            BreachKind::UndeclaredMetric => "undeclared_metric",
+            BreachKind::UndeclaredEvent => "undeclared_event",
+            BreachKind::ReportsDropped => "reports_dropped",
+            BreachKind::ResumeTooLong => "resume_too_long",
+            BreachKind::BadMessage => "bad_message",
             _ => "other",
         };
         // One message can stand for many; a plugin that says so of itself cannot make us count for long.

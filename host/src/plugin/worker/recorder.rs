@@ -8,11 +8,11 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fmt::Write as _,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use jackfield_plugin_api::wire::{self, Kind};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 /// How many bytes of messages are kept.
@@ -79,7 +79,7 @@ impl Recorder {
             length: payload.len(),
             payload: kept.then(|| payload.into()),
         };
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring.lock();
         ring.bytes += entry.size();
         ring.entries.push_back(entry);
         while ring.bytes > MAX_BYTES {
@@ -91,7 +91,7 @@ impl Recorder {
     /// The names of the commands that had no answer.
     #[must_use]
     pub fn in_flight(&self) -> BTreeSet<String> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring.lock();
         let mut open: Vec<(u64, u64, String)> = Vec::new();
         for entry in &ring.entries {
             let Some(value) = entry.parsed() else { continue };
@@ -119,7 +119,7 @@ impl Recorder {
     }
 
     fn text(&self, why: &str) -> String {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring.lock();
         let mut text = format!("# {why}\n# seconds since 1970, direction, message, platform or agent, payload\n");
         for entry in &ring.entries {
             let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -276,6 +276,6 @@ mod tests {
         for _ in 0..10_000 {
             recorder.note(true, Kind::COMMAND, 3, DIAL);
         }
-        assert!(recorder.ring.lock().unwrap().bytes <= MAX_BYTES);
+        assert!(recorder.ring.lock().bytes <= MAX_BYTES);
     }
 }
