@@ -286,43 +286,155 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// The standard commands of the protocol (section 4) that an adapter may support, by their protocol names.
+/// The standard commands of the protocol (section 4) that an adapter may support; a manifest lists them by their names.
 /// `session.start`, `session.request.logout`, `prepareSession` and `bindSession` are the host's own.
-pub const STANDARD_COMMANDS: &[&str] = &[
-    "session.request.addchannel",
-    "session.request.removechannel",
-    "session.request.addchannelgroup",
-    "session.request.removechannelgroup",
-    "channelgroup.request.activateall",
-    "channelgroup.request.deactivateall",
-    "channel.request.activate",
-    "channel.request.deactivate",
-    "channel.request.ready",
-    "channel.request.notready",
-    "channel.request.dial",
-    "interaction.request.accept",
-    "interaction.request.reject",
-    "interaction.request.setinteractiondata",
-    "interaction.request.setdisposition",
-    "interaction.request.complete",
-    "interaction.request.consult",
-    "interaction.request.alternate",
-    "interaction.request.consulttransfer",
-    "interaction.request.consultconference",
-    "interaction.request.recording.start",
-    "interaction.request.recording.stop",
-    "interaction.request.recording.pause",
-    "interaction.request.recording.resume",
-    "conversation.request.answer",
-    "conversation.request.release",
-    "conversation.request.hold",
-    "conversation.request.retrieve",
-    "conversation.request.mute",
-    "conversation.request.unmute",
-    "conversation.request.senddtmf",
-    "conversation.request.blindtransfer",
-    "conversation.request.blindconference",
-];
+///
+/// It grows with the protocol, so leave room in a `match`. What else is fixed about each is the host's to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // the protocol's page tells what each does; Command tells what an adapter is asked for
+pub enum StandardCommand {
+    AddChannel,
+    RemoveChannel,
+    AddChannelGroup,
+    RemoveChannelGroup,
+    ActivateAll,
+    DeactivateAll,
+    Activate,
+    Deactivate,
+    Ready,
+    NotReady,
+    Dial,
+    Accept,
+    Reject,
+    SetInteractionData,
+    SetDisposition,
+    Complete,
+    Consult,
+    Alternate,
+    ConsultTransfer,
+    ConsultConference,
+    RecordingStart,
+    RecordingStop,
+    RecordingPause,
+    RecordingResume,
+    Answer,
+    Release,
+    Hold,
+    Retrieve,
+    Mute,
+    Unmute,
+    SendDtmf,
+    BlindTransfer,
+    BlindConference,
+}
+
+impl StandardCommand {
+    /// All of them, in the order of the protocol's table.
+    pub const ALL: &[Self] = &[
+        Self::AddChannel,
+        Self::RemoveChannel,
+        Self::AddChannelGroup,
+        Self::RemoveChannelGroup,
+        Self::ActivateAll,
+        Self::DeactivateAll,
+        Self::Activate,
+        Self::Deactivate,
+        Self::Ready,
+        Self::NotReady,
+        Self::Dial,
+        Self::Accept,
+        Self::Reject,
+        Self::SetInteractionData,
+        Self::SetDisposition,
+        Self::Complete,
+        Self::Consult,
+        Self::Alternate,
+        Self::ConsultTransfer,
+        Self::ConsultConference,
+        Self::RecordingStart,
+        Self::RecordingStop,
+        Self::RecordingPause,
+        Self::RecordingResume,
+        Self::Answer,
+        Self::Release,
+        Self::Hold,
+        Self::Retrieve,
+        Self::Mute,
+        Self::Unmute,
+        Self::SendDtmf,
+        Self::BlindTransfer,
+        Self::BlindConference,
+    ];
+
+    /// Its name in the protocol.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AddChannel => "session.request.addchannel",
+            Self::RemoveChannel => "session.request.removechannel",
+            Self::AddChannelGroup => "session.request.addchannelgroup",
+            Self::RemoveChannelGroup => "session.request.removechannelgroup",
+            Self::ActivateAll => "channelgroup.request.activateall",
+            Self::DeactivateAll => "channelgroup.request.deactivateall",
+            Self::Activate => "channel.request.activate",
+            Self::Deactivate => "channel.request.deactivate",
+            Self::Ready => "channel.request.ready",
+            Self::NotReady => "channel.request.notready",
+            Self::Dial => "channel.request.dial",
+            Self::Accept => "interaction.request.accept",
+            Self::Reject => "interaction.request.reject",
+            Self::SetInteractionData => "interaction.request.setinteractiondata",
+            Self::SetDisposition => "interaction.request.setdisposition",
+            Self::Complete => "interaction.request.complete",
+            Self::Consult => "interaction.request.consult",
+            Self::Alternate => "interaction.request.alternate",
+            Self::ConsultTransfer => "interaction.request.consulttransfer",
+            Self::ConsultConference => "interaction.request.consultconference",
+            Self::RecordingStart => "interaction.request.recording.start",
+            Self::RecordingStop => "interaction.request.recording.stop",
+            Self::RecordingPause => "interaction.request.recording.pause",
+            Self::RecordingResume => "interaction.request.recording.resume",
+            Self::Answer => "conversation.request.answer",
+            Self::Release => "conversation.request.release",
+            Self::Hold => "conversation.request.hold",
+            Self::Retrieve => "conversation.request.retrieve",
+            Self::Mute => "conversation.request.mute",
+            Self::Unmute => "conversation.request.unmute",
+            Self::SendDtmf => "conversation.request.senddtmf",
+            Self::BlindTransfer => "conversation.request.blindtransfer",
+            Self::BlindConference => "conversation.request.blindconference",
+        }
+    }
+
+    /// The command with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|command| command.name() == name)
+    }
+
+    /// The kind of object that it is sent to: the first word of its name.
+    #[must_use]
+    pub fn object(self) -> ObjectKind {
+        let word = self.name().split('.').next();
+        word.and_then(ObjectKind::from_word).expect("each name begins with a kind of object")
+    }
+}
+
+/// The names of [`StandardCommand::ALL`].
+pub const STANDARD_COMMANDS: &[&str] = &{
+    let mut names = [""; StandardCommand::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = StandardCommand::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+const _: () = assert!(
+    StandardCommand::ALL.len() == StandardCommand::BlindConference as usize + 1,
+    "each standard command stands in the list of all"
+);
 
 /// What became of a command.
 ///

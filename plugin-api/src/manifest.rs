@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    command::{ObjectKind, STANDARD_COMMANDS},
+    command::{ObjectKind, StandardCommand},
     json::Json,
     report::ChannelType,
 };
@@ -60,7 +60,7 @@ pub struct Manifest {
     /// The types of channel that it can have. A channel of another type is left out of a report.
     pub channel_types: Vec<ChannelType>,
     /// The standard commands that it supports, by their protocol names
-    /// ([`STANDARD_COMMANDS`]).
+    /// ([`StandardCommand`]).
     pub commands: Vec<String>,
     /// Commands of its own.
     #[serde(default)]
@@ -101,7 +101,7 @@ impl Manifest {
             wrong.push("settings is not a JSON Schema (an object)".to_owned());
         }
         for command in &self.commands {
-            if !STANDARD_COMMANDS.contains(&command.as_str()) {
+            if StandardCommand::from_name(command).is_none() {
                 wrong.push(format!("commands: {command:?} is not a standard command of the protocol"));
             }
         }

@@ -5,7 +5,7 @@
 //! front of state changes, an object coming alive again, a chain of re-keyings, a state that goes back, and keys that
 //! occur twice.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::report::{Channel, Conversation, ConversationState, Group, Interaction, InteractionState, Report};
 
@@ -45,16 +45,22 @@ fn merge_lists<T: Statement>(earlier: &[T], later: &[T]) -> Option<Vec<T>> {
         return None;
     }
     let mut merged = earlier.to_vec();
+    // Looked up, not looked for: both lists may be long.
+    let mut places: HashMap<&str, usize> = earlier.iter().enumerate().map(|(at, it)| (it.key(), at)).collect();
+    let mut former: HashSet<&str> = earlier.iter().filter_map(Statement::was).collect();
     for statement in later {
-        let is_taken = |key: &str| merged.iter().any(|it| it.key() == key);
         // A chain of re-keyings, or a key that was given away and is used again.
-        if statement.was().is_some_and(is_taken) {
+        if statement.was().is_some_and(|was| places.contains_key(was)) {
             return None;
         }
-        match merged.iter().position(|it| it.key() == statement.key()) {
-            Some(at) => merged[at] = merged[at].merge(statement)?,
-            None if merged.iter().any(|it| it.was() == Some(statement.key())) => return None,
-            None => merged.push(statement.clone()),
+        match places.get(statement.key()) {
+            Some(&at) => merged[at] = merged[at].merge(statement)?,
+            None if former.contains(statement.key()) => return None,
+            None => {
+                places.insert(statement.key(), merged.len());
+                former.extend(statement.was());
+                merged.push(statement.clone());
+            }
         }
     }
     Some(merged)
@@ -186,14 +192,16 @@ fn merge_conversations(earlier: &[Conversation], later: &[Conversation]) -> Opti
     if rekeyed || has_twice(earlier) || has_twice(later) {
         return None;
     }
+    let before: HashMap<&str, &Conversation> = earlier.iter().map(|it| (it.key(), it)).collect();
+    let named: HashSet<&str> = later.iter().map(Statement::key).collect();
     let mut merged = Vec::with_capacity(later.len());
     for conversation in later {
-        merged.push(match earlier.iter().find(|it| it.key == conversation.key) {
+        merged.push(match before.get(conversation.key()) {
             Some(before) => before.merge(conversation)?,
             None => conversation.clone(),
         });
     }
-    let left_out = |it: &&Conversation| !later.iter().any(|other| other.key == it.key);
+    let left_out = |it: &&Conversation| !named.contains(it.key());
     let ended = earlier.iter().filter(left_out).filter(|it| it.state == Some(ConversationState::Ended));
     merged.extend(ended.cloned());
     Some(merged)

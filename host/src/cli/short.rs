@@ -1,11 +1,14 @@
 //! The short forms of `jackfield agent`: one line of words to one message of the protocol.
 //!
-//! One table says what there is; the help is made of it. No platform is known here: an adapter's own commands have one
+//! The commands of the protocol declare what there is; the help is made of it. No platform is known here: an adapter's own commands have one
 //! generic form, `x`.
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
+
+use jackfield_plugin_api::command::ObjectKind;
+use jackfield_protocol::command::{ProtocolCommand, ShortForm};
 
 use super::model::Model;
 
@@ -50,77 +53,32 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// One short form: the word, the rest of the line in words, and the command.
+/// One short form of a command of the protocol.
 struct Form {
-    word: &'static str,
-    /// Members of `data`: `name`, `name?` for one that may be missing, `name…` for the rest of the line. The first word
-    /// is the object unless the command goes to the session.
-    arguments: &'static [&'static str],
-    command: &'static str,
-    /// Where in `data` the members are, if not at its top.
-    inside: Option<&'static str>,
+    command: ProtocolCommand,
+    short: ShortForm,
 }
 
-const fn form(word: &'static str, command: &'static str, arguments: &'static [&'static str]) -> Form {
-    Form { word, arguments, command, inside: None }
+/// All of them; the protocol's commands declare them.
+fn forms() -> impl Iterator<Item = Form> {
+    ProtocolCommand::all().filter_map(|command| Some(Form { command, short: command.specification().short? }))
 }
-
-const fn inside(inside: &'static str, form: Form) -> Form {
-    Form { inside: Some(inside), ..form }
-}
-
-const FORMS: &[Form] = &[
-    inside("channel", form("addchannel", "session.request.addchannel", &["type", "endpoint"])),
-    inside("channel", form("removechannel", "session.request.removechannel", &["id"])),
-    inside("channelgroup", form("addgroup", "session.request.addchannelgroup", &["name"])),
-    inside("channelgroup", form("removegroup", "session.request.removechannelgroup", &["id"])),
-    form("logout", "session.request.logout", &[]),
-    form("activateall", "channelgroup.request.activateall", &[]),
-    form("deactivateall", "channelgroup.request.deactivateall", &[]),
-    inside("channeloptions", form("activate", "channel.request.activate", &["queue?"])),
-    form("deactivate", "channel.request.deactivate", &[]),
-    form("ready", "channel.request.ready", &[]),
-    form("notready", "channel.request.notready", &["reasoncode", "reasondesc…"]),
-    form("dial", "channel.request.dial", &["destination"]),
-    form("accept", "interaction.request.accept", &[]),
-    form("reject", "interaction.request.reject", &[]),
-    form("set", "interaction.request.setinteractiondata", &["key", "value…"]),
-    form("disposition", "interaction.request.setdisposition", &["disposition…"]),
-    form("complete", "interaction.request.complete", &[]),
-    form("consult", "interaction.request.consult", &["destination"]),
-    form("alternate", "interaction.request.alternate", &[]),
-    form("transfer", "interaction.request.consulttransfer", &[]),
-    form("conference", "interaction.request.consultconference", &[]),
-    form("answer", "conversation.request.answer", &[]),
-    form("release", "conversation.request.release", &[]),
-    form("hold", "conversation.request.hold", &[]),
-    form("retrieve", "conversation.request.retrieve", &[]),
-    form("mute", "conversation.request.mute", &[]),
-    form("unmute", "conversation.request.unmute", &[]),
-    form("dtmf", "conversation.request.senddtmf", &["digits"]),
-    form("blindtransfer", "conversation.request.blindtransfer", &["destination"]),
-    form("blindconference", "conversation.request.blindconference", &["destination"]),
-];
 
 /// The help that `help` shows.
 pub(super) fn help() -> String {
     let mut text =
         "An object is named by its id (c1, i2, v3; `tree` shows all), the newest of a kind by g, c, i or v.\n"
             .to_owned();
-    for form in FORMS {
-        let arguments = form.arguments.iter().map(|name| match name.strip_suffix('?') {
-            Some(name) => format!("[{}]", name.to_uppercase()),
-            None => name.to_uppercase(),
-        });
-        let words: Vec<String> = std::iter::once(form.word.to_owned())
-            .chain(object_name(form).map(str::to_owned))
+    for form in forms() {
+        let arguments = form.short.arguments.iter().map(|argument| Argument::of(argument).to_string());
+        let words: Vec<String> = std::iter::once(form.short.word.to_owned())
+            .chain(object_name(&form).map(str::to_owned))
             .chain(arguments)
             .collect();
-        text.push_str(&format!("  {:<40} {}\n", words.join(" "), form.command));
+        text.push_str(&format!("  {:<44} {}\n", words.join(" "), form.command.specification().summary));
     }
     text.push_str(
-        "  record INTERACTION start|stop|pause|resume\n\
-         \x20 x [OBJECT] PLATFORM.VERB [JSON]          a command of the adapter's own, to the session or an object\n\
+        "  x [OBJECT] PLATFORM.VERB [JSON]          a command of the adapter's own, to the session or an object\n\
          \x20 wait EVENT                               read on when this event comes, such as interaction.created\n\
          \x20 tree · help · {…} a message as raw JSON · the end of the input logs out\n",
     );
@@ -128,12 +86,38 @@ pub(super) fn help() -> String {
 }
 
 fn object_name(form: &Form) -> Option<&'static str> {
-    match form.command.split('.').next() {
-        Some("channelgroup") => Some("GROUP"),
-        Some("channel") => Some("CHANNEL"),
-        Some("interaction") => Some("INTERACTION"),
-        Some("conversation") => Some("CONVERSATION"),
+    match form.command.object() {
+        ObjectKind::ChannelGroup => Some("GROUP"),
+        ObjectKind::Channel => Some("CHANNEL"),
+        ObjectKind::Interaction => Some("INTERACTION"),
+        ObjectKind::Conversation => Some("CONVERSATION"),
         _ => None,
+    }
+}
+
+/// One argument of a short form.
+struct Argument<'a> {
+    name: &'a str,
+    /// It stands for itself.
+    is_literal: bool,
+    may_be_missing: bool,
+    /// It is the rest of the line.
+    is_rest: bool,
+}
+
+impl<'a> Argument<'a> {
+    fn of(declared: &'a str) -> Self {
+        let name = declared.trim_matches(['=', '?', '…']);
+        let has = |mark| declared.contains(mark);
+        Self { name, is_literal: has('='), may_be_missing: has('?'), is_rest: has('…') }
+    }
+}
+
+impl fmt::Display for Argument<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.is_literal { self.name.to_owned() } else { self.name.to_uppercase() };
+        let rest = if self.is_rest { "…" } else { "" };
+        if self.may_be_missing { write!(f, "[{name}{rest}]") } else { write!(f, "{name}{rest}") }
     }
 }
 
@@ -147,14 +131,19 @@ pub(super) fn read(line: &str, model: &Model) -> Result<Line, Trouble> {
         "tree" => return Ok(Line::Tree),
         "wait" if !rest.is_empty() => return Ok(Line::Wait(rest.to_owned())),
         "x" => return extension(rest, model).map(Line::Send),
-        "record" => return record(rest, model).map(Line::Send),
         _ if word.starts_with('#') => return Ok(Line::Nothing),
         _ if word.starts_with('{') => return Ok(Line::Raw(line.to_owned())),
         _ => {}
     }
-    let form = FORMS.iter().find(|form| form.word == word);
-    let form = form.ok_or_else(|| format!("{word}: there is no such short form; `help` lists them"))?;
-    standard(form, rest, model).map(Line::Send)
+    let mut trouble = Trouble::Wrong(format!("{word}: there is no such short form; `help` lists them"));
+    // Several forms may begin with the same word and go on with another one.
+    for form in forms().filter(|form| form.short.word == word) {
+        match standard(&form, rest, model) {
+            Ok(message) => return Ok(Line::Send(message)),
+            Err(own) => trouble = own,
+        }
+    }
+    Err(trouble)
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -167,44 +156,36 @@ fn standard(form: &Form, rest: &str, model: &Model) -> Result<Value, Trouble> {
         Some(object) => {
             let (id, rest) = split(rest);
             if id.is_empty() {
-                return Err(format!("{}: {object} is missing", form.word).into());
+                return Err(format!("{}: {object} is missing", form.short.word).into());
             }
             (model.find(id)?.0, rest)
         }
     };
+    let word = form.short.word;
     let mut members = Map::new();
-    for argument in form.arguments {
-        let name = argument.trim_end_matches(['?', '…']);
-        let (value, remaining) = if argument.ends_with('…') { (rest, "") } else { split(rest) };
+    for argument in form.short.arguments.iter().map(|declared| Argument::of(declared)) {
+        let (value, remaining) = if argument.is_rest { (rest, "") } else { split(rest) };
         rest = remaining;
-        if !value.is_empty() {
-            members.insert(name.to_owned(), value.into());
-        } else if !argument.ends_with('?') && name != "reasondesc" {
-            return Err(format!("{}: {} is missing", form.word, name.to_uppercase()).into());
+        if argument.is_literal {
+            if value != argument.name {
+                return Err(format!("{word}: {value:?} is not how it goes on; `help` shows it").into());
+            }
+        } else if !value.is_empty() {
+            members.insert(argument.name.to_owned(), value.into());
+        } else if !argument.may_be_missing {
+            return Err(format!("{word}: {} is missing", argument.name.to_uppercase()).into());
         }
     }
     if !rest.is_empty() {
-        return Err(format!("{}: {rest:?} is too much", form.word).into());
+        return Err(format!("{word}: {rest:?} is too much").into());
     }
-    if form.word == "addgroup" {
-        members.insert("chat".to_owned(), true.into());
-        members.insert("email".to_owned(), true.into());
-    }
-    let data = match form.inside {
+    members.extend(form.short.always.iter().map(|name| ((*name).to_owned(), true.into())));
+    let data = match form.short.inside {
         Some(_) if members.is_empty() => json!({}),
         Some(inside) => json!({ inside: members }),
         None => members.into(),
     };
-    Ok(json!({"command": form.command, "target": target, "data": data}))
-}
-
-fn record(rest: &str, model: &Model) -> Result<Value, Trouble> {
-    let (id, action) = split(rest);
-    if !["start", "stop", "pause", "resume"].contains(&action) {
-        return Err("record INTERACTION start|stop|pause|resume".to_owned().into());
-    }
-    let command = format!("interaction.request.recording.{action}");
-    Ok(json!({"command": command, "target": model.find(id)?.0, "data": {}}))
+    Ok(json!({"command": form.command.name(), "target": target, "data": data}))
 }
 
 /// A command of the adapter's own.
@@ -233,8 +214,6 @@ fn extension(rest: &str, model: &Model) -> Result<Value, Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use jackfield_plugin_api::command::STANDARD_COMMANDS;
-
     use super::*;
 
     fn model() -> Model {
@@ -302,11 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn every_standard_command_has_a_short_form() {
-        for command in STANDARD_COMMANDS {
-            let known = FORMS.iter().any(|form| form.command == *command);
-            assert!(known || command.starts_with("interaction.request.recording."), "{command}");
-            assert!(known && help().contains(command) || command.contains(".recording."), "{command}");
+    fn the_help_shows_every_short_form() {
+        let help = help();
+        for line in
+            ["record INTERACTION start ", "notready CHANNEL REASONCODE [REASONDESC…]", "activate CHANNEL [QUEUE]"]
+        {
+            assert!(help.contains(line), "{line} in {help}");
         }
+        assert!(forms().all(|form| help.contains(form.command.specification().summary)));
     }
 }

@@ -5,7 +5,7 @@
 
 use jackfield_plugin_api::{
     abi,
-    command::{ObjectKind, STANDARD_COMMANDS},
+    command::{ObjectKind, StandardCommand},
     export,
     manifest::MetricType,
     report::ChannelType,
@@ -77,7 +77,7 @@ fn leave_out_unknown(manifest: &mut Value) -> Vec<String> {
     type Unknown = (&'static str, fn(&Value) -> bool);
     let unknown: [Unknown; 5] = [
         ("channelTypes", is_new::<ChannelType>),
-        ("commands", |it| it.as_str().is_some_and(|name| !STANDARD_COMMANDS.contains(&name))),
+        ("commands", |it| it.as_str().is_some_and(|name| StandardCommand::from_name(name).is_none())),
         ("extensionCommands", |it| is_new::<ObjectKind>(&it["target"])),
         ("extensionEvents", |it| {
             it["name"]

@@ -68,9 +68,8 @@ pub(super) fn of<'r>(
 ) -> Plan<'r> {
     let was = interaction.state;
     // An offer that was refused or went elsewhere was never taken, also where its end is told as that of a call.
-    let mut gone = gone
-        || stated.is_none_or(is_gone)
-        || was == InteractionState::Alerting && stated.is_some_and(|stated| was_never_taken(stated));
+    let mut gone =
+        gone || stated.is_none_or(is_gone) || was == InteractionState::Alerting && stated.is_some_and(was_never_taken);
     let mut said = stated.and_then(|stated| stated.state).filter(|_| !gone);
     if said.is_some_and(|said| said < was) {
         notes.add(NoteKind::WentBack, || format!("interaction {} from {was:?} to {said:?}", interaction.key));

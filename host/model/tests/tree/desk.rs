@@ -5,12 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use jackfield::session::tree::{Capabilities, Channel, Event, Events, Notes, Object, Tree, rules};
+use jackfield_model::{Capabilities, Channel, Diagnostics, Object, Tree, rules};
 use jackfield_plugin_api::{
     Link, Report,
-    command::STANDARD_COMMANDS,
+    command::StandardCommand,
     report::{ChannelInfo, ChannelStatus, ChannelType},
 };
+use jackfield_protocol::event::Event;
 use jackfield_tests::client_model::ClientModel;
 use serde_json::{Map, Value, json};
 
@@ -30,9 +31,10 @@ pub fn capabilities() -> Arc<Capabilities> {
 /// Those of an adapter with these types of channel.
 pub fn capabilities_of(channel_types: &[&str]) -> Arc<Capabilities> {
     let events: Vec<Value> = EXTENSIONS.iter().map(|name| json!({"name": name})).collect();
+    let commands: Vec<&str> = StandardCommand::ALL.iter().map(|command| command.name()).collect();
     let manifest = json!({
         "id": "test", "vendor": "test", "platform": "test", "settings": {},
-        "channelTypes": channel_types, "commands": STANDARD_COMMANDS, "extensionEvents": events, "ownData": ["ownNumber"],
+        "channelTypes": channel_types, "commands": commands, "extensionEvents": events, "ownData": ["ownNumber"],
     });
     Arc::new(Capabilities::of(&serde_json::from_value(manifest).unwrap()))
 }
@@ -55,13 +57,13 @@ pub struct Said {
 }
 
 /// The events, to keep.
-pub fn kept(events: &Events) -> Vec<Said> {
-    let kept = |event: Event<'_>| Said {
-        target: event.target.to_owned(),
-        name: event.name.to_owned(),
-        data: event.data.to_owned(),
+pub fn kept<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<Said> {
+    let kept = |event: &Event| Said {
+        target: event.on.below("S").to_string(),
+        name: event.name.as_str().to_owned(),
+        data: serde_json::to_string(&event.data).unwrap(),
     };
-    events.iter().map(kept).collect()
+    events.into_iter().map(kept).collect()
 }
 
 /// What one report led to.
@@ -69,7 +71,7 @@ pub struct Told {
     pub events: Vec<Said>,
     /// The events' names, with the object where the name alone does not tell it.
     pub words: Vec<String>,
-    pub notes: Notes,
+    pub notes: Diagnostics,
 }
 
 impl Desk {
@@ -102,7 +104,7 @@ impl Desk {
     }
 
     pub fn try_apply(&mut self, report: &Report) -> Result<Told, String> {
-        let mut notes = Notes::new();
+        let mut notes = Diagnostics::new();
         let events = kept(&self.tree.apply(report, &mut notes));
         let words = self.hear(&events)?;
         if !self.tree.is_started() {
@@ -112,7 +114,7 @@ impl Desk {
         self.compare().map_err(|why| format!("{why}\nafter {words:?}"))?;
         let mut repeated = report.clone();
         repeated.events.clear();
-        let again = self.tree.apply(&repeated, &mut Notes::new());
+        let again = self.tree.apply(&repeated, &mut Diagnostics::new());
         if !again.is_empty() {
             return Err(format!("the same report again says {again:#?}\nafter {words:?}"));
         }
@@ -145,9 +147,9 @@ impl Desk {
     /// A newcomer who is sent the snapshot knows the same.
     fn compare_replay(&self) -> Result<(), String> {
         let mut newcomer = ClientModel::new("S", self.actions, EXTENSIONS);
-        for event in self.tree.replay().iter() {
-            let data = serde_json::from_str(event.data).map_err(|why| why.to_string())?;
-            newcomer.take(event.target, event.name, &data).map_err(|why| format!("in the replay: {why}"))?;
+        for event in kept(&self.tree.snapshot()) {
+            let data = serde_json::from_str(&event.data).map_err(|why| why.to_string())?;
+            newcomer.take(&event.target, &event.name, &data).map_err(|why| format!("in the snapshot: {why}"))?;
         }
         newcomer.is_at_rest()?;
         compare(&newcomer.view(), &self.view(), "the newcomer", "the tree")
@@ -167,7 +169,7 @@ impl Desk {
     /// What a desktop must know: path → what the object tells of itself, read off the tree itself.
     pub fn view(&self) -> BTreeMap<String, Value> {
         let objects = self.tree.objects().into_iter().filter(|(_, object)| !matches!(object, Object::Session));
-        objects.map(|(path, object)| (path, self.shown(object))).collect()
+        objects.map(|(path, object)| (path.below("S").to_string(), self.shown(object))).collect()
     }
 
     fn shown(&self, object: Object<'_>) -> Value {
@@ -200,7 +202,7 @@ impl Desk {
                 })
             }
             Object::Conversation(_, _, conversation) => {
-                let member = |id: &str, member: &jackfield::session::tree::Member| {
+                let member = |id: &str, member: &jackfield_model::Member| {
                     some(json!({"id": id, "address": member.address, "name": member.name, "role": member.role}))
                 };
                 let members: Map<String, Value> = conversation

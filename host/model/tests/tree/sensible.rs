@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jackfield::session::tree::{Notes, Tree};
+use jackfield_model::{Diagnostics, Tree};
 use jackfield_plugin_api::{
     Report, merge,
     report::{
@@ -246,7 +246,7 @@ impl Platform {
     /// The tree that a session would have that began now.
     fn tree(&self) -> serde_json::Value {
         let mut tree = Tree::new("S", capabilities(), false);
-        tree.apply(&self.snapshot(), &mut Notes::new());
+        tree.apply(&self.snapshot(), &mut Diagnostics::new());
         by_keys(&tree)
     }
 }

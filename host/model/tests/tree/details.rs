@@ -1,7 +1,7 @@
 //! What a report may hold beside what the rows of the protocol need: each found by a mutant of the tree that no other
 //! test noticed.
 
-use jackfield::session::tree::{NoteKind, bounds};
+use jackfield_model::{DiagnosticKind, limits};
 use jackfield_plugin_api::{
     Report,
     report::{
@@ -96,14 +96,14 @@ fn a_primary_that_opens_beside_a_consult_stands_before_it() {
 fn the_data_of_one_report_is_weighed_together() {
     let mut desk = desk();
     let heavy = |key: &str, weight| call(key, [one(Talking)]).data("k", "x".repeat(weight));
-    let full = bounds::DATA.report - 100;
-    let room = bounds::DATA_IN_SESSION.report % full;
-    for n in 0..bounds::DATA_IN_SESSION.report / full {
-        desk.apply(&on([heavy(&n.to_string(), full - bounds::ENTRY - "k".len() - "\"\"".len())]));
+    let full = limits::DATA.report - 100;
+    let room = limits::DATA_IN_SESSION.report % full;
+    for n in 0..limits::DATA_IN_SESSION.report / full {
+        desk.apply(&on([heavy(&n.to_string(), full - limits::ENTRY - "k".len() - "\"\"".len())]));
     }
     // Each of the two fits, both together do not.
     let told = desk.apply(&on([heavy("a", room * 2 / 3), heavy("b", room * 2 / 3)]));
-    assert_eq!(told.notes.counts().collect::<Vec<_>>(), [(NoteKind::TooLong, 1)]);
+    assert_eq!(told.notes.counts().collect::<Vec<_>>(), [(DiagnosticKind::TooLong, 1)]);
     let weight = |key: &str| {
         let interaction = desk.tree.channels()[0].interactions.iter().find(|it| &*it.key == key).unwrap();
         interaction.data.iter().len()

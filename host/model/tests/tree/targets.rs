@@ -1,9 +1,9 @@
 //! Ids and targets, what events say in full, and which commands an object is in a state for.
 
-use jackfield::session::tree::{Object, rules};
+use jackfield_model::{Object, rules};
 use jackfield_plugin_api::{
     Json, Report,
-    command::STANDARD_COMMANDS,
+    command::StandardCommand,
     report::{
         Availability, Cause, Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationAt,
         ConversationState, Direction, Group, Interaction, InteractionState, Member, MemberRole, Pending, Reason,
@@ -71,9 +71,9 @@ fn a_target_is_the_path_from_the_session_down() {
     ] {
         let object = desk.tree.find(target).unwrap_or_else(|| panic!("{target} is there"));
         assert_eq!(object.keys(), keys);
-        assert_eq!(target.rsplit('.').next().unwrap().trim_start_matches('S'), object.id());
+        assert_eq!(object.path().below("S").to_string(), target);
     }
-    let paths: Vec<String> = desk.tree.objects().into_iter().map(|(path, _)| path).collect();
+    let paths: Vec<String> = desk.tree.objects().into_iter().map(|(path, _)| path.below("S").to_string()).collect();
     assert_eq!(paths, ["S", "S.g1", "S.g1.c2", "S.g1.c2.i3", "S.g1.c2.i3.v4", "S.g1.c2.i3.v5"]);
     assert!(desk.tree.has_live_calls());
 }
@@ -489,16 +489,17 @@ fn a_refusal_has_words_and_agrees_with_the_actions() {
     let mut desk = Desk::started(true);
     desk.apply(&on_phone(inbound([one(Held), two(Dialing)])));
     for (path, object) in desk.tree.objects().into_iter().skip(1) {
+        let path = path.below("S").to_string();
         let told = desk.view()[&path]["told"]["actions"].clone();
-        for command in STANDARD_COMMANDS.iter().filter(|name| name.starts_with(object.kind().as_str())) {
-            let its = command.split('.').next() == Some(object.kind().as_str());
-            let offered = told.as_array().unwrap().contains(&json!(command));
-            assert_eq!(its && rules::refusal(command, object).is_none(), offered, "{command} on {path}");
+        for command in StandardCommand::ALL.iter().filter(|command| command.object() == object.kind()) {
+            let offered = told.as_array().unwrap().contains(&json!(command.name()));
+            assert_eq!(rules::refusal(*command, object).is_none(), offered, "{command:?} on {path}");
         }
     }
     let call = desk.tree.find("S.c1.i2").unwrap();
-    assert_eq!(rules::refusal("interaction.request.alternate", call), Some("there is no connected consult"));
-    assert!(!rules::wrong_channel_type("interaction.request.consult", call));
+    let refusal = rules::refusal(StandardCommand::Alternate, call).unwrap();
+    assert_eq!(refusal.words(), "there is no connected consult");
+    assert!(!rules::wrong_channel_type(StandardCommand::Consult, call));
     assert!(rules::removal_refusal(call.channel().unwrap()).is_some());
 }
 
@@ -512,27 +513,33 @@ fn a_telephony_command_on_a_chat_has_the_wrong_channel_type() {
         ),
     );
     let [chat, contact] = ["S.c1", "S.c1.i2"].map(|path| desk.tree.find(path).unwrap());
-    assert!(rules::wrong_channel_type("channel.request.dial", chat));
-    for name in ["consult", "alternate", "consulttransfer", "consultconference", "recording.start", "recording.resume"]
-    {
-        assert!(rules::wrong_channel_type(&format!("interaction.request.{name}"), contact));
+    assert!(rules::wrong_channel_type(StandardCommand::Dial, chat));
+    for command in [
+        StandardCommand::Consult,
+        StandardCommand::Alternate,
+        StandardCommand::ConsultTransfer,
+        StandardCommand::ConsultConference,
+        StandardCommand::RecordingStart,
+        StandardCommand::RecordingResume,
+    ] {
+        assert!(rules::wrong_channel_type(command, contact), "{command:?}");
     }
-    assert!(!rules::wrong_channel_type("interaction.request.complete", contact));
+    assert!(!rules::wrong_channel_type(StandardCommand::Complete, contact));
 }
 
 #[test]
 fn a_command_that_would_change_nothing_is_known() {
     let mut desk = Desk::started(true);
     desk.apply(&on_phone(inbound([one(Talking).muted(true)]).recording(Recording::Paused)));
-    let nothing = |desk: &Desk, path: &str, name: &str| rules::changes_nothing(name, desk.tree.find(path).unwrap());
-    assert!(nothing(&desk, "S.c1", "channel.request.ready"));
-    assert!(!nothing(&desk, "S.c1", "channel.request.notready"));
-    assert!(nothing(&desk, "S.c1.i2", "interaction.request.recording.pause"));
-    assert!(!nothing(&desk, "S.c1.i2", "interaction.request.recording.resume"));
-    assert!(!nothing(&desk, "S.c1.i2", "interaction.request.recording.stop"));
-    assert!(nothing(&desk, "S.c1.i2.v3", "conversation.request.mute"));
-    assert!(!nothing(&desk, "S.c1.i2.v3", "conversation.request.unmute"));
+    let nothing = |desk: &Desk, path: &str, command| rules::changes_nothing(command, desk.tree.find(path).unwrap());
+    assert!(nothing(&desk, "S.c1", StandardCommand::Ready));
+    assert!(!nothing(&desk, "S.c1", StandardCommand::NotReady));
+    assert!(nothing(&desk, "S.c1.i2", StandardCommand::RecordingPause));
+    assert!(!nothing(&desk, "S.c1.i2", StandardCommand::RecordingResume));
+    assert!(!nothing(&desk, "S.c1.i2", StandardCommand::RecordingStop));
+    assert!(nothing(&desk, "S.c1.i2.v3", StandardCommand::Mute));
+    assert!(!nothing(&desk, "S.c1.i2.v3", StandardCommand::Unmute));
     let pending = ChannelInfo::ready().pending(Pending::new(Availability::NotReady, None, None));
     desk.apply(&Report::new().channel(Channel::new("tel").status(ChannelStatus::Active(pending))));
-    assert!(!nothing(&desk, "S.c1", "channel.request.ready"), "it takes the pending change back");
+    assert!(!nothing(&desk, "S.c1", StandardCommand::Ready), "it takes the pending change back");
 }

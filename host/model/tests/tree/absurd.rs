@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jackfield::session::tree::{NoteKind, Notes, Tree};
+use jackfield_model::{DiagnosticKind, Diagnostics, Tree};
 use jackfield_plugin_api::{
     Json, Report,
     report::{
@@ -146,9 +146,14 @@ fn any_sequence_of_reports_is_a_legal_story() {
             kinds.extend(told.notes.counts().map(|(kind, _)| kind.as_str()));
         }
     }
-    for kind in NoteKind::ALL {
-        let elsewhere =
-            matches!(kind, NoteKind::TooMany | NoteKind::TooLong | NoteKind::ChannelType | NoteKind::ExtensionEvent);
+    for kind in DiagnosticKind::ALL {
+        let elsewhere = matches!(
+            kind,
+            DiagnosticKind::TooMany
+                | DiagnosticKind::TooLong
+                | DiagnosticKind::ChannelType
+                | DiagnosticKind::ExtensionEvent
+        );
         assert!(elsewhere || kinds.contains(kind.as_str()), "never noted {}", kind.as_str());
     }
 }
@@ -157,9 +162,9 @@ fn any_sequence_of_reports_is_a_legal_story() {
 fn grown(seed: u64, reports: usize) -> Tree {
     let mut dice = Dice::new(seed);
     let mut tree = Tree::new("S", capabilities(), false);
-    tree.apply(&Report::snapshot(), &mut Notes::new());
+    tree.apply(&Report::snapshot(), &mut Diagnostics::new());
     for _ in 0..dice.up_to(reports) {
-        tree.apply(&report(&mut dice, 30, 2), &mut Notes::new());
+        tree.apply(&report(&mut dice, 30, 2), &mut Diagnostics::new());
     }
     tree
 }
@@ -171,7 +176,7 @@ fn a_snapshot_leads_from_any_tree_to_any_other() {
         let wanted = grown(seed + 1_000_000, 12);
         let mut desk = Desk::new(false);
         desk.tree = grown(seed, 12);
-        let so_far = kept(&desk.tree.replay());
+        let so_far = kept(&desk.tree.snapshot());
         desk.hear(&so_far).unwrap();
         let mut snapshot = as_snapshot(&wanted);
         for interaction in snapshot.channels.iter_mut().flat_map(|channel| &mut channel.interactions) {
@@ -180,7 +185,7 @@ fn a_snapshot_leads_from_any_tree_to_any_other() {
             }
         }
         let told = desk.try_apply(&snapshot).unwrap_or_else(|why| panic!("seed {seed}: {why}\n{snapshot:#?}"));
-        let ignored = told.notes.counts().any(|(kind, _)| matches!(kind, NoteKind::WentBack));
+        let ignored = told.notes.counts().any(|(kind, _)| matches!(kind, DiagnosticKind::WentBack));
         let [mut now, mut wanted] = [&desk.tree, &wanted].map(by_keys);
         forget_what_is_read_at_creation(&mut now);
         forget_what_is_read_at_creation(&mut wanted);
@@ -212,7 +217,7 @@ fn two_reports_merged_into_one_end_in_the_same_tree() {
             refused += 1;
             continue;
         };
-        let mut notes = Notes::new();
+        let mut notes = Diagnostics::new();
         one.apply(&earlier, &mut notes);
         one.apply(&later, &mut notes);
         other.apply(&both, &mut notes);

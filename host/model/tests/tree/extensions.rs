@@ -1,6 +1,6 @@
 //! Events of the adapter's own, and the session's link.
 
-use jackfield::session::tree::NoteKind;
+use jackfield_model::DiagnosticKind;
 use jackfield_plugin_api::{
     Link, Report,
     report::{
@@ -37,7 +37,7 @@ fn note(on: Target) -> ExtensionEvent {
 
 fn is_left_out(told: &Told) {
     assert_eq!(told.words, [""; 0]);
-    assert_eq!(told.notes.counts().collect::<Vec<_>>(), [(NoteKind::ExtensionEvent, 1)]);
+    assert_eq!(told.notes.counts().collect::<Vec<_>>(), [(DiagnosticKind::ExtensionEvent, 1)]);
 }
 
 #[test]
@@ -163,8 +163,8 @@ fn a_link_event_says_why() {
 fn a_snapshot_tells_a_link_that_is_down_before_it_ends() {
     let mut desk = desk_with_a_call();
     desk.link(&down());
-    let replay = desk.tree.replay();
-    let names: Vec<&str> = replay.iter().rev().take(2).map(|event| event.name).collect();
+    let replay = desk.tree.snapshot();
+    let names: Vec<&str> = replay.iter().rev().take(2).map(|event| event.name.as_str()).collect();
     assert_eq!(names, ["session.initialized", "session.linkchanged"]);
 }
 

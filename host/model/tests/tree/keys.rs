@@ -1,6 +1,6 @@
 //! A tree by the platform's keys: for comparing two trees, whose ids differ.
 
-use jackfield::session::tree::{Channel, Conversation, Interaction, Tree};
+use jackfield_model::{Channel, Conversation, Interaction, Tree};
 use jackfield_plugin_api::{Report, report};
 use serde_json::{Map, Value, json};
 

@@ -1,0 +1,478 @@
+//! What a report makes of one interaction.
+//!
+//! Owns the rules by which statements about an interaction become a [`Plan`]: which conversations end, change or open,
+//! and what state follows. Contradictions are settled here (the first statement stands) and noted. Must never say
+//! anything: `order.rs` does, from the finished plan.
+
+use jackfield_plugin_api::report::{
+    self, ChannelType, ConversationState, Direction, InteractionState, Reason, Recording, Role,
+};
+use smallvec::SmallVec;
+
+use jackfield_protocol::event::Calls;
+
+use crate::{
+    Conversation, DiagnosticKind, Diagnostics, Interaction,
+    emit::{calls, calls_now},
+    is_busy, is_live,
+    keys::Places,
+    limits,
+};
+
+/// What will be of one interaction.
+pub(crate) struct Plan<'r> {
+    /// The statement about it; none when it is gone by its absence.
+    pub(crate) stated: Option<&'r report::Interaction>,
+    /// Nothing is left of it.
+    pub(crate) gone: bool,
+    /// It was taken and is over, and nobody has seen it taken.
+    pub(crate) taken_unseen: bool,
+    /// The state that it will have (before it is completed, where it is gone).
+    pub(crate) state: InteractionState,
+    pub(crate) recording: Recording,
+    pub(crate) calls_before: Option<Calls>,
+    pub(crate) calls_after: Option<Calls>,
+    /// What will be of each of its conversations, in their order.
+    pub(crate) fates: Vec<Fate<'r>>,
+    /// New conversations, the primary first.
+    pub(crate) openings: Vec<Opening<'r>>,
+}
+
+/// What will be of a conversation.
+pub(crate) enum Fate<'r> {
+    /// Nothing was said of it.
+    Stays,
+    /// Something was said of it.
+    Changes(Change<'r>),
+    /// It ends, with the statement that says why.
+    Ends(Option<&'r report::Conversation>),
+}
+
+/// A statement about a conversation that stays.
+pub(crate) struct Change<'r> {
+    pub(crate) stated: &'r report::Conversation,
+    pub(crate) state: ConversationState,
+    pub(crate) members: Option<Few<&'r report::Member>>,
+    /// Where it stands in the report: of two that contradict each other the first stands.
+    place: usize,
+}
+
+/// A conversation that will be there.
+pub(crate) struct Opening<'r> {
+    pub(crate) stated: &'r report::Conversation,
+    pub(crate) role: Role,
+    pub(crate) state: ConversationState,
+    pub(crate) members: Few<&'r report::Member>,
+    place: usize,
+}
+
+/// Works out what becomes of an interaction. `gone`: it is, whatever is stated.
+pub(crate) fn of<'r>(
+    kind: ChannelType,
+    interaction: &mut Interaction,
+    stated: Option<&'r report::Interaction>,
+    gone: bool,
+    diagnostics: &mut Diagnostics,
+) -> Plan<'r> {
+    let was = interaction.state;
+    // An offer that was refused or went elsewhere was never taken, also where its end is told as that of a call.
+    let mut gone =
+        gone || stated.is_none_or(is_gone) || was == InteractionState::Alerting && stated.is_some_and(was_never_taken);
+    let mut said = stated.and_then(|stated| stated.state).filter(|_| !gone);
+    if said.is_some_and(|said| said < was) {
+        diagnostics
+            .add(DiagnosticKind::WentBack, || format!("interaction {} from {was:?} to {said:?}", interaction.key));
+        said = None;
+    }
+    let over = gone || said == Some(InteractionState::Ended);
+    let (fates, openings) = conversations(kind, interaction, stated, over, diagnostics);
+
+    let mut state = said.unwrap_or(was);
+    if kind == ChannelType::Telephony && was != InteractionState::Ended {
+        let live = remaining(interaction, &fates).map(|(conversation, state, _)| (conversation.role, state));
+        state = derive(live.chain(openings.iter().map(|opening| (opening.role, opening.state))), Some(was), said);
+        // no call is left of one that was offered and not said to be over: nobody took it, there is no after-call work
+        gone |= state == InteractionState::Ended && was == InteractionState::Alerting && said != Some(state);
+    }
+    if gone && (was < InteractionState::Started || was == InteractionState::Started && went_elsewhere(stated)) {
+        state = InteractionState::Ended;
+    }
+    let recording = match (state, stated.and_then(|stated| stated.recording)) {
+        (InteractionState::Ended, _) => Recording::Off,
+        // Only calls can be recorded.
+        _ if kind != ChannelType::Telephony => Recording::Off,
+        (_, Some(recording)) if !gone => recording,
+        _ => interaction.recording,
+    };
+    let members = remaining(interaction, &fates).map(|(_, _, members)| members);
+    Plan {
+        stated,
+        gone,
+        taken_unseen: was == InteractionState::Alerting && said == Some(InteractionState::Ended),
+        state,
+        recording,
+        calls_before: calls_now(interaction),
+        calls_after: calls(members.chain(openings.iter().map(|opening| opening.members.len()))),
+        fates,
+        openings,
+    }
+}
+
+/// Whether the statement says that nothing is left of it.
+pub(crate) fn is_gone(stated: &report::Interaction) -> bool {
+    stated.gone || stated.state == Some(InteractionState::Completed)
+}
+
+/// Whether the statement is of an offer that is over and that the agent has not taken.
+pub(crate) fn was_never_taken(stated: &report::Interaction) -> bool {
+    let conversations = stated.conversations.iter().flatten().filter_map(|conversation| conversation.reason);
+    stated.state == Some(InteractionState::Ended)
+        && stated.direction != Some(Direction::Outbound)
+        && stated
+            .reason
+            .into_iter()
+            .chain(conversations)
+            .next()
+            .is_some_and(|reason| matches!(reason, Reason::Rejected | Reason::Abandoned | Reason::Redirected))
+}
+
+/// Whether an accepted contact ended otherwise than by the agent's completing it.
+fn went_elsewhere(stated: Option<&report::Interaction>) -> bool {
+    stated.and_then(|stated| stated.reason).is_some_and(|reason| reason != Reason::Released)
+}
+
+/// The conversations that will still be there, each with its state and number of members.
+fn remaining<'a>(
+    interaction: &'a Interaction,
+    fates: &'a [Fate<'_>],
+) -> impl Iterator<Item = (&'a Conversation, ConversationState, usize)> {
+    interaction.conversations.iter().zip(fates).filter_map(|(conversation, fate)| match fate {
+        Fate::Stays => Some((conversation, conversation.state, conversation.members.len())),
+        Fate::Changes(change) => {
+            let members = change.members.as_ref().map_or(conversation.members.len(), SmallVec::len);
+            Some((conversation, change.state, members))
+        }
+        Fate::Ends(_) => None,
+    })
+}
+
+/// A telephony interaction's state from its conversations; it never goes back.
+fn derive(
+    live: impl Iterator<Item = (Role, ConversationState)>,
+    was: Option<InteractionState>,
+    said: Option<InteractionState>,
+) -> InteractionState {
+    let most = live
+        .map(|(role, state)| match state {
+            _ if role == Role::Consult || is_live(state) => InteractionState::Started,
+            ConversationState::Dialing => InteractionState::Dialing,
+            _ => InteractionState::Alerting,
+        })
+        .max();
+    match most {
+        Some(state) if said != Some(InteractionState::Ended) => {
+            state.max(was.unwrap_or(state)).max(said.unwrap_or(state))
+        }
+        _ => InteractionState::Ended,
+    }
+}
+
+/// The state in which this statement would create an interaction, and the conversations with which it would; `None`: it
+/// does not say enough.
+pub(crate) fn if_new<'r>(
+    kind: ChannelType,
+    stated: &'r report::Interaction,
+    diagnostics: &mut Diagnostics,
+) -> Option<(InteractionState, Vec<Opening<'r>>)> {
+    stated.direction?;
+    if is_gone(stated) || was_never_taken(stated) {
+        return None;
+    }
+    if kind != ChannelType::Telephony {
+        return Some((stated.state.unwrap_or(InteractionState::Alerting), Vec::new()));
+    }
+    if stated.state == Some(InteractionState::Ended) {
+        return Some((InteractionState::Ended, Vec::new()));
+    }
+    let all = firsts(stated.conversations.as_deref().unwrap_or_default(), limits::LIST, diagnostics);
+    let mut openings = openings(all.into_iter().enumerate(), diagnostics);
+    one_talks(&mut [], &mut openings, diagnostics);
+    let live = openings.iter().map(|opening| (opening.role, opening.state));
+    let state = derive(live, None, stated.state);
+    (!openings.is_empty()).then_some((state, openings))
+}
+
+/// The state in which this statement would create an interaction.
+pub(crate) fn state_if_new(kind: ChannelType, stated: &report::Interaction) -> Option<InteractionState> {
+    if_new(kind, stated, &mut Diagnostics::new()).map(|(state, _)| state)
+}
+
+/// What becomes of the conversations.
+fn conversations<'r>(
+    kind: ChannelType,
+    interaction: &mut Interaction,
+    stated: Option<&'r report::Interaction>,
+    over: bool,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Fate<'r>>, Vec<Opening<'r>>) {
+    let list = stated.and_then(|stated| stated.conversations.as_deref());
+    if over {
+        let why = |conversation: &Conversation| {
+            let is_it = |stated: &&report::Conversation| {
+                *stated.key == *conversation.key || stated.was.as_deref() == Some(&*conversation.key)
+            };
+            list.unwrap_or_default().iter().find(is_it)
+        };
+        return (interaction.conversations.iter().map(|conversation| Fate::Ends(why(conversation))).collect(), vec![]);
+    }
+    let Some(list) = list else {
+        return (interaction.conversations.iter().map(|_| Fate::Stays).collect(), vec![]);
+    };
+    if kind != ChannelType::Telephony || interaction.state == InteractionState::Ended {
+        note_misplaced(interaction, list, diagnostics);
+        return (vec![], vec![]);
+    }
+    let stated = firsts(list, limits::LIST, diagnostics);
+    rekey(&mut interaction.conversations, &stated);
+    let mut stated: Few<Option<&'r report::Conversation>> = stated.into_iter().map(Some).collect();
+    let mut fates: Vec<Fate<'r>> = interaction
+        .conversations
+        .iter()
+        .map(|conversation| {
+            let is_own = |stated: &Option<&report::Conversation>| stated.is_some_and(|it| *it.key == *conversation.key);
+            let Some(place) = stated.iter().position(is_own) else { return Fate::Ends(None) };
+            match stated[place].take_if(|own| !is_another(conversation, own)) {
+                Some(own) => fate(conversation, own, place, diagnostics),
+                None => Fate::Ends(None),
+            }
+        })
+        .collect();
+    let new = stated.into_iter().enumerate().filter_map(|(place, stated)| Some((place, stated?)));
+    let mut openings = openings(new, diagnostics);
+    one_of_a_role(&interaction.conversations, &mut fates, &mut openings, diagnostics);
+    one_talks(&mut fates, &mut openings, diagnostics);
+    (fates, openings)
+}
+
+pub(crate) fn note_misplaced(interaction: &Interaction, list: &[report::Conversation], diagnostics: &mut Diagnostics) {
+    if list.iter().any(|stated| stated.state != Some(ConversationState::Ended)) {
+        diagnostics.add(DiagnosticKind::Misplaced, || format!("conversations in interaction {}", interaction.key));
+    }
+}
+
+/// Whether a live call is shown under the key in another role.
+fn is_another(conversation: &Conversation, stated: &report::Conversation) -> bool {
+    stated.role.is_some_and(|role| role != conversation.role)
+        && stated.state.is_some_and(|state| state != ConversationState::Ended)
+}
+
+fn fate<'r>(
+    conversation: &Conversation,
+    stated: &'r report::Conversation,
+    place: usize,
+    diagnostics: &mut Diagnostics,
+) -> Fate<'r> {
+    if stated.role.is_some_and(|role| role != conversation.role) {
+        diagnostics.add(DiagnosticKind::CannotChange, || format!("role of conversation {}", conversation.key));
+    }
+    let mut state = stated.state.unwrap_or(conversation.state);
+    if state == ConversationState::Ended {
+        return Fate::Ends(Some(stated));
+    }
+    if rank(state) < rank(conversation.state) {
+        diagnostics.add(DiagnosticKind::WentBack, || {
+            format!("conversation {} from {:?} to {state:?}", conversation.key, conversation.state)
+        });
+        state = conversation.state;
+    }
+    Fate::Changes(Change { stated, state, members: members(stated, diagnostics), place })
+}
+
+fn rank(state: ConversationState) -> u8 {
+    match state {
+        ConversationState::Alerting => 0,
+        ConversationState::Dialing => 1,
+        ConversationState::Talking | ConversationState::Held => 2,
+        ConversationState::Ended => 3,
+    }
+}
+
+fn members<'r>(stated: &'r report::Conversation, diagnostics: &mut Diagnostics) -> Option<Few<&'r report::Member>> {
+    stated.members.as_deref().map(|members| firsts(members, limits::MEMBERS.report, diagnostics))
+}
+
+/// New conversations of a report; one of a role.
+fn openings<'r>(
+    stated: impl Iterator<Item = (usize, &'r report::Conversation)>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Opening<'r>> {
+    let mut openings: Vec<Opening<'r>> = Vec::new();
+    for (place, stated) in stated {
+        let (role, state) = match (stated.role, stated.state) {
+            (_, Some(ConversationState::Ended)) => continue,
+            (Some(role), Some(state)) => (role, state),
+            _ => {
+                diagnostics.add(DiagnosticKind::Unknown, || format!("conversation {}", stated.key));
+                continue;
+            }
+        };
+        if openings.iter().any(|opening| opening.role == role) {
+            note_role(role, diagnostics);
+            continue;
+        }
+        let members = members(stated, diagnostics).unwrap_or_default();
+        openings.push(Opening { stated, role, state, members, place });
+    }
+    openings.sort_by_key(|opening| opening.role != Role::Primary);
+    openings
+}
+
+fn note_role(role: Role, diagnostics: &mut Diagnostics) {
+    diagnostics.add(DiagnosticKind::Contradiction, || format!("two conversations in the role {role:?}"));
+}
+
+/// Of a conversation that stays and a new one in its role the first in the report stands.
+fn one_of_a_role<'r>(
+    conversations: &[Conversation],
+    fates: &mut [Fate<'r>],
+    openings: &mut Vec<Opening<'r>>,
+    diagnostics: &mut Diagnostics,
+) {
+    for (conversation, fate) in conversations.iter().zip(fates) {
+        let Fate::Changes(change) = fate else { continue };
+        let Some(n) = openings.iter().position(|opening| opening.role == conversation.role) else { continue };
+        if change.place < openings[n].place {
+            note_role(conversation.role, diagnostics);
+            openings.remove(n);
+        } else {
+            *fate = Fate::Ends(None);
+        }
+    }
+}
+
+/// One conversation talks: the first in the report. The other is held.
+fn one_talks(fates: &mut [Fate<'_>], openings: &mut [Opening<'_>], diagnostics: &mut Diagnostics) {
+    let mut first: Option<(usize, &mut ConversationState)> = None;
+    let changes = fates.iter_mut().filter_map(|fate| match fate {
+        Fate::Changes(change) => Some((change.place, &mut change.state)),
+        _ => None,
+    });
+    let all = changes.chain(openings.iter_mut().map(|opening| (opening.place, &mut opening.state)));
+    for one in all.filter(|(_, state)| **state == ConversationState::Talking) {
+        first = Some(match first {
+            None => one,
+            Some(other) => {
+                let (first, second) = if one.0 < other.0 { (one, other) } else { (other, one) };
+                diagnostics.add(DiagnosticKind::Contradiction, || "two conversations talk".to_owned());
+                *second.1 = ConversationState::Held;
+                first
+            }
+        });
+    }
+}
+
+// ---- statements and keys, the same for every kind of object ----
+
+/// A statement about an object.
+pub(crate) trait Stated {
+    fn key(&self) -> &str;
+    fn was(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// An object of the tree.
+pub(crate) trait Known {
+    fn key(&self) -> &str;
+    fn take_key(&mut self, key: &str);
+    /// Its new key is another object's: it is gone.
+    fn vanish(&mut self);
+}
+
+macro_rules! stated {
+    ($($kind:ident $(, $was:ident)?;)*) => {$(
+        impl Stated for report::$kind {
+            fn key(&self) -> &str {
+                &self.key
+            }
+            $(fn was(&self) -> Option<&str> {
+                self.$was.as_deref()
+            })?
+        }
+    )*};
+}
+stated! { Group; Channel, was; Interaction, was; Conversation, was; Member; }
+
+macro_rules! known {
+    ($($kind:ty => |$known:ident| $vanish:expr;)*) => {$(
+        impl Known for $kind {
+            fn key(&self) -> &str {
+                &self.key
+            }
+            fn take_key(&mut self, key: &str) {
+                self.key = key.into();
+            }
+            fn vanish(&mut self) {
+                let $known = self;
+                $vanish;
+            }
+        }
+    )*};
+}
+known! {
+    crate::Channel => |channel| channel.vanished = true;
+    Interaction => |interaction| interaction.vanished = true;
+    Conversation => |_conversation| {}; // it is not named any more, so it ends
+}
+
+/// What a report mostly has one of: up to two need no allocation.
+pub(crate) type Few<T> = SmallVec<[T; 2]>;
+
+/// The first statement of each key; at most so many.
+pub(crate) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, diagnostics: &mut Diagnostics) -> Few<&'r S> {
+    let mut firsts: Few<&S> = Few::new();
+    let mut keys = Places::new();
+    for stated in list.iter().take(limits::LIST) {
+        if stated.key().len() > limits::KEY {
+            diagnostics.add(DiagnosticKind::TooLong, || format!("key {}…", limits::cut(stated.key())));
+        } else if keys.find(stated.key()).is_some() {
+            diagnostics.add(DiagnosticKind::NamedTwice, || format!("key {}", stated.key()));
+        } else if firsts.len() == most {
+            diagnostics.add(DiagnosticKind::TooMany, || format!("key {}", stated.key()));
+        } else {
+            keys.add(stated.key());
+            firsts.push(stated);
+        }
+    }
+    if list.len() > limits::LIST {
+        diagnostics.add(DiagnosticKind::TooMany, || format!("{} items in one list", list.len()));
+    }
+    firsts
+}
+
+/// Gives objects the new keys that statements with a former key give them. A former key that is not known, or that is
+/// still in use in this report, says nothing: it is a repetition. If the new key is known too, the old object is gone.
+pub(crate) fn rekey<K: Known, S: Stated>(known: &mut [K], stated: &[&S]) {
+    let mut rekeyed = stated.iter().filter_map(|one| Some((one.was()?, one.key()))).filter(|(was, key)| was != key);
+    let Some(first) = rekeyed.next() else { return };
+    let named: Places<&str> = stated.iter().map(|one| one.key()).collect();
+    let places: Places<&str> = known.iter().map(Known::key).collect();
+    // Of two statements with the same former key the first has it.
+    let mut former = Places::new();
+    let new = std::iter::once(first).chain(rekeyed).filter(|&(was, _)| named.find(was).is_none() && former.add(was));
+    let new = new.filter_map(|(was, key)| Some((places.find(was)?, key, places.find(key).is_some())));
+    let new: Vec<(usize, &str, bool)> = new.collect();
+    drop(places);
+    for (at, key, is_known) in new {
+        if is_known {
+            known[at].vanish();
+        } else {
+            known[at].take_key(key);
+        }
+    }
+}
+
+/// Whether a statement would make an interaction that keeps its channel occupied.
+pub(crate) fn is_busy_if_new(kind: ChannelType, stated: &report::Interaction) -> bool {
+    state_if_new(kind, stated).is_some_and(is_busy)
+}

@@ -1,0 +1,399 @@
+//! The commands of the protocol, each with all that is fixed about it.
+//!
+//! Owns: names and their aliases, who carries a command out, whether it waits for others, how long it may take, on which
+//! channels it exists, what must hold for it, and its short form in the terminal client. Everything else (checks,
+//! `actions`, help, metrics' labels) reads it from here. Must never: look at a command's data (`data.rs`) or at an object.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use jackfield_plugin_api::command::{ObjectKind, StandardCommand};
+
+use Precondition::{
+    Alerting, CallAlerting, CallHeld, CallLive, CallTalking, ChannelActive, ChannelInactive, ConsultConnected,
+    NoConsult, NoOtherTalks, Over, Recorded, Started, Taken,
+};
+
+/// A command of the protocol with a name of its own. Extension commands are the adapters'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProtocolCommand {
+    /// A client asks for a session.
+    PrepareSession,
+    /// A client comes back to its session.
+    BindSession,
+    /// The session begins.
+    Start,
+    /// The session ends.
+    Logout,
+    /// One that an adapter carries out.
+    Standard(StandardCommand),
+}
+
+/// Whether a command waits for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Behind unanswered commands to its object, its parents and its children.
+    Ordered,
+    /// For none.
+    Urgent,
+}
+
+/// How long the platform may take over a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// 30 s unless configured otherwise.
+    Normal,
+    /// 60 s unless configured otherwise: somebody has to answer a call first.
+    Slow,
+}
+
+/// The channels on which a command exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelTypes {
+    /// All of them, or no channel at all.
+    Any,
+    /// Telephony alone; elsewhere the command is `unsupported`.
+    Telephony,
+}
+
+/// What must hold of a command's object; else it fails with `invalid_state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precondition {
+    /// The channel is not active.
+    ChannelInactive,
+    /// The channel is active.
+    ChannelActive,
+    /// The interaction is offered.
+    Alerting,
+    /// The interaction is not offered any more.
+    Taken,
+    /// The interaction has ended; of a chat or an e-mail: it was accepted.
+    Over,
+    /// The interaction is started.
+    Started,
+    /// There is no consult.
+    NoConsult,
+    /// The primary lives, and the consult is talking or held.
+    ConsultConnected,
+    /// The interaction is recorded, or was until it was paused.
+    Recorded,
+    /// The conversation rings at the agent.
+    CallAlerting,
+    /// The conversation is talking.
+    CallTalking,
+    /// The conversation is held.
+    CallHeld,
+    /// No conversation of the interaction is talking.
+    NoOtherTalks,
+    /// The conversation is talking or held.
+    CallLive,
+}
+
+impl Precondition {
+    /// The words of `failure.message` where it does not hold.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::ChannelInactive => "the channel is active already",
+            Self::ChannelActive => "the channel is not active",
+            Self::Alerting => "the interaction is not alerting",
+            Self::Taken => "the interaction is still alerting",
+            Self::Over => "the interaction has not ended (a chat or an e-mail: was not accepted)",
+            Self::Started => "the interaction is not started",
+            Self::NoConsult => "there is a consult already",
+            Self::ConsultConnected => "there is no connected consult",
+            Self::Recorded => "the interaction is not recorded",
+            Self::CallAlerting => "the conversation is not alerting",
+            Self::CallTalking => "the conversation is not talking",
+            Self::CallHeld => "the conversation is not held",
+            Self::NoOtherTalks => "the other conversation is talking; use alternate",
+            Self::CallLive => "the conversation is neither talking nor held",
+        }
+    }
+}
+
+/// How the terminal client writes a command in one line: a word, the object unless that is the session, the arguments.
+#[derive(Debug, Clone, Copy)]
+pub struct ShortForm {
+    /// The first word.
+    pub word: &'static str,
+    /// Members of `data`: `name`, `name?` for one that may be missing, `name…` for the rest of the line, `name?…` for
+    /// both; `=word` stands for itself.
+    pub arguments: &'static [&'static str],
+    /// The member of `data` that holds them, if they are not at its top.
+    pub inside: Option<&'static str>,
+    /// Members that are always set, to true.
+    pub always: &'static [&'static str],
+}
+
+/// All that is fixed about a command beside its name and the kind of its object.
+#[derive(Debug, Clone, Copy)]
+pub struct Specification {
+    /// Whether it waits for others.
+    pub lane: Lane,
+    /// How long the platform may take.
+    pub deadline: Deadline,
+    /// Where it exists.
+    pub channels: ChannelTypes,
+    /// What must hold, the first that does not is told.
+    pub preconditions: &'static [Precondition],
+    /// How the terminal client writes it; `None`: only as JSON.
+    pub short: Option<ShortForm>,
+    /// One line for whoever looks it up.
+    pub summary: &'static str,
+}
+
+impl Specification {
+    const fn new(summary: &'static str) -> Self {
+        Self {
+            lane: Lane::Ordered,
+            deadline: Deadline::Normal,
+            channels: ChannelTypes::Any,
+            preconditions: &[],
+            short: None,
+            summary,
+        }
+    }
+
+    const fn short(mut self, word: &'static str, arguments: &'static [&'static str]) -> Self {
+        self.short = Some(ShortForm { word, arguments, inside: None, always: &[] });
+        self
+    }
+
+    const fn short_inside(
+        mut self,
+        word: &'static str,
+        inside: &'static str,
+        arguments: &'static [&'static str],
+        always: &'static [&'static str],
+    ) -> Self {
+        self.short = Some(ShortForm { word, arguments, inside: Some(inside), always });
+        self
+    }
+
+    const fn needs(mut self, preconditions: &'static [Precondition]) -> Self {
+        self.preconditions = preconditions;
+        self
+    }
+
+    const fn urgent(mut self) -> Self {
+        self.lane = Lane::Urgent;
+        self
+    }
+
+    const fn slow(mut self) -> Self {
+        self.deadline = Deadline::Slow;
+        self
+    }
+
+    const fn telephony(mut self) -> Self {
+        self.channels = ChannelTypes::Telephony;
+        self
+    }
+}
+
+impl ProtocolCommand {
+    /// All of them, in the order of the protocol's page.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let own = [Self::PrepareSession, Self::BindSession, Self::Start, Self::Logout];
+        own.into_iter().chain(StandardCommand::ALL.iter().copied().map(Self::Standard))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PrepareSession => "prepareSession",
+            Self::BindSession => "bindSession",
+            Self::Start => "session.start",
+            Self::Logout => "session.request.logout",
+            Self::Standard(command) => command.name(),
+        }
+    }
+
+    /// The other name that is accepted: the one without `request`, or with it.
+    #[must_use]
+    pub fn alias(self) -> Option<String> {
+        match self {
+            Self::PrepareSession | Self::BindSession => None,
+            Self::Start => Some("session.request.start".to_owned()),
+            Self::Logout | Self::Standard(_) => Some(self.name().replacen(".request.", ".", 1)),
+        }
+    }
+
+    /// The command with a name, under which it is known or accepted.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        static NAMES: LazyLock<HashMap<String, ProtocolCommand>> = LazyLock::new(|| {
+            let names = |command: ProtocolCommand| [Some(command.name().to_owned()), command.alias()];
+            let all = ProtocolCommand::all();
+            all.flat_map(|command| names(command).into_iter().flatten().map(move |name| (name, command))).collect()
+        });
+        NAMES.get(name).copied()
+    }
+
+    /// The kind of object that it is sent to.
+    #[must_use]
+    pub fn object(self) -> ObjectKind {
+        match self {
+            Self::PrepareSession | Self::BindSession | Self::Start | Self::Logout => ObjectKind::Session,
+            Self::Standard(command) => command.object(),
+        }
+    }
+
+    /// All else that is fixed about it.
+    #[must_use]
+    pub const fn specification(self) -> Specification {
+        match self {
+            Self::PrepareSession => Specification::new("ask for a session of an agent"),
+            Self::BindSession => Specification::new("come back to a session"),
+            Self::Start => Specification::new("begin the session; a snapshot follows"),
+            Self::Logout => Specification::new("end the session").urgent().short("logout", &[]),
+            Self::Standard(command) => standard(command),
+        }
+    }
+}
+
+const fn standard(command: StandardCommand) -> Specification {
+    use StandardCommand as S;
+    match command {
+        S::AddChannel => Specification::new("add a channel to the session").short_inside(
+            "addchannel",
+            "channel",
+            &["type", "endpoint"],
+            &[],
+        ),
+        S::RemoveChannel => {
+            Specification::new("remove a standalone channel").short_inside("removechannel", "channel", &["id"], &[])
+        }
+        S::AddChannelGroup => Specification::new("add a group with its channels").short_inside(
+            "addgroup",
+            "channelgroup",
+            &["name"],
+            &["chat", "email"],
+        ),
+        S::RemoveChannelGroup => Specification::new("remove a group with its channels").short_inside(
+            "removegroup",
+            "channelgroup",
+            &["id"],
+            &[],
+        ),
+        S::ActivateAll => Specification::new("activate each channel of a group").short("activateall", &[]),
+        S::DeactivateAll => Specification::new("deactivate each channel of a group").short("deactivateall", &[]),
+        S::Activate => Specification::new("log the agent in on a channel").needs(&[ChannelInactive]).short_inside(
+            "activate",
+            "channeloptions",
+            &["queue?"],
+            &[],
+        ),
+        S::Deactivate => {
+            Specification::new("log the agent out on a channel").needs(&[ChannelActive]).short("deactivate", &[])
+        }
+        S::Ready => Specification::new("take contacts").needs(&[ChannelActive]).short("ready", &[]),
+        S::NotReady => Specification::new("take no contacts")
+            .needs(&[ChannelActive])
+            .short("notready", &["reasoncode", "reasondesc?…"]),
+        S::Dial => {
+            Specification::new("place a call").telephony().needs(&[ChannelActive]).short("dial", &["destination"])
+        }
+        S::Accept => Specification::new("take what is offered").needs(&[Alerting]).short("accept", &[]),
+        S::Reject => Specification::new("refuse what is offered").urgent().needs(&[Alerting]).short("reject", &[]),
+        S::SetInteractionData => {
+            Specification::new("set an entry of the call data").needs(&[Taken]).short("set", &["key", "value…"])
+        }
+        S::SetDisposition => {
+            Specification::new("note how the contact ended").needs(&[Taken]).short("disposition", &["disposition…"])
+        }
+        S::Complete => Specification::new("be done with the contact").needs(&[Over]).short("complete", &[]),
+        S::Consult => Specification::new("hold the call and call somebody for advice")
+            .telephony()
+            .needs(&[Started, NoConsult])
+            .short("consult", &["destination"]),
+        S::Alternate => Specification::new("hold one call and retrieve the other")
+            .telephony()
+            .needs(&[ConsultConnected])
+            .short("alternate", &[]),
+        S::ConsultTransfer => Specification::new("connect the two others and leave")
+            .telephony()
+            .needs(&[ConsultConnected])
+            .short("transfer", &[]),
+        S::ConsultConference => Specification::new("bring the consulted party in")
+            .telephony()
+            .needs(&[ConsultConnected])
+            .short("conference", &[]),
+        S::RecordingStart => recording("begin to record", &[Started], &["=start"]),
+        S::RecordingStop => recording("end recording", &[Started], &["=stop"]),
+        S::RecordingPause => recording("interrupt recording", &[Started, Recorded], &["=pause"]),
+        S::RecordingResume => recording("go on recording", &[Started, Recorded], &["=resume"]),
+        S::Answer => Specification::new("answer a ringing call").needs(&[CallAlerting]).short("answer", &[]),
+        S::Release => Specification::new("leave a call").urgent().short("release", &[]),
+        S::Hold => Specification::new("hold a call").needs(&[CallTalking]).short("hold", &[]),
+        S::Retrieve => {
+            Specification::new("go on with a held call").needs(&[CallHeld, NoOtherTalks]).short("retrieve", &[])
+        }
+        S::Mute => Specification::new("mute the agent").needs(&[CallLive]).short("mute", &[]),
+        S::Unmute => Specification::new("unmute the agent").needs(&[CallLive]).short("unmute", &[]),
+        S::SendDtmf => Specification::new("send tones").needs(&[CallTalking]).short("dtmf", &["digits"]),
+        S::BlindTransfer => {
+            Specification::new("hand the call to a number").needs(&[CallLive]).short("blindtransfer", &["destination"])
+        }
+        S::BlindConference => Specification::new("call a number into the call")
+            .slow()
+            .needs(&[CallTalking])
+            .short("blindconference", &["destination"]),
+    }
+}
+
+const fn recording(
+    summary: &'static str,
+    preconditions: &'static [Precondition],
+    action: &'static [&'static str],
+) -> Specification {
+    Specification::new(summary).telephony().needs(preconditions).short("record", action)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_commands_share_a_name() {
+        let mut names = HashSet::new();
+        for command in ProtocolCommand::all() {
+            assert!(names.insert(command.name().to_owned()), "{command:?}");
+            assert!(command.alias().is_none_or(|alias| names.insert(alias)), "{command:?}");
+        }
+        assert!(names.contains("channel.activate") && names.contains("session.logout"));
+    }
+
+    #[test]
+    fn a_command_is_found_by_its_name_and_without_request() {
+        for command in ProtocolCommand::all() {
+            assert_eq!(ProtocolCommand::from_name(command.name()), Some(command));
+            assert!(command.alias().is_none_or(|alias| ProtocolCommand::from_name(&alias) == Some(command)));
+        }
+        for name in ["Channel.request.ready", "channel.request.ready ", "", "ready"] {
+            assert_eq!(ProtocolCommand::from_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_begins_with_the_kind_of_its_object() {
+        for command in ProtocolCommand::all().skip(2) {
+            assert!(command.name().starts_with(&format!("{}.", command.object())), "{command:?}");
+        }
+    }
+
+    #[test]
+    fn every_standard_command_has_a_short_form_of_its_own() {
+        let mut forms = HashSet::new();
+        for command in StandardCommand::ALL {
+            let short = ProtocolCommand::Standard(*command).specification().short.unwrap();
+            let literals: Vec<_> = short.arguments.iter().filter(|argument| argument.starts_with('=')).collect();
+            assert!(forms.insert((short.word, literals)), "{command:?}");
+        }
+    }
+}

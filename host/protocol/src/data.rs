@@ -1,0 +1,699 @@
+//! What the data of each standard command must look like.
+//!
+//! Owns: reading a command's `data` into typed arguments; its errors are the words of `bad_request` and name the member
+//! that is wrong (`data.destination is missing`). Must never: look at the session, or show what stands in the place of a
+//! member that is wrong, which may be a password. Every reader looks at each byte of `data` a fixed number of times.
+//! Unknown members are ignored; `null` is a value of the wrong type, also where a member may be missing.
+
+use std::{collections::HashSet, fmt, marker::PhantomData};
+
+use jackfield_plugin_api::{
+    Json,
+    command::{RecordAction, StandardCommand},
+    report::ChannelType,
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use crate::{MAX_CHANNEL_OPTIONS, MAX_TEXT};
+
+/// A standard command with what its data say.
+#[derive(Debug)]
+#[allow(missing_docs)] // the members are those of the protocol's table
+pub enum Arguments {
+    AddChannel { endpoint: String, kind: ChannelType },
+    RemoveChannel { id: String },
+    AddChannelGroup(NewGroup),
+    RemoveChannelGroup { id: String },
+    ActivateAll(Vec<ChannelOptions>),
+    DeactivateAll,
+    Activate { queue: Option<String>, options: Json },
+    Deactivate { queues: Vec<String>, reason: Option<i64> },
+    Ready,
+    NotReady { code: String, text: Option<String> },
+    Dial { destination: String, extensions: Json },
+    Accept,
+    Reject,
+    SetInteractionData { key: String, value: Json },
+    SetDisposition { disposition: String },
+    Complete,
+    Consult { destination: String },
+    Alternate,
+    ConsultTransfer,
+    ConsultConference,
+    Record(RecordAction),
+    Answer,
+    Release,
+    Hold,
+    Retrieve,
+    Mute,
+    Unmute,
+    SendDtmf { digits: String },
+    BlindTransfer { destination: String },
+    BlindConference { destination: String },
+}
+
+/// The options of one channel in `activateall`.
+#[derive(Debug)]
+pub struct ChannelOptions {
+    /// The channel's id.
+    pub id: String,
+    /// The queue to take contacts from.
+    pub queue: Option<String>,
+    /// All options as they were sent: a JSON object.
+    pub options: Json,
+}
+
+/// A group to be added.
+#[derive(Debug, Deserialize)]
+pub struct NewGroup {
+    /// The platform's name of it.
+    #[serde(deserialize_with = "short_text")]
+    pub name: String,
+    /// Chat channels too.
+    #[serde(default)]
+    pub chat: bool,
+    /// E-mail channels too.
+    #[serde(default)]
+    pub email: bool,
+    /// Call-back channels too.
+    #[serde(default)]
+    pub callback: bool,
+}
+
+/// The data of prepareSession.
+#[derive(Deserialize)]
+pub struct Prepare {
+    /// The kind of desktop.
+    #[serde(default, deserialize_with = "present")]
+    pub model: Option<String>,
+    /// A live session of the agent is replaced.
+    #[serde(default, rename = "override")]
+    pub replace: bool,
+    /// Who the agent is.
+    #[serde(deserialize_with = "object")]
+    pub agent: Credentials,
+}
+
+/// Who an agent is, and how he proves it.
+#[derive(Deserialize)]
+pub struct Credentials {
+    /// The platform's name of the agent.
+    #[serde(deserialize_with = "text")]
+    pub id: String,
+    /// May be empty where the platform asks for none.
+    pub password: String,
+}
+
+/// The data of bindSession.
+#[derive(Debug, Deserialize)]
+pub struct Bind {
+    /// The session.
+    #[serde(deserialize_with = "object")]
+    pub session: Id,
+    /// The number of the last event that the client has handled.
+    #[serde(default, deserialize_with = "event_number")]
+    pub after: Option<u64>,
+}
+
+/// The data of session.start.
+#[derive(Debug, Deserialize)]
+pub struct Start {
+    /// The extension or station that the agent works at.
+    #[serde(default, deserialize_with = "present")]
+    pub extension: Option<String>,
+    /// Whether the desktop wants to be told which commands an object is in a state for.
+    #[serde(default)]
+    pub actions: bool,
+}
+
+/// An object by its id.
+#[derive(Debug, Deserialize)]
+pub struct Id {
+    /// The id.
+    pub id: String,
+}
+
+impl Arguments {
+    /// Reads a command's data.
+    ///
+    /// # Errors
+    /// Which member is wrong, and how.
+    pub fn read(command: StandardCommand, data: &str) -> Result<Self, String> {
+        use StandardCommand as S;
+        Ok(match command {
+            S::AddChannel => {
+                let ChannelData { channel: NewChannel { endpoint, kind } } = parse(data)?;
+                Self::AddChannel { endpoint, kind }
+            }
+            S::RemoveChannel => {
+                let ChannelData { channel: Id { id } } = parse(data)?;
+                Self::RemoveChannel { id }
+            }
+            S::AddChannelGroup => Self::AddChannelGroup(parse::<GroupData>(data)?.channelgroup),
+            S::RemoveChannelGroup => remove_group(data)?,
+            S::ActivateAll => activate_all(data)?,
+            S::DeactivateAll => Self::DeactivateAll,
+            S::Activate => activate(data)?,
+            S::Deactivate => deactivate(data)?,
+            S::Ready => Self::Ready,
+            S::NotReady => {
+                let NotReady { reasoncode, reasondesc } = parse(data)?;
+                Self::NotReady { code: reasoncode, text: reasondesc }
+            }
+            S::Dial => {
+                let Dial { destination, extensions } = parse(data)?;
+                Self::Dial { destination, extensions: extensions.unwrap_or_else(Json::empty_object) }
+            }
+            S::Accept => Self::Accept,
+            S::Reject => Self::Reject,
+            S::SetInteractionData => {
+                let SetData { key, value } = parse(data)?;
+                Self::SetInteractionData { key, value }
+            }
+            S::SetDisposition => Self::SetDisposition { disposition: parse::<Disposition>(data)?.disposition },
+            S::Complete => Self::Complete,
+            S::Consult => Self::Consult { destination: destination(data)? },
+            S::Alternate => Self::Alternate,
+            S::ConsultTransfer => Self::ConsultTransfer,
+            S::ConsultConference => Self::ConsultConference,
+            S::RecordingStart => Self::Record(RecordAction::Start),
+            S::RecordingStop => Self::Record(RecordAction::Stop),
+            S::RecordingPause => Self::Record(RecordAction::Pause),
+            S::RecordingResume => Self::Record(RecordAction::Resume),
+            S::Answer => Self::Answer,
+            S::Release => Self::Release,
+            S::Hold => Self::Hold,
+            S::Retrieve => Self::Retrieve,
+            S::Mute => Self::Mute,
+            S::Unmute => Self::Unmute,
+            S::SendDtmf => Self::SendDtmf { digits: parse::<Digits>(data)?.digits },
+            S::BlindTransfer => Self::BlindTransfer { destination: destination(data)? },
+            S::BlindConference => Self::BlindConference { destination: destination(data)? },
+        })
+    }
+}
+
+fn destination(data: &str) -> Result<String, String> {
+    Ok(parse::<Destination>(data)?.destination)
+}
+
+/// Reads data as `T`.
+///
+/// # Errors
+/// Which member is wrong, and how.
+pub fn parse<T: DeserializeOwned>(data: &str) -> Result<T, String> {
+    parse_at("data", data)
+}
+
+/// Reads what stands at a place as `T`.
+fn parse_at<T: DeserializeOwned>(place: &str, text: &str) -> Result<T, String> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| words(place, &error))
+}
+
+/// The error in the words of whoever wrote the data: the member, and what is wrong with it.
+fn words(place: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let place = match error.path().to_string().as_str() {
+        "." => place.to_owned(),
+        path if path.starts_with('[') => format!("{place}{path}"),
+        path => format!("{place}.{path}"),
+    };
+    // The library's line and column are those within a part of the message, so they would mislead.
+    let text = error.inner().to_string();
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
+    let quoted = |kind: &str| text.strip_prefix(kind)?.strip_suffix('`');
+    let own = |name: &str| place.rsplit(['.', ']']).next() == Some(name);
+    if let Some(name) = quoted("missing field `") {
+        format!("{place}.{name} is missing")
+    } else if let Some(name) = quoted("duplicate field `") {
+        if own(name) { format!("{place} stands twice") } else { format!("{place}.{name} stands twice") }
+    } else if let Some((_, expected)) = text.split_once(", expected ").filter(|(what, _)| what.starts_with("invalid "))
+    {
+        format!("{place} must be {expected}")
+    } else {
+        format!("{place} {text}")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
+struct ChannelData<T> {
+    #[serde(deserialize_with = "object")]
+    channel: T,
+}
+
+#[derive(Deserialize)]
+struct GroupData {
+    #[serde(deserialize_with = "object")]
+    channelgroup: NewGroup,
+}
+
+#[derive(Deserialize)]
+struct NewChannel {
+    #[serde(deserialize_with = "short_text")]
+    endpoint: String,
+    #[serde(rename = "type", deserialize_with = "channel_type")]
+    kind: ChannelType,
+}
+
+#[derive(Deserialize)]
+struct NotReady {
+    #[serde(deserialize_with = "reason_code")]
+    reasoncode: String,
+    #[serde(default, deserialize_with = "short")]
+    reasondesc: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Dial {
+    #[serde(deserialize_with = "short_text")]
+    destination: String,
+    #[serde(default, deserialize_with = "any_object")]
+    extensions: Option<Json>,
+}
+
+#[derive(Deserialize)]
+struct SetData {
+    #[serde(deserialize_with = "text")]
+    key: String,
+    value: Json,
+}
+
+#[derive(Deserialize)]
+struct Disposition {
+    disposition: String,
+}
+
+#[derive(Deserialize)]
+struct Destination {
+    #[serde(deserialize_with = "short_text")]
+    destination: String,
+}
+
+#[derive(Deserialize)]
+struct Digits {
+    #[serde(deserialize_with = "digits")]
+    digits: String,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    #[serde(default, deserialize_with = "short")]
+    queue: Option<String>,
+}
+
+/// The options of `activate` and `deactivate`, under either spelling.
+#[derive(Deserialize)]
+struct Options {
+    #[serde(default, alias = "channelOptions", deserialize_with = "any_object")]
+    channeloptions: Option<Json>,
+}
+
+fn remove_group(data: &str) -> Result<Arguments, String> {
+    #[derive(Deserialize)]
+    struct OneOf {
+        #[serde(default, deserialize_with = "some_object")]
+        channel: Option<Id>,
+        #[serde(default, deserialize_with = "some_object")]
+        channelgroup: Option<Id>,
+    }
+
+    match parse(data)? {
+        OneOf { channel: Some(Id { id: channel }), channelgroup: Some(Id { id: group }) } if channel != group => {
+            Err("data.channel.id and data.channelgroup.id are not the same group".to_owned())
+        }
+        OneOf { channelgroup: Some(Id { id }), .. } | OneOf { channel: Some(Id { id }), .. } => {
+            Ok(Arguments::RemoveChannelGroup { id })
+        }
+        OneOf { .. } => Err("data.channelgroup is missing".to_owned()),
+    }
+}
+
+fn activate(data: &str) -> Result<Arguments, String> {
+    let options = parse::<Options>(data)?.channeloptions.unwrap_or_else(Json::empty_object);
+    let Queue { queue } = parse_at("data.channeloptions", options.get())?;
+    Ok(Arguments::Activate { queue, options })
+}
+
+fn activate_all(data: &str) -> Result<Arguments, String> {
+    #[derive(Deserialize)]
+    struct All {
+        #[serde(default, alias = "channelOptions", deserialize_with = "present")]
+        channeloptions: Option<Vec<Json>>,
+    }
+
+    #[derive(Deserialize)]
+    struct One {
+        id: String,
+        #[serde(default, deserialize_with = "short")]
+        queue: Option<String>,
+    }
+
+    let list = parse::<All>(data)?.channeloptions.unwrap_or_default();
+    if list.len() > MAX_CHANNEL_OPTIONS {
+        return Err(format!("data.channeloptions has more than {} entries", MAX_CHANNEL_OPTIONS));
+    }
+    let mut ids = HashSet::with_capacity(list.len());
+    let mut all = Vec::with_capacity(list.len());
+    for (n, options) in list.into_iter().enumerate() {
+        let place = format!("data.channeloptions[{n}]");
+        if !options.get().starts_with('{') {
+            return Err(format!("{place} must be an object"));
+        }
+        let One { id, queue } = parse_at(&place, options.get())?;
+        if !ids.insert(id.clone()) {
+            return Err(format!("{place}.id stands twice"));
+        }
+        all.push(ChannelOptions { id, queue, options });
+    }
+    Ok(Arguments::ActivateAll(all))
+}
+
+fn deactivate(data: &str) -> Result<Arguments, String> {
+    #[derive(Deserialize)]
+    struct Leaving {
+        #[serde(default, deserialize_with = "queues")]
+        queue: Vec<String>,
+        #[serde(default, deserialize_with = "reason_number")]
+        reason: Option<i64>,
+    }
+
+    let options = parse::<Options>(data)?.channeloptions.unwrap_or_else(Json::empty_object);
+    let Leaving { queue, reason } = parse_at("data.channeloptions", options.get())?;
+    Ok(Arguments::Deactivate { queues: queue, reason })
+}
+
+// ---- what members may be; the errors are read behind the member's name ----
+
+/// A text with something in it.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Err(D::Error::custom("is empty")) } else { Ok(text) }
+}
+
+/// A text with something in it that the session can show as it is.
+fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    not_long(text(deserializer)?)
+}
+
+/// A text that may be missing, and that the session can show as it is.
+fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    not_long(String::deserialize(deserializer)?).map(Some)
+}
+
+/// What is longer would come back cut, so it is refused before the platform is asked.
+fn not_long<E: Error>(text: String) -> Result<String, E> {
+    if text.len() > MAX_TEXT {
+        return Err(E::custom(format_args!("is longer than {} bytes", MAX_TEXT)));
+    }
+    Ok(text)
+}
+
+fn digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let digits = text(deserializer)?;
+    if digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D')) {
+        Ok(digits)
+    } else {
+        Err(D::Error::custom("may hold 0-9, *, # and A-D only"))
+    }
+}
+
+fn channel_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelType, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    [ChannelType::Telephony, ChannelType::Chat, ChannelType::Email]
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
+        .ok_or_else(|| D::Error::custom("must be Telephony, Chat or Email"))
+}
+
+/// What may be missing, but is no `null`.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Any object, as it stands.
+fn any_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    let json = Json::deserialize(deserializer)?;
+    if json.get().starts_with('{') { Ok(Some(json)) } else { Err(D::Error::custom("must be an object")) }
+}
+
+fn some_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    object(deserializer).map(Some)
+}
+
+/// An object and nothing else: a derived reader would take a list of its members too.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
+/// The number of an event.
+fn event_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = match whole(deserializer, "a whole number, 0 or larger")? {
+        Whole::Number(number) => u64::try_from(number).ok(),
+        Whole::Text(_) => None,
+    };
+    number.map(Some).ok_or_else(|| D::Error::custom("must be a whole number, 0 or larger"))
+}
+
+/// The code of a reason: codes of contact centres are numbers as often as names.
+fn reason_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match whole(deserializer, "a string or a whole number")? {
+        Whole::Number(number) => Ok(number.to_string()),
+        Whole::Text(text) if text.is_empty() => Err(D::Error::custom("is empty")),
+        Whole::Text(text) => not_long(text),
+    }
+}
+
+/// A number, or a text that is one.
+fn reason_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let number = match whole(deserializer, "a whole number")? {
+        Whole::Number(number) => i64::try_from(number).ok(),
+        Whole::Text(text) => text.parse().ok(),
+    };
+    number.map(Some).ok_or_else(|| D::Error::custom("must be a whole number"))
+}
+
+enum Whole {
+    Number(i128),
+    Text(String),
+}
+
+fn whole<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<Whole, D::Error> {
+    struct NumberOrText(&'static str);
+
+    impl Visitor<'_> for NumberOrText {
+        type Value = Whole;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<Whole, E> {
+            Ok(Whole::Number(number.into()))
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<Whole, E> {
+            Ok(Whole::Number(number.into()))
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Whole, E> {
+            Ok(Whole::Text(text.to_owned()))
+        }
+    }
+
+    deserializer.deserialize_any(NumberOrText(expected))
+}
+
+/// One queue or several.
+fn queues<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Queues;
+
+    impl<'de> Visitor<'de> for Queues {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string or a list of strings")
+        }
+
+        fn visit_str<E: Error>(self, queue: &str) -> Result<Vec<String>, E> {
+            Ok(vec![not_long(queue.to_owned())?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut queues = Vec::new();
+            while let Some(queue) = list.next_element()? {
+                queues.push(not_long(queue)?);
+            }
+            Ok(queues)
+        }
+    }
+
+    deserializer.deserialize_any(Queues)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn read(command: &str, data: &str) -> Result<Arguments, String> {
+        Arguments::read(StandardCommand::from_name(command).unwrap(), data)
+    }
+
+    fn refused(command: &str, data: &[&str]) {
+        for data in data {
+            assert!(read(command, data).is_err(), "{command} {data}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_in_plain_words() {
+        for (command, data, words) in [
+            ("channel.request.dial", r#"{"extensions":{}}"#, "data.destination is missing"),
+            ("channel.request.dial", r#"{"destination":7}"#, "data.destination must be a string"),
+            ("channel.request.dial", r#"{"destination":""}"#, "data.destination is empty"),
+            ("channel.request.dial", r#"{"destination":"1","destination":"2"}"#, "data.destination stands twice"),
+            ("channel.request.dial", r#"{"destination":"1","extensions":[]}"#, "data.extensions must be an object"),
+            ("channel.request.notready", "{}", "data.reasoncode is missing"),
+            ("channel.request.notready", r#"{"reasoncode":[]}"#, "data.reasoncode must be a string or a whole number"),
+            ("session.request.addchannel", "{}", "data.channel is missing"),
+            ("session.request.addchannel", r#"{"channel":["1","Chat"]}"#, "data.channel must be an object"),
+            ("session.request.addchannel", r#"{"channel":{"type":"Chat"}}"#, "data.channel.endpoint is missing"),
+            (
+                "session.request.addchannel",
+                r#"{"channel":{"endpoint":"1","type":"Fax"}}"#,
+                "data.channel.type must be Telephony, Chat or Email",
+            ),
+            (
+                "channel.request.deactivate",
+                r#"{"channelOptions":{"queue":7}}"#,
+                "data.channeloptions.queue must be a string or a list of strings",
+            ),
+            ("channelgroup.request.activateall", r#"{"channeloptions":[{}]}"#, "data.channeloptions[0].id is missing"),
+            (
+                "channelgroup.request.activateall",
+                r#"{"channeloptions":[{"id":"c1"},{"id":"c1"}]}"#,
+                "data.channeloptions[1].id stands twice",
+            ),
+            (
+                "session.request.removechannelgroup",
+                r#"{"channel":{"id":"zz"},"channelgroup":{"id":"g1"}}"#,
+                "data.channel.id and data.channelgroup.id are not the same group",
+            ),
+        ] {
+            assert_eq!(read(command, data).unwrap_err(), words, "{command} {data}");
+        }
+        let bound = |data| parse::<Bind>(data).unwrap_err();
+        assert_eq!(bound(r#"{"session":{"id":"S"},"after":-1}"#), "data.after must be a whole number, 0 or larger");
+        assert_eq!(bound(r#"{"session":"S"}"#), "data.session must be an object");
+        let secret = parse::<Prepare>(r#"{"agent":{"id":"a","password":4711}}"#).err().unwrap();
+        assert_eq!(secret, "data.agent.password must be a string");
+    }
+
+    #[test]
+    fn what_would_come_back_cut_is_refused() {
+        let (fits, long) = ("x".repeat(MAX_TEXT), "x".repeat(MAX_TEXT + 1));
+        for (command, data) in [
+            ("session.request.addchannel", r#"{"channel":{"endpoint":"%","type":"Chat"}}"#),
+            ("session.request.addchannelgroup", r#"{"channelgroup":{"name":"%"}}"#),
+            ("channel.request.activate", r#"{"channeloptions":{"queue":"%"}}"#),
+            ("channel.request.notready", r#"{"reasoncode":"%"}"#),
+            ("channel.request.notready", r#"{"reasoncode":"1","reasondesc":"%"}"#),
+            ("channel.request.dial", r#"{"destination":"%"}"#),
+            ("interaction.request.consult", r#"{"destination":"%"}"#),
+            ("conversation.request.blindtransfer", r#"{"destination":"%"}"#),
+        ] {
+            read(command, &data.replace('%', &fits)).unwrap();
+            let words = read(command, &data.replace('%', &long)).unwrap_err();
+            assert!(words.ends_with("is longer than 256 bytes"), "{command}: {words}");
+        }
+    }
+
+    #[test]
+    fn a_reason_code_may_be_a_number() {
+        for (data, expected) in [(r#"{"reasoncode":17}"#, "17"), (r#"{"reasoncode":"17"}"#, "17")] {
+            let Arguments::NotReady { code, .. } = read("channel.request.notready", data).unwrap() else { panic!() };
+            assert_eq!(code, expected);
+        }
+    }
+
+    #[test]
+    fn required_members_are_required_and_types_are_checked() {
+        refused(
+            "session.request.addchannel",
+            &[
+                "{}",
+                r#"{"channel":5}"#,
+                r#"{"channel":{"endpoint":"1"}}"#,
+                r#"{"channel":{"endpoint":"1","type":"Fax"}}"#,
+                r#"{"channel":{"endpoint":"","type":"Chat"}}"#,
+            ],
+        );
+        refused("session.request.removechannelgroup", &["{}", r#"{"channel":{}}"#, r#"{"channelgroup":null}"#]);
+        refused("channel.request.activate", &[r#"{"channeloptions":[]}"#, r#"{"channeloptions":{"queue":1}}"#]);
+        refused(
+            "channel.request.deactivate",
+            &[r#"{"channelOptions":{"reason":"x"}}"#, r#"{"channelOptions":{"queue":{}}}"#],
+        );
+        refused(
+            "channel.request.notready",
+            &["{}", r#"{"reasoncode":5.5}"#, r#"{"reasoncode":null}"#, r#"{"reasoncode":"a","reasondesc":null}"#],
+        );
+        refused("channel.request.dial", &["{}", r#"{"destination":5}"#, r#"{"destination":"5","extensions":[]}"#]);
+        refused("interaction.request.setinteractiondata", &["{}", r#"{"key":"a"}"#, r#"{"key":1,"value":1}"#]);
+        refused("conversation.request.senddtmf", &["{}", r#"{"digits":""}"#, r#"{"digits":"12x"}"#, r#"{"digits":5}"#]);
+        refused(
+            "channelgroup.request.activateall",
+            &[r#"{"channeloptions":[{"id":"c1"},{"id":"c1"}]}"#, r#"{"channeloptions":[{}]}"#],
+        );
+    }
+
+    #[test]
+    fn both_spellings_of_the_channel_options_are_read() {
+        for spelling in ["channeloptions", "channelOptions"] {
+            let data = format!(r#"{{"{spelling}":{{"queue":["a","b"],"reason":"7"}}}}"#);
+            let Arguments::Deactivate { queues, reason } = read("channel.request.deactivate", &data).unwrap() else {
+                panic!()
+            };
+            assert_eq!((queues, reason), (vec!["a".to_owned(), "b".to_owned()], Some(7)));
+            let data = format!(r#"{{"{spelling}":{{"queue":"q","more":1.0}}}}"#);
+            let Arguments::Activate { queue, options } = read("channel.request.activate", &data).unwrap() else {
+                panic!()
+            };
+            assert_eq!((queue.as_deref(), options.get()), (Some("q"), r#"{"queue":"q","more":1.0}"#));
+        }
+    }
+
+    #[test]
+    fn any_value_of_call_data_keeps_its_text() {
+        let data = r#"{"key":"a","value": 2.50 }"#;
+        let Arguments::SetInteractionData { value, .. } = read("interaction.request.setinteractiondata", data).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(value.get(), "2.50");
+        let data = r#"{"key":"a","value":null}"#;
+        assert!(matches!(
+            read("interaction.request.setinteractiondata", data),
+            Ok(Arguments::SetInteractionData { .. })
+        ));
+    }
+}
