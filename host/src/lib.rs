@@ -8,6 +8,8 @@
 
 pub mod cli;
 pub mod config;
+mod descriptors;
+mod log_limit;
 pub mod logging;
 pub mod metrics;
 pub mod plugin;

@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     config::{self, HostConfig, Isolation, Loaded},
-    logging,
+    descriptors, logging,
     metrics::Metrics,
     plugin::{Libraries, worker::sandbox::is_open_to_all},
     reload::Reload,
@@ -90,8 +90,7 @@ async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
         tokio::spawn(listener.serve_operations(Arc::clone(&about), stopped(closed.clone())))
     });
     log_address("desktops", &desktops);
-    let shared =
-        Arc::new(Desktops { config: host.listener.clone(), tenants: Arc::clone(&tenants), metrics, closing: closed });
+    let shared = Arc::new(Desktops::new(host.listener.clone(), Arc::clone(&tenants), metrics, closed));
     let serving = tokio::spawn(desktops.serve_desktops(shared, stopped(stop)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), tenants = tenants.all().len(), "jackfield is running");
 
@@ -131,7 +130,8 @@ async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
 
 async fn listen(host: &HostConfig, closed: &watch::Receiver<bool>) -> Result<(Listener, Option<Listener>), String> {
     let unavailable = |key, address, error| format!("{key} {address}: {error}");
-    let desktops = Listener::desktops(&host.listener, closed.clone())
+    let most = descriptors::for_desktops(host.listener.max_connections);
+    let desktops = Listener::desktops(&host.listener, most, closed.clone())
         .await
         .map_err(|error| unavailable("listener.address", host.listener.address, error))?;
     let Some(address) = host.operations else { return Ok((desktops, None)) };

@@ -157,6 +157,7 @@ pub struct Setup {
     listener: String,
     installed: Vec<PathBuf>,
     in_its_folder: bool,
+    descriptors: Option<u32>,
     group: bool,
 }
 
@@ -216,6 +217,13 @@ impl Setup {
         self
     }
 
+    /// Starts the host with this limit of open files.
+    #[must_use]
+    pub fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
     /// Starts the host as the first of a process group of its own, as a shell does.
     #[must_use]
     pub fn in_its_own_group(mut self) -> Self {
@@ -262,7 +270,15 @@ impl Setup {
                 assert!(done.status.success(), "{}: {done:?}", library.display());
             }
             let log = File::create(folder.0.join("log")).expect("a file is written");
-            let mut command = Command::new(artifacts::jackfield());
+            let mut command = match self.descriptors {
+                None => Command::new(artifacts::jackfield()),
+                Some(limit) => {
+                    // It becomes the host.
+                    let mut command = Command::new("prlimit");
+                    command.arg(format!("--nofile={limit}:{limit}")).arg(artifacts::jackfield());
+                    command
+                }
+            };
             command.arg("serve").arg("--config");
             if self.in_its_folder {
                 command.current_dir(&folder.0).arg("jackfield.toml");
@@ -370,6 +386,13 @@ impl Host {
     /// What it has written so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.0.join("log")).unwrap_or_default()
+    }
+
+    /// The lines of its log, which is JSON where nobody reads it on a terminal, that say this.
+    pub fn log_lines(&self, message: &str) -> Vec<Value> {
+        let lines = self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>();
+        let says = |line: &Value| line["message"].as_str().is_some_and(|said| said.contains(message));
+        lines.into_iter().filter(says).collect()
     }
 
     /// The folder of its configuration.

@@ -5,7 +5,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{host::Host, patience};
 
@@ -48,6 +51,16 @@ pub async fn send(address: &str, request: Request<Full<Bytes>>) -> Result<Reply,
 /// The status of the answer to any request; the body is not waited for.
 pub async fn status(address: &str, request: Request<Full<Bytes>>) -> u16 {
     open(address, request).await.expect("the host answers").status().as_u16()
+}
+
+/// Sends bytes on a connection of their own, and returns all that comes until the host closes it.
+pub async fn raw(address: &str, bytes: &[u8]) -> String {
+    let mut socket = TcpStream::connect(address).await.expect("the host listens");
+    socket.write_all(bytes).await.expect("the connection is there");
+    let mut answer = Vec::new();
+    // A reset is an end, too.
+    let _ = patience("the host closes the connection", socket.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 async fn open(address: &str, request: Request<Full<Bytes>>) -> Result<hyper::Response<Incoming>, String> {
@@ -129,6 +142,7 @@ impl Http {
             return Err(response.status().as_u16());
         }
         assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["x-accel-buffering"], "no", "else nginx holds events back");
         Ok(Stream { body: response.into_body(), buffer: Vec::new() })
     }
 }

@@ -47,6 +47,8 @@ pub struct ListenerConfig {
     pub max_frame_bytes: usize,
     /// How long a request's head, and its body, may take to arrive.
     pub header_timeout: Duration,
+    /// How long a connection may be kept between two requests.
+    pub idle_timeout: Duration,
     /// Which browsers' pages may connect.
     pub origins: Origins,
     /// Whether the console is served.
@@ -178,6 +180,7 @@ impl HostConfig {
             max_connections: 20_000,
             max_frame_bytes: 64 * 1024,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             origins: origins(raw.listener.origins.clone()),
             console: raw.listener.console.unwrap_or_else(|| address.ip().is_loopback()),
         };
@@ -185,6 +188,7 @@ impl HostConfig {
         bounds.count("listener.max_connections", &mut listener.max_connections, from.max_connections, 1, 1_000_000);
         bounds.count("listener.max_frame_bytes", &mut listener.max_frame_bytes, from.max_frame_bytes, 1_024, 1 << 24);
         bounds.span("listener.header_timeout", &mut listener.header_timeout, from.header_timeout, 100, 60 * SECOND);
+        bounds.span("listener.idle_timeout", &mut listener.idle_timeout, from.idle_timeout, 100, HOUR);
         let mut metrics_max_tenants = 1_000;
         bounds.count("metrics.max_tenants", &mut metrics_max_tenants, raw.metrics.max_tenants, 0, 100_000);
         let mut shutdown_deadline = Duration::from_secs(10);

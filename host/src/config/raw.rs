@@ -30,6 +30,7 @@ pub(super) struct Listener {
     pub(super) max_connections: Option<usize>,
     pub(super) max_frame_bytes: Option<usize>,
     pub(super) header_timeout: Option<Span>,
+    pub(super) idle_timeout: Option<Span>,
     pub(super) origins: Option<Vec<String>>,
     pub(super) console: Option<bool>,
 }

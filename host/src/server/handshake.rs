@@ -3,11 +3,12 @@
 //! Owns: reading `Upgrade`, `Sec-WebSocket-*`, `Authorization` and `Origin`. Must never: decide who may come in. All of
 //! it is pure: headers in, an answer out.
 
+use data_encoding::BASE64;
 use hyper::{
-    HeaderMap, StatusCode,
+    HeaderMap, StatusCode, Version,
     header::{
-        AUTHORIZATION, CONNECTION, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
+        AUTHORIZATION, CONNECTION, HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
     },
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -26,15 +27,34 @@ pub(super) struct Handshake {
     pub(super) subprotocol: bool,
 }
 
+/// What is wrong with a request's head, if a proxy in front could understand it otherwise than this host does.
+pub(super) fn ambiguous(version: Version, headers: &HeaderMap) -> Option<&'static str> {
+    let hosts = headers.get_all(HOST).iter().count();
+    if hosts > 1 || hosts == 0 && version == Version::HTTP_11 {
+        return Some("a request has one Host");
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some_and(|first| !chunked(first)) || codings.next().is_some() {
+        return Some("the only Transfer-Encoding here is chunked");
+    }
+    None
+}
+
 /// Reads a handshake. The error is the status and one sentence.
-pub(super) fn read(headers: &HeaderMap) -> Result<Handshake, (StatusCode, &'static str)> {
-    if !has_token(headers, UPGRADE, "websocket") || !has_token(headers, CONNECTION, "upgrade") {
+pub(super) fn read(version: Version, headers: &HeaderMap) -> Result<Handshake, (StatusCode, &'static str)> {
+    // HTTP/1.0 knows no upgrade, and ignores one.
+    if version < Version::HTTP_11
+        || !has_token(headers, UPGRADE, "websocket")
+        || !has_token(headers, CONNECTION, "upgrade")
+    {
         return Err((StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket"));
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err((StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
     }
-    let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24 && key.as_bytes().ends_with(b"=="));
+    let is_key = |key: &&HeaderValue| BASE64.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16);
+    let key = headers.get(SEC_WEBSOCKET_KEY).filter(is_key);
     let key = key.ok_or((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64"))?;
     let subprotocol = tokens(headers, SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUBPROTOCOL);
     if !subprotocol && tokens(headers, SEC_WEBSOCKET_PROTOCOL).next().is_some() {
@@ -46,9 +66,11 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Handshake, (StatusCode, &'stat
 
 /// The token that a request carries: as `Authorization: Bearer …`, or as a subprotocol `bearer.…`.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    if let Some(value) = headers.get(AUTHORIZATION) {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim());
+    // A proxy in front may have put its own scheme there, which says nothing here.
+    let authorization = headers.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok()?.split_once(' '));
+    let mut bearers = authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    if let Some((_, token)) = bearers.next() {
+        return Some(token.trim());
     }
     tokens(headers, SEC_WEBSOCKET_PROTOCOL).find_map(|offered| offered.strip_prefix("bearer."))
 }
@@ -98,14 +120,14 @@ mod tests {
 
     #[test]
     fn a_handshake_is_accepted_with_the_key_of_the_standards_example() {
-        let handshake = read(&head(&[])).expect("it is well formed");
+        let handshake = read(Version::HTTP_11, &head(&[])).expect("it is well formed");
         assert_eq!(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(!handshake.subprotocol);
     }
 
     #[test]
     fn only_our_subprotocol_is_ever_selected() {
-        let offered = |value| read(&head(&[("sec-websocket-protocol", value)]));
+        let offered = |value| read(Version::HTTP_11, &head(&[("sec-websocket-protocol", value)]));
         assert!(offered("jackfield.v1").is_ok_and(|handshake| handshake.subprotocol));
         assert!(offered("other, jackfield.v1, bearer.x").is_ok_and(|handshake| handshake.subprotocol));
         assert!(offered("").is_ok_and(|handshake| !handshake.subprotocol));
@@ -113,7 +135,7 @@ mod tests {
             assert_eq!(offered(others).map_err(|refused| refused.0), Err(StatusCode::BAD_REQUEST), "{others}");
         }
         let two = head(&[("sec-websocket-protocol", "other"), ("sec-websocket-protocol", "jackfield.v1")]);
-        assert!(read(&two).is_ok_and(|handshake| handshake.subprotocol), "on two lines");
+        assert!(read(Version::HTTP_11, &two).is_ok_and(|handshake| handshake.subprotocol), "on two lines");
     }
 
     #[test]
@@ -121,12 +143,37 @@ mod tests {
         let without = |name: &str| {
             let mut headers = head(&[]);
             headers.remove(name);
-            read(&headers).map_err(|refused| refused.0)
+            read(Version::HTTP_11, &headers).map_err(|refused| refused.0)
         };
         assert_eq!(without("upgrade"), Err(StatusCode::UPGRADE_REQUIRED));
         assert_eq!(without("connection"), Err(StatusCode::UPGRADE_REQUIRED));
         assert_eq!(without("sec-websocket-version"), Err(StatusCode::UPGRADE_REQUIRED));
         assert_eq!(without("sec-websocket-key"), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(read(Version::HTTP_10, &head(&[])).map_err(|refused| refused.0), Err(StatusCode::UPGRADE_REQUIRED));
+        for key in ["", "dGhl", "dGhlIHNhbXBsZSBub25jZ***", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZTE="] {
+            let mut headers = head(&[]);
+            headers.insert("sec-websocket-key", HeaderValue::from_static(key));
+            let refused = read(Version::HTTP_11, &headers).map_err(|refused| refused.0);
+            assert_eq!(refused, Err(StatusCode::BAD_REQUEST), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_can_be_read_in_two_ways_is_wrong() {
+        let wrong = |version, lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            ambiguous(version, &headers).is_some()
+        };
+        let (old, new) = (Version::HTTP_10, Version::HTTP_11);
+        assert!(!wrong(new, &[("host", "a")]) && !wrong(old, &[]) && !wrong(old, &[("host", "a")]));
+        assert!(wrong(new, &[]) && wrong(new, &[("host", "a"), ("host", "a")]));
+        let coded = |coding| wrong(new, &[("host", "a"), ("transfer-encoding", coding)]);
+        assert!(!coded("chunked") && !coded("Chunked"));
+        assert!(coded("identity, chunked") && coded("gzip, chunked") && coded("identity") && coded(""));
+        assert!(wrong(new, &[("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]));
     }
 
     #[test]
@@ -134,6 +181,10 @@ mod tests {
         assert_eq!(bearer(&head(&[("authorization", "Bearer abc")])), Some("abc"));
         assert_eq!(bearer(&head(&[("authorization", "bearer  abc ")])), Some("abc"));
         assert_eq!(bearer(&head(&[("authorization", "Basic abc")])), None);
+        let both = [("authorization", "Basic abc"), ("sec-websocket-protocol", "jackfield.v1, bearer.def")];
+        assert_eq!(bearer(&head(&both)), Some("def"));
+        let two = [("authorization", "Basic abc"), ("authorization", "Bearer ghi")];
+        assert_eq!(bearer(&head(&two)), Some("ghi"));
         assert_eq!(bearer(&head(&[("sec-websocket-protocol", "jackfield.v1, bearer.abc")])), Some("abc"));
         assert_eq!(bearer(&head(&[])), None);
     }

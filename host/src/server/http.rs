@@ -18,11 +18,13 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use jackfield_plugin_api::Code;
+use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
-    Desktops, Room,
+    Desktops, Peer,
     routes::{failure, too_many},
+    stream::Answering,
     text,
 };
 use crate::{
@@ -104,9 +106,11 @@ pub(super) fn events(
     identity: &Identity,
     session: &str,
     headers: &HeaderMap,
-    room: Room,
+    peer: Peer,
 ) -> Response<Body> {
-    let after = match headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?").parse::<u64>()) {
+    // A client that has seen no event yet may send it empty.
+    let after = headers.get("last-event-id").filter(|value| !value.is_empty());
+    let after = match after.map(|value| value.to_str().unwrap_or("?").parse::<u64>()) {
         None => None,
         Some(Ok(after)) => Some(after),
         Some(Err(_)) => {
@@ -117,10 +121,12 @@ pub(super) fn events(
     let (outbox, outlet) = Outbox::of_stream(tenant.outbox_limits());
     match tenant.sessions().stream(identity, session, after, outbox) {
         Ok(stream) => {
-            let mut response = Response::new(Body::events(stream, outlet, connection, desktops.metrics.clone(), room));
+            let mut response = Response::new(Body::events(stream, outlet, connection, desktops.metrics.clone(), peer));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            // nginx would hold events back until it has a buffer full of them.
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
             response
         }
         Err(StreamRefused::NotFound) => failure(StatusCode::NOT_FOUND, Code::NotFound, "there is no such session"),
@@ -131,7 +137,11 @@ pub(super) fn events(
 }
 
 /// A response's body: a text, or an event stream.
-pub(super) struct Body(Kind);
+pub(super) struct Body {
+    kind: Kind,
+    /// Until it is dropped, the peer is not expected to send another request.
+    answering: Option<Answering>,
+}
 
 enum Kind {
     Whole(Option<Bytes>),
@@ -140,13 +150,18 @@ enum Kind {
 
 impl Body {
     pub(super) fn whole(text: Bytes) -> Self {
-        Self(Kind::Whole(Some(text).filter(|text| !text.is_empty())))
+        Self { kind: Kind::Whole(Some(text).filter(|text| !text.is_empty())), answering: None }
     }
 
-    fn events(stream: EventStream, outlet: Outlet, connection: Connection, metrics: Metrics, room: Room) -> Self {
+    /// The peer is not expected to send another request while this body is there.
+    pub(super) fn keep(&mut self, answering: Answering) {
+        self.answering = Some(answering);
+    }
+
+    fn events(stream: EventStream, outlet: Outlet, connection: Connection, metrics: Metrics, peer: Peer) -> Self {
         let mut first = Vec::new();
         frame(&mut first, Some("bind"), None, &stream.bound);
-        Self(Kind::Events(Box::new(Events {
+        let kind = Kind::Events(Box::new(Events {
             first,
             outlet,
             closed: None,
@@ -154,8 +169,9 @@ impl Body {
             metrics,
             _stream: stream,
             _connection: connection,
-            _room: room,
-        })))
+            _peer: peer,
+        }));
+        Self { kind, answering: None }
     }
 }
 
@@ -164,18 +180,18 @@ impl body::Body for Body {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Whole(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Kind::Events(events) => events.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Kind::Whole(None))
+        matches!(self.kind, Kind::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Events(_) => SizeHint::default(),
         }
@@ -192,7 +208,7 @@ struct Events {
     metrics: Metrics,
     _stream: EventStream,
     _connection: Connection,
-    _room: Room,
+    _peer: Peer,
 }
 
 impl Events {
@@ -206,7 +222,9 @@ impl Events {
                 Some(Out::Message(Message { seq, text })) => frame(&mut out, None, seq, &text),
                 Some(Out::Close(code, reason)) => {
                     self.closed = Some(code.0);
-                    out.extend_from_slice(format!(": closed {} {reason}\n\n", code.0).as_bytes());
+                    // An event, for a page is shown nothing else. One that does not close its stream then connects again.
+                    let data = json!({"code": code.0, "reason": reason}).to_string();
+                    frame(&mut out, Some("closed"), None, data.as_bytes());
                     break;
                 }
                 None => break,

@@ -5,7 +5,8 @@
 //! [`ClientConnection`](crate::session::ClientConnection). Bytes come from sockets; tenants come from [`Tenants`].
 //!
 //! ```text
-//! io_guard.rs    a stream whose writes fail in the end when the peer does not read
+//! stream.rs      a stream whose peer is given up when it does not send its request or does not read its answer
+//! refusals.rs    one line in the log for whoever was not let in, and not more than that
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
 //! handshake.rs   what a request's head says
 //! console.rs     the files of the console
@@ -23,28 +24,31 @@ use hyper::{
     body::{Bytes, Incoming},
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use crate::{config::ListenerConfig, metrics::Metrics, tenant::Tenants};
+use crate::{config::ListenerConfig, log_limit::LogLimit, metrics::Metrics, tenant::Tenants};
 
 mod console;
 mod desktop;
 mod handshake;
 mod http;
-mod io_guard;
 mod operations;
+mod refusals;
 mod routes;
+mod stream;
 mod tokens;
 pub mod websocket;
 
 pub use operations::Operations;
 
 use http::Body;
-use io_guard::Guarded;
+use refusals::Refusals;
+use stream::{Guarded, Patience};
 
 /// The largest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
@@ -54,6 +58,12 @@ const MAX_HEADERS: usize = 64;
 const OPERATIONS_CONNECTIONS: usize = 64;
 /// The pause after a failed accept: usually there are no file descriptors left, and some are about to be.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many milliseconds what was sent to a peer may stay unconfirmed before its connection is given up. To a client that
+/// stays connected something is sent every 20 s, so one that has vanished is noticed within a minute.
+const UNCONFIRMED: u32 = 40_000;
+/// The patience with operators' connections.
+const OPERATIONS: Patience = Patience { head: Duration::from_secs(10), idle: Duration::from_secs(10) };
 
 /// What all connections of desktops share.
 #[derive(Debug)]
@@ -66,6 +76,20 @@ pub struct Desktops {
     pub metrics: Metrics,
     /// True once the host is shutting down and the sessions have been ended.
     pub closing: watch::Receiver<bool>,
+    refusals: Refusals,
+}
+
+impl Desktops {
+    /// `config`: as it is for the listener. `closing`: see the field.
+    #[must_use]
+    pub fn new(
+        config: ListenerConfig,
+        tenants: Arc<Tenants>,
+        metrics: Metrics,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        Self { config, tenants, metrics, closing, refusals: Refusals::new() }
+    }
 }
 
 /// A listener and its connections.
@@ -74,20 +98,26 @@ pub struct Listener {
     socket: TcpListener,
     room: Arc<Semaphore>,
     size: usize,
-    header_timeout: Duration,
+    patience: Patience,
     closing: watch::Receiver<bool>,
 }
 
-/// Room for one connection; shared by all that are part of it.
-type Room = Arc<OwnedSemaphorePermit>;
+/// The other end of a connection, as its requests see it.
+#[derive(Debug, Clone)]
+struct Peer {
+    address: SocketAddr,
+    /// Room for the connection; kept by all that is part of it.
+    _room: Arc<OwnedSemaphorePermit>,
+}
 
 impl Listener {
-    /// Listens for desktops.
+    /// Listens for desktops, `most` of them at the same time.
     ///
     /// # Errors
     /// The address cannot be had.
-    pub async fn desktops(config: &ListenerConfig, closing: watch::Receiver<bool>) -> io::Result<Self> {
-        Self::new(config.address, config.max_connections, config.header_timeout, closing).await
+    pub async fn desktops(config: &ListenerConfig, most: usize, closing: watch::Receiver<bool>) -> io::Result<Self> {
+        let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
+        Self::new(config.address, most, patience, closing).await
     }
 
     /// Listens for operators.
@@ -95,18 +125,18 @@ impl Listener {
     /// # Errors
     /// The address cannot be had.
     pub async fn operations(address: SocketAddr, closing: watch::Receiver<bool>) -> io::Result<Self> {
-        Self::new(address, OPERATIONS_CONNECTIONS, Duration::from_secs(10), closing).await
+        Self::new(address, OPERATIONS_CONNECTIONS, OPERATIONS, closing).await
     }
 
     async fn new(
         address: SocketAddr,
         size: usize,
-        header_timeout: Duration,
+        patience: Patience,
         closing: watch::Receiver<bool>,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let size = size.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
-        Ok(Self { socket, room: Arc::new(Semaphore::new(size)), size, header_timeout, closing })
+        Ok(Self { socket, room: Arc::new(Semaphore::new(size)), size, patience, closing })
     }
 
     /// Where it listens.
@@ -120,9 +150,9 @@ impl Listener {
     /// Serves desktops until `stop`; then waits until all connections are gone.
     pub async fn serve_desktops(self, desktops: Arc<Desktops>, stop: impl Future<Output = ()>) {
         let metrics = desktops.metrics.clone();
-        let answer = move |request, room: Room| {
+        let answer = move |request, peer: Peer| {
             let desktops = Arc::clone(&desktops);
-            async move { routes::answer(&desktops, request, room).await }
+            async move { routes::answer(&desktops, request, peer).await }
         };
         self.serve(answer, &metrics, stop).await;
     }
@@ -139,32 +169,31 @@ impl Listener {
 
     async fn serve<A, F>(self, answer: A, metrics: &Metrics, stop: impl Future<Output = ()>)
     where
-        A: Fn(Request<Incoming>, Room) -> F + Clone + Send + Sync + 'static,
+        A: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let mut stop = pin!(stop);
+        let failures = LogLimit::per_minute(1);
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
                 () = stop.as_mut() => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
+                    if let Some(left_out) = failures.pass() {
+                        tracing::warn!(%error, left_out, "a connection cannot be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
             match Arc::clone(&self.room).try_acquire_owned() {
                 Ok(room) => {
-                    let connection = Self::connection(
-                        stream,
-                        Arc::new(room),
-                        answer.clone(),
-                        self.header_timeout,
-                        self.closing.clone(),
-                    );
+                    let peer = Peer { address, _room: Arc::new(room) };
+                    let connection =
+                        Self::connection(stream, peer, answer.clone(), self.patience, self.closing.clone());
                     tokio::spawn(connection);
                 }
                 Err(_) => {
@@ -185,26 +214,34 @@ impl Listener {
     /// One connection, up to its end or its upgrade.
     async fn connection<A, F>(
         stream: TcpStream,
-        room: Room,
+        peer: Peer,
         answer: A,
-        header_timeout: Duration,
+        patience: Patience,
         mut closing: watch::Receiver<bool>,
     ) where
-        A: Fn(Request<Incoming>, Room) -> F,
+        A: Fn(Request<Incoming>, Peer) -> F,
         F: Future<Output = Response<Body>>,
     {
         // Small messages must not wait for each other; if that cannot be had, they do.
         let _ = stream.set_nodelay(true);
+        // Where this cannot be had, the system's own patience of a quarter of an hour is left.
+        let _ = set_tcp_user_timeout(&stream, UNCONFIRMED);
+        let stream = Guarded::new(stream, patience);
+        let turn = stream.turn();
         let service = service_fn(|request| {
-            let answered = answer(request, Arc::clone(&room));
-            async move { Ok::<_, Infallible>(answered.await) }
+            let answering = turn.take();
+            let answered = answer(request, peer.clone());
+            async move {
+                let mut response = answered.await;
+                response.body_mut().keep(answering);
+                Ok::<_, Infallible>(response)
+            }
         });
+        // How long a head may take is the stream's affair: for hyper, the pause before a request is a part of its head.
         let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(Guarded::new(stream)), service)
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let mut connection = pin!(connection);
         let ended = tokio::select! {

@@ -15,24 +15,27 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::{Code, Failure};
 use serde_json::json;
 
-use super::{Desktops, Guarded, Room, console, desktop, handshake, http, http::Body, text, tokens};
+use super::{Desktops, Guarded, Peer, console, desktop, handshake, http, http::Body, text, tokens};
 use crate::{
     session::{Identity, Outbox},
     tenant::{AGENT_TOKEN_PREFIX, Admitted, Tenant},
 };
 
 /// Answers one request of a desktop.
-pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room) -> Response<Body> {
+pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let own = desktops.config.console && console::is_own_page(request.headers());
-    let (route, mut response) = if !own && !handshake::origin_allowed(request.headers(), &desktops.config.origins) {
+    let (route, mut response) = if let Some(wrong) = handshake::ambiguous(request.version(), request.headers()) {
+        ("refused", malformed(wrong))
+    } else if !own && !handshake::origin_allowed(request.headers(), &desktops.config.origins) {
+        desktops.refusals.origin(&peer, request.uri().path(), request.headers());
         ("refused", failure(StatusCode::FORBIDDEN, Code::Forbidden, "this page may not connect: listener.origins"))
     } else if request.method() == Method::OPTIONS {
         ("preflight", preflight())
     } else if let Some(file) = console_file(desktops, &request) {
         ("console", file)
     } else {
-        route(desktops, request, room).await
+        route(desktops, request, peer).await
     };
     if let Some(origin) = origin.filter(|_| route != "refused") {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -62,7 +65,7 @@ fn preflight() -> Response<Body> {
     response
 }
 
-async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room) -> (&'static str, Response<Body>) {
+async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer) -> (&'static str, Response<Body>) {
     let path = request.uri().path().to_owned();
     let mut parts = path.split('/').skip(1);
     let (Some("v1"), Some("tenants"), Some(tenant)) = (parts.next(), parts.next(), parts.next()) else {
@@ -71,18 +74,19 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, room: Room)
     let token = handshake::bearer(request.headers()).or_else(|| query_token(&request));
     let Some((tenant, Admitted { identity, .. })) = desktops.tenants.admit(tenant, token).await else {
         desktops.metrics.auth_failed();
+        desktops.refusals.token(&peer, tenant, token.is_some());
         return ("refused", unauthorized());
     };
     let rest: Vec<&str> = parts.collect();
     match (rest.as_slice(), request.method()) {
-        (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, identity, room)),
+        (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, identity, peer)),
         (["sessions"], &Method::POST) => ("sessions", http::prepare(desktops, &tenant, identity, request).await),
         (["tokens"], &Method::POST) => ("tokens", tokens::issue(desktops, &tenant, &identity, request).await),
         (["sessions", id, "commands"], &Method::POST) => {
             ("commands", http::command(desktops, &tenant, &identity, id, request).await)
         }
         (["sessions", id, "events"], &Method::GET) => {
-            ("events", http::events(desktops, &tenant, &identity, id, request.headers(), room))
+            ("events", http::events(desktops, &tenant, &identity, id, request.headers(), peer))
         }
         (["extensions"], &Method::GET) => ("extensions", extensions(&tenant)),
         (["ws"] | ["extensions"] | ["sessions", _, "events"], _) => ("unknown", wrong_method("GET")),
@@ -108,6 +112,13 @@ fn query_token(request: &Request<Incoming>) -> Option<&str> {
     let query = request.uri().query().filter(|_| is_stream)?;
     let token = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
     token.starts_with(AGENT_TOKEN_PREFIX).then_some(token)
+}
+
+/// Refuses a request that a proxy may have understood otherwise, and whatever follows on its connection.
+fn malformed(wrong: &'static str) -> Response<Body> {
+    let mut response = failure(StatusCode::BAD_REQUEST, Code::BadRequest, wrong);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn unauthorized() -> Response<Body> {
@@ -147,9 +158,9 @@ fn upgrade(
     mut request: Request<Incoming>,
     tenant: &Arc<Tenant>,
     identity: Identity,
-    room: Room,
+    peer: Peer,
 ) -> Response<Body> {
-    let handshake = match handshake::read(request.headers()) {
+    let handshake = match handshake::read(request.version(), request.headers()) {
         Ok(handshake) => handshake,
         Err((status, message)) => {
             let mut response = failure(status, Code::BadRequest, message);
@@ -180,7 +191,7 @@ fn upgrade(
         };
         drop(desktops);
         desktop::serve(parts).await;
-        drop(room);
+        drop(peer);
     });
     switching(&handshake)
 }
@@ -200,7 +211,7 @@ fn switching(handshake: &handshake::Handshake) -> Response<Body> {
 
 /// The stream below, and what was read from it beyond the handshake. Hyper's own buffers are dropped here.
 fn take_stream(upgraded: Upgraded) -> Option<(tokio::net::TcpStream, hyper::body::Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Guarded>>().ok()?;
+    let parts = upgraded.downcast::<TokioIo<Guarded<tokio::net::TcpStream>>>().ok()?;
     // A copy of its own: the rest of the buffer that it is a part of would otherwise stay.
     let early = hyper::body::Bytes::copy_from_slice(&parts.read_buf);
     Some((parts.io.into_inner().into_inner(), early))

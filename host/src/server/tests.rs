@@ -80,14 +80,15 @@ impl Fixture {
             max_connections: 20,
             max_frame_bytes: 1024,
             header_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(5),
             origins,
             console: false,
         };
         let (closing, closed) = watch::channel(false);
-        let listener = Listener::desktops(&config, closed.clone()).await.unwrap();
+        let listener = Listener::desktops(&config, config.max_connections, closed.clone()).await.unwrap();
         let address = listener.address().unwrap().to_string();
         let tenants = Arc::new(Tenants::new(tenants, Vec::new()));
-        let desktops = Arc::new(Desktops { config, tenants, metrics: metrics.clone(), closing: closed });
+        let desktops = Arc::new(Desktops::new(config, tenants, metrics.clone(), closed));
         tokio::spawn(listener.serve_desktops(desktops, std::future::pending()));
         Self { address, metrics, _closing: closing }
     }

@@ -34,6 +34,7 @@ use super::{
     timer::Timer,
 };
 use crate::{
+    log_limit::LogLimit,
     metrics::{CommandLabel, TenantMetrics},
     plugin::PlatformHandle,
 };
@@ -99,6 +100,8 @@ pub(super) struct Board {
     pub(super) runtime: Handle,
     pub(super) timer: Arc<Timer>,
     pub(super) logins_again: Semaphore,
+    /// The bound on lines that tell of log-ins with wrong credentials.
+    pub(super) refused_logins: LogLimit,
     state: Mutex<State>,
     left: Notify,
 }
@@ -132,6 +135,7 @@ impl SessionManager {
             runtime: Handle::current(),
             timer,
             logins_again: Semaphore::new(LOGINS_AGAIN),
+            refused_logins: LogLimit::per_minute(30),
             state: Mutex::new(State {
                 by_id: HashMap::new(),
                 by_agent: HashMap::new(),

@@ -120,6 +120,11 @@ impl Board {
         let login = Login::new(agent, password, id).model(model);
         let handle = port.log_in(login, cell.sink(0), self.limits().command_deadline).await;
         trunk.answered(handle.as_ref().err().map(|failure| failure.code));
+        if handle.as_ref().is_err_and(|failure| failure.code == Code::Unauthorized)
+            && let Some(left_out) = self.refused_logins.pass()
+        {
+            tracing::warn!(tenant = %self.tenant, agent = ?cell.agent, left_out, "a log-in was refused: wrong credentials");
+        }
         let handle = handle?;
         // From here on there is an agent that has to leave again if nothing comes of it.
         let undo = Undo(Some(Arc::clone(&cell)));

@@ -31,6 +31,26 @@ async fn a_token_lets_in_as_a_header_or_as_a_subprotocol() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_writes_into_authorization_does_not_hide_the_token() {
+    let host = with_tokens().await;
+    let ask = async |authorization: &str, offered: &str| {
+        let request = hyper::Request::get("/v1/tenants/demo/ws")
+            .header("host", &host.address)
+            .header("authorization", authorization)
+            .header("sec-websocket-protocol", offered)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        jackfield_tests::http::status(&host.address, request.body(http_body_util::Full::default()).unwrap()).await
+    };
+    assert_eq!(ask("Basic dXNlcjpwYXNz", "jackfield.v1, bearer.right-token").await, 101);
+    assert_eq!(ask("Basic dXNlcjpwYXNz", "jackfield.v1, bearer.wrong-token").await, 401);
+    assert_eq!(ask("Basic right-token", "jackfield.v1").await, 401);
+    assert_eq!(ask("Bearer wrong-token", "jackfield.v1, bearer.right-token").await, 401, "Bearer decides");
+}
+
+#[tokio::test]
 async fn a_wrong_token_and_an_unknown_tenant_get_the_same_401() {
     let host = with_tokens().await;
     let mut answers = Vec::new();

@@ -310,6 +310,82 @@ async fn what_is_no_handshake_is_refused_and_hurts_nobody() {
 }
 
 #[tokio::test]
+async fn a_request_that_a_proxy_may_read_otherwise_is_refused() {
+    let host = Host::simulator().await;
+    let post = "POST /v1/tenants/demo/sessions HTTP/1.1\r\nhost: x\r\n";
+    let shake = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n";
+    let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (request, status) in [
+        (format!("{post}host: y\r\ncontent-length: 2\r\n\r\n{{}}"), 400),
+        ("POST /v1/tenants/demo/sessions HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}".to_owned(), 400),
+        (format!("{post}transfer-encoding: identity, chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"), 400),
+        (format!("{post}transfer-encoding: gzip, chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"), 400),
+        (format!("GET /v1/tenants/demo/ws HTTP/1.0\r\nhost: x\r\n{shake}{key}\r\n"), 426),
+        (
+            format!(
+                "GET /v1/tenants/demo/ws HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{shake}sec-websocket-key: \
+                 not//base64//at/all!!==\r\n\r\n"
+            ),
+            400,
+        ),
+    ] {
+        let answer = jackfield_tests::http::raw(&host.address, request.as_bytes()).await;
+        let (head, rest) = answer.split_once("\r\n").unwrap();
+        assert!(head.contains(&format!(" {status} ")), "{request}: {answer}");
+        assert!(!rest.contains("HTTP/1."), "what follows is not read as another request: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_not_let_in_leaves_a_line_in_the_log_and_a_flood_of_them_not_many() {
+    let tenant = Tenant::simulator("demo")
+        .tokens(&[("desk", "right-token")])
+        .settings("agents = [{ id = \"1001\", password = \"right\" }]");
+    let host = Setup::new().listener("origins = [\"https://desk.example\"]").tenant(tenant).start().await;
+    let how = |token: &str| Connect { token: Some(token.into()), subprotocols: None };
+    for _ in 0..100 {
+        assert_eq!(Agent::connect_with(&host, "demo", how("wrong-token")).await.err(), Some(401));
+    }
+    let lines = host.log_lines("a request was refused");
+    assert!((1..=30).contains(&lines.len()), "{} lines", lines.len());
+    let line = &lines[0];
+    assert!(line["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert!(line["tenant"].as_str().unwrap().contains("demo"), "{line}");
+    assert!(!host.log().contains("wrong-token"), "a token is not written");
+
+    let page = hyper::Request::get("/v1/tenants/demo/ws").header("host", &host.address);
+    let page = page.header("origin", "https://evil.example").body(http_body_util::Full::default()).unwrap();
+    assert_eq!(jackfield_tests::http::status(&host.address, page).await, 403);
+    let lines = host.log_lines("a page was refused");
+    assert!(lines[0]["origin"].as_str().unwrap().contains("https://evil.example"), "{lines:?}");
+
+    let mut agent = Agent::connect_with(&host, "demo", how("right-token")).await.unwrap();
+    for _ in 0..100 {
+        assert_eq!(agent.prepare_with("1001", "wrong-password", false).await["failure"]["code"], "unauthorized");
+    }
+    let lines = host.log_lines("a log-in was refused");
+    assert!((1..=30).contains(&lines.len()), "{} lines", lines.len());
+    assert_eq!(lines[0]["tenant"], "demo");
+    assert!(!host.log().contains("wrong-password"), "a password is not written");
+}
+
+#[tokio::test]
+async fn operators_can_look_while_desktops_have_all_the_descriptors_that_they_may_have() {
+    let host = Setup::new().descriptors(256).tenant(Tenant::simulator("demo")).start().await;
+    let mut flood = Vec::new();
+    let refused = "jackfield_connections_refused_total{reason=\"total\"}";
+    while host.metric(refused).await == 0.0 {
+        for _ in 0..20 {
+            flood.push(tokio::net::TcpStream::connect(&host.address).await.unwrap());
+        }
+        assert!(flood.len() < 1_000, "far more than there may be");
+    }
+    assert!(flood.len() > 100, "more than a hundred fit");
+    drop(flood);
+    host.log_in("1001").await.finish().await;
+}
+
+#[tokio::test]
 async fn a_page_of_another_origin_is_kept_out() {
     let host =
         Setup::new().listener("origins = [\"https://desk.example\"]").tenant(Tenant::simulator("demo")).start().await;

@@ -4,9 +4,10 @@ use jackfield_tests::{
     agent::members,
     host::{Host, Setup, Tenant},
     http::Http,
-    until,
+    patience, until,
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn login(agent: &str) -> Value {
     json!({"agent": {"id": agent, "password": "secret"}})
@@ -81,9 +82,88 @@ async fn last_event_id_is_after() {
     }
     let first = last.parse::<u64>().unwrap() + 1;
     assert_eq!(seen, (first..first + 6).collect::<Vec<_>>(), "nothing lost, nothing twice");
+    let mut closed = None;
     while let Some(entry) = stream.next().await {
-        assert!(entry.data["seq"].as_u64().is_some());
+        assert!(closed.is_none(), "nothing follows the end");
+        if entry.event == "closed" {
+            assert_eq!(entry.id, None, "it is no event of the session");
+            closed = Some(entry.data["code"].clone());
+        } else {
+            assert!(entry.data["seq"].as_u64().is_some());
+        }
     }
+    assert_eq!(closed, Some(json!(4001)), "a page must know that it should not connect again");
+}
+
+#[tokio::test]
+async fn an_empty_last_event_id_is_as_if_there_was_none() {
+    let host = Host::simulator().await;
+    let http = Http::new(&host, "demo");
+    let session = started(&http, "1001").await;
+    let mut stream = http.events(&session, Some("")).await.unwrap();
+    assert_eq!(stream.next().await.unwrap().data["replay"], "snapshot");
+}
+
+#[tokio::test]
+async fn a_stream_says_that_the_host_shuts_down() {
+    let host = Host::simulator().await;
+    let http = Http::new(&host, "demo");
+    let session = started(&http, "1001").await;
+    let mut stream = http.events(&session, None).await.unwrap();
+    stream.until("session.initialized").await;
+    host.terminate();
+    stream.until("session.disposed").await;
+    let closed = stream.next().await.unwrap();
+    assert_eq!((closed.event.as_str(), &closed.data["code"]), ("closed", &json!(1001)));
+    assert!(!closed.data["reason"].as_str().unwrap().is_empty());
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_between_requests_for_longer_than_a_head_may_take() {
+    let listener = "header_timeout = \"2s\"\nidle_timeout = \"40s\"";
+    let host = Setup::new().listener(listener).tenant(Tenant::simulator("demo")).start().await;
+    let request =
+        format!("POST /v1/tenants/demo/sessions HTTP/1.1\r\nhost: {}\r\ncontent-length: 1\r\n\r\n{{", host.address);
+    let mut kept = tokio::net::TcpStream::connect(&host.address).await.unwrap();
+    let ask = async |socket: &mut tokio::net::TcpStream| {
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        socket.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 400");
+        while !answer.ends_with(b"}}") {
+            answer.push(socket.read_u8().await.unwrap());
+        }
+    };
+    ask(&mut kept).await;
+    // These came later, and their heads do not come in time.
+    for late in ["", "GET /v1/tenants/demo/ws HTTP/1.1\r\nhost: x\r\n"] {
+        jackfield_tests::http::raw(&host.address, late.as_bytes()).await;
+    }
+    let mut late = tokio::net::TcpStream::connect(&host.address).await.unwrap();
+    ask(&mut late).await;
+    late.write_all(b"GET /v1/t").await.unwrap();
+    let end = patience("a second head that does not come in time", late.read_to_end(&mut Vec::new())).await;
+    assert!(matches!(end, Ok(0)), "{end:?}");
+    ask(&mut kept).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_and_not_used_is_closed() {
+    let host = Setup::new().listener("idle_timeout = \"300ms\"").tenant(Tenant::simulator("demo")).start().await;
+    let request = format!("GET /nothing HTTP/1.1\r\nhost: {}\r\n\r\n", host.address);
+    let answer = jackfield_tests::http::raw(&host.address, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    // A stream is not idle, however long nothing happens.
+    let http = Http::new(&host, "demo");
+    let session = started(&http, "1001").await;
+    let mut stream = http.events(&session, None).await.unwrap();
+    stream.until("session.initialized").await;
+    jackfield_tests::http::raw(&host.address, request.as_bytes()).await;
+    let add = json!({"command": "session.request.addchannel", "target": session,
+        "data": {"channel": {"endpoint": "2001", "type": "Telephony"}}});
+    assert_eq!(http.command(&session, add).await["result"], "success");
+    stream.until("channel.initialized").await;
 }
 
 #[tokio::test]
@@ -152,6 +232,8 @@ async fn logout_over_http_ends_the_session_and_its_stream() {
     assert_eq!(response["result"], "success");
     let reply = http.post(&format!("/sessions/{session}/commands"), logout.to_string()).await;
     assert_eq!(reply.status, 404);
+    let closed = stream.next().await.unwrap();
+    assert_eq!((closed.event.as_str(), &closed.data["code"]), ("closed", &json!(1000)));
     assert_eq!(stream.next().await, None);
 }
 
