@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const PROGRAMS = process.env.JACKFIELD_PROGRAMS ?? join(ROOT, "target/debug");
-const PROGRAM = join(PROGRAMS, "jackfield");
+export const PROGRAM = join(PROGRAMS, "jackfield");
 
 /** Waits until `condition` gives something true; rejects with `what` if that does not come. */
 export async function until(what, condition, patience = 15_000) {

@@ -17,6 +17,16 @@ function read() {
 
 let notes = read();
 
+const stored = new Map();
+
+/** Writes to the tab's storage what has changed: a write takes longer than a drawing. */
+export function store(key, text) {
+  if (stored.get(key) === text) return;
+  stored.set(key, text);
+  if (text === null) sessionStorage.removeItem(key);
+  else sessionStorage.setItem(key, text);
+}
+
 /** Since when an object's state holds. */
 export function since(object) {
   const { target, state } = object;
@@ -29,7 +39,7 @@ export function since(object) {
 /** Forgets what is not there any more, and keeps the rest for when the page is loaded again. */
 export function keep(targets) {
   notes = Object.fromEntries(Object.entries(notes).filter(([target]) => targets.has(target)));
-  sessionStorage.setItem(NOTES, JSON.stringify(notes));
+  store(NOTES, JSON.stringify(notes));
 }
 
 const two = (number) => String(number).padStart(2, "0");

@@ -5,6 +5,7 @@
 // the agent can be logged in again when the host was restarted, and end with it.
 
 import { connect } from "./jackfield-client.js";
+import { store } from "./clock.js";
 import { askInfo, confirm, wordsOf } from "./dialogs.js";
 import { drawer, h, render } from "./dom.js";
 import { loginPage } from "./login.js";
@@ -45,11 +46,19 @@ function switchTheme() {
   showTheme(theme);
 }
 
+/** The channels that the page's address names: `channels=Telephony:2001,Chat:1001-chat`, and `ready=yes`. */
+function wanted() {
+  const channels = (query.get("channels") ?? "").split(",").filter(Boolean).map((each) => {
+    const colon = each.indexOf(":");
+    return { type: each.slice(0, colon), endpoint: each.slice(colon + 1), active: true, ready: query.get("ready") === "yes" };
+  });
+  return { channels };
+}
+
 // ---- what is remembered of this tab's session
 
 function note(value) {
-  if (value) sessionStorage.setItem(SESSION, JSON.stringify(value));
-  else sessionStorage.removeItem(SESSION);
+  store(SESSION, value ? JSON.stringify(value) : null);
 }
 
 function noted() {
@@ -128,8 +137,7 @@ async function enter(about, { agent, session, token }) {
     login = { ...login, busy: false };
     desk = mine;
     mine.attach(made);
-    if (about.session && about.session !== made.id) restore(made, about);
-    about.session = made.id;
+    if (about.session !== made.id) restore(made, about.session ? about : Object.assign(about, wanted()));
     remember(made, about);
   } catch (error) {
     if (error.code !== "unauthorized") note(null);
@@ -154,16 +162,17 @@ function remember(session, about) {
   note(about);
 }
 
-/** A new session has taken the place of one that is gone: the agent finds his channels again, not ready. */
+/** A session has begun: the agent finds his channels in it, those of a session that is gone not ready. */
 async function restore(session, about) {
   const { channels = [], groups = [] } = about;
   about.session = session.id;
   const there = (endpoint, type) => session.channels.find((channel) => channel.endpoint === endpoint && channel.type === type);
   const quietly = (command) => command.catch(() => { /* He sees that it is not there, and adds it himself. */ });
-  for (const { endpoint, type, active } of channels) {
+  for (const { endpoint, type, active, ready } of channels) {
     if (!there(endpoint, type)) await quietly(session.addchannel({ channel: { endpoint, type } }));
     const channel = await quietly(session.until(() => there(endpoint, type), { timeout: 5_000 }));
     if (active && channel?.can("activate")) await quietly(channel.activate());
+    if (ready && channel) await quietly(channel.ready());
   }
   for (const { name, chat, email, active } of groups) {
     const group = () => session.channelgroups.find((each) => each.name === name);

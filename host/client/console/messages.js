@@ -34,6 +34,8 @@ export class Messages {
   #asked = false;
   #filter = "";
   #direction = "";
+  /** Whether the newest message is in sight, and stays so. */
+  #followsEnd = true;
 
   add(entry) {
     this.#entries.push(entry);
@@ -56,12 +58,11 @@ export class Messages {
   #flush() {
     if (!this.#list) return;
     const list = this.#list;
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     const some = this.#waiting.splice(0, BATCH).filter((entry) => this.#shows(entry));
     list.append(...some.map((entry) => this.#row(entry)));
     for (let more = list.children.length - KEPT; more > 0; more -= 1) list.firstElementChild.remove();
     this.#count.textContent = `${this.#entries.length} messages`;
-    if (atEnd) list.scrollTop = list.scrollHeight;
+    if (this.#followsEnd) list.scrollTop = Number.MAX_SAFE_INTEGER;
     if (this.#waiting.length) this.#later();
   }
 
@@ -114,6 +115,7 @@ export class Messages {
         h("button", { type: "button", class: "button small quiet", onclick: clear }, "Clear")),
       h("div", { class: "message-list", tabindex: "0", role: "group", "aria-label": "Messages in order" })));
     this.#list = this.#element.querySelector(".message-list");
+    this.#list.onscroll = ({ target }) => { this.#followsEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 40; };
     this.#count = this.#element.querySelector(".messages-count");
     this.#redraw();
     return this.#element;

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! agent.rs    `jackfield agent`: a desktop for a terminal
+//! demo.rs     `jackfield demo`: a host to look at
 //! short.rs    its short forms: a line to a message
 //! model.rs    the objects that it has been told of
 //! plugin.rs   `jackfield plugin`: the plugin store
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{config, serve};
 
 mod agent;
+mod demo;
 mod model;
 mod plugin;
 mod short;
@@ -69,6 +71,17 @@ enum Command {
     /// Lines are short forms (`ready c1`, `dial c1 5551234`; `help` lists them) or messages of the protocol as raw
     /// JSON. When the input ends, the answers still expected are awaited and the agent is logged out.
     Agent(AgentArguments),
+    /// A host to look at, without a file: two agents' consoles, a switch in memory, contacts that arrive by themselves.
+    ///
+    /// Prints the two addresses; ends with Ctrl-C. The adapter `simulator` lies beside the executable.
+    Demo(DemoArguments),
+}
+
+#[derive(Args)]
+struct DemoArguments {
+    /// Where it listens; on loopback, since everybody may log in. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    address: std::net::SocketAddr,
 }
 
 #[derive(Subcommand)]
@@ -155,6 +168,7 @@ pub fn run() -> ExitCode {
         Command::Plugin(command) => plugin::run(command),
         Command::Token(TokenCommand::New { name }) => token::print_new(&name),
         Command::Agent(arguments) => agent::run(arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

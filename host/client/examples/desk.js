@@ -1,0 +1,39 @@
+import { connect } from "../jackfield-client.js";
+
+const [login, status, desk] = ["login", "status", "desk"].map((id) => document.getElementById(id));
+const told = (error) => { status.textContent = `${error.code}: ${error.message}`; };
+
+login.onsubmit = (event) => {
+  event.preventDefault();
+  work(Object.fromEntries(new FormData(login))).catch(told);
+};
+
+async function work({ url, tenant, agent, password, endpoint }) {
+  const session = await connect({ url, tenant, agent: { id: agent, password } });
+  login.remove();
+  session.on("change", () => draw(session));
+  await session.addchannel({ channel: { endpoint, type: "Telephony" } });
+  const telephone = await session.until(() => session.channels[0]);
+  await telephone.activate();
+  await telephone.ready();
+}
+
+function button(object, verb, data) {
+  const element = document.createElement("button");
+  element.textContent = verb;
+  element.hidden = !object.can(verb);
+  element.onclick = () => object.command(verb, data?.()).catch(told);
+  return element;
+}
+
+function draw(session) {
+  status.textContent = `${session.connection}: ${session.channels.map((channel) => `${channel.endpoint} ${channel.availability}`)}`;
+  desk.replaceChildren(...session.interactions.map((contact) => {
+    const card = document.createElement("section");
+    const parties = contact.conversations.flatMap((call) => call.members.map(({ name, address }) => name ?? address));
+    card.append(`${contact.state} ${contact.calls ?? ""} ${parties} `);
+    for (const call of contact.conversations) card.append(...["answer", "hold", "retrieve", "release"].map((verb) => button(call, verb)));
+    card.append(button(contact, "consult", () => ({ destination: prompt("Whom?") })), button(contact, "consulttransfer"), button(contact, "complete"));
+    return card;
+  }));
+}
