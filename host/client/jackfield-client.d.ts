@@ -37,7 +37,7 @@ export interface Commands {
   "channel.request.activate": { channeloptions?: { queue?: string; [more: string]: unknown } };
   "channel.request.deactivate": { channelOptions?: { queue?: string | string[]; reason?: number } };
   "channel.request.ready": Record<string, never>;
-  "channel.request.notready": { reasoncode: string; reasondesc?: string };
+  "channel.request.notready": { reasoncode: string | number; reasondesc?: string };
   "channel.request.dial": { destination: string; extensions?: Extensions };
   "interaction.request.accept": Record<string, never>;
   "interaction.request.reject": Record<string, never>;
@@ -128,6 +128,13 @@ export interface Channel extends JackfieldObject<"channel"> {
   dial(data: Commands["channel.request.dial"]): Promise<Success>;
 }
 
+/** How a contact or a call ended. */
+export interface Ending {
+  reason: "released" | "rejected" | "transferred" | "abandoned" | "redirected" | "lost" | "failed";
+  /** With `failed`. */
+  cause?: "busy" | "noanswer" | "unreachable" | "cancelled";
+}
+
 export interface Interaction extends JackfieldObject<"interaction"> {
   readonly state: "ALERTING" | "DIALING" | "STARTED" | "ENDED" | "COMPLETED";
   readonly type: ChannelType;
@@ -143,7 +150,7 @@ export interface Interaction extends JackfieldObject<"interaction"> {
   /** The address that the platform wants opened. It comes from outside: check it before opening it. */
   readonly url?: string;
   /** How it ended, once it has. */
-  readonly ended: { reason: "released" | "rejected" | "transferred" | "abandoned" | "failed" | string; cause?: string } | null;
+  readonly ended: Ending | null;
   readonly conversations: Conversation[];
   readonly focus: Conversation | null;
   accept(): Promise<Success>;
@@ -175,6 +182,8 @@ export interface Conversation extends JackfieldObject<"conversation"> {
   readonly parent: Interaction;
   readonly interaction: Interaction;
   readonly members: Member[];
+  /** How it ended, once it is disposed and the contact goes on without it. */
+  readonly ended: Ending | null;
   answer(): Promise<Success>;
   release(): Promise<Success>;
   hold(): Promise<Success>;

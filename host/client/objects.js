@@ -49,6 +49,7 @@ export class Tree {
     } else if (verb === "initialized") {
       node.initialized = true;
     } else if (verb === "disposed") {
+      if (data.reason) node.ended = data;
       this.#remove(node);
     } else {
       Tree.#ofObject(node, name, data);
@@ -170,6 +171,7 @@ export class Interaction extends JackfieldObject {
 export class Conversation extends JackfieldObject {
   get interaction() { return this.parent; }
   get role() { return this[NODE].created.role; }
+  get ended() { return this[NODE].ended ?? null; }
   get muted() { return this[NODE].told.muted ?? false; }
   get members() { return [...this[NODE].members.values()]; }
 }

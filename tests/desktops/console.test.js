@@ -136,6 +136,16 @@ describe("an agent at work", () => {
     [one, other].forEach(hasNoProblems);
   });
 
+  test("is told why a consult came to nothing, and goes on with the caller", async () => {
+    const it = await inCall();
+    await it.give(it.button("Consult"), "Number or endpoint", "486");
+    await it.page.getByText(/Consult: .*busy/).waitFor();
+    await it.call("Consult").waitFor({ state: "detached" });
+    await it.button("Retrieve").click();
+    await it.shows("Talking", it.call());
+    hasNoProblems(it);
+  });
+
   test("brings caller and colleague together in a conference", async () => {
     const [one, other] = [await inCall(), await atWork()];
     await one.give(one.button("Consult"), "Number or endpoint", other.endpoint);

@@ -18,7 +18,8 @@ const CONVERSATION = {
 const CALLS = { CONSULT: "Consulting", CONFERENCE: "Conference" };
 const RECORDING = { ON: "Recording", PAUSED: "Recording paused" };
 const ENDED = {
-  released: "The contact is over", rejected: "Rejected", transferred: "Transferred", abandoned: "The caller gave up", failed: "It could not be connected",
+  released: "The contact is over", rejected: "Rejected", transferred: "Transferred", abandoned: "The caller gave up",
+  redirected: "Offered to somebody else", lost: "Cut by the platform", failed: "It could not be connected",
 };
 const CAUSE = { busy: "busy", noanswer: "no answer", unreachable: "unreachable", cancelled: "cancelled" };
 const DIGITS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
@@ -107,10 +108,14 @@ function statusChips(interaction) {
   ];
 }
 
+/** In words, how something ended. */
+export function wordsOfEnd({ reason, cause }) {
+  const words = ENDED[reason] ?? reason;
+  return cause ? `${words}: ${CAUSE[cause] ?? cause}` : words;
+}
+
 function endOf({ ended, state }) {
-  if (!ended || state !== "ENDED") return null;
-  const words = ENDED[ended.reason] ?? ended.reason;
-  return h("p", { key: "end", class: "note" }, ended.cause ? `${words}: ${CAUSE[ended.cause] ?? ended.cause}` : words);
+  return ended && state === "ENDED" ? h("p", { key: "end", class: "note" }, wordsOfEnd(ended)) : null;
 }
 
 // While a contact is offered, these say the same as Answer and Reject.

@@ -3,7 +3,7 @@
 import { attempt, chooseExtension, askExtension, announce, tell, titleOf } from "./dialogs.js";
 import { channelsPanel, labelOf } from "./channels.js";
 import { keep } from "./clock.js";
-import { contactsPanel, webAddress, whoOf } from "./contacts.js";
+import { contactsPanel, webAddress, whoOf, wordsOfEnd } from "./contacts.js";
 import { drawer, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { ring, silent, toggleSound } from "./ring.js";
@@ -51,7 +51,11 @@ export class Desk {
       if (link) tell("There is a page for this contact", { tone: "good", link });
     });
     session.on("interaction.ended", ({ object, data }) => {
-      if (data.reason === "abandoned" && object) tell(`${whoOf(object)} has given up`);
+      // What was only offered is gone with it, and nothing else would say why.
+      if (["abandoned", "redirected"].includes(data.reason) && object) tell(`${whoOf(object)}: ${wordsOfEnd(data)}`);
+    });
+    session.on("conversation.disposed", ({ object, data }) => {
+      if (data.reason && object) tell(`${object.role === "consult" ? "Consult" : "Call"}: ${wordsOfEnd(data)}`, { tone: data.reason === "failed" ? "bad" : "good" });
     });
     session.extensions().then((commands) => { this.#extensions = commands; this.draw(); }, () => { /* The page is whole without them. */ });
     this.draw();
