@@ -100,7 +100,7 @@ impl AsteriskPlatform {
             Err(Refused::Settings(reason)) => return Err(Failure::new(Code::Rejected, reason)),
             Err(Refused::Unreachable(reason)) => {
                 tracing::warn!("no connection to Asterisk: {reason}");
-                host.link(Link::Down { reason: "Asterisk cannot be reached".to_owned() });
+                host.link(Link::Down { reason: format!("no connection to Asterisk: {reason}") });
                 None
             }
         };
@@ -116,6 +116,7 @@ impl AsteriskPlatform {
             heard: now,
             asked: false,
             pause: FIRST_PAUSE,
+            why_not: String::new(),
             fenced: false,
             sessions: HashMap::new(),
             waiting: HashMap::new(),
@@ -175,6 +176,8 @@ struct Task {
     heard: Instant,
     asked: bool,
     pause: Duration,
+    /// Why the last attempt to connect failed.
+    why_not: String,
     fenced: bool,
     sessions: HashMap<String, (AgentHost, Memory)>,
     waiting: HashMap<CommandId, oneshot::Sender<Outcome>>,
@@ -209,8 +212,7 @@ impl Task {
                 outcome = connecting => match outcome {
                     Ok(connection) => self.connected(connection),
                     Err(Refused::Settings(reason) | Refused::Unreachable(reason)) => {
-                        tracing::debug!("no connection to Asterisk: {reason}");
-                        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                        self.not_connected(reason);
                     }
                 },
                 () = sleep_until(deadline.into()) => self.time_passed(),
@@ -244,12 +246,27 @@ impl Task {
     }
 
     fn connected(&mut self, connection: Connection) {
-        tracing::info!("connected to Asterisk as application {}", self.settings.address.application);
+        let (found, application) = (&connection.found, &self.settings.address.application);
+        tracing::info!("connected to Asterisk {} as application {application}", found.version);
+        for missing in &found.missing {
+            tracing::warn!("{missing}");
+        }
+        self.why_not.clear();
         self.connection = Some(connection);
         self.heard = Instant::now();
         self.asked = false;
         self.pause = FIRST_PAUSE;
         self.step(Input::Connected);
+    }
+
+    /// Said once, and again when it is for another reason.
+    fn not_connected(&mut self, reason: String) {
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        if self.why_not != reason {
+            tracing::warn!("no connection to Asterisk: {reason}");
+            self.host.link(Link::Down { reason: format!("no connection to Asterisk: {reason}") });
+            self.why_not = reason;
+        }
     }
 
     fn lost(&mut self, reason: &str) {

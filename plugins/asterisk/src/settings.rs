@@ -40,6 +40,11 @@ struct Raw {
     variables: BTreeSet<String>,
     recording_format: Option<String>,
     recording_name: Option<String>,
+    /// `name = "CONTEXT,EXTENSION,PRIORITY"`.
+    #[serde(default)]
+    destinations: BTreeMap<String, String>,
+    #[serde(default)]
+    hidden: BTreeSet<String>,
     #[serde(default)]
     queues: BTreeMap<String, RawQueue>,
     #[serde(default)]
@@ -54,6 +59,12 @@ const fn yes() -> bool {
 #[serde(deny_unknown_fields, default)]
 struct RawQueue {
     caller_id: Option<String>,
+    priority: i64,
+    strategy: Strategy,
+    max_waiting: Option<usize>,
+    join_when_empty: Option<bool>,
+    leave_when_empty: bool,
+    announce_seconds: Option<u64>,
     overflow_seconds: Option<u64>,
     overflow: Option<String>,
     wrap_up_seconds: Option<u64>,
@@ -95,15 +106,46 @@ pub(crate) enum Overflow {
     /// Waits in another queue.
     Queue(String),
     /// Goes on in the dialplan.
-    Dialplan { context: String, extension: String, priority: u32 },
+    Dialplan(Place),
     /// Is hung up.
     HangUp,
+}
+
+/// Where a call goes on in the dialplan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) context: String,
+    pub(crate) extension: String,
+    pub(crate) priority: u32,
+}
+
+/// Which of the free agents gets the next call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Strategy {
+    /// Who has been ready longest.
+    #[default]
+    LongestIdle,
+    /// Who has taken the fewest.
+    FewestCalls,
+    /// The first by extension.
+    Linear,
 }
 
 /// A queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Queue {
     pub(crate) caller_id: Option<String>,
+    /// Calls of a higher one go first.
+    pub(crate) priority: i64,
+    pub(crate) strategy: Strategy,
+    pub(crate) max_waiting: Option<usize>,
+    /// Whether callers may come while no agent is at work for it.
+    pub(crate) join_when_empty: bool,
+    /// Whether callers go when the last agent has gone.
+    pub(crate) leave_when_empty: bool,
+    /// How often a caller is told the position.
+    pub(crate) announce: Option<Duration>,
     pub(crate) overflow: Option<(Duration, Overflow)>,
     pub(crate) wrap_up: Duration,
 }
@@ -135,6 +177,9 @@ pub(crate) struct Settings {
     pub(crate) variables: BTreeSet<String>,
     pub(crate) recording_format: String,
     pub(crate) recording_name: String,
+    pub(crate) destinations: BTreeMap<String, Place>,
+    /// Endpoints that are not in the directory, such as trunks.
+    pub(crate) hidden: BTreeSet<String>,
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) agents: BTreeMap<String, KnownAgent>,
 }
@@ -184,6 +229,15 @@ impl Settings {
         if raw.dial.as_ref().is_some_and(|dial| !dial.contains("{number}") || !dial.contains('/')) {
             return Err(wrong("settings: dial: must be like \"PJSIP/{number}@trunk\""));
         }
+        let mut destinations = BTreeMap::new();
+        for (name, to) in raw.destinations {
+            let place = place(&to).filter(|_| is_word(&name) && !queues.contains_key(&name)).ok_or_else(|| {
+                wrong(format!(
+                    "settings: destinations.{name}: must be \"CONTEXT,EXTENSION,PRIORITY\", its name a word and no queue's"
+                ))
+            })?;
+            destinations.insert(name, place);
+        }
         let recording_name =
             raw.recording_name.unwrap_or_else(|| "{application}-{queue}-{number}-{extension}-{id}".to_owned());
         if !recording_name.contains("{id}") || recording_name.split('/').any(|part| part == ".." || part.is_empty()) {
@@ -206,6 +260,8 @@ impl Settings {
             variables: raw.variables,
             recording_format: raw.recording_format.unwrap_or_else(|| "wav".to_owned()),
             recording_name,
+            destinations,
+            hidden: raw.hidden,
             queues,
             agents,
         })
@@ -252,6 +308,12 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
     };
     Ok(Queue {
         caller_id: raw.caller_id.clone(),
+        priority: raw.priority,
+        strategy: raw.strategy,
+        max_waiting: raw.max_waiting,
+        join_when_empty: raw.join_when_empty.unwrap_or(true),
+        leave_when_empty: raw.leave_when_empty,
+        announce: raw.announce_seconds.filter(|every| *every > 0).map(Duration::from_secs),
         overflow,
         wrap_up: raw.wrap_up_seconds.map_or(wrap_up, Duration::from_secs),
     })
@@ -261,13 +323,14 @@ fn overflow(text: &str) -> Option<Overflow> {
     if let Some(queue) = text.strip_prefix("queue:") {
         return Some(Overflow::Queue(queue.to_owned()));
     }
-    let mut parts = text.strip_prefix("dialplan:")?.split(',');
+    place(text.strip_prefix("dialplan:")?).map(Overflow::Dialplan)
+}
+
+fn place(text: &str) -> Option<Place> {
+    let mut parts = text.split(',').map(str::trim);
     let (context, extension, priority) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
-    parts.next().is_none().then(|| Overflow::Dialplan {
-        context: context.to_owned(),
-        extension: extension.to_owned(),
-        priority,
-    })
+    let whole = parts.next().is_none() && !context.is_empty() && !extension.is_empty();
+    whole.then(|| Place { context: context.to_owned(), extension: extension.to_owned(), priority })
 }
 
 fn known_agent(raw: RawAgent) -> KnownAgent {
@@ -284,9 +347,14 @@ pub(crate) fn is_variable(text: &str) -> bool {
     !text.is_empty() && text.len() <= 79 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Whether a text can be dialled. Anything that means something in a dial string cannot.
+/// Whether a text can be the name of an extension. Anything that means something in a dial string cannot.
 pub(crate) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+*#-_.".contains(&b))
+}
+
+/// Whether a text can be dialled outside: an extension's name that does not begin like a word.
+pub(crate) fn is_dialable(text: &str) -> bool {
+    is_number(text) && text.starts_with(|first: char| first.is_ascii_digit() || "+*#".contains(first))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Asterisk {
         }
         for (file, text) in [
             ("http.conf", with_port(from_readme("http.conf"), self.http)),
-            ("ari.conf", from_readme("ari.conf").to_owned()),
+            ("ari.conf", format!("{}\n[watcher]\ntype = user\npassword = {PASSWORD}\nread_only = yes\n", from_readme("ari.conf"))),
             ("extensions.conf", self.dialplan()),
             ("pjsip.conf", self.pjsip()),
             ("asterisk.conf", self.folders()),
@@ -68,7 +68,7 @@ impl Asterisk {
              exten => 702,1,Set(CUSTOMER_ID=C-42)\n same => n,Stasis({APPLICATION},queue,sales)\n\
              exten => 703,1,Stasis({APPLICATION},queue,nowhere)\n same => n,Hangup(17)\n\
              exten => 704,1,Stasis({APPLICATION},agent,1001)\n same => n,Hangup(17)\n\
-             exten => 705,1,Stasis({APPLICATION},queue,short)\n\
+             exten => 705,1,Stasis({APPLICATION}, queue, short)\n same => n,Hangup(17)\n\
              exten => 706,1,Dial(PJSIP/1001)\n same => n,Hangup()\n\
              exten => 707,1,PickupChan(PJSIP/1001-,p)\n same => n,Hangup()\n\
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
@@ -97,7 +97,7 @@ impl Asterisk {
             "[trunk](phone)\ncontext = from-trunk\naors = trunk\ndtmf_mode = info\n\
              [trunk]\ntype = aor\ncontact = sip:127.0.0.1:{}\n\
              [trunk]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n\
-             [nobody](phone)\naors = nobody\n[nobody]\ntype = aor\nmax_contacts = 1\n",
+             [1099](phone)\naors = 1099\n[1099]\ntype = aor\nmax_contacts = 1\n",
             self.outside
         );
         text

@@ -299,6 +299,11 @@ impl Asterisk {
         })
     }
 
+    /// What it has written into its log.
+    pub fn log(&self) -> String {
+        fs::read(self.folder.join("log/full")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
     /// A folder for a test's own files, removed with this.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -169,8 +169,10 @@ async fn what_asterisk_cannot_call_is_refused_without_a_trace() {
     let Some(lab) = Lab::open(&["1001"], json!({"dial": "PJSIP/{number}"})).await else { return };
     let desk = lab.agent("anna", "1001", AGENT).await;
     let before = desk.session.reports().len();
-    desk.fails(desk.dial("nobody"), Code::Unreachable).await;
-    desk.fails(desk.dial("1&2"), Code::Rejected).await;
+    desk.fails(desk.dial("1099"), Code::Unreachable).await;
+    for no_number in ["1&2", "sales", "nobody", ""] {
+        desk.fails(desk.dial(no_number), Code::Rejected).await;
+    }
     assert_eq!(desk.session.reports().len(), before);
     lab.close().await;
 }

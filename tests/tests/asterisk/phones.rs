@@ -76,10 +76,10 @@ async fn the_phones_transfer_key_transfers() {
 async fn a_phone_that_is_not_there_cannot_be_activated() {
     let Some(lab) = Lab::open(&["1001"], json!({"phone_timeout_seconds": 2})).await else { return };
     let session = lab.tenant.log_in("anna", "x").await.unwrap();
-    session.start_with(StartOptions::new(Some("nobody".into()))).await.unwrap();
+    session.start_with(StartOptions::new(Some("1099".into()))).await.unwrap();
     let phone = Sipp::slow_phone(&lab.asterisk, "1001", AGENT, 60_000).await;
-    let mut desk = Desk { session, extension: "nobody".into(), phone };
-    desk.fails(activate("nobody"), Code::Unreachable).await;
+    let mut desk = Desk { session, extension: "1099".into(), phone };
+    desk.fails(activate("1099"), Code::Unreachable).await;
     // One that rings and is not picked up.
     let add =
         Command::AddChannel { endpoint: "1001".into(), kind: jackfield_plugin_api::report::ChannelType::Telephony };

@@ -19,7 +19,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::Message;
+use super::{Message, selftest};
 
 /// How many requests may wait for the socket.
 const OUTGOING: usize = 8192;
@@ -53,6 +53,8 @@ pub(crate) enum Refused {
 
 /// An open connection. Dropping it closes it.
 pub(crate) struct Connection {
+    /// What this Asterisk is and lacks.
+    pub(crate) found: selftest::Report,
     outgoing: mpsc::Sender<String>,
     incoming: mpsc::Receiver<Result<Message, String>>,
     _tasks: JoinSet<()>,
@@ -61,13 +63,14 @@ pub(crate) struct Connection {
 impl Connection {
     /// Opens a connection; with it, the application is ours.
     pub(crate) async fn open(address: &Address) -> Result<Self, Refused> {
-        timeout(CONNECT_TIMEOUT, handshake(address))
+        let mut socket = timeout(CONNECT_TIMEOUT, handshake(address))
             .await
-            .unwrap_or_else(|_| Err(Refused::Unreachable("Asterisk does not answer".to_owned())))
-            .map(Self::start)
+            .unwrap_or_else(|_| Err(Refused::Unreachable("Asterisk does not answer".to_owned())))?;
+        let found = selftest::check(&mut socket, address).await?;
+        Ok(Self::start(socket, found))
     }
 
-    fn start(socket: WebSocketStream<TcpStream>) -> Self {
+    fn start(socket: WebSocketStream<TcpStream>, found: selftest::Report) -> Self {
         let (mut sink, stream) = socket.split();
         let (outgoing, mut to_send) = mpsc::channel::<String>(OUTGOING);
         let (received, incoming) = mpsc::channel(INCOMING);
@@ -93,7 +96,7 @@ impl Connection {
             let _ = timeout(Duration::from_secs(1), sink.close()).await;
         });
         tasks.spawn(read(stream, received));
-        Self { outgoing, incoming, _tasks: tasks }
+        Self { found, outgoing, incoming, _tasks: tasks }
     }
 
     /// Sends a frame. `false`: the connection is over.

@@ -1,5 +1,5 @@
-//! The Asterisk REST Interface, as far as calls need it: what is sent ([`Request`]), what comes back ([`Message`]), and
-//! the connection on which both travel ([`connection`]).
+//! The Asterisk REST Interface, as far as calls need it: what is sent ([`Request`]), what comes back ([`Message`]), the
+//! connection on which both travel ([`connection`]), and whether this Asterisk has what is needed ([`selftest`]).
 //!
 //! Owns: the words of ARI. Must never: know what a call or an agent is. Requests go *over the events WebSocket*
 //! (Asterisk 22.4, 21.9 and 20.14 or later), not by plain HTTP: answers and events then stand in one order, so the
@@ -7,6 +7,7 @@
 
 pub(crate) mod connection;
 mod message;
+mod selftest;
 
 pub(crate) use message::{Bridge, Caller, Channel, Endpoint, Event, Message, Response, bridges, channels};
 

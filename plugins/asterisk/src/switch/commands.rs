@@ -101,10 +101,7 @@ impl Switch {
             Command::Record { interaction, action } => {
                 self.with_interaction(id, agent, &interaction, |switch, phone| switch.record(id, phone, action));
             }
-            Command::Extension { name, .. } if name == "session.request.asterisk.ping" => {
-                self.send(Request::get("asterisk/ping"), What::Plain);
-                self.reply(id, Outcome::data(Json::empty_object()));
-            }
+            Command::Extension { name, target, data } => self.extension_command(id, agent, &name, target, &data),
             other => self.conversation_command(id, agent, other),
         }
     }
@@ -136,8 +133,7 @@ impl Switch {
             }),
             Command::BlindTransfer { conversation, destination } => {
                 self.with_seat(id, agent, &conversation, |switch, seat| {
-                    let purpose = Purpose::BlindTransfer { conversation: seat.conversation.clone() };
-                    switch.call(id, &seat.phone, &destination, purpose);
+                    switch.blind_transfer(id, seat, &destination);
                 });
             }
             Command::BlindConference { conversation, destination } => {
@@ -172,7 +168,13 @@ impl Switch {
         });
     }
 
-    fn with_seat(&mut self, id: CommandId, agent: &str, at: &ConversationAt, act: impl FnOnce(&mut Self, &Seat)) {
+    pub(super) fn with_seat(
+        &mut self,
+        id: CommandId,
+        agent: &str,
+        at: &ConversationAt,
+        act: impl FnOnce(&mut Self, &Seat),
+    ) {
         self.with_phone(id, agent, &at.channel, |switch, key| match switch.seat_of(key, &at.conversation) {
             Some(seat) => act(switch, &seat),
             None => switch.refuse(id, Code::InvalidState, "the call has ended"),

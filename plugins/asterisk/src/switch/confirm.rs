@@ -15,21 +15,41 @@ use super::{
     converge::bridge_uri,
     events::variable_text,
     model::{ChannelId, PartyState, Phone, PhoneKey, RoomId, Seat},
+    places::continue_at,
     rooms::{Left, segment},
 };
-use crate::ari::{Request, Response};
+use crate::{
+    ari::{Request, Response},
+    settings::Place,
+};
 
 /// What a command does once Asterisk has confirmed it.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
     Hold(Seat),
     Retrieve(Seat),
-    Alternate { hold: Option<Seat>, retrieve: Seat },
-    Mute { phone: PhoneKey, muted: bool },
+    Alternate {
+        hold: Option<Seat>,
+        retrieve: Seat,
+    },
+    Mute {
+        phone: PhoneKey,
+        muted: bool,
+    },
     Connect(Seat),
     ConsultTransfer(PhoneKey),
     ConsultConference(PhoneKey),
-    SetData { phone: PhoneKey, key: String, value: Json },
+    SetData {
+        phone: PhoneKey,
+        key: String,
+        value: Json,
+    },
+    /// Into the dialplan.
+    ToPlace {
+        seat: Seat,
+        channel: ChannelId,
+        place: Place,
+    },
 }
 
 /// What the decisive request does to Asterisk.
@@ -116,6 +136,7 @@ impl Switch {
                 let other = self.other_in(from, phone)?;
                 self.entering(other, into)
             }
+            Act::ToPlace { channel, place, .. } => Some((continue_at(channel, place), Effected::Other)),
             Act::SetData { phone, key, value } => {
                 let (_, room) = self.any_room_of(phone)?;
                 let customer = self.rooms.get(&room)?.parties.first()?;
@@ -178,6 +199,7 @@ impl Switch {
             }
             Act::ConsultTransfer(phone) => self.consult_transfer(&phone),
             Act::ConsultConference(phone) => self.consult_conference(&phone),
+            Act::ToPlace { seat, channel, .. } => self.handed_to_dialplan(&seat, &channel),
             Act::SetData { phone, key, value } => self.set_data(&phone, &key, value),
         };
         match ended {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ari::{Caller, Request},
-    settings::{LegMode, is_number},
+    settings::{LegMode, is_dialable},
 };
 
 /// A call that Asterisk is asked to make.
@@ -65,8 +65,8 @@ impl Switch {
                 self.not_called(calling, Failure::new(Code::Busy, "the colleague is in a call"));
             };
         }
-        if !is_number(destination) {
-            return self.not_called(calling, Failure::new(Code::Rejected, "this is not a number"));
+        if !is_dialable(destination) {
+            return self.not_called(calling, Failure::new(Code::Rejected, "this is neither a number nor a colleague"));
         }
         let Some(template) = self.settings.dial.clone() else {
             let failure = Failure::new(Code::Unreachable, "no such colleague, and no way out is configured (dial)");
@@ -76,14 +76,14 @@ impl Switch {
         calling.callee = Callee::Channel(channel.clone());
         // Made first and called when it is in its place: so it is in Asterisk's keeping, and ours, whatever happens to
         // this process before it answers.
-        let mut request = Request::post("channels/create")
+        // Without a caller id of the queue the call shows the agent's extension; it is never anonymous.
+        let caller_id = self.caller_id_for(phone, &calling.purpose).unwrap_or_else(|| format!("<{phone}>"));
+        let request = Request::post("channels/create")
             .with("endpoint", template.replace("{number}", destination))
             .with("app", self.settings.address.application.clone())
             .with("appArgs", "called")
-            .with("channelId", channel.clone());
-        if let Some(caller_id) = self.caller_id_for(phone, &calling.purpose) {
-            request = request.body(json!({"variables": {"CONNECTEDLINE(all,i)": caller_id}}));
-        }
+            .with("channelId", channel.clone())
+            .body(json!({"variables": {"CONNECTEDLINE(all,i)": caller_id}}));
         self.owners.insert(channel, Owner::Party);
         self.send(request, What::Called(Box::new(calling)));
     }
@@ -260,14 +260,19 @@ impl Switch {
             self.reply(command, Outcome::success());
         }
         self.answer_waiting(room);
+        let mut taken = false;
         if let Some(room) = self.rooms.get_mut(&room) {
-            if let Some(ticket) = &mut room.ticket {
+            if let Some(ticket) = room.ticket.as_mut() {
+                taken = ticket.waiting;
                 ticket.waiting = false;
                 ticket.refused.clear();
             }
             for other in room.seats.iter_mut().filter(|other| other.conversation == seat.conversation) {
                 other.waiter = None;
             }
+        }
+        if let Some(phone) = self.phones.get_mut(&seat.phone).filter(|_| taken) {
+            phone.taken += 1;
         }
         self.queues_touched = true;
         self.someone_answered(room);

@@ -10,7 +10,7 @@ use jackfield_plugin_api::{Code, Outcome, report::ConversationState};
 
 use super::{
     Effect, Switch, What,
-    dialing::{Purpose, cause_of},
+    dialing::cause_of,
     model::{Owner, PartyState, Phone},
     rooms::{Left, segment},
 };
@@ -85,11 +85,17 @@ impl Switch {
             }
             return;
         }
-        match args {
+        let args: Vec<String> = args.iter().map(|arg| arg.trim().to_owned()).collect();
+        match args.as_slice() {
             [kind, queue, rest @ ..] if kind == "queue" => self.customer_enters(channel, queue, rest),
             [kind, extension, ..] if kind == "agent" => self.caller_for_agent(channel, extension),
             _ => {
-                self.warn("a call entered with arguments that are neither queue nor agent; it goes on in the dialplan");
+                self.warn(format!(
+                    "a call entered by Stasis({},{}): neither \"queue,NAME\" nor \"agent,EXTENSION\"; it goes on in the \
+                     dialplan",
+                    self.settings.address.application,
+                    args.join(",")
+                ));
                 self.send_back(&channel.id);
             }
         }
@@ -226,7 +232,9 @@ impl Switch {
         match (talking, to) {
             (Some(conversation), Some(to)) if !attended => {
                 self.send(progress("channel_answered"), What::Lenient);
-                self.call(NOBODY, &key, &to, Purpose::BlindTransfer { conversation });
+                if let Some(seat) = self.seat_of(&key, &conversation) {
+                    self.blind_transfer(NOBODY, &seat, &to);
+                }
             }
             // An attended transfer between two calls of the phone's own: one of them is not ours.
             _ => self.send(progress("channel_declined"), What::Lenient),

@@ -240,14 +240,8 @@ impl Switch {
     }
 
     fn recall_room(&mut self, known: &KnownRoom) -> RoomId {
-        let ticket = known.ticket.as_ref().map(|(queue, waiting)| Ticket {
-            queue: queue.clone(),
-            since: self.now,
-            waiting: *waiting,
-            overflow_at: None,
-            unread: 0,
-            refused: std::collections::BTreeMap::new(),
-        });
+        let ticket = known.ticket.as_ref();
+        let ticket = ticket.map(|(queue, waiting)| Ticket { waiting: *waiting, ..Ticket::new(queue, self.now) });
         let id = self.new_room(ticket);
         if let Some(room) = self.rooms.get_mut(&id) {
             room.bridge.clone_from(&known.bridge);

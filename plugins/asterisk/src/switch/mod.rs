@@ -18,6 +18,7 @@ mod events;
 mod legs;
 mod memory;
 mod model;
+mod places;
 mod queue;
 mod replaced;
 mod report;
@@ -123,6 +124,8 @@ enum What {
     },
     Channels,
     Bridges,
+    /// All endpoints, for an agent's directory.
+    Directory(CommandId),
     /// How a phone is.
     Watched,
     /// What Asterisk keeps of us on a channel.
@@ -298,8 +301,9 @@ impl Switch {
         let rooms = self.rooms.values().flat_map(|room| {
             let seats = room.seats.iter().filter_map(|seat| seat.until);
             let ticket = room.ticket.iter().filter(|ticket| ticket.waiting);
-            let ticket =
-                ticket.flat_map(|ticket| ticket.overflow_at.into_iter().chain(ticket.refused.values().copied()));
+            let ticket = ticket.flat_map(|ticket| {
+                ticket.overflow_at.into_iter().chain(ticket.announce_at).chain(ticket.refused.values().copied())
+            });
             seats.chain(ticket)
         });
         let desks = self.desks.iter().filter(|(agent, _)| !self.in_call(agent)).filter_map(|(_, desk)| desk.keep_until);
@@ -407,6 +411,7 @@ impl Switch {
             What::Record { command, room, then } => self.recorded(command, room, then, &response),
             What::Channels => self.channels_listed(&response),
             What::Bridges => self.bridges_listed(&response),
+            What::Directory(command) => self.directory(command, &response),
             What::Watched => {
                 if let (true, Ok(endpoint)) = (response.is_ok(), Endpoint::deserialize(&response.body)) {
                     self.endpoint_changed(&endpoint);
@@ -430,6 +435,7 @@ impl Switch {
         for (_, pending) in pending {
             match pending.what {
                 What::Called(calling) => self.not_called(*calling, link_lost()),
+                What::Directory(command) => self.reply(command, link_lost()),
                 What::Endpoint { command, .. } | What::Record { command, .. } | What::Decides { command, .. } => {
                     self.reply(command, link_lost())
                 }

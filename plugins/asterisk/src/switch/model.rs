@@ -111,6 +111,8 @@ pub(crate) struct Phone {
     pub(crate) pending: Option<Availability>,
     pub(crate) wrap_up: Option<WrapUp>,
     pub(crate) ready_since: Instant,
+    /// Calls from queues that were taken, for the strategy.
+    pub(crate) taken: u64,
     pub(crate) muted: bool,
     /// Oldest first; at most one that is not over.
     pub(crate) interactions: Vec<Interaction>,
@@ -274,6 +276,22 @@ pub(crate) struct Ticket {
     pub(crate) unread: usize,
     /// Who is not to be offered it for a while.
     pub(crate) refused: BTreeMap<PhoneKey, Instant>,
+    /// When the caller is told the position.
+    pub(crate) announce_at: Option<Instant>,
+}
+
+impl Ticket {
+    pub(crate) fn new(queue: &str, since: Instant) -> Self {
+        Self {
+            queue: queue.to_owned(),
+            since,
+            waiting: true,
+            overflow_at: None,
+            unread: 0,
+            refused: BTreeMap::new(),
+            announce_at: None,
+        }
+    }
 }
 
 /// How far a party's call has come.

@@ -1,7 +1,8 @@
 //! The queues: who waits, who has been ready longest, who is offered what and for how long.
 //!
-//! Owns: tickets and offers. A contact waits in order of arrival; it is offered to the agent of its queue who has been
-//! ready longest; who does not answer goes not ready (unless configured otherwise) and it is offered to the next.
+//! Owns: tickets and offers. A contact waits in order of arrival, behind those of queues of a higher priority; it is
+//! offered to the agent of its queue whom the strategy names (ready longest, unless configured otherwise); who does not
+//! answer goes not ready (unless configured otherwise) and it is offered to the next.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,13 @@ use jackfield_plugin_api::{
 
 use super::{
     Effect, Switch, What,
-    model::{Availability, LegWaiter, Party, PartyState, Phone, PhoneKey, RoomId, Seat, Ticket},
+    model::{Availability, LegWaiter, Party, PartyState, Phone, PhoneKey, Room, RoomId, Seat, Ticket, Work},
+    places::continue_at,
     rooms::{Left, segment},
 };
 use crate::{
     ari::{Channel, Request, Response},
-    settings::{AfterNoAnswer, LegMode, Overflow, is_variable},
+    settings::{AfterNoAnswer, LegMode, Overflow, Strategy, is_variable},
 };
 
 impl Switch {
@@ -33,14 +35,10 @@ impl Switch {
                 data.insert(name.to_owned(), value.into());
             }
         }
-        let ticket = Ticket {
-            queue: queue.to_owned(),
-            since: self.now,
-            waiting: true,
-            overflow_at: None,
-            unread: self.settings.variables.len(),
-            refused: BTreeMap::new(),
-        };
+        if let Err(status) = self.lets_in(queue) {
+            return self.leaves_queue(&channel.id, status);
+        }
+        let ticket = Ticket { unread: self.settings.variables.len(), ..Ticket::new(queue, self.now) };
         let state = if channel.is_up() { PartyState::Up } else { PartyState::Waiting };
         let room = self.new_room(Some(ticket));
         let party = Party { data, ..Party::new(&channel.caller, MemberRole::Customer, state, room) };
@@ -58,16 +56,14 @@ impl Switch {
     }
 
     pub(super) fn enter_queue(&mut self, room: RoomId, queue: &str) {
-        let overflow_at = self
-            .settings
-            .queues
-            .get(queue)
-            .and_then(|queue| queue.overflow.as_ref())
-            .map(|(after, _)| self.now + *after);
+        let settings = self.settings.queues.get(queue);
+        let overflow_at = settings.and_then(|queue| queue.overflow.as_ref()).map(|(after, _)| self.now + *after);
+        let announce_at = settings.and_then(|queue| queue.announce).map(|every| self.now + every);
         if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
             queue.clone_into(&mut ticket.queue);
             ticket.waiting = true;
             ticket.overflow_at = overflow_at;
+            ticket.announce_at = announce_at;
             ticket.refused.clear();
         }
         self.queues_touched = true;
@@ -108,8 +104,9 @@ impl Switch {
             return;
         }
         if self.up && self.resync.is_none() && !self.closing {
+            self.leave_empty_queues();
             for room in self.waiting_rooms() {
-                if let Some(phone) = self.longest_ready(room) {
+                if let Some(phone) = self.next_agent(room) {
                     let queue = self.rooms.get(&room).and_then(|it| it.ticket.as_ref()).map(|it| it.queue.clone());
                     self.offer_to(&phone, room, Direction::Inbound, queue);
                 }
@@ -118,28 +115,122 @@ impl Switch {
         self.tell_waiting();
     }
 
-    /// Rooms that wait for an agent and are offered to none, the oldest first.
+    /// Rooms that wait for an agent and are offered to none, in order.
     fn waiting_rooms(&self) -> Vec<RoomId> {
-        let mut waiting: Vec<_> = self
-            .rooms
-            .iter()
-            .filter(|(_, room)| room.seats.is_empty())
-            .filter_map(|(id, room)| room.ticket.as_ref().map(|ticket| (id, ticket)))
-            .filter(|(_, ticket)| ticket.waiting && ticket.unread == 0)
-            .map(|(id, ticket)| (ticket.since, *id))
-            .collect();
-        waiting.sort_unstable();
-        waiting.into_iter().map(|(_, id)| id).collect()
+        let is_offerable = |room: &Room| room.seats.is_empty() && room.ticket.as_ref().is_some_and(|it| it.unread == 0);
+        let waiting = self.waiting_in_order().into_iter();
+        waiting.filter(|id| self.rooms.get(id).is_some_and(is_offerable)).collect()
     }
 
-    fn longest_ready(&self, room: RoomId) -> Option<PhoneKey> {
+    /// Who gets the next call, by the queue's strategy.
+    fn next_agent(&self, room: RoomId) -> Option<PhoneKey> {
         let ticket = self.rooms.get(&room)?.ticket.as_ref()?;
-        self.phones
+        let free = self
+            .phones
             .values()
             .filter(|phone| self.takes_contacts(phone) && phone.queues.contains(&ticket.queue))
-            .filter(|phone| !ticket.refused.contains_key(&phone.key))
-            .min_by_key(|phone| phone.ready_since)
-            .map(|phone| phone.key.clone())
+            .filter(|phone| !ticket.refused.contains_key(&phone.key));
+        let next = match self.settings.queues.get(&ticket.queue).map(|queue| queue.strategy).unwrap_or_default() {
+            Strategy::LongestIdle => free.min_by_key(|phone| phone.ready_since),
+            Strategy::FewestCalls => free.min_by_key(|phone| (phone.taken, phone.ready_since)),
+            Strategy::Linear => free.min_by_key(|phone| &phone.key),
+        };
+        next.map(|phone| phone.key.clone())
+    }
+
+    // Who may wait.
+
+    fn has_agents(&self, queue: &str) -> bool {
+        self.phones.values().any(|phone| phone.work != Work::Inactive && phone.queues.contains(queue))
+    }
+
+    fn is_waiting_in<'a>(&'a self, queue: &'a str) -> impl Iterator<Item = RoomId> + 'a {
+        let waits = move |ticket: &Ticket| ticket.waiting && ticket.queue == queue;
+        self.rooms.iter().filter(move |(_, room)| room.ticket.as_ref().is_some_and(waits)).map(|(id, _)| *id)
+    }
+
+    /// Whether a queue takes another caller; else why not, in `app_queue`'s words.
+    fn lets_in(&self, queue: &str) -> Result<(), &'static str> {
+        let Some(settings) = self.settings.queues.get(queue) else { return Ok(()) };
+        if settings.max_waiting.is_some_and(|most| self.is_waiting_in(queue).count() >= most) {
+            return Err("FULL");
+        }
+        if !settings.join_when_empty && !self.has_agents(queue) {
+            return Err("JOINEMPTY");
+        }
+        Ok(())
+    }
+
+    /// A caller goes on in the dialplan, which can read why.
+    fn leaves_queue(&mut self, channel: &str, status: &str) {
+        let request = Request::post(format!("channels/{}/variable", segment(channel)));
+        self.send(request.with("variable", "QUEUESTATUS").with("value", status), What::Lenient);
+        self.send_back(channel);
+    }
+
+    /// Nobody is there any more who could come to an end with the call.
+    fn leave_empty_queues(&mut self) {
+        // Agents of an earlier life may still come back.
+        if self.strays_stay_until.is_some() {
+            return;
+        }
+        let leaves =
+            self.settings.queues.iter().filter(|(name, queue)| queue.leave_when_empty && !self.has_agents(name));
+        let empty: Vec<String> = leaves.map(|(name, _)| name.clone()).collect();
+        for room in empty.iter().flat_map(|queue| self.is_waiting_in(queue)).collect::<Vec<_>>() {
+            for channel in self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default() {
+                self.remove_party(&channel);
+                self.leaves_queue(&channel, "LEAVEEMPTY");
+            }
+            self.settle(room, Left::hung_up());
+        }
+    }
+
+    /// Tells callers how many are before them.
+    fn announce(&mut self) {
+        let due = |room: &&Room| room.ticket.as_ref().and_then(|it| it.announce_at).is_some_and(|at| at <= self.now);
+        if !self.rooms.values().any(|room| due(&room)) {
+            return;
+        }
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        for id in self.waiting_in_order() {
+            let now = self.now;
+            let Some(room) = self.rooms.get_mut(&id) else { continue };
+            let (channel, rings) = (room.parties.first().cloned(), !room.seats.is_empty());
+            let Some(ticket) = room.ticket.as_mut() else { continue };
+            let place = places.entry(ticket.queue.clone()).or_default();
+            *place += 1;
+            let place = *place;
+            if ticket.announce_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            let every = self.settings.queues.get(&ticket.queue).and_then(|queue| queue.announce);
+            ticket.announce_at = every.map(|every| now + every);
+            let hears = |it: &String| self.parties.get(it).is_some_and(|party| party.state == PartyState::Up);
+            if let Some(channel) = channel.filter(hears).filter(|_| !rings) {
+                let media = match place {
+                    1 => "sound:queue-youarenext".to_owned(),
+                    _ => format!("sound:queue-thereare,number:{place},sound:queue-callswaiting"),
+                };
+                let uri = format!("channels/{}/play", segment(&channel));
+                self.send(Request::post(uri).with("media", media), What::Lenient);
+            }
+        }
+    }
+
+    /// All who wait, those of the highest priority first, then those who came first.
+    fn waiting_in_order(&self) -> Vec<RoomId> {
+        let tickets = self.rooms.iter().filter_map(|(id, room)| Some((*id, room.ticket.as_ref()?)));
+        let mut waiting: Vec<_> = tickets
+            .filter(|(_, ticket)| ticket.waiting)
+            .map(|(id, ticket)| (std::cmp::Reverse(self.priority(&ticket.queue)), ticket.since, id))
+            .collect();
+        waiting.sort_unstable();
+        waiting.into_iter().map(|(_, _, id)| id).collect()
+    }
+
+    fn priority(&self, queue: &str) -> i64 {
+        self.settings.queues.get(queue).map_or(0, |queue| queue.priority)
     }
 
     fn takes_contacts(&self, phone: &Phone) -> bool {
@@ -221,6 +312,7 @@ impl Switch {
         for room in over {
             self.overflow(room);
         }
+        self.announce();
         let rested: Vec<PhoneKey> = self
             .phones
             .values()
@@ -252,14 +344,10 @@ impl Switch {
         let channels = state.parties.clone();
         match to {
             Some(Overflow::Queue(other)) => self.enter_queue(room, &other),
-            Some(Overflow::Dialplan { context, extension, priority }) => {
+            Some(Overflow::Dialplan(place)) => {
                 for channel in channels {
                     self.remove_party(&channel);
-                    let request = Request::post(format!("channels/{}/continue", segment(&channel)))
-                        .with("context", context.clone())
-                        .with("extension", extension.clone())
-                        .with("priority", priority.to_string());
-                    self.send(request, What::Lenient);
+                    self.send(continue_at(&channel, &place), What::Lenient);
                 }
                 self.settle(room, Left::hung_up());
             }

@@ -208,7 +208,8 @@ impl Switch {
         for room in self.rooms.values_mut() {
             room.seats.iter_mut().filter_map(|seat| seat.until.as_mut()).for_each(later);
             if let Some(ticket) = &mut room.ticket {
-                ticket.overflow_at.iter_mut().chain(ticket.refused.values_mut()).for_each(later);
+                let announced = ticket.announce_at.as_mut();
+                ticket.overflow_at.iter_mut().chain(announced).chain(ticket.refused.values_mut()).for_each(later);
             }
         }
         self.desks

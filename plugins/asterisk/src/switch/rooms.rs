@@ -263,7 +263,7 @@ impl Switch {
         self.send(Request::delete(format!("channels/{}", segment(channel))).with("reason", reason), What::Lenient);
     }
 
-    fn hang_up_party(&mut self, channel: &str) {
+    pub(super) fn hang_up_party(&mut self, channel: &str) {
         if let Some((_, party)) = self.remove_party(channel) {
             self.answer_waiter(party.waiter, Cause::Cancelled);
             self.hang_up_channel(channel, "normal");

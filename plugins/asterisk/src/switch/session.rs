@@ -71,6 +71,7 @@ impl Switch {
                 pending: None,
                 wrap_up: None,
                 ready_since: self.now,
+                taken: 0,
                 muted: false,
                 interactions: Vec::new(),
                 gone: Vec::new(),

@@ -1,0 +1,177 @@
+//! Transfers to places instead of people: a queue, or an extension of the dialplan that the settings name; and what
+//! else an agent can do with the parties of a call beyond the standard commands.
+//!
+//! Owns: the commands of this adapter's own, but for the ping. Must never: let an agent choose a dialplan context: only
+//! the settings name them.
+
+use std::collections::BTreeMap;
+
+use jackfield_plugin_api::{
+    Code, Json, Outcome,
+    report::{ConversationState, Reason, Target},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    CommandId, Switch, What,
+    confirm::Act,
+    dialing::Purpose,
+    model::{ChannelId, PartyState, RoomId, Seat, Ticket, Work},
+    rooms::{Left, segment},
+};
+use crate::{
+    ari::{Endpoint, Request, Response},
+    settings::Place,
+};
+
+/// `conversation.request.asterisk.removemember`.
+#[derive(Debug, Deserialize)]
+struct RemoveMember {
+    address: String,
+}
+
+impl Switch {
+    /// Hands a call to a queue or a place in the dialplan, by the names of the settings; else to a number or a colleague.
+    pub(super) fn blind_transfer(&mut self, id: CommandId, seat: &Seat, destination: &str) {
+        if self.phones.get(destination).is_none_or(|phone| phone.work != Work::Active) {
+            if self.settings.queues.contains_key(destination) {
+                return self.transfer_to_queue(id, seat, destination);
+            }
+            if let Some(place) = self.settings.destinations.get(destination).cloned() {
+                return match self.only_party(seat) {
+                    Some((_, channel)) => self.ask(id, Act::ToPlace { seat: seat.clone(), channel, place }),
+                    None => self.refuse_places(id),
+                };
+            }
+        }
+        let purpose = Purpose::BlindTransfer { conversation: seat.conversation.clone() };
+        self.call(id, &seat.phone, destination, purpose);
+    }
+
+    fn refuse_places(&mut self, id: CommandId) {
+        self.refuse(id, Code::Rejected, "only a call of two can be transferred to a queue or into the dialplan");
+    }
+
+    /// The other side of a call of two.
+    fn only_party(&self, seat: &Seat) -> Option<(RoomId, ChannelId)> {
+        let id = self.conversation(seat)?.room;
+        let room = self.rooms.get(&id)?;
+        let [channel] = room.parties.as_slice() else { return None };
+        let is_up = self.parties.get(channel).is_some_and(|party| party.state == PartyState::Up);
+        (is_up && room.seats.len() == 1).then(|| (id, channel.clone()))
+    }
+
+    fn transfer_to_queue(&mut self, id: CommandId, seat: &Seat, queue: &str) {
+        let Some((room, _)) = self.only_party(seat) else { return self.refuse_places(id) };
+        let again = self.now + self.settings.offer_again;
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.ticket = Some(Ticket::new(queue, self.now));
+        }
+        self.leave_room(seat, Reason::Transferred, None);
+        self.enter_queue(room, queue);
+        // Whoever hands it on does not want it back at once.
+        if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
+            ticket.refused.insert(seat.phone.clone(), again);
+        }
+        self.reply(id, Outcome::success());
+    }
+
+    /// The dialplan has the customer.
+    pub(super) fn handed_to_dialplan(&mut self, seat: &Seat, channel: &str) -> Option<()> {
+        let room = self.conversation(seat)?.room;
+        self.leave_room(seat, Reason::Transferred, None);
+        self.remove_party(channel);
+        self.settle(room, Left::hung_up());
+        Some(())
+    }
+
+    // Commands of our own.
+
+    pub(super) fn extension_command(&mut self, id: CommandId, agent: &str, name: &str, target: Target, data: &Json) {
+        match (name, target) {
+            ("session.request.asterisk.ping", _) => {
+                self.send(Request::get("asterisk/ping"), What::Plain);
+                self.reply(id, Outcome::data(Json::empty_object()));
+            }
+            ("session.request.asterisk.directory", _) => {
+                self.send(Request::get("endpoints"), What::Directory(id));
+            }
+            ("conversation.request.asterisk.removemember", Target::Conversation(conversation)) => {
+                let Ok(RemoveMember { address }) = data.parse() else {
+                    return self.refuse(id, Code::Rejected, "address: the member's");
+                };
+                self.with_seat(id, agent, &conversation, |switch, seat| switch.remove_member(id, seat, &address));
+            }
+            _ => self.reply(id, Outcome::unsupported()),
+        }
+    }
+
+    /// Takes one party or colleague out of a conference; the others talk on.
+    fn remove_member(&mut self, id: CommandId, seat: &Seat, address: &str) {
+        let Some(room_id) = self.conversation(seat).map(|it| it.room) else {
+            return self.refuse(id, Code::InvalidState, "the call has ended");
+        };
+        let Some(room) = self.rooms.get(&room_id) else { return self.reply(id, Outcome::unsupported()) };
+        if room.parties.len() + room.seats.len() < 3 {
+            return self.refuse(id, Code::InvalidState, "this is no conference; release the call instead");
+        }
+        let is_it = |it: &&ChannelId| self.parties.get(*it).is_some_and(|party| party.number == address);
+        let party = room.parties.iter().find(is_it).cloned();
+        let colleague = room.seats.iter().find(|other| other.phone == address && other.phone != seat.phone).cloned();
+        match (party, colleague) {
+            (Some(party), _) => {
+                self.hang_up_party(&party);
+                self.settle(room_id, Left::hung_up());
+            }
+            (None, Some(colleague)) => {
+                let state = self.conversation(&colleague).map_or(ConversationState::Ended, |it| it.state);
+                self.release(&colleague, state);
+            }
+            (None, None) => return self.refuse(id, Code::NotFound, "nobody with this address is in the call"),
+        }
+        self.reply(id, Outcome::success());
+    }
+
+    /// Whom an agent can call: the extensions that Asterisk has, and how they are; queues and places by name.
+    pub(super) fn directory(&mut self, id: CommandId, response: &Response) {
+        if !response.is_ok() {
+            let failure = jackfield_plugin_api::Failure::new(Code::Rejected, "Asterisk does not list its endpoints");
+            return self.reply(id, failure.context(response.words()));
+        }
+        let mut people: BTreeMap<String, Value> = BTreeMap::new();
+        let endpoints = response.body.as_array().into_iter().flatten();
+        for endpoint in endpoints.filter_map(|endpoint| Endpoint::deserialize(endpoint).ok()) {
+            let name = format!("{}/{}", endpoint.technology, endpoint.resource);
+            let is_phone = self.settings.phone.replace("{extension}", &endpoint.resource) == name;
+            if is_phone && !self.settings.hidden.contains(&endpoint.resource) {
+                let state = match (endpoint.state.as_str(), endpoint.channel_ids.is_empty()) {
+                    ("offline", _) => "offline",
+                    (_, true) => "free",
+                    (_, false) => "busy",
+                };
+                people.insert(endpoint.resource.clone(), json!({"address": endpoint.resource, "state": state}));
+            }
+        }
+        // An idle leg is no call: of agents at work we know better.
+        for phone in self.phones.values().filter(|phone| phone.work == Work::Active) {
+            let state = if phone.is_free() { "free" } else { "busy" };
+            people.insert(phone.key.clone(), json!({"address": phone.key, "state": state, "agent": phone.agent}));
+        }
+        let names = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>();
+        let data = json!({
+            "people": people.into_values().collect::<Vec<_>>(),
+            "queues": names(self.settings.queues.keys().collect()),
+            "destinations": names(self.settings.destinations.keys().collect()),
+        });
+        self.reply(id, Outcome::data(data));
+    }
+}
+
+/// The request that lets a channel go on in the dialplan at a place.
+pub(super) fn continue_at(channel: &str, place: &Place) -> Request {
+    Request::post(format!("channels/{}/continue", segment(channel)))
+        .with("context", place.context.clone())
+        .with("extension", place.extension.clone())
+        .with("priority", place.priority.to_string())
+}
