@@ -31,8 +31,7 @@ pub(super) struct Parts {
 
 /// Serves a desktop until its connection ends.
 pub(super) async fn serve(parts: Parts) {
-    let Parts { stream, early, client, mut outlet, connection, metrics, closing, max_message } = parts;
-    outlet.will_work();
+    let Parts { stream, early, client, outlet, connection, metrics, closing, max_message } = parts;
     let mut desktop = Desktop { client, outlet };
     let mut socket = WebSocketConnection::new(stream, early, max_message).await;
     let end = socket.run(&mut desktop, closing).await;
@@ -72,39 +71,26 @@ struct Desktop {
 }
 
 impl Application for Desktop {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.client.poll_ready(cx)
+    }
+
     fn receive(&mut self, text: Utf8Bytes, at: Instant) {
         self.client.receive(&text, at);
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Outgoing> {
-        loop {
-            self.client.work(true);
-            match self.outlet.try_next() {
-                Some(Out::Message(message)) => {
-                    // The session writes JSON, which is UTF-8.
-                    let text = Utf8Bytes::try_from(message.text).unwrap_or_default();
-                    return Poll::Ready(Outgoing::Message(Message::Text(text)));
-                }
-                Some(Out::Close(code, reason)) => return Poll::Ready(Outgoing::Close(code.0, reason)),
-                None if self.outlet.poll_ready(cx).is_ready() => {}
-                None => {
-                    self.look_again(cx);
-                    return Poll::Pending;
-                }
+        self.outlet.poll_next(cx).map(|out| match out {
+            Out::Message(message) => {
+                // The session writes JSON, which is UTF-8.
+                Outgoing::Message(Message::Text(Utf8Bytes::try_from(message.text).unwrap_or_default()))
             }
-        }
+            Out::Close(code, reason) => Outgoing::Close(code.0, reason),
+        })
     }
 
     fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<(u16, &'static str)> {
-        self.client.work(false);
-        self.outlet.wake_later(cx);
-        match self.outlet.try_close() {
-            Some((code, reason)) => Poll::Ready((code.0, reason)),
-            None => {
-                self.look_again(cx);
-                Poll::Pending
-            }
-        }
+        self.outlet.poll_close(cx).map(|(code, reason)| (code.0, reason))
     }
 
     fn is_busy(&self) -> bool {
@@ -113,14 +99,5 @@ impl Application for Desktop {
 
     fn is_bound(&self) -> bool {
         self.client.is_bound()
-    }
-}
-
-impl Desktop {
-    /// Whatever comes for the session after this look wakes the task; what has come before has its turn behind others.
-    fn look_again(&mut self, cx: &Context<'_>) {
-        if self.client.has_work() {
-            cx.waker().wake_by_ref();
-        }
     }
 }

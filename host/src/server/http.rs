@@ -5,9 +5,9 @@
 
 use std::{
     convert::Infallible,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -100,7 +100,7 @@ fn respond(answer: Answer) -> Response<Body> {
 }
 
 /// `GET …/sessions/{id}/events`
-pub(super) fn events(
+pub(super) async fn events(
     desktops: &Arc<Desktops>,
     tenant: &Arc<Tenant>,
     identity: &Identity,
@@ -119,7 +119,7 @@ pub(super) fn events(
     };
     let Some(connection) = tenant.connection() else { return too_many(desktops) };
     let (outbox, outlet) = Outbox::of_stream(tenant.outbox_limits());
-    match tenant.sessions().stream(identity, session, after, outbox) {
+    match tenant.sessions().stream(identity, session, after, outbox).await {
         Ok(stream) => {
             let mut response = Response::new(Body::events(stream, outlet, connection, desktops.metrics.clone(), peer));
             let headers = response.headers_mut();
@@ -218,28 +218,20 @@ impl Events {
         }
         let mut out = std::mem::take(&mut self.first);
         while out.len() < FRAME {
-            match self.outlet.try_next() {
-                Some(Out::Message(Message { seq, text })) => frame(&mut out, None, seq, &text),
-                Some(Out::Close(code, reason)) => {
+            match self.outlet.poll_next(cx) {
+                Poll::Ready(Out::Message(Message { seq, text })) => frame(&mut out, None, seq, &text),
+                Poll::Ready(Out::Close(code, reason)) => {
                     self.closed = Some(code.0);
                     // An event, for a page is shown nothing else. One that does not close its stream then connects again.
                     let data = json!({"code": code.0, "reason": reason}).to_string();
                     frame(&mut out, Some("closed"), None, data.as_bytes());
                     break;
                 }
-                None => break,
+                Poll::Pending => break,
             }
         }
         if out.is_empty() {
-            let ready = pin!(self.outlet.ready()).poll(cx).is_ready();
-            if ready {
-                // Something came in between; it is taken on the next round.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if self.sign.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(self.sign.as_mut().poll(cx));
             out.extend_from_slice(b":\n\n");
         }
         self.sign.as_mut().reset(Instant::now() + SIGN_EVERY);

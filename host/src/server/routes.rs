@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::{Desktops, Guarded, Peer, console, desktop, handshake, http, http::Body, text, tokens};
 use crate::{
-    session::{Identity, Outbox},
+    session::{ClientConnection, Identity, Outbox},
     tenant::{AGENT_TOKEN_PREFIX, Admitted, Tenant},
 };
 
@@ -86,7 +86,7 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
             ("commands", http::command(desktops, &tenant, &identity, id, request).await)
         }
         (["sessions", id, "events"], &Method::GET) => {
-            ("events", http::events(desktops, &tenant, &identity, id, request.headers(), peer))
+            ("events", http::events(desktops, &tenant, &identity, id, request.headers(), peer).await)
         }
         (["extensions"], &Method::GET) => ("extensions", extensions(&tenant)),
         (["ws"] | ["extensions"] | ["sessions", _, "events"], _) => ("unknown", wrong_method("GET")),
@@ -182,7 +182,7 @@ fn upgrade(
         let parts = desktop::Parts {
             stream,
             early,
-            client: connection.tenant().sessions().connect(identity, outbox),
+            client: ClientConnection::new(connection.tenant().sessions(), identity, outbox),
             outlet,
             connection,
             metrics: desktops.metrics.clone(),

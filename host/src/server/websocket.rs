@@ -50,7 +50,13 @@ const WRITE_BUFFER: usize = 8 * 1024;
 
 /// What messages are taken to and come from. No method waits.
 pub trait Application {
-    /// Takes a message of text, and when it came.
+    /// Whether the next message may be handed over: not before what the last one was answered at once can be sent, because
+    /// a Close may stand behind it. Pending: the task is woken when it may.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    /// Takes a message of text, and when it came. Only when [`Self::poll_ready`] is.
     fn receive(&mut self, text: Utf8Bytes, at: Instant);
 
     /// Takes a message of bytes; false: this application takes none, and the connection is closed with 1003.
@@ -237,6 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketConnection<S> {
             let may_read = !self.blocked || !application.is_busy() && self.pings < UNREAD_PONGS;
             if may_read
                 && !others_turn
+                && application.poll_ready(cx).is_ready()
                 && let Poll::Ready(message) = self.socket.poll_next_unpin(cx)
             {
                 taken += 1;

@@ -5,11 +5,12 @@
 //! [`SessionManager`](super::SessionManager) at the word of `tenant`.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use jackfield_plugin_api::{Code, Link};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{commands::Repertoire, port::PlatformPort};
@@ -119,12 +120,12 @@ impl AdapterConnection {
 
     /// The link, and how often it was lost.
     pub(super) fn link(&self) -> (Link, u64) {
-        self.lock().clone()
+        self.link.lock().clone()
     }
 
     /// Returns whether this is news.
     pub(super) fn set_link(&self, link: Link) -> bool {
-        let mut state = self.lock();
+        let mut state = self.link.lock();
         if state.0 == link {
             return false;
         }
@@ -133,10 +134,6 @@ impl AdapterConnection {
         }
         state.0 = link;
         true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (Link, u64)> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,20 +4,27 @@
 //! Must never: wait for the platform (prepareSession runs beside it). Text comes in from the server; answers go to the
 //! connection's [`Outbox`].
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Failure};
-use tokio::time::Instant;
+use parking_lot::Mutex;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    Batch, Identity, Outbox,
-    actor::Reply,
-    cell::Cell,
+    Identity, Outbox, SessionManager,
     commands::{BIND, PREPARE},
     data,
-    manager::Board,
+    handle::SessionHandle,
+    input::{Bind, ClientCommand, Control, Reply},
+    mailbox::NotTaken,
     message::{Request, Response},
+    outbox::Message,
     prepare::{self, Prepared},
     text::Text,
 };
@@ -25,12 +32,12 @@ use crate::metrics::CommandLabel;
 
 /// One connection that can send any message at any time. Dropping it says that the connection is gone.
 pub struct ClientConnection {
-    board: Arc<Board>,
+    manager: SessionManager,
     identity: Identity,
     outbox: Outbox,
     binding: Arc<Mutex<Binding>>,
-    /// The session, once it was found in the binding: nobody else unbinds it.
-    cell: Option<Arc<Cell>>,
+    /// A message that is not through yet.
+    pending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// What a connection is bound to.
@@ -40,7 +47,7 @@ enum Binding {
     Preparing,
     /// `answer`: how many messages the connection must have taken for prepareSession's answer to be among them.
     Bound {
-        cell: Arc<Cell>,
+        session: SessionHandle,
         answer: u64,
     },
     /// The connection is gone.
@@ -48,174 +55,184 @@ enum Binding {
 }
 
 impl ClientConnection {
-    pub(super) fn new(board: Arc<Board>, identity: Identity, outbox: Outbox) -> Self {
-        Self { board, identity, outbox, binding: Arc::new(Mutex::new(Binding::Nothing)), cell: None }
+    /// A connection whose messages go to this outbox.
+    #[must_use]
+    pub fn new(manager: &SessionManager, identity: Identity, outbox: Outbox) -> Self {
+        let binding = Arc::new(Mutex::new(Binding::Nothing));
+        Self { manager: manager.clone(), identity, outbox, binding, pending: None }
     }
 
-    /// Takes one message as it came, and when.
+    /// Whether the next message may be handed over. Pending: the session has not handled the one before; the task is woken
+    /// when it has, and what it was answered at once has been sent. A server does not read from its client meanwhile: so a
+    /// client that floods waits, and the answers to what stands before its Close come before the connection ends.
+    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(pending) = &mut self.pending {
+            ready!(pending.as_mut().poll(context));
+            self.pending = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes one message as it came, and when. To be called only when [`Self::poll_ready`] is: another one that is not
+    /// through is given up.
     pub fn receive(&mut self, text: &str, at: Instant) {
         let request = match Request::parse(text) {
             Ok(request) => request,
             Err(bad) => {
-                self.board.metrics.bad_message();
-                return self.send(bad.response);
+                self.manager.metrics().bad_message();
+                return self.send(&bad.response);
             }
         };
-        let is_prepare = match &*request.command() {
-            PREPARE => true,
-            BIND => false,
+        match &*request.command() {
+            PREPARE => {}
+            BIND => return self.bind(request, at),
             _ => return self.command(request, at),
-        };
-        self.look_for_cell();
-        if self.cell.as_ref().is_some_and(|cell| cell.is_ended()) {
-            self.unbind();
         }
-        if is_prepare { self.prepare(request) } else { self.bind(&request, at) }
-    }
-
-    fn command(&mut self, request: Request, at: Instant) {
-        self.look_for_cell();
-        let Some(cell) = &self.cell else { return self.send(self.board.answer_unbound(&request)) };
-        let refused = cell.with_patience(true, |core| {
-            if core.is_ended() {
-                return Some(request);
-            }
-            core.receive(request, Reply::Outbox(self.outbox.clone()), at);
-            None
-        });
-        if let Some(request) = refused {
-            self.unbind();
-            self.send(self.board.answer_unbound(&request));
-        }
-    }
-
-    /// Whether there is something to do for the session.
-    #[must_use]
-    pub fn has_work(&mut self) -> bool {
-        // prepareSession may have ended since the last look, and what has come for the session then has woken nobody.
-        self.look_for_cell();
-        self.cell.as_ref().is_some_and(|cell| cell.has_word())
-    }
-
-    /// Does for the session what the adapter has brought. `patient`: only as long as the connection's queue is not busy,
-    /// for a client that has taken all so far.
-    pub fn work(&mut self, patient: bool) {
-        if self.has_work()
-            && let Some(cell) = &self.cell
-        {
-            cell.read_word(patient);
-        }
+        self.prepare(request);
     }
 
     /// Whether the connection has a session, or is about to have one.
     #[must_use]
     pub fn is_bound(&self) -> bool {
-        matches!(*locked(&self.binding), Binding::Preparing | Binding::Bound { .. })
+        matches!(*self.binding.lock(), Binding::Preparing | Binding::Bound { .. })
     }
 
-    fn send(&self, text: Text) {
-        self.outbox.send(Batch::response(text));
+    fn send(&self, text: &Text) {
+        self.outbox.send(Message::response(text));
     }
 
-    /// Finds the session, which may be over.
-    fn look_for_cell(&mut self) {
-        if self.cell.is_none()
-            && let Binding::Bound { cell, .. } = &*locked(&self.binding)
-        {
-            self.cell = Some(Arc::clone(cell));
+    fn command(&mut self, request: Request, received: Instant) {
+        let session = match &*self.binding.lock() {
+            Binding::Bound { session, .. } => Some(session.clone()),
+            _ => None,
+        };
+        let Some(session) = session else { return self.send(&self.manager.answer_unbound(&request)) };
+        let command = ClientCommand { request, reply: Reply::Outbox(self.outbox.clone()), received };
+        match session.mailbox().try_command(command) {
+            Ok(()) => self.pending = Some(Box::pin(async move { session.mailbox().all_handled().await })),
+            Err(NotTaken::Closed(command)) => {
+                self.unbind_ended();
+                self.send(&self.manager.answer_unbound(&command.request));
+            }
+            Err(NotTaken::Full(command)) => {
+                let (manager, outbox) = (self.manager.clone(), self.outbox.clone());
+                self.pending = Some(Box::pin(async move {
+                    match session.mailbox().command(command).await {
+                        Ok(()) => session.mailbox().all_handled().await,
+                        Err(command) => {
+                            outbox.send(Message::response(&manager.answer_unbound(&command.request)));
+                        }
+                    }
+                }));
+            }
         }
     }
 
-    /// The session is over: the connection has none.
-    fn unbind(&mut self) {
-        self.cell = None;
-        *locked(&self.binding) = Binding::Nothing;
+    /// Whoever is bound to a session that is over has none.
+    fn unbind_ended(&self) {
+        let mut binding = self.binding.lock();
+        if let Binding::Bound { session, .. } = &*binding
+            && session.is_ended()
+        {
+            *binding = Binding::Nothing;
+        }
     }
 
     fn prepare(&self, request: Request) {
+        self.unbind_ended();
         {
-            let mut binding = locked(&self.binding);
+            let mut binding = self.binding.lock();
             if !matches!(*binding, Binding::Nothing) {
                 drop(binding);
-                return self.send(self.board.refuse_second(&request));
+                return self.send(&self.manager.refuse_second(&request));
             }
             *binding = Binding::Preparing;
         }
-        let (board, identity) = (Arc::clone(&self.board), self.identity.clone());
+        let (manager, identity) = (self.manager.clone(), self.identity.clone());
         let (outbox, binding) = (self.outbox.clone(), Arc::clone(&self.binding));
-        self.board.runtime.spawn(async move {
-            let prepared = board.prepare(&request, &identity).await;
+        tokio::spawn(async move {
+            let prepared = manager.prepare_session(&request, &identity).await;
             finish(&binding, &outbox, prepared);
         });
     }
 
-    fn bind(&self, request: &Request, since: Instant) {
+    fn bind(&mut self, request: Request, received: Instant) {
+        self.unbind_ended();
         let label = CommandLabel::of(BIND);
-        let mut binding = locked(&self.binding);
+        let mut binding = self.binding.lock();
         if !matches!(*binding, Binding::Nothing) {
             drop(binding);
-            return self.send(self.board.refuse_second(request));
+            return self.send(&self.manager.refuse_second(&request));
         }
-        let bound = data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what)).and_then(
+        let found = data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what)).and_then(
             |data::Bind { session: data::Id { id }, after }| {
-                let cell = self.board.find(&id, &self.identity);
-                let cell = cell.ok_or_else(|| Failure::new(Code::NotFound, "there is no such session"))?;
-                cell.with(|core| {
-                    core.bind(self.outbox.clone(), after, |data| {
-                        Some(self.board.answer(request, label, since, Response::SuccessWith(data)))
-                    })
-                })?;
-                Ok(cell)
+                let session = self.manager.registry().find(&id, &self.identity);
+                Ok((session.ok_or_else(no_such_session)?, after))
             },
         );
-        match bound {
-            Ok(cell) => *binding = Binding::Bound { cell, answer: 0 },
-            Err(failure) => self.send(self.board.answer(request, label, since, Response::Failure(&failure))),
-        }
+        let (session, after) = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                drop(binding);
+                return self.send(&self.manager.answer(&request, label, received, Response::Failure(&failure)));
+            }
+        };
+        *binding = Binding::Bound { session: session.clone(), answer: 0 };
+        drop(binding);
+        let (done, bound) = oneshot::channel();
+        let outbox = self.outbox.clone();
+        let answered = Some((request.clone(), received));
+        session.control(Control::Bind(Bind { outbox, after, request: answered, done }));
+        let (manager, outbox, binding) = (self.manager.clone(), self.outbox.clone(), Arc::clone(&self.binding));
+        self.pending = Some(Box::pin(async move {
+            // What has no answer has ended.
+            if let Err(failure) = bound.await.unwrap_or_else(|_| Err(no_such_session())) {
+                *binding.lock() = Binding::Nothing;
+                let text = manager.answer(&request, label, received, Response::Failure(&failure));
+                outbox.send(Message::response(&text));
+            }
+        }));
     }
+}
+
+fn no_such_session() -> Failure {
+    Failure::new(Code::NotFound, "there is no such session")
 }
 
 /// Hands out what became of prepareSession, or undoes it where nobody waits for it any more.
 fn finish(binding: &Mutex<Binding>, outbox: &Outbox, prepared: Prepared) {
-    let mut binding = locked(binding);
+    let mut binding = binding.lock();
     let gone = matches!(*binding, Binding::Gone);
     match prepared {
-        Prepared::Session(cell, _) if gone => {
-            drop(binding);
-            prepare::undo(&cell);
-        }
-        Prepared::Session(cell, text) => {
-            if outbox.send(Batch::response(text)) {
-                cell.with(|core| core.connect(outbox.clone()));
-                *binding = Binding::Bound { cell, answer: outbox.sent() };
+        Prepared::Session(session, text) => {
+            if gone {
+                prepare::undo(&session);
+            } else if outbox.send(Message::response(&text)) {
+                session.control(Control::Connect(outbox.clone()));
+                *binding = Binding::Bound { session, answer: outbox.sent() };
             } else {
                 *binding = Binding::Nothing;
-                drop(binding);
-                prepare::undo(&cell);
+                prepare::undo(&session);
             }
         }
         Prepared::Refused(text) => {
             if !gone {
                 *binding = Binding::Nothing;
             }
-            outbox.send(Batch::response(text));
+            outbox.send(Message::response(&text));
         }
     }
 }
 
-fn locked(binding: &Mutex<Binding>) -> MutexGuard<'_, Binding> {
-    binding.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Drop for ClientConnection {
     fn drop(&mut self) {
-        let binding = std::mem::replace(&mut *locked(&self.binding), Binding::Gone);
-        if let Binding::Bound { cell, answer } = binding {
+        let binding = std::mem::replace(&mut *self.binding.lock(), Binding::Gone);
+        if let Binding::Bound { session, answer } = binding {
             if self.outbox.delivered(answer) {
-                cell.with(|core| core.disconnect(&self.outbox));
+                session.control(Control::Disconnect(self.outbox.clone()));
             } else {
                 // The client has never learnt of its session.
-                prepare::undo(&cell);
+                prepare::undo(&session);
             }
         }
     }
@@ -231,19 +248,19 @@ impl std::fmt::Debug for ClientConnection {
 pub struct EventStream {
     /// What the stream begins with: the data of bindSession's success.
     pub bound: Bytes,
-    cell: Arc<Cell>,
+    session: SessionHandle,
     outbox: Outbox,
 }
 
 impl EventStream {
-    pub(super) fn new(cell: Arc<Cell>, outbox: Outbox, bound: Bytes) -> Self {
-        Self { bound, cell, outbox }
+    pub(super) fn new(session: SessionHandle, outbox: Outbox) -> Self {
+        Self { bound: Bytes::new(), session, outbox }
     }
 }
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        self.cell.with(|core| core.disconnect(&self.outbox));
+        self.session.control(Control::Disconnect(self.outbox.clone()));
     }
 }
 

@@ -136,6 +136,11 @@ impl Request {
         })
     }
 
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// The name of the command.
     pub(super) fn command(&self) -> Cow<'_, str> {
         self.string(self.command).unwrap_or_default()

@@ -6,70 +6,72 @@
 //! In the order in which a message goes through:
 //!
 //! ```text
-//! client_connection.rs       one connection: nothing yet, or bound to a session
-//! message.rs    what a desktop sent, read without changing a byte; what it is answered
-//! commands.rs   the table of commands: name, target, data, what becomes of it
-//! manager.rs   all sessions of a tenant: by id and by agent, quotas, who may bind
-//! adapter_connection.rs      one connection to the tenant's platform; two while it is moved to another version of its adapter
-//! prepare.rs    how a session comes to be, and gets a new agent after a crash
-//! timer.rs      one clock for all sessions of a tenant
-//! cell.rs       one session, worked by whoever brings it something: desktop, adapter or clock
-//! actor.rs      what a session does with it: order, checks, deadlines, answers
-//! data.rs       what a command's data must look like
-//! plan.rs       what the platform is asked for
-//! life.rs       how a session starts, loses and regains its link, and ends
-//! handover.rs   how an agent is moved to another trunk
-//! link.rs       whether commands can be carried out
-//! client.rs     what the client is sent, how it comes back, how long its session waits for it
-//! port.rs       the adapter as a session needs it
-//! tree.rs …     the objects of one session and what a report makes of them
-//! journal.rs    the numbered events that a returning client may still need
-//! outbox.rs     what waits for a connection to be written
+//! client_connection.rs   one connection: nothing yet, or bound to a session
+//! message.rs             what a desktop sent, read without changing a byte; what it is answered
+//! commands.rs            the table of commands: name, target, data, what becomes of it
+//! data.rs                what a command's data must look like
+//! mailbox.rs, input.rs   what waits for a session, within bounds
+//! task.rs                the session's task: handles what waits, keeps its deadlines, does what comes of it
+//! state/                 the session itself: inputs in, effects out
+//! effects.rs             what a session wants done
+//! plan.rs                what the platform is asked for
+//! port.rs                the adapter as a session needs it
+//! tree/                  the objects of one session and what a report makes of them
+//! journal.rs             the numbered events that a returning client may still need
+//! outbox.rs              what waits for a connection to be written
+//! ```
+//!
+//! Around it:
+//!
+//! ```text
+//! manager.rs             all sessions of a tenant, for the rest of the host
+//! registry.rs            which there are, by id and by agent; quotas
+//! handle.rs              a session as others know it
+//! prepare.rs             how a session comes to be
+//! adapter_connection.rs  one connection to the tenant's platform; two while it is moved to another version of its adapter
 //! ```
 //!
 //! # For the server
 //!
 //! ```text
-//! let board = SessionManager::new("acme", limits, metrics);      // inside a tokio runtime
-//! let trunk = board.serving();
-//! board.set_platform(&trunk, Some(platform)); board.set_link(&trunk, link);   // as the adapter comes and goes
+//! let manager = SessionManager::new("acme", limits, metrics);
+//! let connection = manager.serving();
+//! manager.set_platform(&connection, Some(platform)); manager.set_link(&connection, link);   // as the adapter comes and goes
 //!
 //! // a WebSocket
 //! let (outbox, mut outlet) = Outbox::new(limits.outbox);
-//! let mut desk = board.desk(identity, outbox);
-//! outlet.will_work();                 // this task does what the adapter brings for the session
-//! desk.receive(text, at);             // each text frame, and when it came; returns at once
-//! desk.work(patient);                 // whenever the task is woken
-//! outlet.poll_take(cx, bytes, |text| …); // what is to be written, and whether the connection is to be closed behind it;
-//!                                     // pending until there is something to be written, or (look again) to be done
-//! drop(desk);                         // the connection is gone: the grace begins
+//! let mut client = ClientConnection::new(&manager, identity, outbox);
+//! client.poll_ready(cx);              // pending: its client is not read from
+//! client.receive(text, at);           // each text frame, and when it came; returns at once
+//! outlet.poll_next(cx);               // what is to be written next, or how the connection is to be closed
+//! drop(client);                       // the connection is gone: the grace begins
 //!
 //! // HTTP
-//! board.prepare(identity, body).await                 -> Answer
-//! board.command(&identity, session_id, body).await    -> Option<Answer>      (None: 404)
-//! board.stream(&identity, session_id, last_event_id, outbox) -> Result<EventStream, StreamRefused>
+//! manager.prepare(identity, body).await                                           -> Answer
+//! manager.command(&identity, session_id, body).await                              -> Option<Answer>   (None: 404)
+//! manager.stream(&identity, session_id, last_event_id, outbox).await              -> Result<EventStream, StreamRefused>
 //! ```
 
-mod actor;
 mod adapter_connection;
-mod cell;
-mod client;
 mod client_connection;
 mod commands;
 mod data;
-mod handover;
+mod effects;
+mod handle;
 mod identity;
+mod input;
 mod journal;
-mod life;
-mod link;
+mod mailbox;
 mod manager;
 mod message;
 mod outbox;
 mod plan;
 mod port;
 mod prepare;
+mod registry;
+mod state;
+mod task;
 mod text;
-mod timer;
 pub mod tree;
 
 use std::time::Duration;
@@ -78,11 +80,10 @@ use serde::Serialize;
 
 pub use adapter_connection::{AdapterConnection, Tally};
 pub use client_connection::{ClientConnection, EventStream};
-pub use handover::Moved;
 pub use identity::Identity;
 pub use journal::JournalLimits;
-pub use manager::{Answer, SessionManager, SessionStatus, StreamRefused};
-pub use outbox::{Batch, CloseCode, Message, Out, Outbox, OutboxLimits, Outlet, Taken};
+pub use manager::{Answer, Moved, SessionManager, SessionStatus, StreamRefused};
+pub use outbox::{CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
 pub use port::{AgentPort, LoggedIn, PlatformPort};
 pub use text::{Lengths, Text};
 
@@ -91,6 +92,8 @@ pub use text::{Lengths, Text};
 pub struct Limits {
     /// Sessions at the same time.
     pub sessions: usize,
+    /// How many agents may log in each second, once as many as there may be sessions have.
+    pub logins_per_second: u32,
     /// Commands of a session without an answer; one more is `rate_limited`.
     pub unanswered: usize,
     /// How long the platform may take over a command.
@@ -99,6 +102,10 @@ pub struct Limits {
     pub slow_deadline: Duration,
     /// How long a session outlives its connection.
     pub resume_grace: Duration,
+    /// The same of one that was prepared and not started: it holds a place for nobody's work.
+    pub prepared_grace: Duration,
+    /// How long a session may be prepared and not started, connected or not.
+    pub start_within: Duration,
     /// What a session keeps for a client that returns.
     pub journal: JournalLimits,
     /// What waits for a client that reads slowly.
@@ -109,10 +116,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 1000,
+            logins_per_second: 200,
             unanswered: 32,
             command_deadline: Duration::from_secs(30),
             slow_deadline: Duration::from_secs(60),
             resume_grace: Duration::from_secs(60),
+            prepared_grace: Duration::from_secs(15),
+            start_within: Duration::from_secs(120),
             journal: JournalLimits::default(),
             outbox: OutboxLimits::default(),
         }

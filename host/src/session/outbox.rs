@@ -1,24 +1,22 @@
 //! What waits for one connection to be written.
 //!
 //! Owns: the queue between a session and the one who writes to its client, its bounds, and the wake-up. Must never: make
-//! the session wait, or grow with a client that does not read. Messages come from desks and sessions; the server drains
-//! them through the [`Outlet`]. When the queue is full everything in it is dropped and the connection is closed with
+//! the session wait, or grow with a client that does not read. Messages come from connections and sessions; the server
+//! takes them from the [`Outlet`]. When the queue is full everything in it is dropped and the connection is closed with
 //! [`CloseCode::TOO_SLOW`]: a client that comes back finds the events in its session's journal.
 
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    ops::Range,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    task::{Context, Poll, Waker, ready},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
 use hyper::body::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
-use super::text::{Lengths, Text};
+use super::text::Text;
 
 /// One message to a client: UTF-8 JSON, with its number if it is an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,74 +28,17 @@ pub struct Message {
 }
 
 impl Message {
+    /// A response.
+    pub(super) fn response(text: &Text) -> Self {
+        Self { seq: None, text: Bytes::copy_from_slice(text) }
+    }
+
     /// The text as such.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
 }
-
-/// Messages to one client, one behind the other in one text: what one report made, or one response. It goes into the
-/// queue under one lock and wakes its reader once; as an iterator it gives them one by one.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// The number of the next event; `None` for a response.
-    seq: Option<u64>,
-    text: Text,
-    /// Where the next message begins.
-    at: usize,
-    /// Of each event; a response is the whole text.
-    lengths: smallvec::IntoIter<[u32; 8]>,
-}
-
-impl Batch {
-    /// A response.
-    #[must_use]
-    pub fn response(text: Text) -> Self {
-        Self { seq: None, text, at: 0, lengths: Lengths::new().into_iter() }
-    }
-
-    /// Events with consecutive numbers, `lengths` bytes of the text each.
-    #[must_use]
-    pub fn of_events(first: u64, text: Text, lengths: Lengths) -> Self {
-        Self { seq: Some(first), text, at: 0, lengths: lengths.into_iter() }
-    }
-
-    /// How many bytes are left.
-    fn bytes(&self) -> usize {
-        self.text.len() - self.at
-    }
-
-    /// Goes on to the next message: its number, if it is an event, and where it is in the text.
-    fn step(&mut self) -> Option<(Option<u64>, Range<usize>)> {
-        let seq = self.seq;
-        let end = match &mut self.seq {
-            Some(next) => {
-                *next += 1;
-                self.at + self.lengths.next()? as usize
-            }
-            None if self.at == self.text.len() => return None,
-            None => self.text.len(),
-        };
-        Some((seq, std::mem::replace(&mut self.at, end)..end))
-    }
-}
-
-impl Iterator for Batch {
-    type Item = Message;
-
-    fn next(&mut self) -> Option<Message> {
-        let (seq, place) = self.step()?;
-        Some(Message { seq, text: Bytes::copy_from_slice(&self.text[place]) })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = if self.seq.is_some() { self.lengths.len() } else { usize::from(self.bytes() > 0) };
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Batch {}
 
 /// A close code of WebSocket, as section 6 of the protocol uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,9 +54,6 @@ impl CloseCode {
     /// The client did not read.
     pub const TOO_SLOW: Self = Self(4008);
 }
-
-/// How many batches are about to be taken; what waits behind them takes no more room than it needs.
-const SOON: usize = 8;
 
 /// What the server writes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,26 +90,14 @@ struct Shared {
     limits: OutboxLimits,
     /// The connection ends with its session: an event stream.
     one_session: bool,
-    /// Whoever writes to the client also works for its session: see [`Outlet::will_work`].
-    works: AtomicBool,
-    /// So much waits that no more should be put in. Written under the queue's lock, read without it.
-    busy: AtomicBool,
     queue: Mutex<Queue>,
-}
-
-/// What was taken at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
-    /// Bytes of messages.
-    pub bytes: usize,
-    /// How the connection is to be closed: nothing follows.
-    pub close: Option<(CloseCode, &'static str)>,
+    /// Told when the queue is busy no more.
+    drained: Notify,
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Batch>,
-    messages: usize,
+    waiting: VecDeque<Message>,
     bytes: usize,
     /// What a replay has put in beyond the bounds; it goes down as the client reads.
     allowance: (usize, usize),
@@ -182,20 +108,9 @@ struct Queue {
 }
 
 impl Shared {
-    fn is_busy(&self) -> bool {
-        self.busy.load(Relaxed)
+    fn is_busy(&self, queue: &Queue) -> bool {
+        queue.waiting.len() * 4 >= self.limits.messages || queue.bytes * 4 >= self.limits.bytes
     }
-
-    /// To be called when the queue has become longer or shorter.
-    fn measure(&self, queue: &Queue) {
-        let busy = queue.messages * 4 >= self.limits.messages || queue.bytes * 4 >= self.limits.bytes;
-        self.busy.store(busy, Relaxed);
-    }
-}
-
-/// The queue is left whole by every step, so a panic elsewhere does not spoil it.
-fn locked(shared: &Shared) -> MutexGuard<'_, Queue> {
-    shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Outbox {
@@ -212,83 +127,68 @@ impl Outbox {
     }
 
     fn make(limits: OutboxLimits, one_session: bool) -> (Self, Outlet) {
-        let (works, busy) = (AtomicBool::new(false), AtomicBool::new(false));
-        let shared = Arc::new(Shared { limits, one_session, works, busy, queue: Mutex::default() });
+        let shared = Arc::new(Shared { limits, one_session, queue: Mutex::default(), drained: Notify::new() });
         (Self(Arc::clone(&shared)), Outlet(shared))
     }
 
-    /// Puts messages in. False: they are not taken, because the connection is closing, or closes now as it is full.
-    pub fn send(&self, batch: Batch) -> bool {
-        let mut wakers = Vec::new();
-        let fits = self.put(batch, &mut wakers);
-        wakers.into_iter().for_each(Waker::wake);
-        fits
+    /// Puts a message in. False: it is not taken, because the connection is closing, or closes now as its queue is full.
+    pub fn send(&self, message: Message) -> bool {
+        self.put(1, message.text.len(), |waiting| waiting.push_back(message))
     }
 
-    /// The same, but who waits for the messages is woken by the caller, when it has put in all that it has.
-    pub(super) fn put(&self, batch: Batch, wakers: &mut Vec<Waker>) -> bool {
-        let mut queue = locked(&self.0);
+    /// Puts messages in, all or none of them.
+    pub fn send_all(&self, messages: Vec<Message>) -> bool {
+        let bytes = messages.iter().map(|message| message.text.len()).sum();
+        self.put(messages.len(), bytes, |waiting| waiting.extend(messages))
+    }
+
+    fn put(&self, count: usize, bytes: usize, push: impl FnOnce(&mut VecDeque<Message>)) -> bool {
+        let mut queue = self.0.queue.lock();
         if queue.is_closing() {
             return false;
         }
         let limits = self.0.limits;
         // What is larger than the bound must still reach a client that reads.
         let fits = queue.waiting.is_empty()
-            || (queue.messages + batch.len() <= limits.messages + queue.allowance.0
-                && queue.bytes + batch.bytes() <= limits.bytes + queue.allowance.1);
+            || (queue.waiting.len() + count <= limits.messages + queue.allowance.0
+                && queue.bytes + bytes <= limits.bytes + queue.allowance.1);
         if fits {
-            queue.push(batch);
+            queue.bytes += bytes;
+            push(&mut queue.waiting);
         } else {
             queue.close(CloseCode::TOO_SLOW, "the client does not read", true);
+            self.0.drained.notify_one();
         }
-        self.0.measure(&queue);
-        wakers.extend(queue.waker.take());
+        let waker = queue.waker.take();
+        drop(queue);
+        wake(waker);
         fits
-    }
-
-    /// Wakes whoever writes to the client: there is something for it to write, or to do for the session.
-    pub(super) fn call(&self) {
-        self.take_waker().into_iter().for_each(Waker::wake);
-    }
-
-    /// The same, but who writes to the client is woken by the caller.
-    pub(super) fn take_waker(&self) -> Option<Waker> {
-        locked(&self.0).waker.take()
-    }
-
-    /// Whether whoever writes to the client also works for its session.
-    pub(super) fn works(&self) -> bool {
-        self.0.works.load(Relaxed)
-    }
-
-    /// Whether so much waits that no more should be put in until some of it is written, see [`Outlet::is_busy`].
-    pub(super) fn is_busy(&self) -> bool {
-        self.0.is_busy()
     }
 
     /// Puts in what a client asked for by binding: it is bounded by the journal and the tree, not by how fast the
     /// client reads, so it always fits.
-    pub fn replay(&self, batches: impl IntoIterator<Item = Batch>) {
-        let mut queue = locked(&self.0);
+    pub fn replay(&self, messages: Vec<Message>) {
+        let bytes: usize = messages.iter().map(|message| message.text.len()).sum();
+        let mut queue = self.0.queue.lock();
         if queue.is_closing() {
             return;
         }
-        for batch in batches {
-            queue.allowance.0 += batch.len();
-            queue.allowance.1 += batch.bytes();
-            queue.push(batch);
-        }
-        self.0.measure(&queue);
+        queue.allowance.0 += messages.len();
+        queue.allowance.1 += bytes;
+        queue.bytes += bytes;
+        queue.waiting.extend(messages);
+        let waker = queue.waker.take();
         drop(queue);
-        self.call();
+        wake(waker);
     }
 
     /// Closes the connection after what is waiting.
     pub fn close(&self, code: CloseCode, reason: &'static str) {
-        let mut queue = locked(&self.0);
+        let mut queue = self.0.queue.lock();
         queue.close(code, reason, false);
+        let waker = queue.waker.take();
         drop(queue);
-        self.call();
+        wake(waker);
     }
 
     /// The session is over: closes a connection that was for it alone.
@@ -301,13 +201,13 @@ impl Outbox {
     /// Whether nothing more is taken.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        locked(&self.0).is_closing()
+        self.0.queue.lock().is_closing()
     }
 
     /// How many messages wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        locked(&self.0).messages
+        self.0.queue.lock().waiting.len()
     }
 
     /// Whether nothing waits.
@@ -316,15 +216,34 @@ impl Outbox {
         self.len() == 0
     }
 
+    /// Whether so much waits that no more should be put in until some of it is written, see [`Outlet::is_busy`].
+    pub(super) fn is_busy(&self) -> bool {
+        let queue = self.0.queue.lock();
+        !queue.is_closing() && self.0.is_busy(&queue)
+    }
+
+    /// Waits until it is busy no more, or closed. Only its session waits for it.
+    pub(super) async fn drained(&self) {
+        while self.is_busy() {
+            self.0.drained.notified().await;
+        }
+    }
+
     /// How many messages have been put in so far; see [`Self::delivered`].
     pub(super) fn sent(&self) -> u64 {
-        let queue = locked(&self.0);
-        queue.taken + queue.messages as u64
+        let queue = self.0.queue.lock();
+        queue.taken + queue.waiting.len() as u64
     }
 
     /// Whether the server has taken the first `count` messages.
     pub(super) fn delivered(&self, count: u64) -> bool {
-        locked(&self.0).taken >= count
+        self.0.queue.lock().taken >= count
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -341,72 +260,48 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outlet {
-    /// From now on whoever holds this also calls [`ClientConnection::work`](super::ClientConnection::work) when it is woken.
-    pub fn will_work(&mut self) {
-        self.0.works.store(true, Relaxed);
-    }
-
     /// What to write next, if there is something. After [`Out::Close`] there is nothing.
     pub fn try_next(&mut self) -> Option<Out> {
-        let mut queue = locked(&self.0);
-        if let Some(message) = queue.pop() {
-            self.0.measure(&queue);
-            return Some(Out::Message(message));
-        }
-        queue.end().map(|(code, reason)| Out::Close(code, reason))
+        let mut queue = self.0.queue.lock();
+        self.take(&mut queue)
     }
 
-    /// How the connection is to be closed, if nothing waits and it is.
-    pub fn try_close(&mut self) -> Option<(CloseCode, &'static str)> {
-        locked(&self.0).end()
-    }
-
-    /// Hands out all messages that wait, one by one, until so many bytes were given.
-    pub fn take(&mut self, bytes: usize, each: impl FnMut(&[u8])) -> Taken {
-        self.take_from(&mut locked(&self.0), bytes, each)
-    }
-
-    /// The same when there is something; pending: the task is woken when there is, or something is to be done.
-    pub fn poll_take(&mut self, context: &mut Context<'_>, bytes: usize, each: impl FnMut(&[u8])) -> Poll<Taken> {
-        let mut queue = locked(&self.0);
-        ready!(queue.poll_ready(context));
-        Poll::Ready(self.take_from(&mut queue, bytes, each))
-    }
-
-    fn take_from(&self, queue: &mut Queue, bytes: usize, mut each: impl FnMut(&[u8])) -> Taken {
-        let (mut count, mut given) = (0, 0);
-        while given < bytes
-            && let Some(batch) = queue.waiting.front_mut()
-        {
-            while given < bytes
-                && let Some((_, place)) = batch.step()
-            {
-                count += 1;
-                given += place.len();
-                each(&batch.text[place]);
-            }
-            if batch.len() == 0 {
-                queue.waiting.pop_front();
+    /// The same; pending: the task is woken when there is something.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Out> {
+        let mut queue = self.0.queue.lock();
+        match self.take(&mut queue) {
+            Some(out) => Poll::Ready(out),
+            None => {
+                queue.wake_later(context);
+                Poll::Pending
             }
         }
-        queue.has_given(count, given);
-        self.0.measure(queue);
-        Taken { bytes: given, close: queue.end() }
+    }
+
+    /// For a client that cannot be written to now: how the connection is to be closed all the same, if nothing waits and
+    /// it is. Pending: the task is woken when that may have changed.
+    pub fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<(CloseCode, &'static str)> {
+        let mut queue = self.0.queue.lock();
+        match queue.end() {
+            Some(close) => Poll::Ready(close),
+            None => {
+                queue.wake_later(context);
+                Poll::Pending
+            }
+        }
     }
 
     /// Waits until [`Self::try_next`] has something. May be dropped and called again at any time.
     pub async fn ready(&mut self) {
-        poll_fn(|context| self.poll_ready(context)).await;
-    }
-
-    /// The same, to be polled.
-    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        locked(&self.0).poll_ready(context)
-    }
-
-    /// Wakes the task when something more is put in, or is to be done.
-    pub fn wake_later(&mut self, context: &mut Context<'_>) {
-        locked(&self.0).wake_later(context);
+        poll_fn(|context| {
+            let mut queue = self.0.queue.lock();
+            if !queue.waiting.is_empty() || (queue.close.is_some() && !queue.gone) {
+                return Poll::Ready(());
+            }
+            queue.wake_later(context);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Whether so much waits that incoming messages should be left unread until some of it is written. A server that
@@ -414,7 +309,16 @@ impl Outlet {
     /// that does not.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.0.is_busy()
+        self.0.is_busy(&self.0.queue.lock())
+    }
+
+    fn take(&self, queue: &mut Queue) -> Option<Out> {
+        let was_busy = self.0.is_busy(queue);
+        let Some(message) = queue.pop() else { return queue.end().map(|(code, reason)| Out::Close(code, reason)) };
+        if was_busy && !self.0.is_busy(queue) {
+            self.0.drained.notify_one();
+        }
+        Some(Out::Message(message))
     }
 }
 
@@ -426,26 +330,19 @@ impl std::fmt::Debug for Outlet {
 
 impl Drop for Outlet {
     fn drop(&mut self) {
-        let mut queue = locked(&self.0);
+        let mut queue = self.0.queue.lock();
         queue.gone = true;
         // What was not taken stays counted as not taken.
         queue.clear();
         queue.waker = None;
+        drop(queue);
+        self.0.drained.notify_one();
     }
 }
 
 impl Queue {
     fn is_closing(&self) -> bool {
         self.gone || self.close.is_some()
-    }
-
-    /// Whether there is something to write, or the end.
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.waiting.is_empty() || (self.close.is_some() && !self.gone) {
-            return Poll::Ready(());
-        }
-        self.wake_later(context);
-        Poll::Pending
     }
 
     /// How the connection is to be closed, if nothing waits and it is.
@@ -462,35 +359,12 @@ impl Queue {
         }
     }
 
-    fn push(&mut self, mut batch: Batch) {
-        if batch.len() == 0 {
-            return;
-        }
-        if self.waiting.len() >= SOON {
-            batch.text.shrink();
-        }
-        self.messages += batch.len();
-        self.bytes += batch.bytes();
-        self.waiting.push_back(batch);
-    }
-
     fn pop(&mut self) -> Option<Message> {
-        let first = self.waiting.front_mut()?;
-        let message = first.next()?;
-        if first.len() == 0 {
-            self.waiting.pop_front();
-        }
-        self.has_given(1, message.text.len());
-        Some(message)
-    }
-
-    /// So much has been taken out.
-    fn has_given(&mut self, messages: usize, bytes: usize) {
-        self.messages -= messages;
-        self.taken += messages as u64;
-        self.bytes -= bytes;
-        self.allowance.0 = self.allowance.0.saturating_sub(messages);
-        self.allowance.1 = self.allowance.1.saturating_sub(bytes);
+        let message = self.waiting.pop_front()?;
+        self.taken += 1;
+        self.bytes -= message.text.len();
+        self.allowance.0 = self.allowance.0.saturating_sub(1);
+        self.allowance.1 = self.allowance.1.saturating_sub(message.text.len());
         if self.waiting.is_empty() {
             self.allowance = (0, 0);
             // An idle connection keeps no buffer that a burst has made.
@@ -498,6 +372,7 @@ impl Queue {
                 self.waiting = VecDeque::new();
             }
         }
+        Some(message)
     }
 
     fn close(&mut self, code: CloseCode, reason: &'static str, drop_waiting: bool) {
@@ -512,7 +387,7 @@ impl Queue {
 
     fn clear(&mut self) {
         self.waiting = VecDeque::new();
-        (self.messages, self.bytes) = (0, 0);
+        self.bytes = 0;
     }
 }
 
@@ -520,16 +395,10 @@ impl Queue {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use smallvec::smallvec;
-
     use super::*;
 
     fn message(text: &str) -> Message {
         Message { seq: None, text: Bytes::copy_from_slice(text.as_bytes()) }
-    }
-
-    fn text(text: &str) -> Batch {
-        Batch::response(text.into())
     }
 
     fn bounded(messages: usize) -> (Outbox, Outlet) {
@@ -539,31 +408,26 @@ mod tests {
     #[test]
     fn a_client_that_does_not_read_is_closed_with_4008() {
         let (outbox, mut outlet) = bounded(2);
-        assert!(outbox.send(text("a")) && outbox.send(text("b")));
-        assert!(!outbox.send(text("c")));
+        assert!(outbox.send(message("a")) && outbox.send(message("b")));
+        assert!(!outbox.send(message("c")));
         assert!(outbox.is_closed());
         assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TOO_SLOW, "the client does not read")));
         assert_eq!(outlet.try_next(), None);
     }
 
     #[test]
-    fn what_waits_long_takes_no_more_room_than_it_needs() {
-        let (outbox, _outlet) = bounded(100);
-        for _ in 0..100 {
-            let mut text = Text::with_room(1);
-            text.push_str("a");
-            assert!(outbox.send(Batch::response(text)));
-        }
-        let queue = locked(&outbox.0);
-        let room: Vec<usize> = queue.waiting.iter().skip(SOON).map(|batch| batch.text.capacity()).collect();
-        assert_eq!(room, vec![1; 100 - SOON]);
+    fn what_waits_is_bounded_in_bytes_too() {
+        let (outbox, mut outlet) = Outbox::new(OutboxLimits { messages: 100, bytes: 10 });
+        assert!(outbox.send(message("sixteen bytes...")), "a client that reads gets one message, however long it is");
+        assert!(!outbox.send(message("c")));
+        assert!(matches!(outlet.try_next(), Some(Out::Close(CloseCode::TOO_SLOW, _))));
     }
 
     #[test]
     fn a_replay_larger_than_the_bounds_fits_and_leaves_room_for_what_follows() {
         let (outbox, mut outlet) = bounded(2);
-        outbox.replay((0..5).map(|n| text(&n.to_string())));
-        assert!(outbox.send(text("x")) && outbox.send(text("y")));
+        outbox.replay((0..5).map(|n| message(&n.to_string())).collect());
+        assert!(outbox.send(message("x")) && outbox.send(message("y")));
         for expected in ["0", "1", "2", "3", "4", "x", "y"] {
             assert_eq!(outlet.try_next(), Some(Out::Message(message(expected))));
         }
@@ -572,49 +436,38 @@ mod tests {
     #[test]
     fn the_allowance_of_a_replay_goes_as_it_is_read() {
         let (outbox, mut outlet) = bounded(2);
-        outbox.replay((0..3).map(|n| text(&n.to_string())));
+        outbox.replay((0..3).map(|n| message(&n.to_string())).collect());
         outlet.try_next();
         outlet.try_next();
-        assert!(outbox.send(text("a")) && outbox.send(text("b")));
-        assert!(!outbox.send(text("c")));
+        assert!(outbox.send(message("a")) && outbox.send(message("b")));
+        assert!(!outbox.send(message("c")));
     }
 
     #[test]
     fn closing_comes_after_what_is_waiting_and_nothing_after_it() {
         let (outbox, mut outlet) = bounded(4);
-        outbox.send(text("a"));
+        outbox.send(message("a"));
         outbox.close(CloseCode::TAKEN_OVER, "taken over");
-        assert!(!outbox.send(text("b")));
+        assert!(!outbox.send(message("b")));
         assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));
         assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TAKEN_OVER, "taken over")));
         assert_eq!(outlet.try_next(), None);
     }
 
     #[test]
-    fn events_that_went_in_together_come_out_one_by_one_with_their_numbers() {
-        let (outbox, mut outlet) = bounded(4);
-        assert!(outbox.send(Batch::of_events(7, "aabbb".into(), smallvec![2, 3])));
-        assert!(outbox.send(Batch::of_events(9, Text::default(), Lengths::new())), "nothing fits everywhere");
-        assert_eq!(outbox.len(), 2);
-        for (seq, text) in [(7, "aa"), (8, "bbb")] {
-            assert_eq!(outlet.try_next(), Some(Out::Message(Message { seq: Some(seq), text: text.into() })));
-        }
-        assert_eq!((outlet.try_next(), outbox.sent()), (None, 2));
-    }
-
-    #[test]
-    fn events_fit_together_or_not_at_all_unless_nothing_waits() {
-        let three = || Batch::of_events(1, "abc".into(), smallvec![1, 1, 1]);
+    fn messages_fit_together_or_not_at_all_unless_nothing_waits() {
+        let three = || ["a", "b", "c"].map(message).to_vec();
         let (outbox, mut outlet) = bounded(2);
-        assert!(outbox.send(three()), "a client that reads gets what one report made, however much it is");
-        assert!(!outbox.send(three()));
+        assert!(outbox.send_all(three()), "a client that reads gets what one report made, however much it is");
+        assert_eq!(outbox.len(), 3);
+        assert!(!outbox.send_all(three()));
         assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TOO_SLOW, "the client does not read")));
     }
 
     #[test]
     fn an_event_stream_ends_with_its_session_and_a_websocket_goes_on() {
         let (outbox, mut outlet) = Outbox::of_stream(OutboxLimits::default());
-        outbox.send(text("a"));
+        outbox.send(message("a"));
         outbox.session_over();
         assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));
         assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::NORMAL, "the session is over")));
@@ -626,23 +479,38 @@ mod tests {
     #[tokio::test]
     async fn the_server_is_woken_by_a_message() {
         let (outbox, mut outlet) = bounded(4);
-        let reader = tokio::spawn(async move {
-            outlet.ready().await;
-            outlet.try_next()
+        let reader = tokio::spawn(async move { poll_fn(|context| outlet.poll_next(context)).await });
+        tokio::task::yield_now().await;
+        outbox.send(message("a"));
+        assert_eq!(reader.await.unwrap(), Out::Message(message("a")));
+    }
+
+    #[tokio::test]
+    async fn the_session_is_told_when_the_client_has_read_or_is_gone() {
+        let (outbox, mut outlet) = bounded(4);
+        outbox.send(message("a"));
+        let waiting = tokio::spawn(async move {
+            outbox.drained().await;
+            outbox
         });
         tokio::task::yield_now().await;
-        outbox.send(text("a"));
-        assert_eq!(reader.await.unwrap(), Some(Out::Message(message("a"))));
+        assert!(!waiting.is_finished());
+        outlet.try_next();
+        let outbox = waiting.await.unwrap();
+        outbox.send(message("b"));
+        drop(outlet);
+        outbox.drained().await;
     }
 
     #[test]
     fn what_the_server_has_not_taken_when_it_goes_was_not_delivered() {
         let (outbox, mut outlet) = bounded(4);
-        outbox.send(text("a"));
+        outbox.send(message("a"));
         outlet.try_next();
-        outbox.send(text("b"));
+        outbox.send(message("b"));
+        assert_eq!(outbox.sent(), 2);
         drop(outlet);
         assert!(outbox.delivered(1) && !outbox.delivered(2));
-        assert!(!outbox.send(text("c")));
+        assert!(!outbox.send(message("c")));
     }
 }

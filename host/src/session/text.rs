@@ -39,11 +39,6 @@ impl Text {
         Self(room)
     }
 
-    /// Gives back the room that it does not need.
-    pub(super) fn shrink(&mut self) {
-        self.0.shrink_to_fit();
-    }
-
     /// Appends.
     pub fn push_str(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());

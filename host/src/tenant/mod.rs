@@ -344,15 +344,16 @@ impl std::fmt::Debug for Tenant {
 
 /// The limits as sessions know them.
 fn session_limits(limits: &Limits) -> session::Limits {
-    let session::Limits { journal, outbox, .. } = session::Limits::default();
+    let defaults = session::Limits::default();
     session::Limits {
         sessions: limits.sessions,
         unanswered: limits.commands_in_flight,
         command_deadline: limits.command_deadline,
         slow_deadline: limits.conference_deadline,
         resume_grace: limits.resume_grace,
-        journal: JournalLimits { events: limits.journal_events, ..journal },
-        outbox: OutboxLimits { messages: limits.outbox_messages, ..outbox },
+        journal: JournalLimits { events: limits.journal_events, ..defaults.journal },
+        outbox: OutboxLimits { messages: limits.outbox_messages, ..defaults.outbox },
+        ..defaults
     }
 }
 

@@ -269,5 +269,6 @@ async fn failures_name_what_is_wrong_in_plain_words() {
     // Codes of contact centres are numbers as often as names.
     let response = agent.command("channel.request.notready", &channel, json!({"reasoncode": 4711})).await;
     assert_eq!((&response["result"], &response["data"]["reasoncode"]), (&json!("success"), &json!(4711)), "{response}");
+    agent.hears(PAIR).await;
     agent.finish().await;
 }

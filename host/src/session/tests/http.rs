@@ -3,23 +3,24 @@
 use super::*;
 
 async fn prepare(tenant: &Tenant, identity: &Identity) -> String {
-    let answer = tenant.board.prepare(identity.clone(), &Client::prepare_message("ann", false).to_string()).await;
+    let answer = tenant.manager.prepare(identity.clone(), &Client::prepare_message("ann", false).to_string()).await;
     let answer: Value = serde_json::from_slice(&answer.text).unwrap();
     answer["data"]["session"]["id"].as_str().unwrap().to_owned()
 }
 
 async fn command(tenant: &Tenant, session: &str, command: &str, target: &str, data: Value) -> Value {
     let message = json!({"command": command, "target": format!("{session}{target}"), "data": data});
-    let answer = tenant.board.command(&Identity::Anyone, session, &message.to_string()).await.unwrap();
+    let answer = tenant.manager.command(&Identity::Anyone, session, &message.to_string()).await.unwrap();
     serde_json::from_slice(&answer.text).unwrap()
 }
 
-fn stream(tenant: &Tenant, session: &str, after: Option<u64>) -> (EventStream, Outlet) {
+async fn stream(tenant: &Tenant, session: &str, after: Option<u64>) -> (EventStream, Outlet) {
     let (outbox, outlet) = Outbox::new(OutboxLimits::default());
-    (tenant.board.stream(&Identity::Anyone, session, after, outbox).unwrap(), outlet)
+    (tenant.manager.stream(&Identity::Anyone, session, after, outbox).await.unwrap(), outlet)
 }
 
-fn events(outlet: &mut Outlet) -> Vec<String> {
+async fn events(outlet: &mut Outlet) -> Vec<String> {
+    settle().await;
     std::iter::from_fn(|| outlet.try_next())
         .map(|out| match out {
             Out::Message(message) => words(&serde_json::from_slice(&message.text).unwrap()),
@@ -33,24 +34,24 @@ async fn a_session_works_by_requests_and_a_stream() {
     let tenant = Tenant::new();
     let session = prepare(&tenant, &Identity::Anyone).await;
     // Opened before the start, the stream has all events from the first on.
-    let (first, mut outlet) = stream(&tenant, &session, None);
+    let (first, mut outlet) = stream(&tenant, &session, None).await;
     assert_eq!(&first.bound[..], br#"{"replay":"events","seq":0}"#);
     assert_eq!(command(&tenant, &session, "session.start", "", json!({})).await["result"], "success");
-    assert_eq!(events(&mut outlet).last().unwrap(), "session.initialized");
+    assert_eq!(events(&mut outlet).await.last().unwrap(), "session.initialized");
     let answer = command(&tenant, &session, "nonsense", "", json!({})).await;
     assert_eq!(answer["failure"]["code"], "unknown_command");
     // A new stream takes over.
-    let (second, mut newer) = stream(&tenant, &session, None);
+    let (second, mut newer) = stream(&tenant, &session, None).await;
     assert_eq!(&second.bound[..], br#"{"replay":"snapshot","seq":8}"#);
-    assert_eq!(events(&mut outlet), ["close 4001"]);
-    assert_eq!(events(&mut newer).last().unwrap(), "session.initialized");
-    let (third, mut newest) = stream(&tenant, &session, Some(16));
+    assert_eq!(events(&mut outlet).await, ["close 4001"]);
+    assert_eq!(events(&mut newer).await.last().unwrap(), "session.initialized");
+    let (third, mut newest) = stream(&tenant, &session, Some(16)).await;
     assert_eq!(&third.bound[..], br#"{"replay":"events","seq":16}"#);
-    assert_eq!(events(&mut newest), [""; 0]);
+    assert_eq!(events(&mut newest).await, [""; 0]);
     let (outbox, _outlet) = Outbox::new(OutboxLimits::default());
-    let refused = tenant.board.stream(&Identity::Anyone, &session, Some(17), outbox.clone());
+    let refused = tenant.manager.stream(&Identity::Anyone, &session, Some(17), outbox.clone()).await;
     assert_eq!(refused.err(), Some(StreamRefused::BadAfter));
-    let refused = tenant.board.stream(&Identity::Anyone, "nonsense", None, outbox);
+    let refused = tenant.manager.stream(&Identity::Anyone, "nonsense", None, outbox).await;
     assert_eq!(refused.err(), Some(StreamRefused::NotFound));
 }
 
@@ -58,13 +59,19 @@ async fn a_session_works_by_requests_and_a_stream() {
 async fn each_command_restarts_the_grace() {
     let tenant = Tenant::new();
     let session = prepare(&tenant, &Identity::Anyone).await;
+    command(&tenant, &session, "session.start", "", json!({})).await;
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(50)).await;
         command(&tenant, &session, "nonsense", "", json!({})).await;
     }
+    let line = tenant.adapter.line();
+    assert!(line.is_idle().await);
     tokio::time::sleep(Duration::from_secs(61)).await;
-    assert!(tenant.board.list().is_empty());
-    assert!(tenant.board.command(&Identity::Anyone, &session, "{}").await.is_none());
+    let (request, asked) = line.next().await.unwrap();
+    assert_eq!(asked, Asked::LogOut(Ending::LogOut));
+    line.answer(request, Outcome::success());
+    assert!(tenant.list().await.is_empty());
+    assert!(tenant.manager.command(&Identity::Anyone, &session, "{}").await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,14 +80,14 @@ async fn an_unparsable_body_is_told_from_a_bad_message() {
     let named = Identity::Holder("crm".into());
     let session = prepare(&tenant, &named).await;
     for (body, unparsable) in [("nonsense", true), ("[]", true), (r#"{"command":5}"#, false)] {
-        let answer = tenant.board.command(&named, &session, body).await.unwrap();
+        let answer = tenant.manager.command(&named, &session, body).await.unwrap();
         assert_eq!(answer.unparsable, unparsable, "{body}");
     }
-    assert!(tenant.board.command(&Identity::Anyone, &session, "{}").await.is_none());
+    assert!(tenant.manager.command(&Identity::Anyone, &session, "{}").await.is_none());
     for name in ["prepareSession", "bindSession"] {
         let data = json!({"agent": {"id": "a", "password": "b"}, "session": {"id": "x"}});
         let message = json!({"command": name, "data": data}).to_string();
-        let answer = tenant.board.command(&named, &session, &message).await.unwrap();
+        let answer = tenant.manager.command(&named, &session, &message).await.unwrap();
         let answer: Value = serde_json::from_slice(&answer.text).unwrap();
         assert_eq!(words(&answer), format!("invalid_state {name}"));
     }
@@ -91,19 +98,19 @@ async fn a_request_that_is_given_up_is_undone_when_it_prepares_and_carried_out_w
     let tenant = Tenant::new();
     *tenant.adapter.slow.lock().unwrap() = Duration::from_secs(1);
     let message = Client::prepare_message("ann", false).to_string();
-    let given_up = tokio::time::timeout(Duration::from_millis(500), tenant.board.prepare(Identity::Anyone, &message));
+    let given_up = tokio::time::timeout(Duration::from_millis(500), tenant.manager.prepare(Identity::Anyone, &message));
     assert!(given_up.await.is_err());
-    assert!(tenant.board.list().is_empty());
+    assert!(tenant.list().await.is_empty());
 
     let session = prepare(&tenant, &Identity::Anyone).await;
     command(&tenant, &session, "session.start", "", json!({})).await;
-    let (_stream, mut outlet) = stream(&tenant, &session, None);
-    events(&mut outlet);
+    let (_stream, mut outlet) = stream(&tenant, &session, None).await;
+    events(&mut outlet).await;
     let notready = command(&tenant, &session, "channel.request.notready", ".c1", json!({"reasoncode": "a"}));
     assert!(tokio::time::timeout(Duration::from_secs(1), notready).await.is_err());
     let line = tenant.adapter.line();
-    let (request, _) = line.next_command();
+    let (request, _) = line.next_command().await;
     line.report(ready(false));
     line.answer(request, Outcome::success());
-    assert_eq!(events(&mut outlet), ["channel.infochanged", "state.updated"]);
+    assert_eq!(events(&mut outlet).await, ["channel.infochanged", "state.updated"]);
 }

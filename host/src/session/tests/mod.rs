@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod checks;
-mod handover;
+mod faults;
 mod http;
-mod life;
+mod lifecycle;
+mod limits;
 mod link;
+mod migration;
 mod order;
 mod resume;
 
@@ -55,6 +57,8 @@ struct Line {
     gone: AtomicBool,
     /// Fails what is handed over.
     jammed: AtomicBool,
+    /// Stands for a fault of the host's: panics where a command is handed over.
+    panics: AtomicBool,
 }
 
 impl Line {
@@ -71,22 +75,25 @@ impl Line {
     }
 
     /// The oldest thing that the adapter was asked for and this test has not looked at.
-    fn next(&self) -> Option<(RequestId, Asked)> {
+    async fn next(&self) -> Option<(RequestId, Asked)> {
+        settle().await;
         self.asked.lock().unwrap().pop_front()
     }
 
-    fn next_command(&self) -> (RequestId, Command) {
-        match self.next() {
+    async fn next_command(&self) -> (RequestId, Command) {
+        match self.next().await {
             Some((request, Asked::Command(command))) => (request, command),
             other => panic!("no command but {other:?}"),
         }
     }
 
-    fn is_idle(&self) -> bool {
+    async fn is_idle(&self) -> bool {
+        settle().await;
         self.asked.lock().unwrap().is_empty()
     }
 
-    fn is_gone(&self) -> bool {
+    async fn is_gone(&self) -> bool {
+        settle().await;
         self.gone.load(SeqCst)
     }
 }
@@ -96,6 +103,7 @@ struct Handle(Arc<Line>);
 impl Handle {
     fn take(&self, request: RequestId, asked: Asked) -> Result<(), Failure> {
         let line = &self.0;
+        assert!(!(line.panics.load(SeqCst) && matches!(asked, Asked::Command(_))), "a fault");
         if line.jammed.load(SeqCst) {
             return Err(Failure::new(Code::RateLimited, "jammed"));
         }
@@ -200,6 +208,7 @@ impl PlatformPort for Port {
                 obliging: adapter.obliging.load(SeqCst),
                 gone: AtomicBool::new(false),
                 jammed: AtomicBool::new(false),
+                panics: AtomicBool::new(false),
             });
             adapter.lines.lock().unwrap().push(Arc::clone(&line));
             Ok(Box::new(Handle(line)) as Box<dyn AgentPort>)
@@ -209,7 +218,7 @@ impl PlatformPort for Port {
 
 /// A tenant with its adapter.
 struct Tenant {
-    board: SessionManager,
+    manager: SessionManager,
     adapter: Arc<Adapter>,
     metrics: Metrics,
 }
@@ -221,7 +230,7 @@ impl Tenant {
 
     fn with(limits: Limits) -> Self {
         let metrics = Metrics::new(10);
-        let board = SessionManager::new("acme", limits, metrics.tenant("acme", "fake"));
+        let manager = SessionManager::new("acme", limits, metrics.tenant("acme", "fake"));
         let manifest = Arc::new(
             serde_json::from_value(json!({
                 "id": "fake", "version": "1.0.0", "vendor": "us", "platform": "acme",
@@ -237,17 +246,23 @@ impl Tenant {
             .unwrap(),
         );
         let adapter = Adapter::new(manifest);
-        board.set_port(&board.serving(), Some(Arc::new(Port(Arc::clone(&adapter)))));
-        board.set_link(&board.serving(), Link::Up);
-        Self { board, adapter, metrics }
+        manager.set_port(&manager.serving(), Some(Arc::new(Port(Arc::clone(&adapter)))));
+        manager.set_link(&manager.serving(), Link::Up);
+        Self { manager, adapter, metrics }
     }
 
     fn set_link(&self, link: Link) {
-        self.board.set_link(&self.board.serving(), link);
+        self.manager.set_link(&self.manager.serving(), link);
     }
 
     fn set_port(&self, port: Option<Arc<dyn PlatformPort>>) {
-        self.board.set_port(&self.board.serving(), port);
+        self.manager.set_port(&self.manager.serving(), port);
+    }
+
+    /// What operators are told of its sessions.
+    async fn list(&self) -> Vec<SessionStatus> {
+        settle().await;
+        self.manager.list()
     }
 
     fn client(&self) -> Client {
@@ -260,7 +275,8 @@ impl Tenant {
 
     fn client_with(&self, identity: Identity, limits: OutboxLimits) -> Client {
         let (outbox, outlet) = Outbox::new(limits);
-        Client { desk: self.board.connect(identity, outbox), outlet, session: String::new(), seq: 0 }
+        let connection = ClientConnection::new(&self.manager, identity, outbox);
+        Client { connection, outlet, session: String::new(), seq: 0 }
     }
 
     /// A client whose start the adapter was asked for: it has reported a snapshot and not answered.
@@ -269,6 +285,7 @@ impl Tenant {
         let mut client = self.client();
         client.prepare("ann").await;
         client.send("session.start", "", json!({}));
+        settle().await;
         let line = self.adapter.line();
         line.report(shop());
         (client, line)
@@ -278,7 +295,7 @@ impl Tenant {
     async fn at_work(&self) -> (Client, Arc<Line>) {
         let mut client = self.client();
         client.prepare("ann").await;
-        client.start();
+        client.start().await;
         let line = self.adapter.line();
         (client, line)
     }
@@ -286,7 +303,7 @@ impl Tenant {
 
 /// What a desktop sees.
 struct Client {
-    desk: ClientConnection,
+    connection: ClientConnection,
     outlet: Outlet,
     session: String,
     /// The last event's number.
@@ -294,14 +311,20 @@ struct Client {
 }
 
 impl Client {
+    /// Sends, whether the last message is through or not.
     fn send(&mut self, command: &str, target: &str, data: Value) {
         let target = format!("{}{target}", self.session);
         let message = json!({"command": command, "target": target, "data": data, "requestId": command});
-        self.desk.receive(&message.to_string(), tokio::time::Instant::now());
+        self.connection.receive(&message.to_string(), tokio::time::Instant::now());
+    }
+
+    /// Waits until the last message is through, as a server does before it takes the next.
+    async fn through(&mut self) {
+        std::future::poll_fn(|context| self.connection.poll_ready(context)).await;
     }
 
     fn send_raw(&mut self, message: &Value) {
-        self.desk.receive(&message.to_string(), tokio::time::Instant::now());
+        self.connection.receive(&message.to_string(), tokio::time::Instant::now());
     }
 
     fn try_next(&mut self) -> Option<Value> {
@@ -320,18 +343,20 @@ impl Client {
     }
 
     /// What is there now, which must be something.
-    fn next(&mut self) -> Value {
+    async fn next(&mut self) -> Value {
+        settle().await;
         self.try_next().expect("a message is there")
     }
 
     /// What comes.
     async fn wait(&mut self) -> Value {
         tokio::time::timeout(Duration::from_secs(300), self.outlet.ready()).await.expect("a message comes");
-        self.next()
+        self.next().await
     }
 
     /// All that is there now: events by name, responses by result and code.
-    fn heard(&mut self) -> Vec<String> {
+    async fn heard(&mut self) -> Vec<String> {
+        settle().await;
         std::iter::from_fn(|| self.try_next()).map(|message| words(&message)).collect()
     }
 
@@ -345,21 +370,23 @@ impl Client {
         self.session = answer["data"]["session"]["id"].as_str().expect("there is a session").to_owned();
     }
 
-    fn start(&mut self) {
+    async fn start(&mut self) {
         self.send("session.start", "", json!({}));
-        assert_eq!(words(&self.next()), "success session.start");
-        let heard = self.heard();
-        assert_eq!(heard.last().unwrap(), "session.initialized", "{heard:?}");
+        assert_eq!(words(&self.wait().await), "success session.start");
+        while words(&self.wait().await) != "session.initialized" {}
+        assert_eq!(self.heard().await, [""; 0]);
     }
 
     /// Binds a session that another client has prepared.
-    fn bind(&mut self, session: &str, after: Option<u64>) -> Value {
+    async fn bind(&mut self, session: &str, after: Option<u64>) -> Value {
         let mut data = json!({"session": {"id": session}});
         if let Some(after) = after {
             data["after"] = after.into();
         }
+        settle().await;
         self.send_raw(&json!({"command": "bindSession", "data": data}));
-        let answer = self.next();
+        self.through().await;
+        let answer = self.next().await;
         if let Some(seq) = answer["data"]["seq"].as_u64() {
             self.seq = seq;
             self.session = session.to_owned();
@@ -406,7 +433,7 @@ fn ready(available: bool) -> Report {
 
 /// Lets tasks that are due run.
 async fn settle() {
-    for _ in 0..20 {
+    for _ in 0..50 {
         tokio::task::yield_now().await;
     }
 }

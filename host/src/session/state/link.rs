@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use jackfield_plugin_api::{Code, Failure, Link, Outcome};
+use jackfield_plugin_api::{Code, Failure, Link};
 use tokio::time::Instant;
 
 use crate::plugin::RequestId;
@@ -51,11 +51,12 @@ enum Recovery {
     Done,
 }
 
-impl Default for LinkState {
-    fn default() -> Self {
+impl LinkState {
+    /// That of a session that begins: what was lost before is nothing to it.
+    pub(super) fn new(tenant: Link, losses: u64) -> Self {
         Self {
-            tenant: Link::Up,
-            losses: 0,
+            tenant,
+            losses,
             agent: Link::Up,
             lost: None,
             up: true,
@@ -64,18 +65,10 @@ impl Default for LinkState {
             recovery: Recovery::No,
         }
     }
-}
 
-impl LinkState {
     /// The tenant's link is this now, and was lost so many times.
     pub(super) fn set_tenant(&mut self, link: Link, losses: u64) {
         self.stale |= self.losses != losses;
-        self.losses = losses;
-        self.tenant = link;
-    }
-
-    /// As [`Self::set_tenant`] for a session that begins: what was lost before is nothing to it.
-    pub(super) fn begin(&mut self, link: Link, losses: u64) {
         self.losses = losses;
         self.tenant = link;
     }
@@ -84,7 +77,7 @@ impl LinkState {
     /// own, which is up unless it says otherwise. Returns whether the link is up as before; one that is down comes up by
     /// a snapshot of its own.
     pub(super) fn change_connection(&mut self, link: Link, losses: u64) -> bool {
-        self.begin(link, losses);
+        (self.tenant, self.losses) = (link, losses);
         self.agent = Link::Up;
         self.lost = None;
         if self.up && self.raw_up() {
@@ -178,29 +171,21 @@ impl LinkState {
         matches!(self.recovery, Recovery::Due { .. })
     }
 
-    /// The agent was asked for a snapshot, or could not be.
-    pub(super) fn snapshot_asked(&mut self, request: RequestId, asked: bool, deadline: Duration) {
-        let Recovery::Due { failed } = self.recovery else { return };
-        let now = Instant::now();
-        self.recovery = if asked {
-            Recovery::Asked { request, until: now + deadline, failed }
-        } else {
-            Recovery::Waits { until: now + wait(failed), failed: failed + 1 }
-        };
+    /// The agent was asked for a snapshot, and must answer until then.
+    pub(super) fn snapshot_asked(&mut self, request: RequestId, until: Instant) {
+        if let Recovery::Due { failed } = self.recovery {
+            self.recovery = Recovery::Asked { request, until, failed };
+        }
     }
 
     /// Takes an answer, if it is to the snapshot: then [`Self::follow`] tells what has become of the link.
-    pub(super) fn snapshot_answered(&mut self, answered: RequestId, outcome: &Outcome) -> bool {
+    pub(super) fn snapshot_answered(&mut self, answered: RequestId, success: bool, now: Instant) -> bool {
         let Recovery::Asked { request, failed, .. } = self.recovery else { return false };
         if request != answered {
             return false;
         }
-        match outcome {
-            Outcome::Success(_) => self.recovery = Recovery::Done,
-            Outcome::NeedInfo(_) | Outcome::Failure(_) => {
-                self.recovery = Recovery::Waits { until: Instant::now() + wait(failed), failed: failed + 1 };
-            }
-        }
+        self.recovery =
+            if success { Recovery::Done } else { Recovery::Waits { until: now + wait(failed), failed: failed + 1 } };
         true
     }
 
@@ -214,7 +199,7 @@ impl LinkState {
         }
     }
 
-    pub(super) fn next_tick(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         match self.recovery {
             Recovery::Asked { until, .. } | Recovery::Waits { until, .. } => Some(until),
             Recovery::No | Recovery::Due { .. } | Recovery::Done => None,

@@ -1,34 +1,34 @@
-//! Agents moved from one trunk to another.
+//! Agents moved from one adapter connection to another.
 
 use super::*;
 
-/// A second version of the tenant's adapter, on a trunk of its own.
+/// A second version of the tenant's adapter, on a connection of its own.
 struct Other {
-    trunk: Arc<AdapterConnection>,
+    connection: Arc<AdapterConnection>,
     adapter: Arc<Adapter>,
 }
 
 impl Tenant {
     fn other(&self) -> Other {
-        let (trunk, adapter) = (self.board.open_connection(), Adapter::like(&self.adapter));
-        self.board.set_port(&trunk, Some(Arc::new(Port(Arc::clone(&adapter)))));
-        self.board.set_link(&trunk, Link::Up);
-        Other { trunk, adapter }
+        let (connection, adapter) = (self.manager.open_connection(), Adapter::like(&self.adapter));
+        self.manager.set_port(&connection, Some(Arc::new(Port(Arc::clone(&adapter)))));
+        self.manager.set_link(&connection, Link::Up);
+        Other { connection, adapter }
     }
 
     /// Begins to move everybody.
     fn begin_to_move(&self, other: &Other) -> tokio::task::JoinHandle<Moved> {
-        let (board, to) = (self.board.clone(), Arc::clone(&other.trunk));
-        let from = board.serving();
-        tokio::spawn(async move { board.move_sessions(&from, &to, 1.0, Duration::from_secs(60)).await })
+        let (manager, to) = (self.manager.clone(), Arc::clone(&other.connection));
+        let from = manager.serving();
+        tokio::spawn(async move { manager.move_sessions(&from, &to, 1.0, Duration::from_secs(60)).await })
     }
 }
 
 impl Other {
     /// The newest agent, who was asked for a snapshot and gives it.
-    fn gives(&self, report: Report) -> Arc<Line> {
+    async fn gives(&self, report: Report) -> Arc<Line> {
         let line = self.adapter.line();
-        let (request, asked) = line.next().expect("it was asked for something");
+        let (request, asked) = line.next().await.expect("it was asked for something");
         assert_eq!(asked, Asked::Snapshot);
         line.report(report);
         line.answer(request, Outcome::success());
@@ -56,16 +56,16 @@ async fn a_desktop_notices_nothing_and_its_next_command_goes_to_the_new_adapter(
     let other = tenant.other();
     let moving = tenant.begin_to_move(&other);
     settle().await;
-    let new = other.gives(shop());
+    let new = other.gives(shop()).await;
     assert_eq!(moving.await.unwrap(), UNNOTICED);
-    assert!(old.is_gone());
+    assert!(old.is_gone().await);
     assert_eq!((new.login.resume.clone(), new.login.password.is_none()), (Some(vec![7]), true));
     assert_eq!(new.login.session, client.session);
-    assert_eq!(client.heard(), [""; 0]);
+    assert_eq!(client.heard().await, [""; 0]);
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
-    let (request, _) = new.next_command();
+    let (request, _) = new.next_command().await;
     new.answer(request, Outcome::success());
-    assert_eq!(client.heard(), ["success channel.request.dial"]);
+    assert_eq!(client.heard().await, ["success channel.request.dial"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,13 +73,13 @@ async fn commands_sent_meanwhile_wait_and_are_carried_out_once_by_the_new_adapte
     let (_tenant, mut client, old, other, moving) = on_the_way().await;
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     settle().await;
-    assert_eq!(client.heard(), [""; 0]);
-    let new = other.gives(shop());
+    assert_eq!(client.heard().await, [""; 0]);
+    let new = other.gives(shop()).await;
     assert_eq!(moving.await.unwrap(), UNNOTICED);
-    let (request, _) = new.next_command();
+    let (request, _) = new.next_command().await;
     new.answer(request, Outcome::success());
-    assert_eq!(client.heard(), ["success channel.request.dial"]);
-    assert!(old.is_idle(), "the old adapter was asked for nothing of this");
+    assert_eq!(client.heard().await, ["success channel.request.dial"]);
+    assert!(old.is_idle().await, "the old adapter was asked for nothing of this");
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,28 +88,30 @@ async fn what_is_in_flight_is_answered_by_the_old_adapter_first() {
     let (mut client, old) = tenant.at_work().await;
     let other = tenant.other();
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
-    let (request, _) = old.next_command();
+    let (request, _) = old.next_command().await;
     let moving = tenant.begin_to_move(&other);
     // Not held back for ever: between two attempts other commands go on.
     tokio::time::sleep(Duration::from_millis(500)).await;
     client.send("channel.request.ready", ".c2", json!({}));
-    assert!(old.is_idle());
+    assert!(old.is_idle().await);
     tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(client.heard(), ["invalid_state channel.request.ready"], "answered while the dial is in flight");
+    assert_eq!(client.heard().await, ["invalid_state channel.request.ready"], "answered while the dial is in flight");
     assert_eq!(other.adapter.logins(), 0);
     old.answer(request, Outcome::success());
     tokio::time::sleep(Duration::from_secs(1)).await;
-    other.gives(shop());
+    other.gives(shop()).await;
     assert_eq!(moving.await.unwrap(), UNNOTICED);
-    assert_eq!(client.heard(), ["success channel.request.dial"]);
+    assert_eq!(client.heard().await, ["success channel.request.dial"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_has_really_changed_is_told() {
     let (_tenant, mut client, _, other, moving) = on_the_way().await;
-    other.gives(shop().channel(Channel::create("n", ChannelType::Chat, "x", "x").status(ChannelStatus::Inactive)));
+    other
+        .gives(shop().channel(Channel::create("n", ChannelType::Chat, "x", "x").status(ChannelStatus::Inactive)))
+        .await;
     assert_eq!(moving.await.unwrap(), UNNOTICED);
-    assert_eq!(client.heard(), ["channel.created", "state.updated", "channel.initialized"]);
+    assert_eq!(client.heard().await, ["channel.created", "state.updated", "channel.initialized"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,29 +124,29 @@ async fn an_agent_whom_the_new_adapter_refuses_stays_and_notices_nothing() {
     settle().await;
     assert_eq!(tenant.adapter.logins(), 2);
     let back = tenant.adapter.line();
-    let (request, asked) = back.next().unwrap();
+    let (request, asked) = back.next().await.unwrap();
     assert_eq!(asked, Asked::Snapshot);
     back.report(shop());
     back.answer(request, Outcome::success());
     assert_eq!(moving.await.unwrap(), Moved { moved: 0, forced: 0, refused: 1 });
-    assert_eq!(client.heard(), [""; 0]);
+    assert_eq!(client.heard().await, [""; 0]);
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
-    back.next_command();
+    back.next_command().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_adapter_without_a_snapshot_does_not_get_the_agent() {
     let (tenant, mut client, _, other, moving) = on_the_way().await;
     let line = other.adapter.line();
-    let (request, _) = line.next().unwrap();
+    let (request, _) = line.next().await.unwrap();
     line.answer(request, Outcome::failure(Code::Internal, "no idea"));
     settle().await;
-    assert!(line.is_gone());
+    assert!(line.is_gone().await);
     let back = tenant.adapter.line();
-    let (request, _) = back.next().unwrap();
+    let (request, _) = back.next().await.unwrap();
     back.answer(request, Outcome::success());
     assert_eq!(moving.await.unwrap().refused, 1);
-    assert_eq!(client.heard(), [""; 0]);
+    assert_eq!(client.heard().await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,29 +154,29 @@ async fn an_agent_lost_on_the_way_is_logged_in_again_where_it_was_going() {
     let (tenant, mut client, _, other, moving) = on_the_way().await;
     other.adapter.line().tell(FromAgent::Lost { reason: "gone".to_owned() });
     settle().await;
-    tenant.board.serve_by(&other.trunk);
+    tenant.manager.serve_by(&other.connection);
     assert_eq!(moving.await.unwrap().forced, 0);
-    assert_eq!(client.heard(), ["session.linkchanged"]);
+    assert_eq!(client.heard().await, ["session.linkchanged"]);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    other.gives(shop());
-    assert_eq!(client.heard(), ["session.linkchanged"]);
+    other.gives(shop()).await;
+    assert_eq!(client.heard().await, ["session.linkchanged"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_being_logged_in_again_is_logged_in_on_the_new_trunk() {
+async fn who_is_being_logged_in_again_is_logged_in_on_the_new_connection() {
     let tenant = Tenant::new();
     let (mut client, old) = tenant.at_work().await;
     tenant.adapter.refuse(Code::LinkDown);
     old.tell(FromAgent::Lost { reason: "gone".to_owned() });
     settle().await;
     let other = tenant.other();
-    let from = tenant.board.serving();
+    let from = tenant.manager.serving();
     tenant.begin_to_move(&other).await.unwrap();
-    tenant.board.serve_by(&other.trunk);
-    tenant.board.retire(&from);
+    tenant.manager.serve_by(&other.connection);
+    tenant.manager.retire(&from);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    other.gives(shop());
-    assert_eq!(client.heard(), ["session.linkchanged", "session.linkchanged"]);
+    other.gives(shop()).await;
+    assert_eq!(client.heard().await, ["session.linkchanged", "session.linkchanged"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,14 +184,14 @@ async fn who_is_busy_until_the_deadline_is_moved_as_after_a_crash() {
     let tenant = Tenant::with(Limits { command_deadline: Duration::from_secs(1000), ..Limits::default() });
     let (mut client, old) = tenant.at_work().await;
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
-    old.next_command();
+    old.next_command().await;
     let other = tenant.other();
     let moved = tenant.begin_to_move(&other).await.unwrap();
     assert_eq!(moved, Moved { moved: 0, forced: 1, refused: 0 });
     settle().await;
-    assert_eq!(client.heard(), ["adapter_failed channel.request.dial", "session.linkchanged"]);
-    other.gives(shop());
-    assert_eq!(client.heard(), ["session.linkchanged"]);
+    assert_eq!(client.heard().await, ["adapter_failed channel.request.dial", "session.linkchanged"]);
+    other.gives(shop()).await;
+    assert_eq!(client.heard().await, ["session.linkchanged"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,10 +203,10 @@ async fn a_session_that_ends_on_the_way_leaves_nobody_behind() {
     again.wait().await;
     assert_eq!(words(&client.wait().await), "session.disposed");
     settle().await;
-    assert!(line.is_gone());
-    tenant.board.shut_down(DisposedReason::ShuttingDown, Duration::from_secs(5)).await;
+    assert!(line.is_gone().await);
+    tenant.manager.shut_down(DisposedReason::ShuttingDown, Duration::from_secs(5)).await;
     moving.await.unwrap();
-    assert!(tenant.board.list().is_empty());
+    assert!(tenant.list().await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +216,7 @@ async fn a_session_that_was_only_prepared_is_moved_without_a_snapshot() {
     client.prepare("ann").await;
     let other = tenant.other();
     assert_eq!(tenant.begin_to_move(&other).await.unwrap(), UNNOTICED);
-    client.start();
+    client.start().await;
     assert_eq!(other.adapter.logins(), 1);
 }
 
@@ -227,15 +229,15 @@ async fn a_share_of_the_sessions_is_moved_and_newcomers_go_where_the_tenant_is_s
         client.prepare(&format!("agent{n}")).await;
         clients.push(client);
     }
-    let (other, from) = (tenant.other(), tenant.board.serving());
-    let moved = tenant.board.move_sessions(&from, &other.trunk, 0.5, Duration::from_secs(60)).await;
+    let (other, from) = (tenant.other(), tenant.manager.serving());
+    let moved = tenant.manager.move_sessions(&from, &other.connection, 0.5, Duration::from_secs(60)).await;
     assert_eq!((moved.moved, other.adapter.logins()), (2, 2));
     tenant.client().prepare("late").await;
     assert_eq!(other.adapter.logins(), 2);
-    tenant.board.try_out(&other.trunk, 1.1);
+    tenant.manager.try_out(&other.connection, 1.1);
     tenant.client().prepare("later").await;
     assert_eq!(other.adapter.logins(), 3);
-    tenant.board.serve_by(&other.trunk);
+    tenant.manager.serve_by(&other.connection);
     tenant.client().prepare("latest").await;
     assert_eq!(other.adapter.logins(), 4);
 }
@@ -246,12 +248,12 @@ async fn a_link_that_was_down_comes_up_with_the_new_adapter() {
     let (mut client, _) = tenant.at_work().await;
     tenant.set_link(Link::Down { reason: "cable".to_owned() });
     settle().await;
-    assert_eq!(client.heard(), ["session.linkchanged"]);
+    assert_eq!(client.heard().await, ["session.linkchanged"]);
     let other = tenant.other();
     assert_eq!(tenant.begin_to_move(&other).await.unwrap(), UNNOTICED);
     settle().await;
-    other.gives(shop());
-    assert_eq!(client.heard(), ["session.linkchanged"]);
+    other.gives(shop()).await;
+    assert_eq!(client.heard().await, ["session.linkchanged"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,26 +267,26 @@ async fn a_link_that_goes_and_comes_while_an_agent_is_between_two_adapters_is_ma
     tenant.set_link(Link::Down { reason: "cable".to_owned() });
     tenant.set_link(Link::Up);
     settle().await;
-    assert_eq!(client.heard(), ["session.linkchanged"]);
+    assert_eq!(client.heard().await, ["session.linkchanged"]);
     assert_eq!(moving.await.unwrap(), UNNOTICED);
     settle().await;
-    other.gives(shop());
-    assert_eq!(client.heard(), ["session.linkchanged"]);
+    other.gives(shop()).await;
+    assert_eq!(client.heard().await, ["session.linkchanged"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_trunk_tells_how_it_has_answered() {
+async fn each_adapter_connection_tells_how_it_has_answered() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;
-    let before = tenant.board.serving().tally();
+    let before = tenant.manager.serving().tally();
     for outcome in [Outcome::success(), Outcome::failure(Code::Busy, "busy"), Outcome::failure(Code::Internal, "oh")] {
         client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
-        let (request, _) = line.next_command();
+        let (request, _) = line.next_command().await;
         line.answer(request, outcome);
     }
     client.send("channel.request.ready", ".c9", json!({}));
-    assert_eq!(client.heard().len(), 4);
-    let tally = tenant.board.serving().tally().since(before);
+    assert_eq!(client.heard().await.len(), 4);
+    let tally = tenant.manager.serving().tally().since(before);
     assert_eq!(tally, Tally { answers: 3, faults: 1 }, "what the host answers by itself is nobody's fault");
 }
 
@@ -295,14 +297,17 @@ async fn who_logs_in_while_another_version_takes_over_is_served_by_it() {
     let mut client = tenant.client();
     client.send_raw(&Client::prepare_message("ann", false));
     settle().await;
-    let (other, from) = (tenant.other(), tenant.board.serving());
-    tenant.board.serve_by(&other.trunk);
-    assert_eq!(tenant.board.move_sessions(&from, &other.trunk, 1.0, Duration::from_secs(60)).await, Moved::default());
-    tenant.board.retire(&from);
+    let (other, from) = (tenant.other(), tenant.manager.serving());
+    tenant.manager.serve_by(&other.connection);
+    assert_eq!(
+        tenant.manager.move_sessions(&from, &other.connection, 1.0, Duration::from_secs(60)).await,
+        Moved::default()
+    );
+    tenant.manager.retire(&from);
     let answer = client.wait().await;
     client.session = answer["data"]["session"]["id"].as_str().unwrap().to_owned();
     settle().await;
-    assert!(tenant.adapter.line().is_gone());
-    client.start();
+    assert!(tenant.adapter.line().is_gone().await);
+    client.start().await;
     assert_eq!(other.adapter.logins(), 1);
 }

@@ -1,0 +1,83 @@
+//! What a session wants done.
+//!
+//! Owns: the list of it, in order. Must never: do any of it; the session's [task](super::task) does.
+
+use std::{sync::Arc, time::Instant};
+
+use jackfield_plugin_api::{Command, Ending, Failure, StartOptions};
+use tokio::sync::oneshot;
+
+use super::{
+    DisposedReason, Outbox,
+    adapter_connection::AdapterConnection,
+    input::{NotMoved, Reply},
+    outbox::{CloseCode, Message},
+    text::Text,
+};
+use crate::plugin::RequestId;
+
+/// What came of one input.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// The session is over and cannot be found any more: done before everything else, because a client may go by what it
+    /// is answered.
+    pub(super) ended: Option<Option<DisposedReason>>,
+    pub(super) list: Vec<Effect>,
+}
+
+/// One thing to be done.
+pub(super) enum Effect {
+    /// Messages for a client.
+    Send(Outbox, Vec<Message>),
+    /// Messages that a client has asked for by binding.
+    Replay(Outbox, Vec<Message>),
+    /// The connection is to be closed behind what waits for it.
+    Close(Outbox, CloseCode, &'static str),
+    /// The session is over: a connection that was for it alone is closed.
+    SessionOver(Outbox),
+    /// The answer to an HTTP request.
+    Answer(oneshot::Sender<Text>, Text),
+    /// The answer to a [`Bind`](super::input::Bind).
+    Bound(oneshot::Sender<Result<String, Failure>>, Result<String, Failure>),
+    /// What became of a [`Migrate`](super::input::Migrate).
+    Migrated(oneshot::Sender<Result<(), NotMoved>>, Result<(), NotMoved>),
+    /// The agent is to be asked for something.
+    Ask(RequestId, Ask),
+    /// The agent is needed no more, nor the one who is being logged in.
+    DropAgent,
+    /// The agent is to be logged in instead of the one that there may be.
+    LogIn(LogIn),
+}
+
+/// What an agent is asked for.
+pub(super) enum Ask {
+    Start(StartOptions),
+    /// The command and until when its answer counts.
+    Command(Command, Instant),
+    Snapshot,
+    LogOut(Ending),
+}
+
+/// A log-in without a password.
+pub(super) struct LogIn {
+    pub(super) connection: Arc<AdapterConnection>,
+    pub(super) generation: u32,
+    /// What the adapter has left for this.
+    pub(super) resume: Vec<u8>,
+    /// Whether it waits for the platform to be connected, and for its turn among others.
+    pub(super) patient: bool,
+}
+
+impl Effects {
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Answers a command.
+    pub(super) fn reply(&mut self, reply: Reply, text: Text) {
+        self.push(match reply {
+            Reply::Outbox(outbox) => Effect::Send(outbox, vec![Message::response(&text)]),
+            Reply::Once(sender) => Effect::Answer(sender, text),
+        });
+    }
+}

@@ -1,0 +1,169 @@
+//! A session as others know it.
+//!
+//! Owns: what never changes of a session, its mailbox, and what it has last told of itself. Must never: touch its state,
+//! which is its task's alone. Cloned by the manager, by connections and by the adapter's sinks.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    Identity, Outbox, SessionStatus, adapter_connection::AdapterConnection, input::Control, mailbox::Mailbox,
+    state::Snapshot,
+};
+use crate::plugin::{AdapterMessage, AgentSink, Delivery};
+
+/// A session. Cheap to clone; equal is what leads to the same session.
+#[derive(Clone)]
+pub(super) struct SessionHandle(Arc<Shared>);
+
+struct Shared {
+    id: Box<str>,
+    agent: Box<str>,
+    model: Option<Box<str>>,
+    identity: Identity,
+    ended: AtomicBool,
+    published: Mutex<Published>,
+    mailbox: Mailbox,
+}
+
+struct Published {
+    snapshot: Snapshot,
+    /// The client's.
+    outbox: Option<Outbox>,
+    connection: Arc<AdapterConnection>,
+}
+
+impl SessionHandle {
+    pub(super) fn new(
+        id: &str,
+        agent: &str,
+        model: Option<&str>,
+        identity: Identity,
+        connection: Arc<AdapterConnection>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            id: id.into(),
+            agent: agent.into(),
+            model: model.map(Into::into),
+            identity,
+            ended: AtomicBool::new(false),
+            published: Mutex::new(Published { snapshot: Snapshot::default(), outbox: None, connection }),
+            mailbox: Mailbox::default(),
+        }))
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Enough of the id to find the session in a log, too little to bind it.
+    pub(super) fn short_id(&self) -> &str {
+        short(&self.0.id)
+    }
+
+    /// The agent, as the desktop named it.
+    pub(super) fn agent(&self) -> &str {
+        &self.0.agent
+    }
+
+    pub(super) fn model(&self) -> Option<&str> {
+        self.0.model.as_deref()
+    }
+
+    /// Whether this identity may bind it.
+    pub(super) fn belongs_to(&self, identity: &Identity) -> bool {
+        identity.may_use(&self.0.identity, &self.0.agent)
+    }
+
+    /// Whether it is over. True before any client can have been told.
+    pub(super) fn is_ended(&self) -> bool {
+        self.0.ended.load(Relaxed)
+    }
+
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.0.mailbox
+    }
+
+    /// See [`Mailbox::control`].
+    pub(super) fn control(&self, control: Control) -> bool {
+        self.0.mailbox.control(control)
+    }
+
+    /// Whether its agent is on this adapter connection, or is being logged in there.
+    pub(super) fn is_on(&self, connection: &Arc<AdapterConnection>) -> bool {
+        Arc::ptr_eq(&self.0.published.lock().connection, connection)
+    }
+
+    /// Where messages go of the agent that is logged in as this one.
+    pub(super) fn sink(&self, generation: u32) -> Arc<dyn AgentSink> {
+        Arc::new(Sink { session: self.clone(), generation })
+    }
+
+    pub(super) fn set_ended(&self) {
+        self.0.ended.store(true, Relaxed);
+    }
+
+    /// Tells what it is like now.
+    pub(super) fn publish(&self, snapshot: Snapshot, outbox: Option<&Outbox>, connection: &Arc<AdapterConnection>) {
+        let mut published = self.0.published.lock();
+        published.snapshot = snapshot;
+        if published.outbox.as_ref() != outbox {
+            published.outbox = outbox.cloned();
+        }
+        if !Arc::ptr_eq(&published.connection, connection) {
+            published.connection = Arc::clone(connection);
+        }
+    }
+
+    /// The connection of its client.
+    pub(super) fn outbox(&self) -> Option<Outbox> {
+        self.0.published.lock().outbox.clone()
+    }
+
+    /// For those who run the host.
+    pub(super) fn status(&self) -> SessionStatus {
+        let mailbox = self.0.mailbox.letters();
+        let published = self.0.published.lock();
+        let Snapshot { state, link_up, channels, interactions, unanswered, seq, journal } = published.snapshot;
+        SessionStatus {
+            id: self.short_id().to_owned(),
+            agent: self.0.agent.to_string(),
+            state,
+            connected: published.outbox.is_some(),
+            link: if link_up { "up" } else { "down" },
+            channels,
+            interactions,
+            unanswered,
+            seq,
+            journal,
+            outbox: published.outbox.as_ref().map_or(0, Outbox::len),
+            mailbox,
+        }
+    }
+}
+
+/// Enough of a session's id to find it in a log, too little to bind it.
+pub(super) fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
+impl PartialEq for SessionHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+struct Sink {
+    session: SessionHandle,
+    generation: u32,
+}
+
+impl AgentSink for Sink {
+    fn deliver(&self, letter: AdapterMessage) -> Delivery {
+        self.session.0.mailbox.deliver(self.generation, letter)
+    }
+}

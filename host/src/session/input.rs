@@ -1,0 +1,105 @@
+//! What a session is told: by its client, its adapter, its manager and its clock.
+//!
+//! Owns: the shape of these inputs, and where an answer goes. Must never: do anything. They wait in the session's
+//! [`Mailbox`](super::mailbox::Mailbox) and are handled one after the other by its [`Session`](super::state::Session).
+
+use std::sync::Arc;
+
+use jackfield_plugin_api::Failure;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    DisposedReason, Outbox, adapter_connection::AdapterConnection, commands::Repertoire, message::Request, text::Text,
+};
+use crate::plugin::{AdapterMessage, RequestId};
+
+/// One thing that a session is told.
+pub(super) enum Input {
+    /// A client's command.
+    Command(ClientCommand),
+    /// What the agent of this log-in says. That of an earlier log-in counts no more.
+    Adapter {
+        generation: u32,
+        message: AdapterMessage,
+    },
+    /// The link of its adapter connection has changed.
+    LinkChanged,
+    Control(Control),
+    /// What became of the log-in that it asked for.
+    LoggedIn(Result<Arc<Repertoire>, Failure>),
+    /// The adapter could not be asked, and will not answer.
+    NotAsked(RequestId, Failure),
+    /// A deadline has come.
+    Tick,
+}
+
+/// A command on its way to the session.
+pub(super) struct ClientCommand {
+    pub(super) request: Request,
+    pub(super) reply: Reply,
+    /// When it came.
+    pub(super) received: Instant,
+}
+
+/// Where a response goes.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// To the connection that sent the command.
+    Outbox(Outbox),
+    /// To one HTTP request.
+    Once(oneshot::Sender<Text>),
+}
+
+/// What connections and the manager want of a session. Each of them waits for one to be done before it sends another, so
+/// there are never many.
+pub(super) enum Control {
+    /// The connection that has prepared it is its client.
+    Connect(Outbox),
+    /// A client comes back.
+    Bind(Bind),
+    /// A connection is gone.
+    Disconnect(Outbox),
+    /// The session is to end.
+    End {
+        /// What its client is told; `None`: nobody knows of it.
+        reason: Option<DisposedReason>,
+        /// Dropped when the agent has left.
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// The agent is to be moved to another adapter connection without anybody's noticing.
+    Migrate(Migrate),
+    /// The same at once, as after a crash.
+    Replace(Arc<AdapterConnection>),
+    /// Nothing is waited for any more.
+    Abandon,
+}
+
+/// A client that binds a session.
+pub(super) struct Bind {
+    pub(super) outbox: Outbox,
+    /// The number of the last event that it has.
+    pub(super) after: Option<u64>,
+    /// bindSession and when it came, where it came as a message: it is answered in front of the events.
+    pub(super) request: Option<(Request, Instant)>,
+    /// Gets the data of bindSession's success, or why it is not bound.
+    pub(super) done: oneshot::Sender<Result<String, Failure>>,
+}
+
+/// A move to another adapter connection.
+pub(super) struct Migrate {
+    pub(super) from: Arc<AdapterConnection>,
+    pub(super) to: Arc<AdapterConnection>,
+    /// Dropped where the session ends or loses its agent on the way.
+    pub(super) done: oneshot::Sender<Result<(), NotMoved>>,
+}
+
+/// Why a session was not moved.
+#[derive(Debug)]
+pub(super) enum NotMoved {
+    /// A command is in flight; later.
+    Busy,
+    /// It needs no move: it is over, or not on that connection.
+    Gone,
+    /// The new adapter does not take the agent, who is where it was.
+    Refused(Failure),
+}

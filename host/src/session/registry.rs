@@ -1,0 +1,247 @@
+//! Which sessions a tenant has.
+//!
+//! Owns: the sessions by id and by agent, how many there may be, and how fast agents may log in. Must never: do anything
+//! with a session. The manager and prepareSession put sessions in; a session's task takes its own out.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use jackfield_plugin_api::{Code, Failure};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use tokio::{
+    sync::{Notify, Semaphore, SemaphorePermit},
+    time::{Instant, timeout},
+};
+
+use super::{DisposedReason, Identity, Limits, handle::SessionHandle};
+use crate::{log_limit::LogLimit, metrics::TenantMetrics};
+
+/// How many agents of a tenant are logged in again, or moved, at the same time.
+pub(super) const LOGINS_AGAIN: usize = 8;
+
+/// How many agents of a tenant are logged in at the same time. Their passwords are checked by the platform.
+const LOGINS: usize = 64;
+
+/// How long a log-in waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
+
+/// All sessions of one tenant.
+pub(super) struct Registry {
+    pub(super) tenant: Box<str>,
+    pub(super) metrics: TenantMetrics,
+    pub(super) logins_again: Semaphore,
+    logins: Semaphore,
+    /// The bound on lines that tell of log-ins with wrong credentials.
+    pub(super) refused_logins: LogLimit,
+    limits: RwLock<Arc<Limits>>,
+    state: Mutex<State>,
+    /// Told when a session has gone.
+    gone: Notify,
+}
+
+struct State {
+    by_id: HashMap<Box<str>, SessionHandle>,
+    by_agent: HashMap<Box<str>, SessionHandle>,
+    /// Over, but something is left to be done: their agents have not left yet.
+    leaving: HashMap<Box<str>, SessionHandle>,
+    /// Being prepared: they count as sessions.
+    preparing: usize,
+    rate: Rate,
+    closing: bool,
+}
+
+/// Why a session is not taken in.
+pub(super) enum NotAdded {
+    /// The agent has this one.
+    Other(SessionHandle),
+    /// No session begins any more.
+    Closing,
+}
+
+/// Room for a session that is being prepared.
+pub(super) struct Reservation<'a>(&'a Registry);
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.0.lock().preparing -= 1;
+    }
+}
+
+impl Registry {
+    pub(super) fn new(tenant: &str, limits: Limits, metrics: TenantMetrics) -> Self {
+        Self {
+            tenant: tenant.into(),
+            metrics,
+            logins_again: Semaphore::new(LOGINS_AGAIN),
+            logins: Semaphore::new(LOGINS),
+            refused_logins: LogLimit::per_minute(30),
+            state: Mutex::new(State {
+                by_id: HashMap::new(),
+                by_agent: HashMap::new(),
+                leaving: HashMap::new(),
+                preparing: 0,
+                rate: Rate::new(&limits),
+                closing: false,
+            }),
+            limits: RwLock::new(Arc::new(limits)),
+            gone: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// What sessions may have that begin now.
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.read())
+    }
+
+    pub(super) fn set_limits(&self, limits: Limits) {
+        *self.limits.write() = Arc::new(limits);
+    }
+
+    pub(super) fn all(&self) -> Vec<SessionHandle> {
+        self.lock().by_id.values().cloned().collect()
+    }
+
+    /// The session with this id, if it is for this identity.
+    pub(super) fn find(&self, id: &str, identity: &Identity) -> Option<SessionHandle> {
+        let session = self.lock().by_id.get(id).cloned()?;
+        (session.belongs_to(identity) && !session.is_ended()).then_some(session)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// Takes no session in from now on.
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+    }
+
+    /// Makes room for one more session.
+    ///
+    /// # Errors
+    /// `quota_exceeded`: the tenant has as many as it may have, and none of them would go for it. `rate_limited`: its
+    /// agents log in faster than they may.
+    pub(super) fn reserve(&self, agent: &str, replace: bool) -> Result<Reservation<'_>, Failure> {
+        let limits = self.limits();
+        let mut state = self.lock();
+        let replaces = replace && state.by_agent.contains_key(agent);
+        if state.by_id.len() + state.preparing >= limits.sessions && !replaces {
+            let words = format!("the tenant may have {} sessions at the same time", limits.sessions);
+            return Err(Failure::new(Code::QuotaExceeded, words));
+        }
+        if !state.rate.take(&limits, Instant::now()) {
+            let words = format!("the tenant's agents may log in {} times a second", limits.logins_per_second);
+            return Err(Failure::new(Code::RateLimited, words));
+        }
+        state.preparing += 1;
+        Ok(Reservation(self))
+    }
+
+    /// Waits until an agent may be logged in.
+    ///
+    /// # Errors
+    /// `rate_limited`: too many are being logged in, and the platform takes its time.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        match timeout(TURN, self.logins.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Failure::new(Code::RateLimited, "too many of the tenant's agents are being logged in")),
+        }
+    }
+
+    /// Takes a session in.
+    ///
+    /// # Errors
+    /// There is one of the agent already, or the tenant comes to its end.
+    pub(super) fn add(&self, session: &SessionHandle) -> Result<(), NotAdded> {
+        let mut state = self.lock();
+        // Under this lock, so that a session is either among those that are ended or not taken in.
+        if state.closing {
+            return Err(NotAdded::Closing);
+        }
+        if let Some(other) = state.by_agent.get(session.agent()) {
+            return Err(NotAdded::Other(other.clone()));
+        }
+        state.by_agent.insert(session.agent().into(), session.clone());
+        state.by_id.insert(session.id().into(), session.clone());
+        drop(state);
+        self.metrics.session_opened();
+        Ok(())
+    }
+
+    /// A session is over: it cannot be found any more. It counts as leaving until it is [`Self::done`].
+    pub(super) fn ended(&self, session: &SessionHandle, reason: Option<DisposedReason>) {
+        session.set_ended();
+        let mut state = self.lock();
+        let was_in = state.by_id.remove(session.id()).is_some();
+        if was_in {
+            state.by_agent.remove(session.agent());
+            if state.by_id.is_empty() {
+                state.by_id = HashMap::new();
+                state.by_agent = HashMap::new();
+            }
+        }
+        state.leaving.insert(session.id().into(), session.clone());
+        drop(state);
+        if was_in {
+            self.metrics.session_ended(reason.map_or("logged_out", DisposedReason::as_str));
+        }
+        self.gone.notify_waiters();
+    }
+
+    /// Nothing is left of a session.
+    pub(super) fn done(&self, session: &SessionHandle) {
+        self.lock().leaving.remove(session.id());
+        self.gone.notify_waiters();
+    }
+
+    /// Those whose agents have not left yet.
+    pub(super) fn leaving(&self) -> Vec<SessionHandle> {
+        self.lock().leaving.values().cloned().collect()
+    }
+
+    /// Waits until there is no session, and none of them is leaving.
+    pub(super) async fn empty(&self) {
+        loop {
+            let mut gone = std::pin::pin!(self.gone.notified());
+            gone.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.by_id.is_empty() && state.leaving.is_empty() {
+                    return;
+                }
+            }
+            gone.await;
+        }
+    }
+}
+
+/// How fast agents log in: all that a tenant may have at once, and so many more each second.
+struct Rate {
+    left: f64,
+    since: Instant,
+}
+
+impl Rate {
+    fn new(limits: &Limits) -> Self {
+        Self { left: Self::most(limits), since: Instant::now() }
+    }
+
+    #[allow(clippy::cast_precision_loss)] // nobody has 2^52 sessions
+    fn most(limits: &Limits) -> f64 {
+        (limits.sessions as f64).max(limits.logins_per_second.into())
+    }
+
+    fn take(&mut self, limits: &Limits, now: Instant) -> bool {
+        let more = now.saturating_duration_since(self.since).as_secs_f64() * f64::from(limits.logins_per_second);
+        self.left = (self.left + more).min(Self::most(limits));
+        self.since = now;
+        let may = self.left >= 1.0;
+        if may {
+            self.left -= 1.0;
+        }
+        may
+    }
+}

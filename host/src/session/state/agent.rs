@@ -1,0 +1,201 @@
+//! A session's agent at the adapter: there, or lost and logged in again for as long as it takes.
+//!
+//! Owns: where the agent is, and when it is logged in again. Must never: leave a session without an agent, but for its
+//! end, or have two.
+
+use std::{sync::Arc, time::Duration};
+
+use jackfield_plugin_api::{Code, Failure, Link};
+use tokio::time::Instant;
+
+use super::{Session, lifecycle::Lifecycle, migration::Migration};
+use crate::session::{
+    DisposedReason,
+    adapter_connection::AdapterConnection,
+    commands::{LOGOUT, Repertoire},
+    effects::{Effect, Effects, LogIn},
+};
+
+/// The first wait before a lost agent is logged in again, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// Where an agent is.
+pub(super) enum Agent {
+    /// Logged in.
+    Present,
+    /// Lost, and being logged in again; so many attempts have failed.
+    LoggingIn { failed: u32 },
+    /// Lost, and logged in again after a pause.
+    Pausing { failed: u32, until: Instant },
+    /// On its way to another adapter connection.
+    Migrating(Migration),
+    /// The session is over.
+    Gone,
+}
+
+impl Agent {
+    /// Whether there is one that can be asked for something.
+    pub(super) fn is_present(&self) -> bool {
+        match self {
+            Self::Present => true,
+            Self::Migrating(migration) => migration.has_agent(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is on its way: commands wait.
+    pub(super) fn is_migrating(&self) -> bool {
+        matches!(self, Self::Migrating(_))
+    }
+
+    /// It stays where it is.
+    pub(super) fn end_migration(&mut self) {
+        if self.is_migrating() {
+            *self = Self::Present;
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Pausing { until, .. } => Some(*until),
+            Self::Migrating(migration) => migration.deadline(),
+            _ => None,
+        }
+    }
+}
+
+impl Session {
+    /// The adapter has lost the agent, who has to be logged in again.
+    pub(super) fn lose_agent(&mut self, reason: &str, now: Instant, effects: &mut Effects) {
+        if self.lifecycle.has_ended() {
+            return self.let_go(effects);
+        }
+        if let Agent::LoggingIn { failed } = self.agent {
+            // The adapter is gone again before it was through.
+            self.drop_agent(effects);
+            return self.pause(failed, now);
+        }
+        self.drop_agent(effects);
+        self.agent = Agent::Gone;
+        let failure = Failure::new(Code::AdapterFailed, "the adapter was lost: the outcome is unknown").context(reason);
+        self.fail_asked(&failure, effects, |_| true);
+        match &mut self.lifecycle {
+            Lifecycle::Expiring { .. } => {
+                return self.end(Some(DisposedReason::Expired), false, None, now, effects);
+            }
+            Lifecycle::Started { late_logout } => *late_logout = None,
+            _ => {}
+        }
+        self.link.lose_agent(reason);
+        self.follow_link(effects);
+        self.log_in(0, effects);
+    }
+
+    /// Nothing is heard of the agent any more, nor of the one who is being logged in.
+    pub(super) fn drop_agent(&mut self, effects: &mut Effects) {
+        effects.push(Effect::DropAgent);
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    fn log_in(&mut self, failed: u32, effects: &mut Effects) {
+        self.agent = Agent::LoggingIn { failed };
+        let connection = Arc::clone(&self.connection);
+        self.push_log_in(connection, true, effects);
+    }
+
+    /// Has the agent logged in on a connection; only what that one says will be heard.
+    pub(super) fn push_log_in(&mut self, connection: Arc<AdapterConnection>, patient: bool, effects: &mut Effects) {
+        self.generation = self.generation.wrapping_add(1);
+        let (generation, resume) = (self.generation, self.resume.clone());
+        effects.push(Effect::LogIn(LogIn { connection, generation, resume, patient }));
+    }
+
+    fn pause(&mut self, failed: u32, now: Instant) {
+        let pause = RETRY.0.saturating_mul(1 << failed.min(10)).min(RETRY.1);
+        self.agent = Agent::Pausing { failed: failed + 1, until: now + pause };
+    }
+
+    /// What became of a log-in.
+    pub(super) fn logged_in(&mut self, outcome: Result<Arc<Repertoire>, Failure>, now: Instant, effects: &mut Effects) {
+        match (&self.agent, outcome) {
+            (Agent::Migrating(_), outcome) => self.arrived(outcome, now, effects),
+            (Agent::LoggingIn { .. }, Ok(repertoire)) => {
+                self.agent = Agent::Present;
+                let (link, losses) = self.connection.link();
+                self.link.set_tenant(link, losses);
+                self.set_repertoire(repertoire);
+                self.follow_link(effects);
+            }
+            (Agent::LoggingIn { .. }, Err(failure)) if is_final(failure.code) => {
+                tracing::warn!(session = super::short(&self.id), "an agent cannot be logged in again: {failure}");
+                self.end(Some(DisposedReason::AdapterFailed), false, None, now, effects);
+            }
+            (&Agent::LoggingIn { failed }, Err(failure)) => {
+                tracing::info!(session = super::short(&self.id), failed, "logging an agent in again: {failure}");
+                self.pause(failed, now);
+            }
+            // Nobody has asked for one.
+            (_, Ok(_)) => effects.push(Effect::DropAgent),
+            (_, Err(_)) => {}
+        }
+    }
+
+    /// The agent may be one of another version of the adapter, which can do other things.
+    pub(super) fn set_repertoire(&mut self, repertoire: Arc<Repertoire>) {
+        self.tree.set_capabilities(&repertoire.capabilities);
+        self.repertoire = repertoire;
+    }
+
+    /// The session is on another adapter connection from now on, as after a crash.
+    pub(super) fn replace_connection(
+        &mut self,
+        connection: &Arc<AdapterConnection>,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        if !self.lifecycle.is_bindable() {
+            return;
+        }
+        self.connection = Arc::clone(connection);
+        match self.agent {
+            Agent::Present | Agent::Migrating(_) => {
+                self.lose_agent("the adapter is replaced by another version", now, effects);
+            }
+            Agent::LoggingIn { failed } | Agent::Pausing { failed, .. } => self.log_in(failed, effects),
+            Agent::Gone => {}
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn agent_due(&mut self, now: Instant, effects: &mut Effects) {
+        if self.agent.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        match self.agent {
+            Agent::Pausing { failed, .. } => self.log_in(failed, effects),
+            Agent::Migrating(_) => self.migration_due(now, effects),
+            _ => {}
+        }
+    }
+
+    /// Tells the client what has become of the link.
+    pub(super) fn follow_link(&mut self, effects: &mut Effects) {
+        if self.lifecycle.has_ended() {
+            return;
+        }
+        let started = self.lifecycle.is_started();
+        while let Some(change) = self.link.follow(self.agent.is_present(), started) {
+            let events = self.tree.set_link(&change);
+            if let Link::Down { reason } = &change {
+                let failure = Failure::new(Code::Timeout, "the link to the platform was lost: the outcome is unknown");
+                self.fail_asked(&failure.context(reason.clone()), effects, |command| !command.is(LOGOUT));
+            }
+            self.emit(&events, effects);
+        }
+    }
+}
+
+/// Whether asking again is no use.
+fn is_final(code: Code) -> bool {
+    matches!(code, Code::Unauthorized | Code::Forbidden | Code::Conflict | Code::NotFound)
+}

@@ -1,0 +1,263 @@
+//! What a session does with a command.
+//!
+//! Owns: the checks when a command's turn comes, the question to the platform, and the answer. Must never: ask the
+//! platform for what is known to fail, or leave a command without an answer.
+
+use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, StartOptions};
+use tokio::time::Instant;
+
+use super::{
+    Session,
+    lifecycle::Lifecycle,
+    pending::{Pending, Rest, State},
+};
+use crate::{
+    metrics::{CommandLabel, OutcomeLabel},
+    plugin::RequestId,
+    session::{
+        commands::{Known, LOGOUT, START},
+        data::{self, Args},
+        effects::{Ask, Effect, Effects},
+        input::{ClientCommand, Reply},
+        message::{Request, Response},
+        plan::{self, Each, Plan, Step},
+        tree::{Object, rules},
+    },
+};
+
+/// What a checked command comes down to.
+enum Begin {
+    Nothing,
+    Ask(Command),
+    Each(Each, Vec<Step>),
+    Start { options: StartOptions, actions: bool },
+    Logout,
+}
+
+impl Session {
+    /// Takes a command that a client has sent.
+    pub(super) fn receive(&mut self, command: ClientCommand, now: Instant, effects: &mut Effects) {
+        let ClientCommand { request, reply, received } = command;
+        if let Reply::Once(_) = reply {
+            // Whoever works by requests has no connection that shows that it is there.
+            self.restart_grace();
+        }
+        let found = self.repertoire.find(&request.command());
+        let refused = match found {
+            _ if self.commands.len() >= self.limits.unanswered => {
+                let words = format!("more than {} commands have no answer yet", self.limits.unanswered);
+                Failure::new(Code::RateLimited, words)
+            }
+            Ok(_) if !self.lifecycle.is_bindable() => {
+                // Whoever has asked by HTTP is told so by its status.
+                if let Reply::Once(_) = reply {
+                    return;
+                }
+                Failure::new(Code::NotFound, "there is no session on this connection")
+            }
+            Ok(command) => {
+                let state = State::Waiting;
+                return self.commands.push(Pending { request, command, reply, received, state, is_impatient: false });
+            }
+            Err(none) => none.failure(),
+        };
+        let label = self.repertoire.find(&request.command()).map_or(CommandLabel::UNKNOWN, |command| command.label());
+        self.metrics.adapter().command(label, OutcomeLabel::Failure(refused.code), now - received);
+        effects.reply(reply, request.respond(Response::Failure(&refused)));
+    }
+
+    /// Goes on with a command that need not wait: checks it, and asks the platform or answers.
+    pub(super) fn go_on(&mut self, at: usize, now: Instant, effects: &mut Effects) {
+        let pending = self.commands.get(at);
+        if pending.is_tried() {
+            return self.step(at, effects);
+        }
+        match self.check(&pending.request, &pending.command) {
+            Ok(Begin::Nothing) => self.answer(at, Response::Success, effects),
+            Ok(Begin::Ask(command)) => {
+                let until = now + self.deadline_of(at);
+                self.ask(at, Ask::Command(command, until.into_std()), until, None, effects);
+            }
+            Ok(Begin::Each(each, steps)) => {
+                let until = now + self.limits.command_deadline;
+                self.commands.get_mut(at).state =
+                    State::Next { until, rest: Box::new(Rest { each, steps: steps.into() }) };
+            }
+            Ok(Begin::Start { options, actions }) => self.begin_start(at, options, actions, now, effects),
+            Ok(Begin::Logout) => self.begin_logout(at, now, effects),
+            Err(failure) => self.answer(at, Response::Failure(&failure), effects),
+        }
+    }
+
+    fn deadline_of(&self, at: usize) -> std::time::Duration {
+        match &self.commands.get(at).command {
+            Known::Standard(row) if row.slow => self.limits.slow_deadline,
+            _ => self.limits.command_deadline,
+        }
+    }
+
+    /// All that can be known without the platform, in the protocol's order.
+    fn check(&self, request: &Request, command: &Known) -> Result<Begin, Failure> {
+        let target = request.target().unwrap_or_default();
+        let object = self.tree.find(&target).filter(|object| object.kind() == command.kind());
+        let Some(object) = object else {
+            return Err(plan::no_target(command.kind(), &target));
+        };
+        let row = match command {
+            Known::Standard(row) => row,
+            Known::Extension(extension) => {
+                self.must_be_started()?;
+                extension.check(request.data()).map_err(|what| match what {
+                    Some(what) => Failure::new(Code::BadRequest, format!("data: {what}")),
+                    None => Failure::new(Code::AdapterFailed, "the adapter's schema for this command is no schema"),
+                })?;
+                self.link.must_be_up()?;
+                let data = Json::from_text(request.data().to_owned())
+                    .map_err(|error| Failure::new(Code::BadRequest, error.to_string()))?;
+                let name = extension.name.clone();
+                return Ok(Begin::Ask(Command::Extension { name, target: object.keys(), data }));
+            }
+        };
+        if row.name == LOGOUT {
+            return Ok(Begin::Logout);
+        }
+        if row.name == START {
+            let data::Start { extension, actions } =
+                data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
+            if !matches!(self.lifecycle, Lifecycle::Prepared(_)) {
+                return Err(Failure::new(Code::InvalidState, "the session has been started already"));
+            }
+            self.link.must_be_up()?;
+            return Ok(Begin::Start { options: StartOptions::new(extension), actions });
+        }
+        self.must_be_started()?;
+        if rules::wrong_channel_type(row.name, object) {
+            return Err(Failure::new(Code::Unsupported, "this type of channel does not have this command"));
+        }
+        let args = data::read(row.name, request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
+        if let Some(words) = rules::refusal(row.name, object) {
+            return Err(Failure::new(Code::InvalidState, words));
+        }
+        let planned = self.plan(row.name, args, object)?;
+        self.link.must_be_up()?;
+        Ok(if rules::changes_nothing(row.name, object) { Begin::Nothing } else { planned })
+    }
+
+    fn plan(&self, name: &str, args: Args, object: Object<'_>) -> Result<Begin, Failure> {
+        Ok(match plan::plan(name, args, object, &self.tree, &self.repertoire)? {
+            Plan::Ask(command) => Begin::Ask(command),
+            Plan::Each(each, steps) => Begin::Each(each, steps),
+        })
+    }
+
+    fn must_be_started(&self) -> Result<(), Failure> {
+        if self.lifecycle.is_started() {
+            Ok(())
+        } else {
+            Err(Failure::new(Code::InvalidState, "the session has not been started"))
+        }
+    }
+
+    /// Asks the agent for something on behalf of a command.
+    pub(super) fn ask(
+        &mut self,
+        at: usize,
+        ask: Ask,
+        until: Instant,
+        rest: Option<Box<Rest>>,
+        effects: &mut Effects,
+    ) -> RequestId {
+        let request = self.new_request();
+        effects.push(Effect::Ask(request, ask));
+        self.commands.get_mut(at).state = State::Asked { request, until, rest };
+        request
+    }
+
+    /// Goes on with the next channel of many.
+    fn step(&mut self, at: usize, effects: &mut Effects) {
+        if let Err(failure) = self.link.must_be_up() {
+            return self.answer(at, Response::Failure(&failure), effects);
+        }
+        let State::Next { until, rest } = &mut self.commands.get_mut(at).state else { return };
+        let (until, each, mut steps) = (*until, rest.each, std::mem::take(&mut rest.steps));
+        let next = std::iter::from_fn(|| steps.pop_front()).find_map(|step| step.command(each, &self.tree));
+        let Some(command) = next else { return self.answer(at, Response::Success, effects) };
+        let rest = Some(Box::new(Rest { each, steps }));
+        self.ask(at, Ask::Command(command, until.into_std()), until, rest, effects);
+    }
+
+    /// Answers a command, which is then done.
+    pub(super) fn answer(&mut self, at: usize, response: Response<'_>, effects: &mut Effects) {
+        let pending = self.commands.remove(at);
+        let label = pending.command.label();
+        self.metrics.adapter().command(label, response.outcome(), pending.received.elapsed());
+        if pending.is_tried() {
+            self.connection.answered(match &response {
+                Response::Failure(failure) => Some(failure.code),
+                _ => None,
+            });
+        }
+        let asked = pending.asked();
+        effects.reply(pending.reply, pending.request.respond(response));
+        if let Some(request) = asked {
+            self.request_came_to_nothing(request, effects);
+        }
+    }
+
+    /// Answers what the platform was asked for and will not answer.
+    pub(super) fn fail_asked(&mut self, failure: &Failure, effects: &mut Effects, which: impl Fn(&Known) -> bool) {
+        while let Some(at) = self.commands.position(|command| command.is_tried() && which(&command.command)) {
+            self.answer(at, Response::Failure(failure), effects);
+        }
+    }
+
+    /// The platform has answered what it was asked for on behalf of a command.
+    pub(super) fn command_answered(&mut self, at: usize, outcome: Outcome, now: Instant, effects: &mut Effects) {
+        let pending = self.commands.get_mut(at);
+        let command = &pending.command;
+        if command.is(START) {
+            return self.start_answered(at, outcome, effects);
+        }
+        if command.is(LOGOUT) {
+            return self.logout_answered(at, outcome, now, effects);
+        }
+        let is_extension = matches!(command, Known::Extension(_));
+        let broken = || Failure::new(Code::AdapterFailed, "the adapter's answer is no JSON object");
+        match outcome {
+            Outcome::Success(data) => {
+                if let State::Asked { until, rest: Some(_), .. } = pending.state {
+                    let State::Asked { rest: Some(rest), .. } = std::mem::replace(&mut pending.state, State::Waiting)
+                    else {
+                        return;
+                    };
+                    pending.state = State::Next { until, rest };
+                    return;
+                }
+                match data.filter(|_| is_extension) {
+                    None => self.answer(at, Response::Success, effects),
+                    Some(data) if data.get().starts_with('{') => {
+                        self.answer(at, Response::SuccessWith(data.get()), effects);
+                    }
+                    Some(_) => self.answer(at, Response::Failure(&broken()), effects),
+                }
+            }
+            Outcome::NeedInfo(info) if info.get().starts_with('{') => {
+                self.answer(at, Response::NeedInfo(info.get()), effects);
+            }
+            Outcome::NeedInfo(_) => self.answer(at, Response::Failure(&broken()), effects),
+            Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure), effects),
+        }
+    }
+
+    /// The platform has not answered in time.
+    #[cold]
+    pub(super) fn time_out(&mut self, at: usize, effects: &mut Effects) {
+        let pending = self.commands.get(at);
+        let logout = pending.asked().filter(|_| pending.command.is(LOGOUT));
+        let failure = Failure::new(Code::Timeout, "the platform did not answer in time: the outcome is unknown");
+        self.answer(at, Response::Failure(&failure), effects);
+        if let (Some(request), Lifecycle::Started { late_logout }) = (logout, &mut self.lifecycle) {
+            *late_logout = Some(request);
+        }
+    }
+}

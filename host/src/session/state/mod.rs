@@ -1,0 +1,309 @@
+//! One session: what it knows, and what it makes of what it is told.
+//!
+//! Owns: everything that changes of a session. Must never: wait, call the adapter, or touch anything outside: an
+//! [`Input`] and the time come in, [`Effects`] go out, and the session's [task](super::task) stands between it and the
+//! world.
+//!
+//! ```text
+//! mod.rs        what comes in and whom it is for; reports; the clock
+//! pending.rs    commands without an answer: their order and deadlines
+//! execute.rs    what is done with a command: checks, the question to the platform, the answer
+//! lifecycle.rs  prepared, started, logging out, over
+//! client.rs     what the client is sent, how it comes back, how long its session waits for it
+//! link.rs       whether commands can be carried out
+//! agent.rs      the agent, lost and logged in again
+//! migration.rs  the agent on its way to another adapter connection
+//! ```
+
+mod agent;
+mod client;
+mod execute;
+mod lifecycle;
+mod link;
+mod migration;
+mod pending;
+
+use std::sync::Arc;
+
+use jackfield_plugin_api::{Outcome, Report};
+use tokio::time::Instant;
+
+use self::{
+    agent::Agent,
+    client::Client,
+    lifecycle::{Lifecycle, StartBy},
+    link::LinkState,
+    pending::PendingCommands,
+};
+use super::{
+    Limits,
+    adapter_connection::AdapterConnection,
+    commands::Repertoire,
+    effects::{Ask, Effect, Effects},
+    handle::short,
+    input::{Control, Input},
+    journal::Journal,
+    outbox::Outbox,
+    tree::{Notes, Tree},
+};
+use crate::{
+    metrics::TenantMetrics,
+    plugin::{AdapterMessage, FromAgent, RequestId},
+};
+
+/// How often a session's log tells what was left out of reports; all of it is counted.
+const NOTES: u32 = 32;
+
+/// One session.
+pub(super) struct Session {
+    id: Box<str>,
+    limits: Arc<Limits>,
+    metrics: TenantMetrics,
+    /// What its adapter can do.
+    repertoire: Arc<Repertoire>,
+    /// Where its agent is logged in, or will be.
+    connection: Arc<AdapterConnection>,
+    lifecycle: Lifecycle,
+    agent: Agent,
+    /// Which log-in's messages count.
+    generation: u32,
+    /// What the adapter has left for the next log-in.
+    resume: Vec<u8>,
+    link: LinkState,
+    tree: Tree,
+    journal: Journal,
+    commands: PendingCommands,
+    client: Client,
+    next_request: RequestId,
+    /// How often a report's nonsense was written to the log.
+    noted: u32,
+}
+
+/// What others are told of a session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Snapshot {
+    pub(super) state: &'static str,
+    pub(super) link_up: bool,
+    pub(super) channels: usize,
+    pub(super) interactions: usize,
+    pub(super) unanswered: usize,
+    /// The last event's number.
+    pub(super) seq: u64,
+    /// Events kept for a client that returns.
+    pub(super) journal: usize,
+}
+
+impl Session {
+    /// A session whose agent has been logged in, for the first time.
+    pub(super) fn new(
+        id: &str,
+        limits: Arc<Limits>,
+        metrics: TenantMetrics,
+        connection: Arc<AdapterConnection>,
+        repertoire: Arc<Repertoire>,
+        now: Instant,
+    ) -> Self {
+        let (link, losses) = connection.link();
+        Self {
+            id: id.into(),
+            lifecycle: Lifecycle::Prepared(StartBy(now + limits.start_within)),
+            agent: Agent::Present,
+            generation: 0,
+            resume: Vec::new(),
+            link: LinkState::new(link, losses),
+            tree: Tree::new(id, Arc::clone(&repertoire.capabilities), false),
+            journal: Journal::new(limits.journal),
+            commands: PendingCommands::default(),
+            client: Client::new(limits.prepared_grace.min(limits.resume_grace), now),
+            next_request: 1,
+            noted: 0,
+            connection,
+            limits,
+            metrics,
+            repertoire,
+        }
+    }
+
+    /// Handles one thing that it is told, and then what has become possible by it.
+    pub(super) fn handle(&mut self, input: Input, now: Instant, effects: &mut Effects) {
+        match input {
+            Input::Command(command) => self.receive(command, now, effects),
+            Input::Adapter { generation, message } => self.hear(generation, message, now, effects),
+            Input::LinkChanged => {
+                let (link, losses) = self.connection.link();
+                self.link.set_tenant(link, losses);
+                self.follow_link(effects);
+            }
+            Input::Control(control) => self.control(control, now, effects),
+            Input::LoggedIn(outcome) => self.logged_in(outcome, now, effects),
+            Input::NotAsked(request, failure) => self.answered(request, Outcome::Failure(failure), now, effects),
+            Input::Tick => self.tick(now, effects),
+        }
+        self.advance(now, effects);
+        let runs = self.lifecycle.has_grace() && !self.tree.has_live_calls();
+        self.client.run_grace(runs, now);
+    }
+
+    /// When it has to be told that time has passed.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.commands.deadline(),
+            self.lifecycle.deadline(),
+            self.link.deadline(),
+            self.agent.deadline(),
+            self.client.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Whether nothing is left to be done.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Over)
+    }
+
+    /// It cannot go on, and nobody is told any more.
+    pub(super) fn give_up(&mut self) {
+        self.lifecycle = Lifecycle::Over;
+    }
+
+    /// Its client's connection.
+    pub(super) fn outbox(&self) -> Option<&Outbox> {
+        self.client.outbox()
+    }
+
+    /// Where its agent is logged in, or will be.
+    pub(super) fn connection(&self) -> &Arc<AdapterConnection> {
+        &self.connection
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let channels = self.tree.channels();
+        Snapshot {
+            state: self.lifecycle.as_str(),
+            link_up: self.link.is_up(),
+            channels: channels.len(),
+            interactions: channels.iter().map(|channel| channel.interactions.len()).sum(),
+            unanswered: self.commands.len(),
+            seq: self.journal.last(),
+            journal: self.journal.len(),
+        }
+    }
+
+    fn control(&mut self, control: Control, now: Instant, effects: &mut Effects) {
+        match control {
+            Control::Connect(outbox) => self.connect(outbox, effects),
+            Control::Bind(bind) => self.bind(bind, now, effects),
+            Control::Disconnect(outbox) => self.client.disconnect(&outbox),
+            Control::End { reason, done } => self.end(reason, true, done, now, effects),
+            Control::Migrate(migrate) => self.begin_migration(migrate, now, effects),
+            Control::Replace(connection) => self.replace_connection(&connection, now, effects),
+            Control::Abandon => self.let_go(effects),
+        }
+    }
+
+    /// Does what has become possible.
+    fn advance(&mut self, now: Instant, effects: &mut Effects) {
+        while let Some(at) = self.commands.next(&self.tree, self.agent.is_migrating()) {
+            self.go_on(at, now, effects);
+        }
+        if self.agent.is_present() && self.link.wants_snapshot() {
+            let request = self.new_request();
+            effects.push(Effect::Ask(request, Ask::Snapshot));
+            self.link.snapshot_asked(request, now + self.limits.command_deadline);
+        }
+        self.advance_migration(now, effects);
+    }
+
+    fn new_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        self.next_request - 1
+    }
+
+    // ---- what comes from the adapter ----
+
+    fn hear(&mut self, generation: u32, message: AdapterMessage, now: Instant, effects: &mut Effects) {
+        if generation != self.generation {
+            return;
+        }
+        match message.open() {
+            None => {}
+            Some(FromAgent::Report(report)) => self.apply(&report, effects),
+            Some(FromAgent::Answer { request, report, outcome }) => {
+                if let Some(report) = report {
+                    self.apply(&report, effects);
+                }
+                self.answered(request, outcome, now, effects);
+            }
+            Some(FromAgent::Link(link)) => {
+                self.link.set_agent(link);
+                self.follow_link(effects);
+            }
+            Some(FromAgent::Resume(state)) => self.resume = state,
+            Some(FromAgent::Lost { reason }) => self.lose_agent(&reason, now, effects),
+        }
+    }
+
+    /// What is reported before session.start is nobody's business, and after the end of no interest.
+    fn apply(&mut self, report: &Report, effects: &mut Effects) {
+        if !self.lifecycle.is_started() && !matches!(self.lifecycle, Lifecycle::Starting { .. }) {
+            return;
+        }
+        let mut notes = Notes::new();
+        let events = self.tree.apply(report, &mut notes);
+        self.metrics.adapter().report(events.len());
+        if !notes.is_empty() {
+            self.note(&notes);
+        }
+        match &mut self.lifecycle {
+            Lifecycle::Starting { first, .. } => Self::hold_until_started(first, &events, &self.tree, &self.journal),
+            _ => self.emit(&events, effects),
+        }
+        events.give_back();
+    }
+
+    #[cold]
+    fn note(&mut self, notes: &Notes) {
+        for (kind, count) in notes.counts() {
+            (0..count.min(1000)).for_each(|_| self.metrics.adapter().report_note(kind.as_str()));
+        }
+        for note in notes.first() {
+            if self.noted >= NOTES {
+                return;
+            }
+            self.noted += 1;
+            tracing::warn!(
+                adapter = %self.repertoire.manifest.id,
+                session = short(&self.id),
+                kind = note.kind.as_str(),
+                "left out of a report: {}", note.what
+            );
+        }
+    }
+
+    fn answered(&mut self, request: RequestId, outcome: Outcome, now: Instant, effects: &mut Effects) {
+        let success = matches!(outcome, Outcome::Success(_));
+        if let Some(at) = self.commands.asked(request) {
+            self.command_answered(at, outcome, now, effects);
+        } else if self.migration_answered(request, success, now, effects)
+            || self.end_answered(request, success, now, effects)
+        {
+        } else if self.link.snapshot_answered(request, success, now) {
+            self.follow_link(effects);
+        }
+    }
+
+    // ---- the clock ----
+
+    fn tick(&mut self, now: Instant, effects: &mut Effects) {
+        while let Some(at) = self.commands.overdue(now) {
+            self.time_out(at, effects);
+        }
+        self.commands.run_out_of_patience(now);
+        self.lifecycle_due(now, effects);
+        self.link.tick(now);
+        self.agent_due(now, effects);
+        if self.client.is_given_up(now) {
+            self.expire(now, effects);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The commands of one session that have no answer yet.
+//!
+//! Owns: their order, which of them may go on, and their deadlines. Must never: know what a command does. Commands to one
+//! object, its parents and its children keep their order; others go side by side. Release and reject wait for nothing.
+
+use jackfield_plugin_api::command::ObjectKind;
+use std::{collections::VecDeque, time::Duration};
+use tokio::time::Instant;
+
+use super::super::{
+    commands::{Known, LOGOUT},
+    input::Reply,
+    message::Request,
+    plan::{Each, Step},
+    tree::Tree,
+};
+use crate::plugin::RequestId;
+
+/// How long a logout waits for what was sent before it to be carried out.
+const BEFORE_LOGOUT: Duration = Duration::from_secs(5);
+
+/// A command without its answer.
+pub(super) struct Pending {
+    pub(super) request: Request,
+    pub(super) command: Known,
+    pub(super) reply: Reply,
+    pub(super) received: Instant,
+    pub(super) state: State,
+    /// A logout that has waited for long enough.
+    pub(super) is_impatient: bool,
+}
+
+/// How far a command has come.
+pub(super) enum State {
+    /// It waits for its turn.
+    Waiting,
+    /// The platform has been asked; what comes next is in `rest`.
+    Asked { request: RequestId, until: Instant, rest: Option<Box<Rest>> },
+    /// The platform has done one step; the next must be asked for.
+    Next { until: Instant, rest: Box<Rest> },
+}
+
+/// The channels of a group that are still to be done.
+pub(super) struct Rest {
+    pub(super) each: Each,
+    pub(super) steps: VecDeque<Step>,
+}
+
+impl Pending {
+    /// Whether the platform has been asked for anything of it.
+    pub(super) fn is_tried(&self) -> bool {
+        !matches!(self.state, State::Waiting)
+    }
+
+    /// The request that it waits for an answer to.
+    pub(super) fn asked(&self) -> Option<RequestId> {
+        match self.state {
+            State::Asked { request, .. } => Some(request),
+            _ => None,
+        }
+    }
+
+    fn until(&self) -> Option<Instant> {
+        match self.state {
+            State::Asked { until, .. } | State::Next { until, .. } => Some(until),
+            State::Waiting => None,
+        }
+    }
+
+    fn is_logout(&self) -> bool {
+        self.command.is(LOGOUT)
+    }
+
+    /// Until when this one waits for those before it, if it is a logout.
+    fn patience(&self) -> Option<Instant> {
+        (self.is_logout() && !self.is_tried() && !self.is_impatient).then(|| self.received + BEFORE_LOGOUT)
+    }
+
+    /// A channel's availability has nothing to do with what becomes of a call on it.
+    fn is_about_availability(&self) -> bool {
+        self.command.is("channel.request.ready") || self.command.is("channel.request.notready")
+    }
+
+    fn is_independent_of(&self, other: &Self) -> bool {
+        let one_way = |a: &Self, b: &Self| a.is_about_availability() && b.command.kind() == ObjectKind::Conversation;
+        one_way(self, other) || one_way(other, self)
+    }
+}
+
+/// All of them, in the order in which they came.
+#[derive(Default)]
+pub(super) struct PendingCommands(Vec<Pending>);
+
+impl PendingCommands {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn push(&mut self, command: Pending) {
+        self.0.push(command);
+    }
+
+    pub(super) fn get(&self, at: usize) -> &Pending {
+        &self.0[at]
+    }
+
+    pub(super) fn get_mut(&mut self, at: usize) -> &mut Pending {
+        &mut self.0[at]
+    }
+
+    /// Takes one out: it is answered.
+    pub(super) fn remove(&mut self, at: usize) -> Pending {
+        let command = self.0.remove(at);
+        if self.0.is_empty() && self.0.capacity() > 4 {
+            self.0 = Vec::new();
+        }
+        command
+    }
+
+    /// The first one that this is true of.
+    pub(super) fn position(&self, which: impl FnMut(&Pending) -> bool) -> Option<usize> {
+        self.0.iter().position(which)
+    }
+
+    /// The one that waits for the answer to a request.
+    pub(super) fn asked(&self, request: RequestId) -> Option<usize> {
+        self.position(|command| command.asked() == Some(request))
+    }
+
+    /// Whether the platform is at work on any of them.
+    pub(super) fn in_flight(&self) -> bool {
+        self.0.iter().any(Pending::is_tried)
+    }
+
+    /// The first one that can go on. `held`: none may begin now.
+    pub(super) fn next(&self, tree: &Tree, held: bool) -> Option<usize> {
+        (0..self.0.len()).find(|&at| match self.0[at].state {
+            State::Waiting => !held && !self.must_wait(at, tree),
+            State::Next { .. } => true,
+            State::Asked { .. } => false,
+        })
+    }
+
+    fn must_wait(&self, at: usize, tree: &Tree) -> bool {
+        let own = &self.0[at];
+        let target = own.request.target().unwrap_or_default();
+        let mut earlier = self.0[..at].iter();
+        if own.is_logout() {
+            // A second logout is about the first one's outcome.
+            return earlier.any(|it| it.is_logout() || !own.is_impatient && is_there(it, tree));
+        }
+        // What is about something that is gone fails, whatever becomes of the others.
+        if own.command.is_urgent() || tree.is_started() && !is_there(own, tree) {
+            return false;
+        }
+        earlier.any(|it| {
+            are_related(&it.request.target().unwrap_or_default(), &target)
+                && !own.is_independent_of(it)
+                && is_there(it, tree)
+        })
+    }
+
+    /// Notes that a logout has waited for long enough.
+    pub(super) fn run_out_of_patience(&mut self, now: Instant) {
+        for command in &mut self.0 {
+            command.is_impatient |= command.patience().is_some_and(|until| until <= now);
+        }
+    }
+
+    /// The first one whose answer has not come in time.
+    pub(super) fn overdue(&self, now: Instant) -> Option<usize> {
+        self.position(|command| command.until().is_some_and(|until| until <= now))
+    }
+
+    /// When something is to be looked at.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|command| command.until().or_else(|| command.patience())).min()
+    }
+}
+
+/// Whether what a command is about is still there. Nobody waits for a command to what is gone: whatever the platform
+/// answers, it changes nothing any more.
+fn is_there(command: &Pending, tree: &Tree) -> bool {
+    tree.find(&command.request.target().unwrap_or_default()).is_some()
+}
+
+/// Whether one of two targets is the other, or a parent of it.
+fn are_related(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
