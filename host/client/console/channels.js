@@ -2,7 +2,7 @@
 
 import { buttons } from "./actions.js";
 import { counting, since } from "./clock.js";
-import { ask, attempt, chooseExtension, confirm } from "./dialogs.js";
+import { ask, attempt, confirm } from "./dialogs.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 

@@ -1,11 +1,12 @@
 // The page of a session: its head, its channels, its contacts, its messages.
 
-import { attempt, chooseExtension, askExtension, announce, tell, titleOf } from "./dialogs.js";
+import { announce, attempt, tell } from "./dialogs.js";
 import { channelsPanel, labelOf } from "./channels.js";
 import { keep } from "./clock.js";
 import { contactsPanel, webAddress, whoOf, wordsOfEnd } from "./contacts.js";
 import { drawer, h } from "./dom.js";
 import { icon } from "./icons.js";
+import { askExtension, chooseExtension, titleOf } from "./questions.js";
 import { ring, silent, toggleSound } from "./ring.js";
 
 const CONNECTION = {

@@ -6,7 +6,7 @@
 
 import { connect } from "./jackfield-client.js";
 import { store } from "./clock.js";
-import { askInfo, confirm, wordsOf } from "./dialogs.js";
+import { confirm, wordsOf } from "./dialogs.js";
 import { drawer, h, render } from "./dom.js";
 import { loginPage } from "./login.js";
 import { prepareSound, ring } from "./ring.js";
@@ -121,7 +121,7 @@ async function enter(about, { agent, session, token }) {
     const made = await connect({
       url: HOST, tenant: about.tenant, model: "jackfield console", agent, session, token,
       extension: about.extension || undefined,
-      needinfo: askInfo,
+      needinfo: async (question) => (await import("./questions.js")).askInfo(question),
       confirm: () => confirm({
         title: "End the other session?", yes: "End it and log in",
         text: `Agent ${about.agent} is logged in somewhere else. Calls go on and appear here.`,

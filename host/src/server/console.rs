@@ -48,7 +48,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 19] = files![
+static FILES: [File; 20] = files![
     "index.html" from "console/index.html",
     "actions.js" from "console/actions.js",
     "channels.js" from "console/channels.js",
@@ -63,6 +63,7 @@ static FILES: [File; 19] = files![
     "login.js" from "console/login.js",
     "main.js" from "console/main.js",
     "messages.js" from "console/messages.js",
+    "questions.js" from "console/questions.js",
     "ring.js" from "console/ring.js",
     "style.css" from "console/style.css",
     "jackfield-client.js" from "jackfield-client.js",
