@@ -159,6 +159,7 @@ struct Families {
     tenants: IntGaugeVec,
     upgrades: IntCounterVec,
     tenants_overflowed: IntCounter,
+    log_lines_lost: IntCounter,
 }
 
 impl Families {
@@ -267,6 +268,10 @@ impl Families {
             tenants_overflowed: counter(
                 "jackfield_metrics_tenants_overflowed_total",
                 "Tenants that got no series of their own because the cap was reached; they share the label _other.",
+            ),
+            log_lines_lost: counter(
+                "jackfield_log_lines_lost_total",
+                "Lines of the log that could not be written to the standard error.",
             ),
         }
     }
@@ -379,6 +384,12 @@ impl Metrics {
     /// An attempt to move a tenant to another version has ended: `moved`, `failed` or `taken_back`.
     pub fn upgraded(&self, outcome: &'static str) {
         self.inner.families.upgrades.with_label_values(&[outcome]).inc();
+    }
+
+    /// How many lines of the log have been lost since the start.
+    pub fn set_log_lines_lost(&self, total: u64) {
+        let counter = &self.inner.families.log_lines_lost;
+        counter.inc_by(total.saturating_sub(counter.get()));
     }
 
     /// An HTTP request was answered.

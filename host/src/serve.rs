@@ -21,7 +21,8 @@ use tokio::{
 
 use crate::{
     config::{self, HostConfig, Isolation, Loaded},
-    descriptors, logging,
+    descriptors,
+    logging::Log,
     metrics::Metrics,
     plugin::{Libraries, worker::sandbox::is_open_to_all},
     reload::Reload,
@@ -40,16 +41,17 @@ const TENANTS_SHARE: f32 = 0.8;
 pub fn run(file: &Path) -> Result<(), String> {
     let loaded = config::load(file)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: "))?;
-    logging::start(&loaded.host.log_filter, loaded.host.log_format)?;
+    let log = Arc::new(Log::start(&loaded.host.log_filter, loaded.host.log_format)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    let outcome = runtime.block_on(host(file, loaded));
+    let outcome = runtime.block_on(host(file, loaded, Arc::clone(&log)));
     // What a plugin still does in a thread of ours must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(500));
+    log.end();
     outcome
 }
 
-async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
+async fn host(file: &Path, loaded: Loaded, log: Arc<Log>) -> Result<(), String> {
     let Loaded { host, tenants, problems } = loaded;
     if tenants.iter().any(|tenant| tenant.isolation != Isolation::None) && is_open_to_all(&host.tenants) {
         tracing::warn!(
@@ -83,6 +85,7 @@ async fn host(file: &Path, loaded: Loaded) -> Result<(), String> {
         reload: Arc::clone(&reload),
         metrics: metrics.clone(),
         ready: AtomicBool::new(true),
+        log,
         since: std::time::Instant::now(),
     });
     let operators = operations.map(|listener| {

@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     net::TcpListener,
-    os::unix::process::CommandExt,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -159,6 +159,7 @@ pub struct Setup {
     in_its_folder: bool,
     descriptors: Option<u32>,
     group: bool,
+    stderr: Option<OwnedFd>,
 }
 
 impl Setup {
@@ -231,6 +232,13 @@ impl Setup {
         self
     }
 
+    /// Starts the host with this as its standard error, in place of a file that [`Host::log`] reads.
+    #[must_use]
+    pub fn stderr(mut self, stderr: impl Into<OwnedFd>) -> Self {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
     /// Starts the host and waits until it is ready and its tenants' links are up.
     pub async fn start(self) -> Host {
         let folder = Arc::new(TempFolder::new());
@@ -270,6 +278,8 @@ impl Setup {
                 assert!(done.status.success(), "{}: {done:?}", library.display());
             }
             let log = File::create(folder.0.join("log")).expect("a file is written");
+            let stderr = self.stderr.as_ref().map(|given| given.try_clone().expect("a second handle"));
+            let stderr = stderr.unwrap_or_else(|| log.try_clone().expect("a second handle").into());
             let mut command = match self.descriptors {
                 None => Command::new(artifacts::jackfield()),
                 Some(limit) => {
@@ -292,7 +302,7 @@ impl Setup {
                 .env("RUST_BACKTRACE", "1")
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().expect("a second handle"))
-                .stderr(log)
+                .stderr(stderr)
                 .spawn()
                 .expect("jackfield starts");
             let mut host = Host {
@@ -308,7 +318,7 @@ impl Setup {
                 }
                 return host;
             }
-            assert!(host.log().contains("in use"), "jackfield ended:\n{}", host.log());
+            assert!(self.stderr.is_some() || host.log().contains("in use"), "jackfield ended:\n{}", host.log());
         }
         panic!("five times a free port was not free any more")
     }

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use super::{http::Body, text};
 use crate::{
+    logging::Log,
     metrics::Metrics,
     reload::{Reload, Wanted},
     tenant::{State, Tenant, Tenants},
@@ -39,6 +40,8 @@ pub struct Operations {
     pub metrics: Metrics,
     /// Whether desktops are let in.
     pub ready: AtomicBool,
+    /// The log, which counts what it has lost.
+    pub log: Arc<Log>,
     /// When the tenants began to connect.
     pub since: Instant,
 }
@@ -122,6 +125,7 @@ impl Operations {
         for (state, count) in states {
             self.metrics.set_tenants(state, count);
         }
+        self.metrics.set_log_lines_lost(self.log.lost_lines());
         let mut response = Response::new(text(self.metrics.render()));
         let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, version);

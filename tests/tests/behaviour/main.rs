@@ -21,6 +21,7 @@ mod jwt;
 mod limits;
 mod links;
 mod login;
+mod logs;
 mod messages;
 mod metrics;
 mod misdeeds;

@@ -40,23 +40,28 @@ const MAX_UNSENT: usize = 4 << 20;
 pub fn run() -> ExitCode {
     tidy_environment();
     if let Err(error) = outlast_signals() {
-        eprintln!("worker: signals cannot be caught: {error}");
+        complain(&format!("worker: signals cannot be caught: {error}"));
         return ExitCode::FAILURE;
     }
     let socket = match take_socket() {
         Ok(socket) => socket,
         Err(error) => {
-            eprintln!("this command is the host's own: it wants a socket as its standard input ({error})");
+            complain(&format!("this command is the host's own: it wants a socket as its standard input ({error})"));
             return ExitCode::from(2);
         }
     };
     match serve(socket) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("worker: {error}");
+            complain(&format!("worker: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// A line on the standard error, if anybody can read it.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Leaves the plugin nothing in the environment that was for us.
