@@ -35,9 +35,9 @@ pub const APPLICATION: &str = "jackfield-acme";
 /// Where the installer puts it.
 fn directory() -> PathBuf {
     let own = std::env::current_exe().expect("the test has a file");
-    let target =
-        own.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "debug" || name == "release"));
-    target.and_then(Path::parent).expect("in a target folder").join("asterisk")
+    // The target folder is the one that cargo has marked, whatever the profile's folder in it is called.
+    let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target.expect("in a target folder").join("asterisk")
 }
 
 /// The unpacked root, or why there is none.
