@@ -1,108 +1,101 @@
 //! `jackfield agent`: a desktop for a terminal.
 //!
-//! Owns: one WebSocket connection, one session, and the terminal. Lines come from the standard input and go out as
-//! messages; what arrives is printed. Must never: know what a platform is; all of that is the host's.
+//! Owns: one WebSocket connection, one session, and what is sent and printed. Lines come from the terminal and go out as
+//! messages; what arrives is printed. Must never: know what a platform is (all of that is the host's), or leave a session
+//! behind when it ends.
 //!
-//! Lines that do not come from a terminal are a script: each waits for the answer to the one before it, and one that
-//! names an object which is not there yet waits a while for it.
+//! Lines that do not come from a terminal are a script: each waits for the answer to the one before it, one that names
+//! an object which is not there yet waits a while for it, and the exit status tells whether all went well.
 
-use std::{
-    collections::HashMap,
-    io::{BufRead as _, IsTerminal as _, Write as _},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::mpsc, time::Instant};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue},
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
 };
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     AgentArguments,
+    connect::{Socket, connect},
     model::Model,
     short::{self, Line, Trouble},
+    terminal::Terminal,
 };
 
 /// How long answers that are still expected are awaited once the input has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(35);
 /// How long a script's line waits for its object.
 const OBJECT_COMES: Duration = Duration::from_secs(5);
+/// How long the host may take to log out an agent who was interrupted.
+const LOGOUT: Duration = Duration::from_secs(5);
 
-/// Runs the client until its session or its input ends.
+/// Runs the client until its session or its input ends, or it is interrupted.
+///
+/// # Errors
+/// The agent could not be logged in, the connection was lost, a script's command failed, or nothing could be printed.
 pub(super) fn run(arguments: AgentArguments) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
-        let socket = connect(&arguments).await?;
+        let mut interrupts = Interrupts::catch()?;
+        let socket = tokio::select! {
+            socket = connect(&arguments) => socket?,
+            () = interrupts.next() => return Err("interrupted".to_owned()),
+        };
         let mut client = Client {
             socket,
+            terminal: Terminal::open(),
             model: Model::default(),
             sent: HashMap::new(),
             next_id: 0,
             awaited: Some("session.initialized".to_owned()),
             held: None,
-            script: !std::io::stdin().is_terminal(),
-            leaving: false,
+            stage: Stage::Working,
+            interrupted: false,
+            failures: 0,
             arguments,
         };
         client.log_in().await?;
-        client.work(read_lines()).await
+        client.work(interrupts).await?;
+        client.verdict()
     })
 }
 
-/// The URL of the WebSocket, whichever way it was written.
-fn websocket_url(url: &str) -> String {
-    let url = url.trim_end_matches('/');
-    let url = url.strip_prefix("http://").map_or_else(|| url.to_owned(), |rest| format!("ws://{rest}"));
-    if url.ends_with("/ws") { url } else { format!("{url}/ws") }
-}
+/// The signals that ask the client to end.
+struct Interrupts([Signal; 3]);
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-async fn connect(arguments: &AgentArguments) -> Result<Socket, String> {
-    let url = websocket_url(&arguments.url);
-    let mut request = url.as_str().into_client_request().map_err(|error| format!("{url}: {error}"))?;
-    request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("jackfield.v1"));
-    if let Some(token) = token(arguments)? {
-        let bearer = HeaderValue::try_from(format!("Bearer {token}"));
-        let mut bearer = bearer.map_err(|_| "the token has characters that no token has".to_owned())?;
-        bearer.set_sensitive(true);
-        request.headers_mut().insert("Authorization", bearer);
+impl Interrupts {
+    fn catch() -> Result<Self, String> {
+        let catch = |kind| signal(kind).map_err(|error| error.to_string());
+        Ok(Self([catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?, catch(SignalKind::hangup())?]))
     }
-    match connect_async(request).await {
-        Ok((socket, _)) => Ok(socket),
-        Err(tungstenite::Error::Http(response)) if response.status() == 401 => {
-            Err(format!("{url}: there is no such tenant, or the token is wrong (--token-file, JACKFIELD_TOKEN)"))
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
-        Err(tungstenite::Error::Http(response)) => Err(format!("{url}: the host answers {}", response.status())),
-        Err(error) => Err(format!("{url}: {error}")),
     }
 }
 
-fn token(arguments: &AgentArguments) -> Result<Option<String>, String> {
-    let Some(file) = &arguments.token_file else { return Ok(std::env::var("JACKFIELD_TOKEN").ok()) };
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(Some(text.trim().to_owned()))
-}
-
-/// The lines of the standard input; a thread of its own reads them, as they cannot be waited for otherwise.
-fn read_lines() -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel(16);
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line else { return };
-            if sender.blocking_send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
+/// How far the client is.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    /// Lines are read and sent.
+    Working,
+    /// The input has ended; answers that are still missing are awaited until then.
+    InputEnded(Instant),
+    /// Logout was sent; it is awaited until then, or as long as the host takes.
+    LoggingOut(Option<Instant>),
 }
 
 struct Client {
     socket: Socket,
+    terminal: Terminal,
     model: Model,
     /// What is not answered yet: request id to command and short target.
     sent: HashMap<String, String>,
@@ -111,10 +104,10 @@ struct Client {
     awaited: Option<String>,
     /// A line whose object is not there yet, and how long it may wait.
     held: Option<(String, Instant)>,
-    /// Whether no person is typing.
-    script: bool,
-    /// Whether logout was sent.
-    leaving: bool,
+    stage: Stage,
+    interrupted: bool,
+    /// Commands that failed, and lines that could not be sent.
+    failures: usize,
     arguments: AgentArguments,
 }
 
@@ -144,19 +137,29 @@ impl Client {
     }
 
     async fn send_text(&mut self, text: String) -> Result<(), String> {
+        if self.arguments.verbose {
+            self.terminal.print(&format!(" sent  {}", without_password(&text)));
+        }
         self.socket.send(Message::text(text)).await.map_err(|error| format!("the connection is lost: {error}"))
     }
 
-    /// Until the session, the connection or the input ends.
-    async fn work(&mut self, mut lines: mpsc::Receiver<String>) -> Result<(), String> {
-        let mut ended: Option<Instant> = None;
+    /// Until the session, the connection or the input ends, or somebody interrupts.
+    async fn work(&mut self, mut interrupts: Interrupts) -> Result<(), String> {
+        let typed = self.terminal.interrupted();
         loop {
-            let idle = self.awaited.is_none() && self.held.is_none() && !self.leaving;
-            let may_read = ended.is_none() && idle && (!self.script || self.sent.is_empty());
-            if ended.is_some() && idle && self.sent.is_empty() {
-                self.leave().await?;
+            let idle = self.awaited.is_none() && self.held.is_none();
+            match self.stage {
+                Stage::InputEnded(until) if idle && self.sent.is_empty() => self.log_out(Some(until)).await?,
+                Stage::Working if self.terminal.broken().is_some() => self.interrupt().await?,
+                _ => {}
             }
-            let deadline = self.held.as_ref().map(|(_, until)| *until).or(ended.map(|at| at + LAST_ANSWERS));
+            let may_read = self.stage == Stage::Working && idle && (!self.terminal.is_script() || self.sent.is_empty());
+            let deadline = match (self.stage, &self.held) {
+                (Stage::LoggingOut(until), _) => until,
+                (_, Some((_, until))) => Some(*until),
+                (Stage::InputEnded(until), None) => Some(until),
+                (Stage::Working, None) => None,
+            };
             tokio::select! {
                 message = self.socket.next() => match message {
                     Some(Ok(Message::Text(text))) => {
@@ -171,48 +174,86 @@ impl Client {
                     Some(Err(error)) => return Err(format!("the connection is lost: {error}")),
                     None => return Err("the host closed the connection".to_owned()),
                 },
-                line = lines.recv(), if may_read => match line {
+                line = self.terminal.line(), if may_read => match line {
                     Some(line) => self.type_in(line).await?,
-                    None => ended = Some(Instant::now()),
+                    None => self.stage = Stage::InputEnded(Instant::now() + LAST_ANSWERS),
                 },
+                () = interrupts.next() => self.interrupt().await?,
+                () = typed.notified() => self.interrupt().await?,
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    match self.held.take() {
-                        Some((line, _)) => say(&format!("! {line}: the object did not come")),
-                        None => return Err("the input has ended, and answers are still missing".to_owned()),
-                    }
+                    self.give_up()?;
                 }
             }
         }
     }
 
-    async fn leave(&mut self) -> Result<(), String> {
+    /// What was waited for has not come.
+    fn give_up(&mut self) -> Result<(), String> {
+        match (self.stage, self.held.take()) {
+            (Stage::LoggingOut(_), _) => Err("the agent could not be logged out in time".to_owned()),
+            (_, Some((line, _))) => {
+                self.refuse(&format!("{line}: the object did not come"));
+                Ok(())
+            }
+            (_, None) => Err("the input has ended, and answers are still missing".to_owned()),
+        }
+    }
+
+    /// Logs the agent out at once; the second time ends without.
+    async fn interrupt(&mut self) -> Result<(), String> {
+        if std::mem::replace(&mut self.interrupted, true) || self.model.session().is_none() {
+            return Err("interrupted".to_owned());
+        }
+        self.held = None;
+        match self.stage {
+            Stage::LoggingOut(_) => self.stage = Stage::LoggingOut(Some(Instant::now() + LOGOUT)),
+            _ => self.log_out(Some(Instant::now() + LOGOUT)).await?,
+        }
+        Ok(())
+    }
+
+    async fn log_out(&mut self, until: Option<Instant>) -> Result<(), String> {
         let session = self.model.session().unwrap_or_default().to_owned();
-        self.leaving = true;
+        self.stage = Stage::LoggingOut(until);
         self.send(json!({"command": "session.request.logout", "target": session})).await
     }
 
     async fn type_in(&mut self, line: String) -> Result<(), String> {
         match short::read(&line, &self.model) {
             Ok(Line::Send(message)) => {
-                self.leaving = message["command"] == "session.request.logout";
+                if message["command"] == "session.request.logout" {
+                    self.stage = Stage::LoggingOut(None);
+                }
                 self.send(message).await?;
             }
             Ok(Line::Raw(text)) => self.send_text(text).await?,
-            Ok(Line::Tree) => self.model.lines().iter().for_each(|line| say(line)),
-            Ok(Line::Help) => say(short::help().trim_end()),
+            Ok(Line::Tree) => {
+                for line in self.model.lines() {
+                    self.terminal.print(&line);
+                }
+            }
+            Ok(Line::Help) => self.terminal.print(short::help().trim_end()),
             Ok(Line::Wait(event)) => self.awaited = Some(event),
             Ok(Line::Nothing) => {}
-            Err(Trouble::NoObject(_)) if self.script => self.held = Some((line, Instant::now() + OBJECT_COMES)),
-            Err(problem) => say(&format!("! {problem}")),
+            Err(Trouble::NoObject(_)) if self.terminal.is_script() => {
+                self.held = Some((line, Instant::now() + OBJECT_COMES));
+            }
+            Err(problem) => self.refuse(&problem.to_string()),
         }
         Ok(())
+    }
+
+    /// A line that cannot be sent.
+    fn refuse(&mut self, why: &str) {
+        self.failures += 1;
+        self.terminal.print(&format!("! {why}"));
     }
 
     /// Takes one message in; true at the session's end.
     async fn receive(&mut self, text: &str) -> Result<bool, String> {
         let message: Value = serde_json::from_str(text).map_err(|error| format!("the host sent no JSON: {error}"))?;
         if self.arguments.json {
-            say(text);
+            self.terminal.print(text);
         }
         if message["messageType"] != "objectEvent" {
             return self.response(&message).await;
@@ -237,11 +278,14 @@ impl Client {
             self.awaited = None;
         }
         if !self.arguments.json {
-            let id = self.short_id(target);
-            say(&format!("{:>5}  {id:<4} {name} {}", event["seq"].to_string(), event["data"]));
+            let line =
+                format!("{:>5}  {:<4} {name} {}", event["seq"].to_string(), self.short_id(target), event["data"]);
+            self.terminal.print(&line);
         }
         if name == "session.disposed" {
-            say(&format!("the session is over: {}", event["data"]["reason"].as_str().unwrap_or("no reason is given")));
+            self.terminal.leave_editor();
+            let reason = event["data"]["reason"].as_str().unwrap_or("no reason is given");
+            self.terminal.print(&format!("the session is over: {reason}"));
             return true;
         }
         false
@@ -253,7 +297,10 @@ impl Client {
         let what = self.sent.remove(id).unwrap_or_else(|| command.clone());
         let result = response["result"].as_str().unwrap_or_default();
         if !self.arguments.json {
-            say(&describe(&what, result, response));
+            self.terminal.print(&describe(&what, result, response));
+        }
+        if result == "failure" {
+            self.failures += 1;
         }
         match (command.as_str(), result) {
             ("prepareSession", "success") => {
@@ -272,11 +319,38 @@ impl Client {
                 return Err(format!("the agent cannot be logged in: {}", response["failure"]["message"]));
             }
             ("session.request.logout", "success") => return Ok(true),
-            ("session.request.logout", _) => self.leaving = false,
+            ("session.request.logout", _) => match self.stage {
+                Stage::LoggingOut(Some(_)) => {
+                    return Err(format!("the agent cannot be logged out: {}", response["failure"]["message"]));
+                }
+                _ => self.stage = Stage::Working,
+            },
             _ => {}
         }
         Ok(false)
     }
+
+    /// What the exit status tells. A person has seen what failed; whoever runs a script has not.
+    fn verdict(&self) -> Result<(), String> {
+        if let Some(broken) = self.terminal.broken() {
+            return Err(broken.to_owned());
+        }
+        match self.failures {
+            _ if !self.terminal.is_script() => Ok(()),
+            _ if self.interrupted => Err("interrupted".to_owned()),
+            0 => Ok(()),
+            1 => Err("1 command failed".to_owned()),
+            failures => Err(format!("{failures} commands failed")),
+        }
+    }
+}
+
+/// A message as it may be shown.
+fn without_password(text: &str) -> String {
+    let Ok(mut message) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
+    let Some(password) = message.pointer_mut("/data/agent/password") else { return text.to_owned() };
+    *password = "***".into();
+    message.to_string()
 }
 
 /// One response for people.
@@ -291,25 +365,6 @@ fn describe(what: &str, result: &str, response: &Value) -> String {
             let text = |member: &str| failure[member].as_str().unwrap_or_default().to_owned();
             let context = failure["context"].as_str().map_or_else(String::new, |context| format!(" ({context})"));
             format!(" FAIL  {what}: {}: {}{context}", text("code"), text("message"))
-        }
-    }
-}
-
-/// One line to the terminal. A closed pipe is no reason to crash.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_may_be_written_in_several_ways() {
-        let full = "ws://127.0.0.1:8080/v1/tenants/demo/ws";
-        for written in [full, "http://127.0.0.1:8080/v1/tenants/demo", "ws://127.0.0.1:8080/v1/tenants/demo/"] {
-            assert_eq!(websocket_url(written), full);
         }
     }
 }

@@ -6,9 +6,12 @@
 //!
 //! ```text
 //! agent.rs    `jackfield agent`: a desktop for a terminal
+//! connect.rs  its way to the host
+//! terminal.rs lines in and out
 //! demo.rs     `jackfield demo`: a host to look at
 //! short.rs    its short forms: a line to a message
 //! model.rs    the objects that it has been told of
+//! output.rs   what commands print
 //! plugin.rs   `jackfield plugin`: the plugin store
 //! table.rs    rows of text in columns
 //! token.rs    `jackfield token new`
@@ -21,11 +24,14 @@ use clap::{Args, Parser, Subcommand};
 use crate::{config, serve};
 
 mod agent;
+mod connect;
 mod demo;
 mod model;
+mod output;
 mod plugin;
 mod short;
 mod table;
+mod terminal;
 mod token;
 
 /// The host's configuration where none is named.
@@ -69,7 +75,8 @@ enum Command {
     /// A desktop for a terminal: log an agent in, type commands, read what arrives.
     ///
     /// Lines are short forms (`ready c1`, `dial c1 5551234`; `help` lists them) or messages of the protocol as raw
-    /// JSON. When the input ends, the answers still expected are awaited and the agent is logged out.
+    /// JSON. When the input ends, the answers still expected are awaited and the agent is logged out; Ctrl-C logs out
+    /// at once. Exit status of a script (lines that do not come from a terminal): 1 if a command failed.
     Agent(AgentArguments),
     /// A host to look at, without a file: two agents' consoles, a switch in memory, contacts that arrive by themselves.
     ///
@@ -136,9 +143,12 @@ enum PluginCommand {
 
 #[derive(Args)]
 struct AgentArguments {
-    /// Where: ws://HOST:PORT/v1/tenants/TENANT/ws, or http://HOST:PORT/v1/tenants/TENANT for short.
-    #[arg(value_name = "URL", default_value = "ws://127.0.0.1:8080/v1/tenants/demo/ws")]
+    /// Where: http://HOST:PORT (https with TLS), or the whole ws://HOST:PORT/v1/tenants/TENANT/ws.
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
+    /// The tenant, where the URL names none.
+    #[arg(long, value_name = "NAME", default_value = "demo")]
+    tenant: String,
     /// The agent's id.
     #[arg(long, default_value = "1001")]
     agent: String,
@@ -154,9 +164,15 @@ struct AgentArguments {
     /// A file with the tenant's API token; without it, the environment variable JACKFIELD_TOKEN.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// A file with certificates of authorities to trust beside the system's, in PEM.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Print every message as it came.
     #[arg(long)]
     json: bool,
+    /// Print what is sent, too.
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 /// Runs what the arguments ask for.
@@ -173,7 +189,7 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("jackfield: {message}");
+            output::complain(&format!("jackfield: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -189,13 +205,12 @@ fn check_config(file: &std::path::Path) -> Result<(), String> {
     let mut problems = loaded.problems;
     for tenant in &loaded.tenants {
         match crate::tenant::check(tenant, &loaded.host.plugin_trust) {
-            Ok(()) => println!("{}: right", tenant.file.display()),
+            Ok(()) => output::print(&format!("{}: right\n", tenant.file.display()))?,
             Err(found) => problems.extend(found),
         }
     }
     if !problems.is_empty() {
         return Err(lines(&problems));
     }
-    println!("{}: right, {} tenants", file.display(), loaded.tenants.len());
-    Ok(())
+    output::print(&format!("{}: right, {} tenants\n", file.display(), loaded.tenants.len()))
 }

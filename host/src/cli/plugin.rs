@@ -2,14 +2,13 @@
 
 use std::{
     fmt::Write as _,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
 use jackfield_plugin_api::{Manifest, manifest::MetricType};
 use serde_json::{Value, json};
 
-use super::{PluginCommand, table};
+use super::{PluginCommand, output, table};
 use crate::{
     config::{self, HostConfig},
     metrics::Metrics,
@@ -40,11 +39,6 @@ fn wait<T>(work: impl Future<Output = T>) -> Result<T, String> {
     Ok(runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?.block_on(work))
 }
 
-/// Prints to the standard output; a reader that has gone away has read enough.
-fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
-
 fn install(file: &Path, sha256: Option<&str>, host: &HostConfig) -> Result<(), String> {
     if let Some(expected) = sha256 {
         // Before anything of it is kept.
@@ -56,8 +50,7 @@ fn install(file: &Path, sha256: Option<&str>, host: &HostConfig) -> Result<(), S
     }
     let installed = wait(libraries(host).install(file))?.map_err(|error| error.to_string())?;
     let manifest = installed.manifest();
-    print(&format!("{} {} sha256:{}\n", manifest.id, manifest.version, installed.digest()));
-    Ok(())
+    output::print(&format!("{} {} sha256:{}\n", manifest.id, manifest.version, installed.digest()))
 }
 
 fn list(host: &HostConfig) -> Result<(), String> {
@@ -80,9 +73,9 @@ fn list(host: &HostConfig) -> Result<(), String> {
         }
     }
     if rows.len() > 1 {
-        print(&table::of(&rows));
+        output::print(&table::of(&rows))?;
     } else if wrong.is_empty() {
-        eprintln!("no plugin is installed in {}", host.plugin_store.display());
+        output::complain(&format!("no plugin is installed in {}", host.plugin_store.display()));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\njackfield: ")) }
 }
@@ -110,8 +103,7 @@ fn inspect(plugin: &str, config: Option<&Path>, as_json: bool) -> Result<(), Str
     } else {
         readable(&path, &about)
     };
-    print(&text);
-    Ok(())
+    output::print(&text)
 }
 
 fn readable(path: &Path, about: &Description) -> String {

@@ -1,7 +1,8 @@
 //! `jackfield token new`.
 
-use std::io::Write as _;
+use data_encoding::HEXLOWER;
 
+use super::output;
 use crate::tenant::hash_token;
 
 /// Prints a new token, and the line that stands for it in a tenant's file. The token itself is kept nowhere.
@@ -11,18 +12,11 @@ pub(super) fn print_new(name: &str) -> Result<(), String> {
     }
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|error| format!("there is no randomness: {error}"))?;
-    let token = format!("jf_{}", hex(&random));
-    let hash = hex(&hash_token(&token));
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{token}")
-        .and_then(|()| writeln!(out, "{{ name = \"{name}\", hash = \"sha256:{hash}\" }},"))
-        .map_err(|error| error.to_string())?;
-    eprintln!(
-        "The first line is the token: it is shown only now. The second goes into auth.tokens of a tenant's file."
+    let token = format!("jf_{}", HEXLOWER.encode(&random));
+    let hash = HEXLOWER.encode(&hash_token(&token));
+    output::print_strictly(&format!("{token}\n{{ name = \"{name}\", hash = \"sha256:{hash}\" }},\n"))?;
+    output::complain(
+        "The first line is the token: it is shown only now. The second goes into auth.tokens of a tenant's file.",
     );
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

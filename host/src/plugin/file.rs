@@ -45,6 +45,23 @@ pub struct Description {
     pub signer: Option<String>,
 }
 
+impl Description {
+    /// Whether the library may run inside the host.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn can_run_inside(&self) -> Result<(), String> {
+        can_run_inside(&self.panic)
+    }
+}
+
+fn can_run_inside(panic: &str) -> Result<(), String> {
+    if panic == "unwind" {
+        return Ok(());
+    }
+    Err(format!("the library is built with panic={panic}: a panic in it would end the host"))
+}
+
 /// A file as it was read and judged.
 struct Judged {
     content: Vec<u8>,
@@ -183,9 +200,7 @@ impl PluginFile {
 
     async fn open(&self) -> Result<Library, String> {
         let File { section, text, shelf, .. } = &*self.inner;
-        if section.panic != "unwind" {
-            return Err(format!("built with panic={}: a panic in it would end the host", section.panic));
-        }
+        can_run_inside(&section.panic)?;
         let file = Arc::clone(&self.inner);
         let open = move || {
             file.copy.check(&file.digest)?;

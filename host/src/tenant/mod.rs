@@ -50,8 +50,12 @@ use crate::{
 /// # Errors
 /// What is wrong, by file and key.
 pub fn check(config: &TenantConfig, trust: &Trust) -> Result<(), Vec<Problem>> {
-    let manifest = plugin::inspect(&config.adapter.path, trust).map_err(|error| vec![unusable(config, &error)])?;
-    config.settings.resolve(&manifest.settings).map(drop)
+    let about = plugin::describe(&config.adapter.path, trust).map_err(|error| vec![unusable(config, &error)])?;
+    if config.isolation == Isolation::None {
+        let inside = about.can_run_inside();
+        inside.map_err(|reason| vec![Problem::key(&config.file, "isolation", reason)])?;
+    }
+    config.settings.resolve(&about.manifest.settings).map(drop)
 }
 
 fn unusable(config: &TenantConfig, error: &LoadError) -> Problem {

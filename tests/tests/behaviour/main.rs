@@ -9,6 +9,7 @@ mod by_itself;
 mod calls;
 mod channels;
 mod chats;
+mod command_line;
 mod connections;
 mod consults;
 mod data;

@@ -74,6 +74,27 @@ async fn check_config_says_the_same_and_exits_with_1() {
 }
 
 #[tokio::test]
+async fn a_library_that_may_not_run_inside_the_host_is_refused_by_both() {
+    let host = Host::simulator().await;
+    let mut library = std::fs::read(artifacts::library("jackfield-simulator")).unwrap();
+    let unwinds = b"\"panic\":\"unwind\"";
+    let at = library.windows(unwinds.len()).position(|window| window == unwinds).unwrap();
+    library[at..at + unwinds.len()].copy_from_slice(b"\"panic\":\"abort\" ");
+    std::fs::write(host.folder().join("tenants/aborts.so"), library).unwrap();
+    let file = host.folder().join("tenants/aborts.toml");
+    for (isolation, right) in [("none", false), ("tenant", true)] {
+        std::fs::write(&file, format!("adapter = \"aborts.so\"\nisolation = \"{isolation}\"\n{AUTH}")).unwrap();
+        let mut check = Command::new(artifacts::jackfield());
+        let said = check.arg("check-config").arg(host.folder().join("jackfield.toml")).output().unwrap();
+        let (_, answer) = host.post("/reload").await;
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.success(), right, "{isolation}: {text}");
+        assert_eq!(answer["problems"].as_array().unwrap().is_empty(), right, "{isolation}: {answer}");
+        assert!(right || text.contains("aborts.toml") && text.contains("panic=abort"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_secret_in_a_file_reaches_the_adapter_and_nobody_else() {
     let puppet = Puppet::start().await;
     let tenant = Tenant::puppet("demo", &puppet).settings("secret = { file = \"secret.txt\" }");
