@@ -6,6 +6,7 @@
 // Allowed in plugin/load.rs, which opens plugins' files, and for one line of plugin/worker/process.rs.
 #![deny(unsafe_code)]
 
+pub mod app;
 pub mod cli;
 pub mod config;
 mod descriptors;
@@ -15,7 +16,6 @@ pub mod metrics;
 pub mod plugin;
 mod random;
 pub mod reload;
-pub mod serve;
 pub mod server;
 pub mod session;
 pub mod tenant;

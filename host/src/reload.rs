@@ -1,75 +1,205 @@
 //! A configuration that has changed, made true while the host runs.
 //!
-//! Owns: what becomes of each tenant when its file is new, changed, wrong or gone. Must never: touch a tenant whose file
-//! says what it said, or end one because its file has become wrong. Asked for by SIGHUP and by operators.
+//! Owns: which keys of `jackfield.toml` are taken over, what becomes of each tenant when its file is new, changed, wrong
+//! or gone, and the tenants that could not be started yet. Must never: touch a tenant whose file says what it said, end
+//! one because its file has become wrong, or keep silent about what it could not do. Asked for by SIGHUP and by
+//! operators.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::{
-    config::{self, Auth, Problem, TenantConfig},
+    config::{self, Auth, Changes, HostConfig, Loaded, Problem, Source, TenantConfig, Values, tenant_of},
+    logging::Log,
     metrics::Metrics,
     plugin::Libraries,
     session::DisposedReason,
-    tenant::{Refusal, Tenant, Tenants, Workers},
+    tenant::{Refusal, Suspended, Tenant, Tenants, Workers},
 };
 
 /// How long a tenant whose file is gone may take to end.
 const REMOVAL: Duration = Duration::from_secs(15);
 
+/// A tenant that could not be started is tried again after this, then after ever longer pauses.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
 /// What is needed to start tenants and to change them.
 #[derive(Debug)]
 pub struct Reload {
-    /// `jackfield.toml`.
-    pub file: PathBuf,
+    /// Where the configuration is read from.
+    source: Source,
     /// Where desktops connect, whatever the file says by now.
-    pub listener: SocketAddr,
-    /// The tenants that run.
-    pub tenants: Arc<Tenants>,
-    /// Where plugins are found.
-    pub libraries: Libraries,
-    /// Where they run.
-    pub workers: Workers,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// One at a time.
-    pub turn: tokio::sync::Mutex<()>,
+    listener: SocketAddr,
+    shutdown_deadline: Mutex<Duration>,
+    tenants: Arc<Tenants>,
+    libraries: Libraries,
+    workers: Workers,
+    metrics: Metrics,
+    log: Arc<Log>,
+    /// One change at a time.
+    turn: tokio::sync::Mutex<Turn>,
+    /// Told when there are tenants that could not be started.
+    unstarted: tokio::sync::Notify,
 }
 
-/// What has become of the tenants.
+/// What only one change at a time may touch.
+#[derive(Debug)]
+struct Turn {
+    /// The values that the host runs with.
+    values: Values,
+    /// Tenants whose files are right and that could not be started all the same: a store that cannot be written, a secret
+    /// that is not there yet.
+    unstarted: Vec<TenantConfig>,
+}
+
+/// What a reload has done.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// By tenant: `started`, `removed`, `replaced` (another adapter: its sessions have ended), `moving` (another version
-    /// or other settings: see `/tenants`), `adopted` (limits or tokens), `unchanged`.
+    /// or other settings: see `/tenants`), `adopted` (limits or tokens), `retried` (its adapter had refused settings that
+    /// point to something else now), `suspended`, `unchanged`.
     pub tenants: BTreeMap<String, &'static str>,
+    /// Keys of `jackfield.toml` that have changed since the last time and hold from now on.
+    pub applied: Vec<String>,
+    /// Keys of `jackfield.toml` that differ from what the host runs with and hold only when it is started again.
+    pub restart: Vec<String>,
     /// What is wrong; a tenant that it is about runs on as before.
     pub problems: Vec<String>,
 }
 
 impl Reload {
-    /// Reads the configuration again and carries out what is new. Of `jackfield.toml` itself only `[limits]` and
-    /// `[plugins]` folders are read again; the rest is for the next start.
+    /// A host that runs with this configuration, and no tenants yet.
+    #[must_use]
+    pub fn new(
+        source: Source,
+        host: &HostConfig,
+        values: Values,
+        libraries: Libraries,
+        workers: Workers,
+        metrics: Metrics,
+        log: Arc<Log>,
+    ) -> Self {
+        Self {
+            source,
+            listener: host.listener.address,
+            shutdown_deadline: Mutex::new(host.shutdown_deadline),
+            tenants: Arc::default(),
+            libraries,
+            workers,
+            metrics,
+            log,
+            turn: tokio::sync::Mutex::new(Turn { values, unstarted: Vec::new() }),
+            unstarted: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// The tenants that run.
+    #[must_use]
+    pub fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
+    }
+
+    /// How long the host's end may take.
+    #[must_use]
+    pub fn shutdown_deadline(&self) -> Duration {
+        *self.shutdown_deadline.lock()
+    }
+
+    /// Starts the tenants for the first time, side by side. What is wrong with some is logged and kept, and those that
+    /// could not be started are tried again.
+    pub async fn start(&self, configs: Vec<TenantConfig>, mut problems: Vec<Problem>) {
+        let mut turn = self.turn.lock().await;
+        let (suspended, configs): (Vec<_>, Vec<_>) = configs.into_iter().partition(|config| config.suspended);
+        for config in suspended {
+            self.tenants.set_suspended(&config.id, Some(Suspended::ByFile));
+        }
+        let starting = configs.into_iter().map(|config| async move { (self.begin(config.clone()).await, config) });
+        for (started, config) in futures_util::future::join_all(starting).await {
+            if let Err(found) = started {
+                problems.extend(found);
+                turn.unstarted.push(config);
+            }
+        }
+        for problem in &problems {
+            tracing::error!(%problem, "a tenant is not started");
+        }
+        self.metrics.configuration_read(problems.is_empty());
+        self.tenants.set_problems(problems);
+        self.unstarted.notify_one();
+    }
+
+    /// Reads the configuration again and carries out what is new.
     ///
     /// # Errors
-    /// `jackfield.toml` is wrong, or the tenants' folder cannot be read; nothing has changed then.
+    /// `jackfield.toml` is wrong, the tenants' folder cannot be read, or has become empty; nothing has changed then.
     pub async fn run(&self) -> Result<Outcome, Vec<Problem>> {
-        let _turn = self.turn.lock().await;
-        let file = self.file.clone();
-        let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
-        let loaded =
-            loaded.map_err(|error| vec![Problem::file(&self.file, error.to_string())])?.inspect_err(|problems| {
-                for problem in problems {
-                    tracing::error!(%problem, "the configuration is not read again");
-                }
-            })?;
-        let mut outcome = Outcome::default();
+        let mut turn = self.turn.lock().await;
+        let read = self.read().await;
+        let loaded = read.inspect_err(|problems| {
+            self.metrics.configuration_read(false);
+            for problem in problems {
+                tracing::error!(%problem, "the configuration is not read again");
+            }
+        })?;
+        let Changes { applied, restart } = self.take_over(&mut turn, &loaded);
+        let mut outcome = Outcome { applied, restart, ..Outcome::default() };
+        let problems = self.change_tenants(&mut turn, loaded, &mut outcome).await;
+        for problem in &problems {
+            tracing::error!(%problem, "not taken over");
+        }
+        self.metrics.configuration_read(problems.is_empty());
+        outcome.problems = problems.iter().map(ToString::to_string).collect();
+        self.tenants.set_problems(problems);
+        self.unstarted.notify_one();
+        if !outcome.restart.is_empty() {
+            tracing::warn!(keys = outcome.restart.join(" "), "changed keys hold only when the host is started again");
+        }
+        tracing::info!(
+            tenants = ?outcome.tenants,
+            applied = outcome.applied.join(" "),
+            problems = outcome.problems.len(),
+            "the configuration was read again"
+        );
+        Ok(outcome)
+    }
+
+    async fn read(&self) -> Result<Loaded, Vec<Problem>> {
+        let source = self.source.clone();
+        let loaded = tokio::task::spawn_blocking(move || config::load(&source)).await;
+        let loaded = loaded.map_err(|error| vec![Problem::file(&self.source.file, error.to_string())])??;
+        let running = self.tenants.all().len();
+        if running > 0 && loaded.tenants.is_empty() && loaded.problems.is_empty() {
+            // Rather a folder that is not mounted than one whose tenants have all gone at once.
+            let message = format!(
+                "there is no tenant's file in {}, and {running} tenants run; to end the last tenant use \
+                 POST /tenants/TENANT/remove",
+                loaded.host.tenants.display()
+            );
+            return Err(vec![Problem::key(&self.source.file, "tenants.directory", message)]);
+        }
+        Ok(loaded)
+    }
+
+    /// Takes over what can be of the host's own part.
+    fn take_over(&self, turn: &mut Turn, loaded: &Loaded) -> Changes {
+        let changes = config::changes(&turn.values, &loaded.values);
+        turn.values = config::taken_over(&turn.values, &loaded.values);
+        self.metrics.set_max_tenants(loaded.host.metrics_max_tenants);
+        if changes.applied.iter().any(|key| key == "log.filter")
+            && let Err(error) = self.log.set_filter(&loaded.host.log_filter)
+        {
+            tracing::error!(error, "log.filter is not taken over");
+        }
+        *self.shutdown_deadline.lock() = loaded.host.shutdown_deadline;
+        changes
+    }
+
+    /// Starts, ends and changes tenants, and returns what is wrong with some.
+    async fn change_tenants(&self, turn: &mut Turn, loaded: Loaded, outcome: &mut Outcome) -> Vec<Problem> {
         let mut problems = loaded.problems;
         // A file that has become wrong is no reason to end who is at work.
         let wrong: Vec<String> = problems.iter().map(|problem| tenant_of(&problem.file)).collect();
@@ -79,33 +209,54 @@ impl Reload {
             !loaded.tenants.iter().any(|config| config.id == id) && !wrong.iter().any(|wrong| wrong == id)
         });
         for tenant in &gone {
-            self.tenants.remove(tenant.id());
-            tracing::info!(tenant = tenant.id(), "the tenant is served no more");
+            tracing::info!(tenant = tenant.id(), "the tenant's file is gone; the tenant ends");
             outcome.tenants.insert(tenant.id().to_owned(), "removed");
         }
         // Side by side: one that takes its time must not keep the others.
-        let ends = gone.iter().map(|tenant| tenant.shut_down(DisposedReason::TenantRemoved, REMOVAL));
-        futures_util::future::join_all(ends).await;
+        futures_util::future::join_all(gone.iter().map(|tenant| self.end(tenant))).await;
+        turn.unstarted.clear();
+        let (files, suspended) = (&loaded.tenants, self.tenants.suspended());
+        // One whose file is gone is forgotten.
+        for id in suspended.iter().filter(|id| !files.iter().any(|config| config.id == **id)) {
+            self.tenants.set_suspended(id, None);
+        }
         for config in loaded.tenants {
             let id = config.id.clone();
-            match self.make_true(config).await {
+            if self.stays_suspended(&config).await {
+                outcome.tenants.insert(id, "suspended");
+                continue;
+            }
+            match self.make_true(config.clone()).await {
                 Ok(done) => drop(outcome.tenants.insert(id, done)),
-                Err(found) => problems.extend(found),
+                Err(found) => {
+                    problems.extend(found);
+                    if self.tenants.find(&id).is_none() {
+                        turn.unstarted.push(config);
+                    }
+                }
             }
         }
-        for problem in &problems {
-            tracing::error!(%problem, "not taken over");
+        problems
+    }
+
+    /// Whether a tenant is not to run; it is ended if it does.
+    async fn stays_suspended(&self, config: &TenantConfig) -> bool {
+        let suspended = match self.tenants.suspension(&config.id) {
+            Some(Suspended::ByOperator) => return true,
+            _ => config.suspended,
+        };
+        self.tenants.set_suspended(&config.id, suspended.then_some(Suspended::ByFile));
+        if suspended && let Some(running) = self.tenants.find(&config.id) {
+            tracing::info!(tenant = running.id(), "the tenant is suspended by its file");
+            self.end(&running).await;
         }
-        outcome.problems = problems.iter().map(ToString::to_string).collect();
-        self.tenants.set_problems(problems);
-        tracing::info!(tenants = ?outcome.tenants, problems = outcome.problems.len(), "the configuration was read again");
-        Ok(outcome)
+        suspended
     }
 
     async fn make_true(&self, config: TenantConfig) -> Result<&'static str, Vec<Problem>> {
         must_be_safe(&config.auth, &config.file, self.listener)?;
         let Some(tenant) = self.tenants.find(&config.id) else {
-            self.start(config).await?;
+            self.begin(config).await?;
             return Ok("started");
         };
         let now = tenant.config();
@@ -119,16 +270,23 @@ impl Reload {
             tenant.adopt(adopted);
         }
         if *tenant.config() == config && content.digest() == tenant.version().digest {
-            return Ok(if adopts { "adopted" } else { "unchanged" });
+            // What the file points to may have changed all the same.
+            let retries = tenant.retry_if_refused()?;
+            return Ok(if retries {
+                "retried"
+            } else if adopts {
+                "adopted"
+            } else {
+                "unchanged"
+            });
         }
         match tenant.upgrade(config.clone(), &self.libraries, &self.workers, &self.metrics).await {
             Ok(()) => Ok("moving"),
             Err(Refusal::OtherAdapter { .. }) => {
                 // A new one whose settings are wrong must not cost the old one.
                 config.settings.resolve(&content.manifest().settings)?;
-                self.tenants.remove(tenant.id());
-                tenant.shut_down(DisposedReason::TenantRemoved, REMOVAL).await;
-                self.start(config).await?;
+                self.end(&tenant).await;
+                self.begin(config).await?;
                 Ok("replaced")
             }
             Err(Refusal::Wrong(problems)) => Err(problems),
@@ -136,10 +294,103 @@ impl Reload {
         }
     }
 
-    async fn start(&self, config: TenantConfig) -> Result<(), Vec<Problem>> {
+    async fn begin(&self, config: TenantConfig) -> Result<(), Vec<Problem>> {
         let tenant = Tenant::start(config, &self.libraries, &self.workers, &self.metrics).await?;
         self.tenants.add(tenant);
         Ok(())
+    }
+
+    async fn end(&self, tenant: &Tenant) {
+        self.tenants.remove(tenant.id());
+        tenant.shut_down(DisposedReason::TenantRemoved, REMOVAL).await;
+    }
+
+    /// Ends a tenant whatever its file says, until the configuration is read again. False: there is no such tenant.
+    pub async fn remove(&self, tenant: &str) -> bool {
+        let _turn = self.turn.lock().await;
+        let Some(tenant) = self.tenants.find(tenant) else { return false };
+        tracing::info!(tenant = tenant.id(), "the tenant is removed by an operator");
+        self.end(&tenant).await;
+        true
+    }
+
+    /// Ends a tenant and keeps it from running, reloads included, until it is resumed or the host starts again. False:
+    /// there is no such tenant.
+    pub async fn suspend(&self, tenant: &str) -> bool {
+        let mut turn = self.turn.lock().await;
+        let Some(tenant) = self.tenants.find(tenant) else { return false };
+        tracing::info!(tenant = tenant.id(), "the tenant is suspended by an operator");
+        self.tenants.set_suspended(tenant.id(), Some(Suspended::ByOperator));
+        turn.unstarted.retain(|config| config.id != tenant.id());
+        self.end(&tenant).await;
+        true
+    }
+
+    /// Starts a suspended tenant with its file as it is now. False: it is not suspended.
+    ///
+    /// # Errors
+    /// What is wrong with its file, or that its file says that it is suspended; it stays suspended.
+    pub async fn resume(&self, tenant: &str) -> Result<bool, Vec<Problem>> {
+        let _turn = self.turn.lock().await;
+        if self.tenants.suspension(tenant).is_none() {
+            return Ok(false);
+        }
+        let loaded = self.read().await?;
+        let mut wrong = loaded.problems;
+        let Some(config) = loaded.tenants.into_iter().find(|config| config.id == tenant) else {
+            wrong.retain(|problem| tenant_of(&problem.file) == tenant);
+            let gone = || vec![Problem::file(&loaded.host.tenants, format!("there is no file of tenant {tenant}"))];
+            return Err(if wrong.is_empty() { gone() } else { wrong });
+        };
+        if config.suspended {
+            return Err(vec![Problem::key(&config.file, "suspended", "the file says that it does not run")]);
+        }
+        must_be_safe(&config.auth, &config.file, self.listener)?;
+        self.begin(config).await?;
+        self.tenants.set_suspended(tenant, None);
+        tracing::info!(tenant, "the tenant is resumed by an operator");
+        Ok(true)
+    }
+
+    /// Tries to start those tenants again that could not be started, as long as there are any; never returns.
+    pub async fn keep_trying(&self) {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_jitter()
+            .without_max_times();
+        loop {
+            self.unstarted.notified().await;
+            for pause in pauses.build() {
+                // A reload tries them itself, and the pauses begin anew after it.
+                let reloaded = tokio::time::timeout(pause, self.unstarted.notified()).await.is_ok();
+                if reloaded || self.try_again().await {
+                    self.unstarted.notify_one();
+                    break;
+                }
+                if self.turn.lock().await.unstarted.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Tries to start those that could not be started; true if some are left and others have been started.
+    async fn try_again(&self) -> bool {
+        let mut turn = self.turn.lock().await;
+        let waiting = std::mem::take(&mut turn.unstarted);
+        let before = waiting.len();
+        for config in waiting {
+            match self.begin(config.clone()).await {
+                Ok(()) => {
+                    tracing::info!(tenant = config.id, "the tenant could be started now");
+                    let problems = self.tenants.problems();
+                    self.tenants.set_problems(problems.into_iter().filter(|it| it.file != config.file).collect());
+                }
+                Err(_) => turn.unstarted.push(config),
+            }
+        }
+        !turn.unstarted.is_empty() && turn.unstarted.len() < before
     }
 
     /// Moves a tenant to an adapter's file as it is now, or to another file: as if its own file named it, until the
@@ -151,8 +402,8 @@ impl Reload {
         let _turn = self.turn.lock().await;
         let mut config = TenantConfig::clone(&tenant.config());
         if let Some(name) = &wanted.adapter {
-            let (file, of, name) = (self.file.clone(), config.file.clone(), name.clone());
-            let found = tokio::task::spawn_blocking(move || config::adapter(&file, &of, &name)).await;
+            let (source, of, name) = (self.source.clone(), config.file.clone(), name.clone());
+            let found = tokio::task::spawn_blocking(move || config::adapter(&source, &of, &name)).await;
             let wrong = |error: String| Refusal::Wrong(vec![Problem::file(&config.file, error)]);
             config.adapter = found.map_err(|error| wrong(error.to_string()))?.map_err(Refusal::Wrong)?;
         }
@@ -178,38 +429,6 @@ pub struct Wanted {
     pub observe: Option<Duration>,
 }
 
-impl Wanted {
-    /// Reads the query of a request: `adapter=NAME&canary=0.1&observe=5m`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(query: &str) -> Result<Self, String> {
-        let mut wanted = Self::default();
-        for (key, value) in
-            query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        {
-            match key {
-                "adapter"
-                    if value.contains('/') || value.contains('%') || value.starts_with('.') || value.is_empty() =>
-                {
-                    return Err("adapter: a name, or ID@VERSION; a path can only stand in the tenant's file".to_owned());
-                }
-                "adapter" => wanted.adapter = Some(value.to_owned()),
-                "canary" => match value.parse::<f64>() {
-                    Ok(share) if (0.0..1.0).contains(&share) => wanted.canary = Some(share),
-                    _ => return Err("canary: from 0 to less than 1, such as 0.1 for a tenth".to_owned()),
-                },
-                "observe" => match config::duration(value) {
-                    Some(duration) => wanted.observe = Some(duration),
-                    None => return Err("observe: a duration like 20s, 5m or 1h".to_owned()),
-                },
-                other => return Err(format!("{other}: there are adapter, canary and observe")),
-            }
-        }
-        Ok(wanted)
-    }
-}
-
 /// A file that moves the listener to loopback lets everybody in at once, while the listener stays where it is until the next
 /// start.
 fn must_be_safe(auth: &Auth, file: &Path, listener: SocketAddr) -> Result<(), Vec<Problem>> {
@@ -220,36 +439,9 @@ fn must_be_safe(auth: &Auth, file: &Path, listener: SocketAddr) -> Result<(), Ve
     Err(vec![Problem::key(file, "auth.kind", message)])
 }
 
-fn tenant_of(file: &Path) -> String {
-    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_query_says_what_is_wanted() {
-        let wanted = Wanted::parse("adapter=simulator@1.2.0&canary=0.25&observe=2m").expect("it is right");
-        assert_eq!(wanted.adapter.as_deref(), Some("simulator@1.2.0"));
-        assert_eq!((wanted.canary, wanted.observe), (Some(0.25), Some(Duration::from_secs(120))));
-        assert_eq!(Wanted::parse(""), Ok(Wanted::default()));
-    }
-
-    #[test]
-    fn a_query_that_cannot_be_meant_is_refused() {
-        for wrong in [
-            "canary=1",
-            "canary=-0.1",
-            "canary=much",
-            "observe=soon",
-            "adapter=%2Felsewhere%2Fx.so",
-            "adapter=/elsewhere/x.so",
-            "verison=2",
-        ] {
-            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn nobody_is_let_in_without_a_token_where_the_listener_still_is_open_to_others() {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 use super::DemoArguments;
-use crate::serve;
+use crate::{app, config::Source};
 
 /// Between two contacts: long enough to take one and look at it.
 const EVERY: Duration = Duration::from_secs(12);
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), String> {
             say(&format!("no more contacts arrive: {error}"));
         }
     });
-    serve::run(&folder.0.join("jackfield.toml"))
+    app::run(Source::file(&folder.0.join("jackfield.toml")))
 }
 
 /// The address with its port: one that is free where none was named.

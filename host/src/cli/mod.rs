@@ -13,6 +13,7 @@
 //! model.rs    the objects that it has been told of
 //! output.rs   what commands print
 //! plugin.rs   `jackfield plugin`: the plugin store
+//! config.rs   `jackfield config explain`
 //! table.rs    rows of text in columns
 //! token.rs    `jackfield token new`
 //! ```
@@ -21,9 +22,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config, serve};
+use crate::{
+    app,
+    config::{Problem, Source, load},
+};
 
 mod agent;
+mod config;
 mod connect;
 mod demo;
 mod model;
@@ -57,15 +62,23 @@ enum Command {
         /// The host's configuration; the tenants' files are found through it.
         #[arg(long, value_name = "FILE", default_value = CONFIG)]
         config: PathBuf,
+        #[command(flatten)]
+        values: Values,
     },
     /// Check the configuration as `serve` would, and say what is wrong with which file and key.
     ///
-    /// Exit status 0: all is right, all tenants included. 1: something is not.
+    /// Exit status 0: all is right, all tenants included. 1: something is not. Which changed keys a running host takes
+    /// over at a reload, and which need a restart, tells `jackfield config explain`.
     CheckConfig {
         /// The host's configuration.
         #[arg(value_name = "FILE", default_value = CONFIG)]
         config: PathBuf,
+        #[command(flatten)]
+        values: Values,
     },
+    /// What the configuration's keys mean, what they are, and where that comes from.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// API tokens of tenants with `auth.kind = "token"`.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -89,6 +102,49 @@ struct DemoArguments {
     /// Where it listens; on loopback, since everybody may log in. Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     address: std::net::SocketAddr,
+}
+
+/// What stands on top of the configuration's file.
+#[derive(Args)]
+struct Values {
+    /// A key's value, above the file and the environment: limits.sessions=500. May be given several times.
+    ///
+    /// An environment variable does the same below it: JACKFIELD_LIMITS__SESSIONS=500.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+impl Values {
+    fn source(self, file: PathBuf) -> Source {
+        Source { file, arguments: self.set }
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let assigned = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = assigned.ok_or_else(|| "a value is set by KEY=VALUE, as limits.sessions=500".to_owned())?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Explain one key, such as limits.sessions, or list all.
+    ///
+    /// Value, origin (default, file, environment variable, --set), default, and whether a changed value takes effect at a
+    /// reload or at a restart.
+    Explain {
+        /// The key.
+        #[arg(value_name = "KEY")]
+        key: Option<String>,
+        /// Of this tenant's file, and not of the host's.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+        /// The host's configuration.
+        #[arg(long, value_name = "FILE", default_value = CONFIG)]
+        config: PathBuf,
+        #[command(flatten)]
+        values: Values,
+    },
 }
 
 #[derive(Subcommand)]
@@ -179,8 +235,11 @@ struct AgentArguments {
 #[must_use]
 pub fn run() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Serve { config } => serve::run(&config),
-        Command::CheckConfig { config } => check_config(&config),
+        Command::Serve { config, values } => app::run(values.source(config)),
+        Command::CheckConfig { config, values } => check_config(&values.source(config)),
+        Command::Config(ConfigCommand::Explain { key, tenant, config, values }) => {
+            config::explain(&values.source(config), tenant.as_deref(), key.as_deref())
+        }
         Command::Plugin(command) => plugin::run(command),
         Command::Token(TokenCommand::New { name }) => token::print_new(&name),
         Command::Agent(arguments) => agent::run(arguments),
@@ -196,12 +255,12 @@ pub fn run() -> ExitCode {
 }
 
 /// Problems as lines of the standard error.
-fn lines(problems: &[config::Problem]) -> String {
+fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: ")
 }
 
-fn check_config(file: &std::path::Path) -> Result<(), String> {
-    let loaded = config::load(file).map_err(|problems| lines(&problems))?;
+fn check_config(source: &Source) -> Result<(), String> {
+    let loaded = load(source).map_err(|problems| lines(&problems))?;
     let mut problems = loaded.problems;
     for tenant in &loaded.tenants {
         match crate::tenant::check(tenant, &loaded.host.plugin_trust) {
@@ -212,5 +271,5 @@ fn check_config(file: &std::path::Path) -> Result<(), String> {
     if !problems.is_empty() {
         return Err(lines(&problems));
     }
-    output::print(&format!("{}: right, {} tenants\n", file.display(), loaded.tenants.len()))
+    output::print(&format!("{}: right, {} tenants\n", source.file.display(), loaded.tenants.len()))
 }

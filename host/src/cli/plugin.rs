@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{PluginCommand, output, table};
 use crate::{
-    config::{self, HostConfig},
+    config::{HostConfig, Source, load_host},
     metrics::Metrics,
     plugin::{Description, Libraries, Trust, Wanted, describe},
 };
@@ -27,7 +27,7 @@ pub(super) fn run(command: PluginCommand) -> Result<(), String> {
 }
 
 fn host(config: &Path) -> Result<HostConfig, String> {
-    config::load_host(config).map_err(|problems| super::lines(&problems))
+    load_host(&Source::file(config)).map_err(|problems| super::lines(&problems))
 }
 
 fn libraries(host: &HostConfig) -> Libraries {

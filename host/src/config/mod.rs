@@ -1,16 +1,21 @@
-//! Configuration: from files to values that cannot be wrong.
+//! Configuration: from files, environment and arguments to values that cannot be wrong.
 //!
-//! Owns: what may stand in `jackfield.toml` and in a tenant's file, defaults, bounds, and the sentence that names file
-//! and key where something is wrong. Must never: let one tenant's file harm another, or print a secret. Data comes from
-//! the files; [`HostConfig`] and [`TenantConfig`] go to `main` and to `tenant`. `serve` and `check-config` both use
-//! [`load`].
+//! Owns: what may stand in `jackfield.toml` and in a tenant's file, defaults, bounds, which changes a running host can
+//! take over, and the sentence that names file and key where something is wrong. Must never: let one tenant's file harm
+//! another, or print a secret. [`HostConfig`] and [`TenantConfig`] go to `app` and to `tenant`. `serve`, `check-config`
+//! and a reload all use [`load`].
 //!
 //! ```text
+//! layers.rs    shipped file, operator's file, environment, --set: what is read on top of what
 //! raw.rs       what the files may contain, as it is written
 //! host.rs      jackfield.toml, checked
+//! limits.rs    what a tenant may have, checked
 //! tenant.rs    a tenant's file, checked
+//! locate.rs    where an adapter's library is
 //! settings.rs  the adapter's settings: schema and secrets
-//! units.rs     durations as people write them
+//! diff.rs      which keys have changed, and which of them a running host takes over
+//! explain.rs   what a key means and where its value comes from
+//! units.rs     durations and sizes as people write them
 //! ```
 
 use std::{
@@ -19,22 +24,28 @@ use std::{
     time::Duration,
 };
 
-use figment::{
-    Figment,
-    error::Kind,
-    providers::{Format, Toml},
-};
-use serde::de::DeserializeOwned;
-
+mod diff;
+mod explain;
 mod host;
+mod layers;
+mod limits;
+mod locate;
 mod raw;
 mod settings;
 mod tenant;
 mod units;
 
-pub use host::{HostConfig, Limits, ListenerConfig, LogFormat, Origins};
+pub use diff::{Changes, Effect, changes, taken_over};
+pub use explain::{Explained, explain};
+pub use host::{HostConfig, ListenerConfig, LogFormat, Origins};
+pub use layers::{Origin, Source, Values};
+pub use limits::Limits;
+pub use locate::AdapterFile;
 pub use settings::Settings;
-pub use tenant::{AdapterFile, Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};
+pub(crate) use tenant::tenant_of;
+pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};
+
+use layers::Layers;
 
 /// What is wrong with a file, in one line: file, key, what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +86,8 @@ impl std::error::Error for Problem {}
 pub struct Loaded {
     /// The host's own part.
     pub host: HostConfig,
+    /// The same as values of keys, to be compared.
+    pub values: Values,
     /// The tenants whose files are right, in order of their names.
     pub tenants: Vec<TenantConfig>,
     /// What is wrong with the files of the others.
@@ -85,11 +98,12 @@ pub struct Loaded {
 ///
 /// # Errors
 /// The host's own part is wrong, or the folder of the tenants cannot be read; a wrong tenant's file is no error.
-pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
-    let host = load_host(file)?;
-    let mut loaded = Loaded { tenants: Vec::new(), problems: Vec::new(), host };
-    for file in tenant_files(file, &loaded.host.tenants)? {
-        match TenantConfig::read(&file, &loaded.host) {
+pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
+    let layers = Layers::of_host(source);
+    let host = check_host(&layers)?;
+    let mut loaded = Loaded { tenants: Vec::new(), problems: Vec::new(), values: layers.values(), host };
+    for file in tenant_files(&source.file, &loaded.host.tenants)? {
+        match load_tenant(&file, &layers, &loaded.host) {
             Ok(tenant) => loaded.tenants.push(tenant),
             Err(problems) => loaded.problems.extend(problems),
         }
@@ -101,17 +115,28 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Problem>> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn load_host(file: &Path) -> Result<HostConfig, Vec<Problem>> {
-    HostConfig::check(file, read(file).map_err(|problem| vec![problem])?)
+pub fn load_host(source: &Source) -> Result<HostConfig, Vec<Problem>> {
+    check_host(&Layers::of_host(source))
+}
+
+fn check_host(layers: &Layers) -> Result<HostConfig, Vec<Problem>> {
+    HostConfig::check(layers, layers.read().map_err(|problem| vec![problem])?)
+}
+
+fn load_tenant(file: &Path, host_layers: &Layers, host: &HostConfig) -> Result<TenantConfig, Vec<Problem>> {
+    let layers = Layers::of_tenant(file, host_layers);
+    let raw: raw::Tenant = layers.read().map_err(|problem| vec![problem])?;
+    let adapter = locate::locate(file, host, &raw.adapter);
+    TenantConfig::check(&layers, raw, adapter, host)
 }
 
 /// Finds an adapter for a tenant, by a name as its file may have it.
 ///
 /// # Errors
 /// `jackfield.toml` is wrong, or there is no such adapter.
-pub fn adapter(host: &Path, tenant: &Path, name: &str) -> Result<AdapterFile, Vec<Problem>> {
-    let host = load_host(host)?;
-    tenant::find_adapter(tenant, &host, name).map_err(|problem| vec![problem])
+pub fn adapter(source: &Source, tenant: &Path, name: &str) -> Result<AdapterFile, Vec<Problem>> {
+    let host = load_host(source)?;
+    locate::locate(tenant, &host, name).map_err(|problem| vec![problem])
 }
 
 /// Reads a duration as it may stand in a file, such as `5m`.
@@ -135,53 +160,6 @@ fn tenant_files(host: &Path, folder: &Path) -> Result<Vec<PathBuf>, Vec<Problem>
     }
     files.sort();
     Ok(files)
-}
-
-/// Reads one file by itself, so that whatever is wrong is found under its name.
-fn read<T: DeserializeOwned>(file: &Path) -> Result<T, Problem> {
-    Figment::from(Toml::file_exact(file)).extract().map_err(|error| describe(file, error))
-}
-
-/// The first of figment's errors, without the lines of the file that its TOML errors repeat: they may hold what must
-/// not be in a log.
-fn describe(file: &Path, error: figment::Error) -> Problem {
-    let Some(first) = error.into_iter().next() else { return Problem::file(file, "it cannot be read") };
-    let key = first.path.join(".");
-    let message = match &first.kind {
-        Kind::UnknownField(name, known) => {
-            // The path ends in the key that contains it, or in the unknown key itself.
-            let parent = first.path.iter().take_while(|part| *part != name).cloned();
-            let key = parent.chain([name.clone()]).collect::<Vec<_>>().join(".");
-            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-            return Problem::key(file, key, format!("there is no such key here; there are {}", known.join(", ")));
-        }
-        Kind::MissingField(name) => {
-            let key = first.path.iter().map(String::as_str).chain([name.as_ref()]).collect::<Vec<_>>().join(".");
-            return Problem::key(file, key, "is missing");
-        }
-        Kind::Message(text) => {
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains('|'));
-            lines.collect::<Vec<_>>().join(": ")
-        }
-        Kind::InvalidType(found, expected) => format!("{} is found where {expected} is expected", kind_of(found)),
-        Kind::InvalidValue(_, expected) => format!("expected {expected}"),
-        other => other.to_string(),
-    };
-    if key.is_empty() { Problem::file(file, message) } else { Problem::key(file, key, message) }
-}
-
-/// The type of a value without the value.
-fn kind_of(found: &figment::error::Actual) -> &'static str {
-    use figment::error::Actual;
-    match found {
-        Actual::Bool(_) => "a boolean",
-        Actual::Unsigned(_) | Actual::Signed(_) => "an integer",
-        Actual::Float(_) => "a number",
-        Actual::Char(_) | Actual::Str(_) | Actual::Bytes(_) => "a string",
-        Actual::Seq => "a list",
-        Actual::Map => "a table",
-        _ => "something else",
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the files may contain, as it is written: every key, none checked beyond its type.
 //!
-//! What each means and what it is when it is missing stands in `config/jackfield.toml` and `config/tenants/demo.toml`.
+//! What each means stands in `config/jackfield.toml` and `config/tenants/demo.toml`. `jackfield.toml` is read on top of the
+//! shipped one (see `layers.rs`), which has a value for every key that always has one.
 
 use std::net::SocketAddr;
 
@@ -10,8 +11,8 @@ use serde_json::{Map, Value};
 use super::units::{Size, Span};
 
 /// `jackfield.toml`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Host {
     pub(super) listener: Listener,
     pub(super) operations: Operations,
@@ -23,50 +24,52 @@ pub(super) struct Host {
     pub(super) shutdown: Shutdown,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Listener {
-    pub(super) address: Option<SocketAddr>,
-    pub(super) max_connections: Option<usize>,
-    pub(super) max_frame_bytes: Option<usize>,
-    pub(super) header_timeout: Option<Span>,
-    pub(super) idle_timeout: Option<Span>,
-    pub(super) origins: Option<Vec<String>>,
+    pub(super) address: SocketAddr,
+    pub(super) max_connections: usize,
+    pub(super) max_frame_bytes: usize,
+    pub(super) header_timeout: Span,
+    pub(super) idle_timeout: Span,
+    pub(super) origins: Vec<String>,
+    #[serde(default)]
     pub(super) console: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Operations {
-    pub(super) address: Option<SocketAddr>,
-    pub(super) enabled: Option<bool>,
+    pub(super) address: SocketAddr,
+    pub(super) enabled: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Tenants {
-    pub(super) directory: Option<String>,
+    pub(super) directory: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Plugins {
-    pub(super) path: Option<Vec<String>>,
+    pub(super) path: Vec<String>,
+    #[serde(default)]
     pub(super) store: Option<String>,
-    pub(super) keys: Option<Vec<String>>,
+    pub(super) keys: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Metrics {
-    pub(super) max_tenants: Option<usize>,
+    pub(super) max_tenants: usize,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Log {
-    pub(super) filter: Option<String>,
-    pub(super) format: Option<LogFormat>,
+    pub(super) filter: String,
+    pub(super) format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -77,25 +80,25 @@ pub(super) enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Shutdown {
-    pub(super) deadline: Option<Span>,
+    pub(super) deadline: Span,
 }
 
-/// In `jackfield.toml` for all tenants, in a tenant's file for this one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// In `jackfield.toml` for all tenants; a tenant's file is read on top of that.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    pub(super) sessions: Option<usize>,
-    pub(super) connections: Option<usize>,
-    pub(super) resume_grace: Option<Span>,
-    pub(super) command_deadline: Option<Span>,
-    pub(super) conference_deadline: Option<Span>,
-    pub(super) connect_deadline: Option<Span>,
-    pub(super) commands_in_flight: Option<usize>,
-    pub(super) journal_events: Option<usize>,
-    pub(super) outbox_messages: Option<usize>,
+    pub(super) sessions: usize,
+    pub(super) connections: usize,
+    pub(super) resume_grace: Span,
+    pub(super) command_deadline: Span,
+    pub(super) conference_deadline: Span,
+    pub(super) connect_deadline: Span,
+    pub(super) commands_in_flight: usize,
+    pub(super) journal_events: usize,
+    pub(super) outbox_messages: usize,
 }
 
 /// A tenant's file.
@@ -104,13 +107,15 @@ pub(super) struct Limits {
 pub(super) struct Tenant {
     pub(super) adapter: String,
     #[serde(default)]
+    pub(super) suspended: bool,
+    /// A text and no choice, so that a wrong one does not hide what else is wrong.
+    #[serde(default)]
     pub(super) isolation: Option<String>,
     #[serde(default)]
     pub(super) worker: Worker,
     pub(super) auth: Auth,
     #[serde(default)]
     pub(super) upgrade: Upgrade,
-    #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) settings: Map<String, Value>,

@@ -6,12 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crate::plugin::{
-    Wanted,
-    worker::{budget::Rules, sandbox::Confinement},
-};
+use data_encoding::HEXLOWER_PERMISSIVE;
 
-use super::{HostConfig, Limits, Problem, Settings, raw, read};
+use super::{AdapterFile, HostConfig, Limits, Problem, Settings, layers::Layers, limits::Bounds, raw};
+use crate::plugin::worker::{budget::Rules, sandbox::Confinement};
 
 /// One tenant.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +18,8 @@ pub struct TenantConfig {
     pub id: String,
     /// Its file, for messages.
     pub file: PathBuf,
+    /// Whether it is not to run at all.
+    pub suspended: bool,
     /// Its adapter's library.
     pub adapter: AdapterFile,
     /// Where the library runs.
@@ -34,15 +34,6 @@ pub struct TenantConfig {
     pub limits: Limits,
     /// Its adapter's settings.
     pub settings: Settings,
-}
-
-/// The library of an adapter, as a tenant's file names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdapterFile {
-    /// As written.
-    pub name: String,
-    /// Where it was found.
-    pub path: PathBuf,
 }
 
 /// Where a library runs.
@@ -245,33 +236,43 @@ impl fmt::Debug for Token {
 }
 
 impl TenantConfig {
-    /// Reads and checks one file.
-    pub(super) fn read(file: &Path, host: &HostConfig) -> Result<Self, Vec<Problem>> {
-        let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    /// Checks what was read from one file. Its adapter has been looked for already; where that failed, what else is wrong
+    /// is told, too.
+    pub(super) fn check(
+        layers: &Layers,
+        raw: raw::Tenant,
+        adapter: Result<AdapterFile, Problem>,
+        host: &HostConfig,
+    ) -> Result<Self, Vec<Problem>> {
+        let file = layers.file();
+        let id = tenant_of(file);
         if !is_tenant_id(&id) {
             let message = "a tenant's file is named after it: 1 to 63 of a-z, 0-9 and -, then .toml";
             return Err(vec![Problem::file(file, message)]);
         }
-        let raw: raw::Tenant = read(file).map_err(|problem| vec![problem])?;
-        let mut problems = Vec::new();
-        let adapter = find_adapter(file, host, &raw.adapter).map_err(|problem| problems.push(problem)).ok();
+        let mut bounds = Bounds::new(layers);
+        let limits = Limits::check(&mut bounds, raw.limits);
+        let mut problems = bounds.problems;
+        let adapter = adapter.map_err(|problem| problems.push(problem)).ok();
         let isolation = isolation(file, raw.isolation.as_deref()).map_err(|problem| problems.push(problem)).ok();
         let worker = WorkerConfig::check(file, raw.worker).map_err(|problem| problems.push(problem)).ok();
         let upgrade = UpgradeConfig::check(file, &raw.upgrade).map_err(|problem| problems.push(problem)).ok();
         let auth = auth(file, host, raw.auth).map_err(|found| problems.extend(found)).ok();
-        let limits = host.limits.with(file, &raw.limits).map_err(|found| problems.extend(found)).ok();
-        match (adapter, isolation, worker, upgrade, auth, limits) {
-            (Some(adapter), Some(isolation), Some(worker), Some(upgrade), Some(auth), Some(limits)) => Ok(Self {
-                id,
-                file: file.to_owned(),
-                adapter,
-                isolation,
-                worker,
-                upgrade,
-                auth,
-                limits,
-                settings: Settings::new(file, raw.settings),
-            }),
+        match (adapter, isolation, worker, upgrade, auth) {
+            (Some(adapter), Some(isolation), Some(worker), Some(upgrade), Some(auth)) if problems.is_empty() => {
+                Ok(Self {
+                    id,
+                    file: file.to_owned(),
+                    suspended: raw.suspended,
+                    adapter,
+                    isolation,
+                    worker,
+                    upgrade,
+                    auth,
+                    limits,
+                    settings: Settings::new(file, raw.settings),
+                })
+            }
             _ => Err(problems),
         }
     }
@@ -281,8 +282,8 @@ impl TenantConfig {
     /// Takes over what is not a matter of the adapter: who may come in, how much there may be, how it is upgraded.
     pub(crate) fn take_rules_of(&mut self, other: &Self) {
         self.auth.clone_from(&other.auth);
-        self.limits.clone_from(&other.limits);
-        self.upgrade.clone_from(&other.upgrade);
+        self.limits = other.limits;
+        self.upgrade = other.upgrade;
     }
 }
 
@@ -293,6 +294,7 @@ impl TenantConfig {
         let file = PathBuf::from(format!("{id}.toml"));
         Self {
             id: id.to_owned(),
+            suspended: false,
             adapter: AdapterFile { name: "none".to_owned(), path: PathBuf::from("none") },
             isolation: Isolation::None,
             worker: WorkerConfig::default(),
@@ -305,36 +307,14 @@ impl TenantConfig {
     }
 }
 
+/// The tenant that a file is about.
+pub(crate) fn tenant_of(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Whether a text can be a tenant's name.
 pub(crate) fn is_tenant_id(id: &str) -> bool {
     (1..=63).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-/// `ID@VERSION` and `ID@sha256:PREFIX` are looked for among the installed ones, a bare name beside the executable and in
-/// `plugins.path`; anything else is a file.
-pub(super) fn find_adapter(file: &Path, host: &HostConfig, name: &str) -> Result<AdapterFile, Problem> {
-    let found = |path: PathBuf| AdapterFile { name: name.to_owned(), path };
-    if let Some(wanted) = Wanted::by_name(name) {
-        let installed = wanted.find(&host.plugin_store).map_err(|error| Problem::key(file, "adapter", error))?;
-        return Ok(found(installed.path));
-    }
-    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !bare {
-        let path = file.parent().unwrap_or(Path::new(".")).join(name);
-        return if path.is_file() {
-            Ok(found(path))
-        } else {
-            Err(Problem::key(file, "adapter", format!("there is no file {}", path.display())))
-        };
-    }
-    let library = format!("{}jackfield_{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
-    let folders: Vec<PathBuf> = beside.into_iter().chain(host.plugin_path.iter().cloned()).collect();
-    if let Some(path) = folders.iter().map(|folder| folder.join(&library)).find(|path| path.is_file()) {
-        return Ok(found(path));
-    }
-    let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-    Err(Problem::key(file, "adapter", format!("{library} is in none of {}", folders.join(", "))))
 }
 
 fn isolation(file: &Path, value: Option<&str>) -> Result<Isolation, Problem> {
@@ -402,22 +382,12 @@ fn check_token(file: &Path, index: usize, token: raw::Token) -> Result<Token, Pr
     if token.name.is_empty() || token.name.len() > 64 {
         return Err(Problem::key(file, key("name"), "1 to 64 characters"));
     }
-    let hash = token.hash.strip_prefix("sha256:").and_then(parse_hash);
+    let hash = token.hash.strip_prefix("sha256:").and_then(|digits| HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok());
+    let hash = hash.and_then(|hash| hash.try_into().ok());
     // The value is not repeated: it may be the token itself, put there by mistake.
     let hash = hash.ok_or_else(|| {
         let message = "must be \"sha256:\" and 64 hexadecimal digits, as `jackfield token new` prints it";
         Problem::key(file, key("hash"), message)
     })?;
     Ok(Token { name: token.name, hash })
-}
-
-fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
-    }
-    Some(hash)
 }

@@ -23,7 +23,7 @@ impl Folder {
     }
 
     fn load(&self) -> Result<Loaded, Vec<Problem>> {
-        load(&self.0.join("jackfield.toml"))
+        load(&Source::file(&self.0.join("jackfield.toml")))
     }
 
     /// The problems of a tenant's file with this text.
@@ -124,10 +124,85 @@ fn wrong_keys_types_and_values_are_named_by_their_keys() {
         ("[log]\nfilter = \"=loud=\"\n", "log.filter: "),
         ("[tenants]\ndirectory = \"nowhere\"\n", "tenants.directory: "),
         ("[limits]\ncommands_in_flight = 0\n", "limits.commands_in_flight: "),
+        ("[log]\nformat = \"loud\"\n", "log.format: it is none of \"auto\", \"text\", \"json\""),
     ] {
         let problems = Folder::host(text);
         assert!(problems.contains(expected), "{text}\ngives {problems:?}\nand not {expected:?}");
     }
+}
+
+#[test]
+fn every_key_is_documented_and_says_whether_a_reload_is_enough() {
+    let documented = explain::shipped();
+    let mut declared: Vec<&str> = diff::KEYS.iter().map(|(key, _)| *key).collect();
+    declared.sort_unstable();
+    assert_eq!(documented.keys().map(String::as_str).collect::<Vec<_>>(), declared);
+    for (key, effect) in diff::KEYS {
+        let about = &documented[*key].about;
+        assert!(about.len() > 10, "{key} is not explained: {about:?}");
+        assert_eq!(about.contains("(restart)"), *effect == Effect::Restart, "{key}: {about}");
+    }
+    let raw = Folder::new("", &[]).load().unwrap().values;
+    let read: Vec<&str> = raw.keys().map(String::as_str).collect();
+    declared.retain(|key| !["plugins.store", "listener.console"].contains(key));
+    assert_eq!(read, declared, "a key has a value in the shipped file");
+}
+
+#[test]
+fn an_argument_stands_above_the_file_and_is_named_where_it_is_wrong() {
+    let folder = Folder::new("[limits]\nsessions = 7\nconnections = 8\n", &[("acme.toml", GOOD)]);
+    let mut source = Source::file(&folder.0.join("jackfield.toml"));
+    let said = |text: &str| text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).unwrap();
+    source.arguments = vec![said("limits.sessions=9"), said("listener.address=127.0.0.1:7"), said("log.filter=debug")];
+    let loaded = load(&source).unwrap();
+    assert_eq!((loaded.tenants[0].limits.sessions, loaded.tenants[0].limits.connections), (9, 8));
+    assert_eq!((loaded.host.listener.address.port(), loaded.host.log_filter.as_str()), (7, "debug"));
+    for (wrong, message) in [
+        ("limits.sessions=0", "limits.sessions: 0 is not between 1 and 1000000 (--set)"),
+        ("limits.sesions=1", "limits.sesions: there is no such key here"),
+        ("listener.address=somewhere", "(from --set)"),
+    ] {
+        source.arguments = vec![said(wrong)];
+        let problems = load(&source).unwrap_err();
+        assert!(problems[0].to_string().contains(message), "{wrong}: {}", problems[0]);
+    }
+}
+
+#[test]
+fn what_has_changed_is_told_by_when_it_takes_effect() {
+    let values = |text: &str| Folder::new(text, &[]).load().unwrap().values;
+    let running = values("");
+    let read = values("[limits]\nsessions = 7\n[listener]\nheader_timeout = \"20s\"\n[plugins]\nstore = \"x\"\n");
+    let changes = diff::changes(&running, &read);
+    assert_eq!(changes.applied, ["limits.sessions"]);
+    assert_eq!(changes.restart, ["listener.header_timeout", "plugins.store"]);
+    let running = diff::taken_over(&running, &read);
+    let again = diff::changes(&running, &read);
+    assert!(again.applied.is_empty() && again.restart == changes.restart, "until the restart it is told each time");
+    assert_eq!(diff::changes(&running, &values("[limits]\nsessions = 7\n")), Changes::default(), "taken back");
+}
+
+#[test]
+fn a_key_is_explained_with_where_its_value_comes_from() {
+    let tenant = format!("{GOOD}[limits]\nconnections = 9\n[settings]\npassword = \"hunter2\"\n");
+    let folder = Folder::new("[limits]\nsessions = 7\n", &[("acme.toml", &tenant)]);
+    let mut source = Source::file(&folder.0.join("jackfield.toml"));
+    source.arguments = vec![("shutdown.deadline".to_owned(), "3s".to_owned())];
+    let of = |tenant: Option<&str>, key: &str| {
+        let all = explain(&source, tenant).unwrap();
+        assert!(!format!("{all:?}").contains("hunter2"));
+        all.into_iter().find(|it| it.key == key).unwrap()
+    };
+    let sessions = of(None, "limits.sessions");
+    assert_eq!((sessions.value.as_deref(), sessions.default.as_deref()), (Some("7"), Some("1000")));
+    assert!(matches!(sessions.origin, Origin::File(_)) && sessions.about.contains("quota_exceeded"), "{sessions:?}");
+    assert_eq!(of(None, "shutdown.deadline").origin, Origin::Argument);
+    assert_eq!(of(None, "limits.connections").origin, Origin::Default);
+    assert_eq!(of(None, "listener.address").effect, Effect::Restart);
+    assert_eq!(of(Some("acme"), "limits.connections").value.as_deref(), Some("9"));
+    assert_eq!(of(Some("acme"), "limits.sessions").value.as_deref(), Some("7"), "the host's");
+    let isolation = of(Some("acme"), "isolation");
+    assert_eq!((isolation.value.as_deref(), isolation.origin), (Some("\"tenant\""), Origin::Default));
 }
 
 #[test]
@@ -139,7 +214,7 @@ fn several_problems_of_one_tenant_are_all_named() {
 #[test]
 fn a_missing_file_is_an_error_that_names_it() {
     let folder = Folder::new("", &[]);
-    let problems = load(&folder.0.join("none.toml")).unwrap_err();
+    let problems = load(&Source::file(&folder.0.join("none.toml"))).unwrap_err();
     assert!(problems[0].to_string().contains("none.toml"), "{}", problems[0]);
 }
 

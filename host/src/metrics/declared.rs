@@ -7,16 +7,17 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Weak},
 };
 
 use jackfield_plugin_api::manifest::{MetricKind, MetricType};
+use parking_lot::Mutex;
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry,
     core::{MetricVec, MetricVecBuilder},
 };
 
-use super::{DURATION_BUCKETS, OVERFLOW, locked};
+use super::{OVERFLOW, families::DURATION_BUCKETS};
 
 /// Longer label values are surely no closed set.
 const LONGEST_LABEL: usize = 64;
@@ -57,7 +58,7 @@ impl Declared {
     /// Registers one metric; again is nothing. The error is one line that names it.
     pub(super) fn register(&self, adapter: &str, kind: &MetricKind) -> Result<(), String> {
         check(kind).map_err(|problem| format!("metric {:?} of adapter {adapter}: {problem}", kind.name))?;
-        let mut families = locked(&self.families);
+        let mut families = self.families.lock();
         let Entry::Vacant(place) = families.entry((adapter.to_owned(), kind.name.clone())) else {
             return match &families[&(adapter.to_owned(), kind.name.clone())].kind {
                 known if known.kind == kind.kind && known.labels == kind.labels => Ok(()),
@@ -97,7 +98,7 @@ impl Declared {
 
     /// What one tenant may count into. Tenants beyond the cap come with the label that they share.
     pub(super) fn series(self: &Arc<Self>, adapter: &str, tenant: &str) -> Arc<DeclaredSeries> {
-        let mut all = locked(&self.series);
+        let mut all = self.series.lock();
         let key = (adapter.to_owned(), tenant.to_owned());
         if let Some(alive) = all.get(&key).and_then(Weak::upgrade) {
             return alive;
@@ -143,9 +144,9 @@ pub(super) struct DeclaredSeries {
 impl DeclaredSeries {
     /// Counts one value; false if it was dropped.
     pub(super) fn observe<L: AsRef<str>>(&self, name: &str, labels: &[L], value: f64) -> bool {
-        let mut families = locked(&self.series);
+        let mut families = self.series.lock();
         if !families.contains_key(name) {
-            let declared = locked(&self.home.families).get(&(self.key.0.clone(), name.to_owned())).cloned();
+            let declared = self.home.families.lock().get(&(self.key.0.clone(), name.to_owned())).cloned();
             let Some(family) = declared else { return false };
             families.insert(name.to_owned(), (family, Series::new()));
         }
@@ -178,7 +179,7 @@ impl DeclaredSeries {
 
 impl Drop for DeclaredSeries {
     fn drop(&mut self) {
-        let mut all = locked(&self.home.series);
+        let mut all = self.home.series.lock();
         // A successor may have been made meanwhile: then the series are its own now.
         if all.get(&self.key).is_none_or(|entry| entry.strong_count() > 0) {
             return;
@@ -187,7 +188,7 @@ impl Drop for DeclaredSeries {
         if self.key.1 == OVERFLOW {
             return;
         }
-        for (family, series) in locked(&self.series).values() {
+        for (family, series) in self.series.lock().values() {
             for labels in series.keys() {
                 family.instruments.remove(&self.key.1, labels);
             }

@@ -1,7 +1,11 @@
 //! What a scrape shows.
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use std::time::Duration;
+
+use jackfield_plugin_api::{Code, command::STANDARD_COMMANDS};
+
+use super::{labels::OTHER_COMMANDS, *};
 
 fn kinds(json: serde_json::Value) -> Vec<MetricKind> {
     serde_json::from_value(json).unwrap()
@@ -27,6 +31,39 @@ fn a_command_counts_once_under_its_adapter_name_and_outcome() {
     assert!(says(&metrics, &series("success")), "{}", metrics.render());
     assert!(says(&metrics, &series("busy")), "{}", metrics.render());
     assert!(says(&metrics, r#"jackfield_command_duration_seconds_count{adapter="simulator"} 2"#));
+}
+
+#[test]
+fn a_command_counts_for_its_tenant_by_class_of_outcome() {
+    let metrics = Metrics::new(10);
+    let tenant = metrics.tenant("acme", "simulator");
+    let ready = CommandLabel::of("channel.request.ready");
+    for outcome in [OutcomeLabel::NeedInfo, OutcomeLabel::Failure(Code::Timeout), OutcomeLabel::Failure(Code::NotFound)]
+    {
+        tenant.command(ready, outcome, Duration::from_millis(3));
+    }
+    for (class, count) in [("success", 1), ("fault", 1), ("refused", 1), ("declined", 0), ("limited", 0)] {
+        let line = format!(r#"jackfield_tenant_commands_total{{outcome="{class}",tenant="acme"}} {count}"#);
+        assert!(says(&metrics, &line), "{line} is not in:\n{}", metrics.render());
+    }
+    for class in OutcomeClass::ALL {
+        assert_eq!(OutcomeClass::ALL[class as usize], class, "the series stand in this order");
+    }
+}
+
+#[test]
+fn a_tenant_has_one_state() {
+    let metrics = Metrics::new(1);
+    let (tenant, beyond) = (metrics.tenant("acme", "simulator"), metrics.tenant("other", "simulator"));
+    tenant.set_state("connecting");
+    tenant.set_state("quarantined");
+    beyond.set_state("waiting");
+    let states =
+        |metrics: &Metrics| metrics.render().lines().filter(|it| it.starts_with("jackfield_tenant_state{")).count();
+    assert!(says(&metrics, r#"jackfield_tenant_state{state="quarantined",tenant="acme"} 1"#), "{}", metrics.render());
+    assert_eq!(states(&metrics), 1, "{}", metrics.render());
+    drop(tenant);
+    assert_eq!(states(&metrics), 0);
 }
 
 #[test]

@@ -72,8 +72,8 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
         return ("unknown", failure(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address"));
     };
     let token = handshake::bearer(request.headers()).or_else(|| query_token(&request));
-    let Some((tenant, Admitted { identity, .. })) = desktops.tenants.admit(tenant, token).await else {
-        desktops.metrics.auth_failed();
+    let admitted = desktops.tenants.admit(tenant, token, &desktops.metrics).await;
+    let Some((tenant, Admitted { identity, .. })) = admitted else {
         desktops.refusals.token(&peer, tenant, token.is_some());
         return ("refused", unauthorized());
     };

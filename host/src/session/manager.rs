@@ -362,7 +362,7 @@ impl SessionManager {
         since: Instant,
         response: Response<'_>,
     ) -> Text {
-        self.metrics().adapter().command(label, response.outcome(), since.elapsed());
+        self.metrics().command(label, response.outcome(), since.elapsed());
         request.respond(response)
     }
 

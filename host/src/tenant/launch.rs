@@ -3,13 +3,10 @@
 //! Owns: the choice that `isolation` makes, and the workers that tenants share. Must never: load a library into the host
 //! that is to run in a worker. A new run is asked for at each attempt to connect; after a death that is a new process.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use jackfield_plugin_api::Manifest;
+use parking_lot::Mutex;
 
 use crate::{
     config::{Isolation, Problem, TenantConfig},
@@ -110,7 +107,7 @@ impl Workers {
             Isolation::Tenant => file.run_in_worker(&self.options(config, &config.id, &file.manifest().id)).await,
             Isolation::Adapter => {
                 let slot = {
-                    let mut shared = self.inner.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut shared = self.inner.shared.lock();
                     Arc::clone(shared.entry(file.digest().to_owned()).or_default())
                 };
                 let mut slot = slot.lock().await;

@@ -16,13 +16,14 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use jackfield_plugin_api::{Link, Manifest, manifest::ExtensionCommand};
+use parking_lot::RwLock;
 
 mod auth;
 mod launch;
@@ -169,19 +170,19 @@ impl Tenant {
     /// Its configuration.
     #[must_use]
     pub fn config(&self) -> Arc<TenantConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.config.read())
     }
 
     fn set_config(&self, config: Arc<TenantConfig>) {
         let auth = self.auth();
         if *auth.rules() != config.auth {
-            *self.auth.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(auth.changed(config.auth.clone()));
+            *self.auth.write() = Arc::new(auth.changed(config.auth.clone()));
         }
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.config.write() = config;
     }
 
     fn auth(&self) -> Arc<Authenticator> {
-        Arc::clone(&self.auth.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.auth.read())
     }
 
     /// A short-lived token for one agent. `None`: there are too many.
@@ -198,7 +199,7 @@ impl Tenant {
     }
 
     fn serving(&self) -> Arc<Run> {
-        Arc::clone(&self.serving.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.serving.read())
     }
 
     /// The version of its adapter that serves it now.
@@ -220,14 +221,32 @@ impl Tenant {
         self.set_config(Arc::new(config));
     }
 
-    /// Lets a tenant in quarantine try again. Returns whether it was in quarantine.
+    /// Lets a tenant try again that is in quarantine or whose settings were refused. Returns whether it was.
     pub fn release(&self) -> bool {
         let run = self.serving();
-        let quarantined = matches!(run.status().0, State::Quarantined { .. });
-        if quarantined {
+        let given_up = matches!(run.status().0, State::Quarantined { .. } | State::Refused { .. });
+        if given_up {
             run.released.notify_one();
         }
-        quarantined
+        given_up
+    }
+
+    /// Lets a tenant try again whose settings were refused, if what they point to has changed: the file of a secret, or
+    /// an environment variable. Returns whether it does.
+    ///
+    /// # Errors
+    /// What the settings point to is not there, by file and key.
+    pub fn retry_if_refused(&self) -> Result<bool, Vec<Problem>> {
+        let run = self.serving();
+        if !matches!(run.status().0, State::Refused { .. }) {
+            return Ok(false);
+        }
+        let settings = run.config.settings.resolve(&run.manifest().settings)?;
+        let changed = run.tried.lock().as_ref() != Some(&run::fingerprint(&settings));
+        if changed {
+            run.released.notify_one();
+        }
+        Ok(changed)
     }
 
     /// Its sessions.
@@ -277,7 +296,7 @@ impl Tenant {
         self.serving().stop(left()).await;
     }
 
-    /// Brings the gauges of its queues up to date.
+    /// Brings the gauges of its queues and its state up to date.
     pub fn measure(&self) {
         let mut depths = Depths::default();
         for session in self.sessions.list() {
@@ -287,6 +306,7 @@ impl Tenant {
             depths.mailbox += session.mailbox;
         }
         self.metrics.set_depths(depths);
+        self.metrics.set_state(self.status().0.as_str());
     }
 }
 
@@ -324,7 +344,7 @@ pub struct Version {
 
 impl Version {
     fn of(run: &Run) -> Self {
-        let (manifest, library) = (run.manifest(), locked(&run.running).clone());
+        let (manifest, library) = (run.manifest(), run.running.lock().clone());
         Self {
             adapter: manifest.id.clone(),
             version: manifest.version.clone(),
@@ -382,90 +402,100 @@ impl Drop for Connection {
     }
 }
 
-/// None of what a lock guards here can be left half done, so a panic elsewhere does not spoil it.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// All tenants of the host.
 #[derive(Debug, Default)]
 pub struct Tenants {
     running: RwLock<BTreeMap<String, Arc<Tenant>>>,
     /// What is wrong with the files of those that do not run.
     problems: RwLock<Vec<Problem>>,
+    /// Those that do not run because an operator or their file says so.
+    suspended: RwLock<BTreeMap<String, Suspended>>,
+}
+
+/// Who says that a tenant does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suspended {
+    /// Its file.
+    ByFile,
+    /// An operator, until he says otherwise.
+    ByOperator,
 }
 
 impl Tenants {
-    /// Starts those whose configuration is right, side by side; what is wrong with the others is logged and kept.
-    pub async fn start(
-        configs: Vec<TenantConfig>,
-        mut problems: Vec<Problem>,
-        libraries: &Libraries,
-        workers: &Workers,
-        metrics: &Metrics,
-    ) -> Self {
-        let starting = configs.into_iter().map(|config| Tenant::start(config, libraries, workers, metrics));
-        let mut running = BTreeMap::new();
-        for started in futures_util::future::join_all(starting).await {
-            match started {
-                Ok(tenant) => {
-                    running.insert(tenant.id().to_owned(), tenant);
-                }
-                Err(found) => problems.extend(found),
-            }
-        }
-        for problem in &problems {
-            tracing::error!(%problem, "a tenant is not started");
-        }
-        Self::new(running.into_values(), problems)
-    }
-
     /// Tenants that run, and what is wrong with those that do not.
     pub fn new(running: impl IntoIterator<Item = Arc<Tenant>>, problems: Vec<Problem>) -> Self {
         let running = running.into_iter().map(|tenant| (tenant.id().to_owned(), tenant)).collect();
-        Self { running: RwLock::new(running), problems: RwLock::new(problems) }
+        Self { running: RwLock::new(running), problems: RwLock::new(problems), suspended: RwLock::default() }
     }
 
     /// The tenant, and who is coming in, if there is such a tenant and it lets them in. What fails does not say why.
-    pub async fn admit(&self, tenant: &str, presented: Option<&str>) -> Option<(Arc<Tenant>, Admitted)> {
+    pub async fn admit(
+        &self,
+        tenant: &str,
+        presented: Option<&str>,
+        metrics: &Metrics,
+    ) -> Option<(Arc<Tenant>, Admitted)> {
         let Some(tenant) = self.find(tenant) else {
             auth::pretend(presented);
+            metrics.unknown_tenant();
             return None;
         };
-        let admitted = tenant.auth().identify(presented).await?;
-        Some((tenant, admitted))
+        let admitted = tenant.auth().identify(presented).await;
+        if admitted.is_none() {
+            tenant.metrics.auth_failed();
+        }
+        Some((tenant, admitted?))
     }
 
     /// The tenant with this name, if it runs.
     #[must_use]
     pub fn find(&self, tenant: &str) -> Option<Arc<Tenant>> {
-        self.running.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+        self.running.read().get(tenant).cloned()
     }
 
     /// Those that run, in order of their names.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Tenant>> {
-        self.running.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.running.read().values().cloned().collect()
     }
 
     /// One more runs.
     pub(crate) fn add(&self, tenant: Arc<Tenant>) {
-        self.running.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.id().to_owned(), tenant);
+        self.running.write().insert(tenant.id().to_owned(), tenant);
     }
 
     /// One runs no more: nobody finds it from now on.
     pub(crate) fn remove(&self, tenant: &str) {
-        self.running.write().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+        self.running.write().remove(tenant);
+    }
+
+    /// Those that do not run because an operator or their file says so, in order of their names.
+    #[must_use]
+    pub fn suspended(&self) -> Vec<String> {
+        self.suspended.read().keys().cloned().collect()
+    }
+
+    /// Who says that a tenant does not run, if anybody does.
+    pub(crate) fn suspension(&self, tenant: &str) -> Option<Suspended> {
+        self.suspended.read().get(tenant).copied()
+    }
+
+    pub(crate) fn set_suspended(&self, tenant: &str, suspended: Option<Suspended>) {
+        let mut all = self.suspended.write();
+        match suspended {
+            Some(by) => drop(all.insert(tenant.to_owned(), by)),
+            None => drop(all.remove(tenant)),
+        }
     }
 
     pub(crate) fn set_problems(&self, problems: Vec<Problem>) {
-        *self.problems.write().unwrap_or_else(PoisonError::into_inner) = problems;
+        *self.problems.write() = problems;
     }
 
     /// What is wrong with the files of those that do not run.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        self.problems.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.problems.read().clone()
     }
 
     /// Ends all of them, side by side, within a deadline.

@@ -4,15 +4,17 @@
 //! on what may pass, or try again what the adapter says cannot work. Links and metrics go to the tenant's
 //! [`SessionManager`](crate::session::SessionManager) and handles.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use jackfield_plugin_api::{Code, Failure, Json, Link, Settings, Tenant as TenantForAdapter};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
-use super::{State, locked, run::Run};
+use super::{
+    State,
+    run::{self, Run},
+};
 use crate::{
     plugin::{
         FromPlatform, Library, PlatformHandle, PlatformSink,
@@ -36,40 +38,60 @@ enum Attempt {
     Stopped,
 }
 
+/// When the next attempt is made.
+enum Next {
+    /// After a pause.
+    After(Duration),
+    /// When an operator says so, or what the settings point to has changed.
+    Released,
+}
+
+/// Growing pauses between attempts; each is made longer by chance, so that tenants that failed together do not come back
+/// together.
+fn growing_pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
 /// Keeps a run connected until it is told to stop, and disconnects it then.
 pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool>) {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = growing_pauses();
     let mut budget = Budget::default();
     loop {
-        let wait = match attempt(&run, &mut stop).await {
+        let next = match attempt(&run, &mut stop).await {
             Attempt::Stopped => return,
-            Attempt::Lost { death: Some(death), .. } => bury(&run, &mut budget, death),
+            Attempt::Lost { death: Some(death), .. } => after_death(&run, &mut budget, death),
             Attempt::Lost { after, death: None } => {
-                pause = if after > STABLE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-                Some(jittered(pause))
+                if after > STABLE {
+                    pauses = growing_pauses();
+                }
+                Next::After(pauses.next().unwrap_or(LONGEST_PAUSE))
             }
             Attempt::Failed(failure) if failure.code == Code::Rejected => {
-                let why = "the adapter refuses these settings; the tenant stays down";
+                let why = "the adapter refuses these settings; the tenant stays down until they change";
                 tracing::error!(tenant = run.id(), %failure, "{why}");
                 run.set_state(State::Refused { reason: failure.to_string() });
-                let _ = stop.wait_for(|stop| *stop).await;
-                return;
+                Next::Released
             }
             Attempt::Failed(failure) => {
+                let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
                 let why = "the platform cannot be connected; it is tried again";
                 tracing::warn!(tenant = run.id(), %failure, ?pause, "{why}");
                 run.set_state(State::Waiting { reason: failure.to_string() });
-                let now = jittered(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                Some(now)
+                Next::After(pause)
             }
         };
         let waited = async {
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => {
+            match next {
+                Next::After(pause) => tokio::time::sleep(pause).await,
+                Next::Released => {
                     run.released.notified().await;
-                    tracing::info!(tenant = run.id(), "released from quarantine");
+                    tracing::info!(tenant = run.id(), "the tenant is tried again");
+                    run.set_state(State::Connecting);
                     budget.release();
                 }
             }
@@ -81,25 +103,27 @@ pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool
     }
 }
 
-/// Decides what follows the death of the tenant's worker; `None`: quarantine.
-fn bury(run: &Run, budget: &mut Budget, death: Death) -> Option<Duration> {
+/// Decides what follows the death of the tenant's worker.
+fn after_death(run: &Run, budget: &mut Budget, death: Death) -> Next {
     run.worker_died();
     let rules = &run.config.worker.rules;
     let reason = death.to_string();
     let recording = death.recording.map_or_else(String::new, |path| path.display().to_string());
     let verdict = budget.died(rules, std::time::Instant::now(), death.in_flight, random());
     let culprits = verdict.culprits.join(", ");
-    let about = (run.id(), &reason, recording, culprits);
-    if let Some(wait) = verdict.restart_after {
-        let (tenant, reason, recording, culprits) = about;
-        tracing::error!(tenant, reason, recording, culprits, ?wait, "the worker died; it is started again");
-    } else {
-        let (id, reason, recording, culprits) = about;
-        let why = "the worker died too often; it is in quarantine until an operator releases it";
-        tracing::error!(tenant = id, reason, recording, culprits, "{why}");
-        run.set_state(State::Quarantined { reason: reason.clone() });
+    let tenant = run.id();
+    match verdict.restart_after {
+        Some(wait) => {
+            tracing::error!(tenant, reason, recording, culprits, ?wait, "the worker died; it is started again");
+            Next::After(wait)
+        }
+        None => {
+            let why = "the worker died too often; it is in quarantine until an operator releases it";
+            tracing::error!(tenant, reason, recording, culprits, "{why}");
+            run.set_state(State::Quarantined { reason });
+            Next::Released
+        }
     }
-    verdict.restart_after
 }
 
 /// Runs the plugin, connects the platform and stays with it as long as it lasts.
@@ -108,7 +132,7 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
     let begun = async {
         let library = run.plugin.run(&run.config).await;
         let library = library.map_err(|error| Failure::new(Code::AdapterFailed, error.to_string()))?;
-        *locked(&run.running) = Some(library.clone());
+        *run.running.lock() = Some(library.clone());
         connect(run, &library, lost).await
     };
     let begun = tokio::select! {
@@ -118,7 +142,7 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
     let (platform, sink) = match begun {
         Ok(connected) => connected,
         Err(failure) => {
-            *locked(&run.running) = None;
+            *run.running.lock() = None;
             let death = lost_seen.borrow().clone();
             return match death {
                 Some(death) => Attempt::Lost { after: Duration::ZERO, death: Some(death) },
@@ -141,7 +165,7 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
         platform.disconnect(run.config.limits.connect_deadline).await;
         return Attempt::Stopped;
     }
-    *locked(&run.running) = None;
+    *run.running.lock() = None;
     let gone = || "the adapter is gone".to_owned();
     run.link(&Link::Down { reason: death.as_ref().map_or_else(gone, Death::for_clients) });
     run.set_state(State::Waiting { reason: death.as_ref().map_or_else(gone, ToString::to_string) });
@@ -159,6 +183,7 @@ async fn connect(
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::new(Code::Internal, problems.join("; "))
     })?;
+    *run.tried.lock() = Some(run::fingerprint(&settings));
     let settings = Settings::new(Json::from(settings));
     let heard = Heard { lost: Some(lost), connected: false, early: None };
     let sink = Arc::new(Sink { run: Arc::clone(run), heard: Mutex::new(heard) });
@@ -169,11 +194,6 @@ async fn connect(
         sink.close();
     }
     Ok((connected?, sink))
-}
-
-/// Up to a fifth more or less, so that tenants that failed together do not come back together.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.8 + 0.4 * random())
 }
 
 /// Takes what the adapter says about the tenant as a whole, until the platform is lost.
@@ -192,7 +212,7 @@ struct Heard {
 
 impl Sink {
     fn heard(&self) -> MutexGuard<'_, Heard> {
-        locked(&self.heard)
+        self.heard.lock()
     }
 
     /// There is a platform now.

@@ -4,24 +4,31 @@
 //! two. Must never: touch sessions that are not on its connection. `platform.rs` keeps it connected; `upgrade.rs` starts a
 //! second one and ends the first.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jackfield_plugin_api::{Link, Manifest};
+use parking_lot::Mutex;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
 
-use super::{State, launch::Plugin, locked, platform};
+use super::{State, launch::Plugin, platform};
 use crate::{
     config::TenantConfig,
     metrics::TenantMetrics,
     plugin::Library,
     session::{AdapterConnection, SessionManager},
 };
+
+/// Tells settings apart without keeping them.
+pub(super) type Fingerprint = [u8; 32];
+
+pub(super) fn fingerprint(settings: &Value) -> Fingerprint {
+    Sha256::digest(settings.to_string()).into()
+}
 
 /// How it is with a run's platform; the link is `None` until the adapter has told it.
 pub(super) type Status = (State, Option<Link>);
@@ -34,6 +41,8 @@ pub(super) struct Run {
     pub(super) metrics: TenantMetrics,
     pub(super) running: Mutex<Option<Library>>,
     pub(super) released: Notify,
+    /// The settings of the last attempt to connect, secrets filled in.
+    pub(super) tried: Mutex<Option<Fingerprint>>,
     status: watch::Sender<Status>,
     /// How often its worker has died.
     deaths: watch::Sender<u64>,
@@ -59,12 +68,13 @@ impl Run {
             metrics,
             running: Mutex::new(None),
             released: Notify::new(),
+            tried: Mutex::new(None),
             status: watch::Sender::new((State::Connecting, None)),
             deaths: watch::Sender::new(0),
             stop,
             life: Mutex::new(None),
         });
-        *locked(&run.life) = Some(tokio::spawn(platform::keep_connected(Arc::clone(&run), stopped)));
+        *run.life.lock() = Some(tokio::spawn(platform::keep_connected(Arc::clone(&run), stopped)));
         run
     }
 
@@ -143,14 +153,14 @@ impl Run {
     /// Disconnects its platform, within a deadline. Its worker ends when the last agent is gone.
     pub(super) async fn stop(&self, deadline: Duration) {
         self.stop.send_replace(true);
-        let life = locked(&self.life).take();
+        let life = self.life.lock().take();
         if let Some(mut life) = life
             && tokio::time::timeout(deadline, &mut life).await.is_err()
         {
             tracing::warn!(tenant = self.id(), "the platform could not be disconnected in time");
             life.abort();
         }
-        *locked(&self.running) = None;
+        *self.running.lock() = None;
     }
 }
 

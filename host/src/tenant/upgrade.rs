@@ -8,16 +8,17 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{Plugin, Run, State, Tenant, Workers, declare, locked, session_limits};
+use super::{Plugin, Run, State, Tenant, Workers, declare, session_limits};
 use crate::{
     config::{Problem, TenantConfig, UpgradeConfig},
     metrics::Metrics,
@@ -135,7 +136,7 @@ impl Change {
     /// Stops whatever is under way, for good, and returns the version that was not to be.
     pub(super) async fn abandon(&self) -> Option<Arc<Run>> {
         let under_way = {
-            let mut under_way = locked(&self.under_way);
+            let mut under_way = self.under_way.lock();
             self.closed.store(true, Relaxed);
             under_way.take()
         };
@@ -169,7 +170,7 @@ impl Tenant {
     /// # Errors
     /// Why it is not begun; nothing has changed then.
     pub fn roll_back(self: &Arc<Self>, metrics: &Metrics) -> Result<(), Refusal> {
-        let before = locked(&self.change.previous).clone();
+        let before = self.change.previous.lock().clone();
         let (config, file, workers) = before.ok_or(Refusal::NothingBefore)?;
         let mut config = TenantConfig::clone(&config);
         config.take_rules_of(&self.config());
@@ -180,9 +181,9 @@ impl Tenant {
     /// The change that is under way, and how the last one ended.
     #[must_use]
     pub fn change(&self) -> (Option<Progress>, Option<Fate>) {
-        let under_way = locked(&self.change.under_way);
-        let progress = under_way.as_ref().map(|under_way| locked(&under_way.progress).clone());
-        (progress, locked(&self.change.last).clone())
+        let under_way = self.change.under_way.lock();
+        let progress = under_way.as_ref().map(|under_way| under_way.progress.lock().clone());
+        (progress, self.change.last.lock().clone())
     }
 
     fn change_to(
@@ -197,7 +198,7 @@ impl Tenant {
             return Err(Refusal::OtherAdapter { serving, wanted });
         }
         config.settings.resolve(&manifest.settings).map_err(Refusal::Wrong)?;
-        let mut under_way = locked(&self.change.under_way);
+        let mut under_way = self.change.under_way.lock();
         if self.change.closed.load(Relaxed) {
             return Err(Refusal::Ending);
         }
@@ -236,7 +237,7 @@ async fn carry_out(
     metrics: Metrics,
 ) {
     let ended = Move { tenant: &tenant, old: &old, new: &new, progress: &progress }.through().await;
-    let Progress { from, to, .. } = locked(&progress).clone();
+    let Progress { from, to, .. } = progress.lock().clone();
     let (outcome, reason, moved, forced) = match ended {
         Ended::Moved { moved, forced } => ("moved", None, moved, forced),
         Ended::Failed(reason) => ("failed", Some(reason), 0, 0),
@@ -250,8 +251,8 @@ async fn carry_out(
     }
     metrics.upgraded(outcome);
     let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    *locked(&tenant.change.last) = Some(Fate { from, to, outcome, reason, moved, forced, at });
-    *locked(&tenant.change.under_way) = None;
+    *tenant.change.last.lock() = Some(Fate { from, to, outcome, reason, moved, forced, at });
+    *tenant.change.under_way.lock() = None;
 }
 
 /// A change under way.
@@ -336,13 +337,13 @@ impl Move<'_> {
     /// The new version is the tenant's from now on.
     fn settle(&self) {
         let (tenant, config) = (self.tenant, &self.new.config);
-        *tenant.serving.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(self.new);
+        *tenant.serving.write() = Arc::clone(self.new);
         let mut config = TenantConfig::clone(config);
         // They may have been changed meanwhile.
         config.take_rules_of(&tenant.config());
         tenant.set_config(Arc::new(config));
         if let Plugin::File(file, workers) = &self.old.plugin {
-            *locked(&tenant.change.previous) = Some((Arc::clone(&self.old.config), file.clone(), workers.clone()));
+            *tenant.change.previous.lock() = Some((Arc::clone(&self.old.config), file.clone(), workers.clone()));
         }
     }
 
@@ -362,8 +363,8 @@ impl Move<'_> {
         self.progress().stage = stage;
     }
 
-    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
-        locked(self.progress)
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock()
     }
 }
 

@@ -176,6 +176,8 @@ impl Variant {
         let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
         let (before, rest) = manifest.split_once("members = [").unwrap();
         let (_, after) = rest.split_once(']').unwrap();
+        let (defaults, others) = after.split_once("default-members = [").unwrap();
+        let after = [defaults, others.split_once(']').unwrap().1].concat();
         files.insert("Cargo.toml".to_owned(), format!("{before}members = [\"plugin-api\", \"odd\"]{after}"));
         Self { directory: place.join(name), target: place.join("target"), files }
     }

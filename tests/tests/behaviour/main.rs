@@ -29,6 +29,7 @@ mod misdeeds;
 mod ordering;
 mod plugins;
 mod preconditions;
+mod reload;
 mod resume;
 mod sandbox;
 mod shutdown;

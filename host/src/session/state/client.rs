@@ -95,7 +95,7 @@ impl Session {
         let response = request.map(|(request, received)| {
             let response = Response::SuccessWith(&data);
             let label = CommandLabel::of(BIND);
-            self.metrics.adapter().command(label, response.outcome(), now - received);
+            self.metrics.command(label, response.outcome(), now - received);
             Message::response(&request.respond(response))
         });
         effects.push(Effect::Replay(outbox.clone(), response.into_iter().chain(missed).collect()));

@@ -62,7 +62,7 @@ impl Session {
             Err(none) => none.failure(),
         };
         let label = self.repertoire.find(&request.command()).map_or(CommandLabel::UNKNOWN, |command| command.label());
-        self.metrics.adapter().command(label, OutcomeLabel::Failure(refused.code), now - received);
+        self.metrics.command(label, OutcomeLabel::Failure(refused.code), now - received);
         effects.reply(reply, request.respond(Response::Failure(&refused)));
     }
 
@@ -190,7 +190,7 @@ impl Session {
     pub(super) fn answer(&mut self, at: usize, response: Response<'_>, effects: &mut Effects) {
         let pending = self.commands.remove(at);
         let label = pending.command.label();
-        self.metrics.adapter().command(label, response.outcome(), pending.received.elapsed());
+        self.metrics.command(label, response.outcome(), pending.received.elapsed());
         if pending.is_tried() {
             self.connection.answered(match &response {
                 Response::Failure(failure) => Some(failure.code),

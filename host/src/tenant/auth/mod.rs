@@ -108,7 +108,7 @@ impl Authenticator {
         }
         let issued = self.issued.find(&hash)?;
         // Whoever asked for it must still have a token of that name: one that is taken away takes its agents' with it.
-        tokens.iter().any(|token| *token.name == *issued.by).then(|| Admitted {
+        tokens.iter().any(|token| *token.name == *issued.by).then_some(Admitted {
             identity: Identity::Agent { by: issued.by, agent: issued.agent },
             until: Some(issued.until),
         })

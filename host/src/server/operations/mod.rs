@@ -21,11 +21,14 @@ use hyper::{
 use jackfield_plugin_api::Link;
 use serde_json::{Value, json};
 
+mod query;
+
 use super::{http::Body, text};
 use crate::{
+    config::Problem,
     logging::Log,
     metrics::Metrics,
-    reload::{Reload, Wanted},
+    reload::Reload,
     tenant::{State, Tenant, Tenants},
 };
 
@@ -65,8 +68,10 @@ impl Operations {
         match path {
             "/metrics" => self.metrics(),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
-            "/readyz" if self.is_ready() => plain(StatusCode::OK, "ready\n"),
-            "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/readyz" => match self.unready() {
+                None => plain(StatusCode::OK, "ready\n"),
+                Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+            },
             "/tenants" => json_of(&self.tenants()),
             "/sessions" => json_of(&self.sessions()),
             "/adapters" => json_of(&self.adapters()),
@@ -75,27 +80,40 @@ impl Operations {
         }
     }
 
-    /// What an operator can do: `POST /reload`, and `/tenants/TENANT/` with `upgrade`, `rollback` or `release`.
+    /// What an operator can do: `POST /reload`, and `/tenants/TENANT/` with `upgrade`, `rollback`, `release`,
+    /// `suspend`, `resume` or `remove`.
     async fn act(&self, path: &str, query: &str) -> Response<Body> {
         let nothing = || plain(StatusCode::NOT_FOUND, "there is nothing to do at this address\n");
         if path == "/reload" {
             return match self.reload.run().await {
                 Ok(outcome) => json_of(&json!(outcome)),
-                Err(problems) => {
-                    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                    with_status(StatusCode::UNPROCESSABLE_ENTITY, json_of(&json!({"problems": problems})))
-                }
+                Err(problems) => wrong(&problems),
             };
         }
         let Some((tenant, action)) = path.strip_prefix("/tenants/").and_then(|rest| rest.split_once('/')) else {
             return nothing();
         };
+        if action == "resume" {
+            return match self.reload.resume(tenant).await {
+                Ok(true) => plain(StatusCode::OK, "resumed\n"),
+                Ok(false) => plain(StatusCode::CONFLICT, "it is not suspended\n"),
+                Err(problems) => wrong(&problems),
+            };
+        }
         let Some(tenant) = self.tenants.find(tenant) else { return nothing() };
         let begun = match action {
             "release" if tenant.release() => return plain(StatusCode::OK, "released\n"),
-            "release" => return plain(StatusCode::CONFLICT, "it is not in quarantine\n"),
+            "release" => return plain(StatusCode::CONFLICT, "it is neither in quarantine nor refused\n"),
+            "suspend" => {
+                let suspended = self.reload.suspend(tenant.id()).await;
+                return if suspended { plain(StatusCode::OK, "suspended\n") } else { nothing() };
+            }
+            "remove" => {
+                let removed = self.reload.remove(tenant.id()).await;
+                return if removed { plain(StatusCode::OK, "removed\n") } else { nothing() };
+            }
             "rollback" => tenant.roll_back(&self.metrics),
-            "upgrade" => match Wanted::parse(query) {
+            "upgrade" => match query::wanted(query) {
                 Ok(wanted) => self.reload.upgrade(&tenant, &wanted).await,
                 Err(wrong) => return with_status(StatusCode::BAD_REQUEST, json_of(&json!({"problem": wrong}))),
             },
@@ -107,11 +125,20 @@ impl Operations {
         }
     }
 
-    /// Desktops are let in, and hardly any would be told that its tenant is only being connected.
-    fn is_ready(&self) -> bool {
+    /// Why desktops should go elsewhere, or wait: the host is ending, no tenant runs, or hardly any desktop would be told
+    /// more than that its tenant is only being connected.
+    fn unready(&self) -> Option<&'static str> {
+        let tenants = self.tenants.all();
         let connecting = |tenant: &Arc<Tenant>| tenant.status().0 == State::Connecting;
-        self.ready.load(Ordering::Relaxed)
-            && (self.since.elapsed() > FIRST_ATTEMPTS || !self.tenants.all().iter().any(connecting))
+        if !self.ready.load(Ordering::Relaxed) {
+            Some("not ready: the host is shutting down\n")
+        } else if tenants.is_empty() {
+            Some("not ready: no tenant runs\n")
+        } else if self.since.elapsed() <= FIRST_ATTEMPTS && tenants.iter().any(connecting) {
+            Some("not ready: tenants are being connected\n")
+        } else {
+            None
+        }
     }
 
     fn metrics(&self) -> Response<Body> {
@@ -122,6 +149,7 @@ impl Operations {
             *states.entry(tenant.status().0.as_str()).or_default() += 1;
         }
         states.insert("misconfigured", self.wrong_files().len());
+        states.insert("suspended", self.tenants.suspended().len());
         for (state, count) in states {
             self.metrics.set_tenants(state, count);
         }
@@ -145,6 +173,7 @@ impl Operations {
     fn tenants(&self) -> Value {
         let running = self.tenants.all();
         let mut all: Vec<Value> = running.iter().map(|tenant| describe(tenant)).collect();
+        all.extend(self.tenants.suspended().into_iter().map(|id| json!({"id": id, "state": "suspended"})));
         for (name, problems) in self.wrong_files() {
             all.push(json!({"id": name, "state": "misconfigured", "problems": problems}));
         }
@@ -223,6 +252,12 @@ fn plain(status: StatusCode, body: &'static str) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+/// What is wrong with files.
+fn wrong(problems: &[Problem]) -> Response<Body> {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    with_status(StatusCode::UNPROCESSABLE_ENTITY, json_of(&json!({"problems": problems})))
 }
 
 fn with_status(status: StatusCode, mut response: Response<Body>) -> Response<Body> {

@@ -1,0 +1,183 @@
+//! `jackfield serve`: the host from its start to its end, in three steps.
+//!
+//! Owns: the order of starting and stopping. Must never: let a platform hear of a host that cannot serve, or end later
+//! than `shutdown.deadline`.
+//!
+//! 1. [`App::build`]: both listeners (a port in use is found before any platform hears of us), then the tenants.
+//! 2. [`App::run`]: desktops and operators are served; SIGHUP reads the configuration again; until SIGTERM or SIGINT.
+//! 3. [`App::drain`]: nobody new is let in, sessions are ended and their clients told, platforms disconnected,
+//!    connections closed, each within the deadline. A second signal ends the process at once. Exit status 0.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinHandle;
+
+mod drain;
+mod signals;
+
+use drain::Drain;
+use signals::{Asked, Signals};
+
+use crate::{
+    config::{self, HostConfig, Isolation, Loaded, Source, TenantConfig},
+    descriptors,
+    logging::Log,
+    metrics::Metrics,
+    plugin::{Libraries, worker::sandbox::is_open_to_all},
+    reload::Reload,
+    server::{Desktops, Listener, Operations},
+    session::DisposedReason,
+    tenant::Workers,
+};
+
+/// How much of the deadline the sessions and platforms may take to end; the rest is for the connections to close.
+const TENANTS_SHARE: f32 = 0.8;
+/// How long what a plugin still does in a thread of ours may keep the process alive.
+const PLUGINS: Duration = Duration::from_millis(500);
+
+/// Runs the host until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, in lines for the operator.
+pub fn run(source: Source) -> Result<(), String> {
+    let loaded = config::load(&source)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: "))?;
+    let log = Arc::new(Log::start(&loaded.host.log_filter, loaded.host.log_format)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
+    let outcome = runtime.block_on(async {
+        let mut app = App::build(source, loaded, &log).await?;
+        app.run().await;
+        app.drain().await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(PLUGINS);
+    log.end();
+    outcome
+}
+
+/// A host at work.
+struct App {
+    signals: Signals,
+    drain: Drain,
+    reload: Arc<Reload>,
+    operations: Arc<Operations>,
+    /// Tries to start the tenants that could not be started.
+    trying: JoinHandle<()>,
+    /// Serve the connections; end when all are closed.
+    listening: Vec<JoinHandle<()>>,
+}
+
+impl App {
+    async fn build(source: Source, loaded: Loaded, log: &Arc<Log>) -> Result<Self, String> {
+        let Loaded { host, values, tenants, problems } = loaded;
+        warn_of_open_files(&host, &tenants);
+        let (signals, drain) = (Signals::catch()?, Drain::new());
+        let (desktops, operators) = listen(&host, &drain).await?;
+
+        let metrics = Metrics::new(host.metrics_max_tenants);
+        let libraries = Libraries::with_trust(&host.plugin_store, host.plugin_trust.clone(), &metrics);
+        // Not by its name: an upgrade may have put another binary there since this one was started.
+        let workers = Workers::new("/proc/self/exe".into(), host.plugin_store.join("recordings"));
+        let reload = Reload::new(source, &host, values, libraries, workers, metrics.clone(), Arc::clone(log));
+        let reload = Arc::new(reload);
+        reload.start(tenants, problems).await;
+        let trying = Arc::clone(&reload);
+        let trying = tokio::spawn(async move { trying.keep_trying().await });
+
+        let operations = Arc::new(Operations {
+            tenants: Arc::clone(reload.tenants()),
+            reload: Arc::clone(&reload),
+            metrics: metrics.clone(),
+            ready: AtomicBool::new(true),
+            log: Arc::clone(log),
+            since: Instant::now(),
+        });
+        let mut listening = Vec::new();
+        if let Some(operators) = operators {
+            log_address("operations", &operators);
+            listening.push(tokio::spawn(operators.serve_operations(Arc::clone(&operations), drain.closed())));
+        }
+        log_address("desktops", &desktops);
+        let tenants = Arc::clone(reload.tenants());
+        let running = tenants.all().len();
+        let shared = Arc::new(Desktops::new(host.listener, tenants, metrics, drain.closing()));
+        listening.push(tokio::spawn(desktops.serve_desktops(shared, drain.refused())));
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), tenants = running, "jackfield is running");
+        Ok(Self { signals, drain, reload, operations, trying, listening })
+    }
+
+    async fn run(&mut self) {
+        loop {
+            match self.signals.next().await {
+                Asked::End(signal) => {
+                    tracing::info!(signal, "jackfield is shutting down");
+                    return;
+                }
+                Asked::Reload => {
+                    let reload = Arc::clone(&self.reload);
+                    // Beside this, so that the host can be stopped meanwhile. What is wrong is in the log.
+                    tokio::spawn(async move { drop(reload.run().await) });
+                }
+                Asked::Nothing(signal) => tracing::info!(signal, "the signal has no meaning here"),
+            }
+        }
+    }
+
+    async fn drain(mut self) {
+        self.operations.ready.store(false, Ordering::Relaxed);
+        self.trying.abort();
+        self.drain.refuse();
+        let deadline = self.reload.shutdown_deadline();
+        let tenants = self.reload.tenants();
+        let end = tokio::time::timeout(deadline, async {
+            tenants.shut_down(DisposedReason::ShuttingDown, deadline.mul_f32(TENANTS_SHARE)).await;
+            self.drain.close();
+            for listener in self.listening {
+                let _ = listener.await;
+            }
+        });
+        tokio::select! {
+            ended = end => match ended {
+                Ok(()) => tracing::info!("jackfield has ended"),
+                Err(_) => tracing::warn!(?deadline, "jackfield ends at its deadline: not all connections are closed"),
+            },
+            () = self.signals.end() => tracing::warn!("a second signal: jackfield ends at once"),
+        }
+    }
+}
+
+fn warn_of_open_files(host: &HostConfig, tenants: &[TenantConfig]) {
+    if tenants.iter().any(|tenant| tenant.isolation != Isolation::None) && is_open_to_all(&host.tenants) {
+        tracing::warn!(
+            folder = %host.tenants.display(),
+            "the tenants' files lie where each tenant's adapter can read them; keep them, and secrets, elsewhere"
+        );
+    }
+}
+
+async fn listen(host: &HostConfig, drain: &Drain) -> Result<(Listener, Option<Listener>), String> {
+    let unavailable = |key, address, error| format!("{key} {address}: {error}");
+    let most = descriptors::for_desktops(host.listener.max_connections);
+    let desktops = Listener::desktops(&host.listener, most, drain.closing())
+        .await
+        .map_err(|error| unavailable("listener.address", host.listener.address, error))?;
+    let Some(address) = host.operations else { return Ok((desktops, None)) };
+    let operations = Listener::operations(address, drain.closing())
+        .await
+        .map_err(|error| unavailable("operations.address", address, error))?;
+    Ok((desktops, Some(operations)))
+}
+
+/// The line that scripts and tests read the real port from.
+fn log_address(what: &'static str, listener: &Listener) {
+    if let Ok(address) = listener.address() {
+        tracing::info!(%address, "listening for {what}");
+    }
+}

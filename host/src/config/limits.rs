@@ -1,0 +1,89 @@
+//! What a tenant may have, checked.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::{Problem, layers::Layers, raw, units::Span};
+
+/// What a tenant may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions.
+    pub sessions: usize,
+    /// WebSocket connections and event streams.
+    pub connections: usize,
+    /// How long a session waits for its client to return.
+    pub resume_grace: Duration,
+    /// How long a command may take.
+    pub command_deadline: Duration,
+    /// How long a blindconference may take.
+    pub conference_deadline: Duration,
+    /// How long connecting to the platform may take.
+    pub connect_deadline: Duration,
+    /// Unanswered commands of a session.
+    pub commands_in_flight: usize,
+    /// Events that a session keeps for a client that returns.
+    pub journal_events: usize,
+    /// Messages that wait for a client to read.
+    pub outbox_messages: usize,
+}
+
+pub(super) const SECOND: u64 = 1_000;
+pub(super) const HOUR: u64 = 3_600_000;
+
+/// Takes values that lie within their bounds, and notes those that do not.
+pub(super) struct Bounds<'a> {
+    layers: &'a Layers,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<'a> Bounds<'a> {
+    pub(super) fn new(layers: &'a Layers) -> Self {
+        Self { layers, problems: Vec::new() }
+    }
+
+    pub(super) fn count(&mut self, key: &str, value: usize, bounds: RangeInclusive<usize>) -> usize {
+        if !bounds.contains(&value) {
+            self.wrong(key, format!("{value} is not between {} and {}", bounds.start(), bounds.end()));
+        }
+        value
+    }
+
+    /// Bounds are in milliseconds.
+    pub(super) fn span(&mut self, key: &str, Span(value): Span, bounds: RangeInclusive<u64>) -> Duration {
+        let [least, most] = [*bounds.start(), *bounds.end()].map(Duration::from_millis);
+        if !(least..=most).contains(&value) {
+            self.wrong(key, format!("{value:?} is not between {least:?} and {most:?}"));
+        }
+        value
+    }
+
+    pub(super) fn wrong(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.push(self.layers.wrong(key, message));
+    }
+}
+
+impl Limits {
+    /// Checks what was read; what is wrong is noted with the bounds.
+    pub(super) fn check(bounds: &mut Bounds<'_>, raw: raw::Limits) -> Self {
+        Self {
+            sessions: bounds.count("limits.sessions", raw.sessions, 1..=1_000_000),
+            connections: bounds.count("limits.connections", raw.connections, 1..=1_000_000),
+            resume_grace: bounds.span("limits.resume_grace", raw.resume_grace, 0..=24 * HOUR),
+            command_deadline: bounds.span("limits.command_deadline", raw.command_deadline, 10..=HOUR),
+            conference_deadline: bounds.span("limits.conference_deadline", raw.conference_deadline, 10..=HOUR),
+            connect_deadline: bounds.span("limits.connect_deadline", raw.connect_deadline, 10..=HOUR),
+            commands_in_flight: bounds.count("limits.commands_in_flight", raw.commands_in_flight, 1..=10_000),
+            journal_events: bounds.count("limits.journal_events", raw.journal_events, 1..=1_000_000),
+            outbox_messages: bounds.count("limits.outbox_messages", raw.outbox_messages, 16..=1_000_000),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Default for Limits {
+    fn default() -> Self {
+        let raw = super::layers::shipped().expect("the shipped configuration is right").limits;
+        let layers = Layers::of_host(&super::Source::file(std::path::Path::new("jackfield.toml")));
+        Self::check(&mut Bounds::new(&layers), raw)
+    }
+}

@@ -1,0 +1,189 @@
+//! The families that the host itself has: names, help, labels.
+//!
+//! Owns: what each is called and by which labels it is told apart. Must never: have a label whose values a desktop or a
+//! platform chooses, or `tenant` in more families than are needed to see which tenant is in trouble.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// From half a millisecond (an adapter in memory) to beyond the longest deadline that is usual.
+pub(super) const DURATION_BUCKETS: &[f64] =
+    &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// The families that the host itself has.
+pub(super) struct Families {
+    pub(super) commands: IntCounterVec,
+    pub(super) command_duration: HistogramVec,
+    pub(super) reports: IntCounterVec,
+    pub(super) report_notes: IntCounterVec,
+    pub(super) events: IntCounterVec,
+    pub(super) plugin_failures: IntCounterVec,
+    pub(super) worker_deaths: IntCounterVec,
+    pub(super) plugin_breaches: IntCounterVec,
+    pub(super) plugin_late_answers: IntCounterVec,
+    pub(super) plugin_metrics_dropped: IntCounterVec,
+    pub(super) sessions: IntGaugeVec,
+    pub(super) sessions_limit: IntGaugeVec,
+    pub(super) sessions_ended: IntCounterVec,
+    pub(super) connections: IntGaugeVec,
+    pub(super) connections_closed: IntCounterVec,
+    pub(super) connections_refused: IntCounterVec,
+    pub(super) journal: IntGaugeVec,
+    pub(super) outbox: IntGaugeVec,
+    pub(super) outbox_longest: IntGaugeVec,
+    pub(super) mailbox: IntGaugeVec,
+    pub(super) link_up: IntGaugeVec,
+    pub(super) bad_messages: IntCounterVec,
+    pub(super) http_requests: IntCounterVec,
+    pub(super) auth_failures: IntCounterVec,
+    pub(super) tenant_commands: IntCounterVec,
+    pub(super) tenant_state: IntGaugeVec,
+    pub(super) reload_success: IntGauge,
+    pub(super) reload_time: IntGauge,
+    pub(super) tenants: IntGaugeVec,
+    pub(super) upgrades: IntCounterVec,
+    pub(super) tenants_overflowed: IntCounter,
+    pub(super) log_lines_lost: IntCounter,
+}
+
+impl Families {
+    /// Makes all of them, in a registry that has none.
+    pub(super) fn register(registry: &Registry) -> Self {
+        let counters = |name, help, labels: &[&str]| {
+            let family = IntCounterVec::new(Opts::new(name, help), labels).expect("the family is well formed");
+            registry.register(Box::new(family.clone())).expect("each family is registered once");
+            family
+        };
+        let counter = |name, help| {
+            let counter = IntCounter::new(name, help).expect("the counter is well formed");
+            registry.register(Box::new(counter.clone())).expect("each family is registered once");
+            counter
+        };
+        let gauge = |name, help| {
+            let gauge = IntGauge::new(name, help).expect("the gauge is well formed");
+            registry.register(Box::new(gauge.clone())).expect("each family is registered once");
+            gauge
+        };
+        let gauges = |name, help, labels: &[&str]| {
+            let family = IntGaugeVec::new(Opts::new(name, help), labels).expect("the family is well formed");
+            registry.register(Box::new(family.clone())).expect("each family is registered once");
+            family
+        };
+        let duration = HistogramVec::new(
+            HistogramOpts::new("jackfield_command_duration_seconds", "Time from a command's arrival to its response.")
+                .buckets(DURATION_BUCKETS.to_vec()),
+            &["adapter"],
+        )
+        .expect("the family is well formed");
+        registry.register(Box::new(duration.clone())).expect("each family is registered once");
+        Self {
+            commands: counters(
+                "jackfield_commands_total",
+                "Commands answered, by adapter, command and outcome (success, needinfo, confirm or the failure's code).",
+                &["adapter", "command", "outcome"],
+            ),
+            command_duration: duration,
+            reports: counters("jackfield_reports_total", "Reports applied, by adapter.", &["adapter"]),
+            report_notes: counters(
+                "jackfield_report_notes_total",
+                "Statements in reports that could not be and were left out, by adapter and kind.",
+                &["adapter", "note"],
+            ),
+            events: counters("jackfield_events_total", "Events emitted to sessions, by adapter.", &["adapter"]),
+            plugin_failures: counters(
+                "jackfield_plugin_failures_total",
+                "Failures of plugins (panics, failed loads and connects, lost workers), by adapter and kind.",
+                &["adapter", "kind"],
+            ),
+            worker_deaths: counters(
+                "jackfield_worker_deaths_total",
+                "Ends of workers, by adapter and kind (exit, signal, hang, flood, memory, protocol; released: on purpose).",
+                &["adapter", "kind"],
+            ),
+            plugin_breaches: counters(
+                "jackfield_plugin_breaches_total",
+                "Breaches of the plugin contract, by adapter and kind.",
+                &["adapter", "kind"],
+            ),
+            plugin_late_answers: counters(
+                "jackfield_plugin_late_answers_total",
+                "Answers that came after their deadline, or to no question, by adapter.",
+                &["adapter"],
+            ),
+            plugin_metrics_dropped: counters(
+                "jackfield_plugin_metrics_dropped_total",
+                "Metric values from plugins that were not declared, ill-formed or beyond the declared series.",
+                &["adapter"],
+            ),
+            sessions: gauges("jackfield_sessions", "Sessions, connected or waiting for their client.", &["tenant"]),
+            sessions_limit: gauges("jackfield_sessions_limit", "Sessions that the tenant may have.", &["tenant"]),
+            sessions_ended: counters("jackfield_sessions_ended_total", "Sessions ended, by reason.", &["reason"]),
+            connections: gauges("jackfield_connections", "Open WebSocket connections and event streams.", &["tenant"]),
+            connections_closed: counters(
+                "jackfield_connections_closed_total",
+                "WebSocket connections and event streams closed, by reason.",
+                &["reason"],
+            ),
+            connections_refused: counters(
+                "jackfield_connections_refused_total",
+                "Connections refused, by the bound that was reached.",
+                &["reason"],
+            ),
+            journal: gauges("jackfield_journal_events", "Events kept for clients that return.", &["tenant"]),
+            outbox: gauges("jackfield_outbox_messages", "Messages waiting to be read by clients.", &["tenant"]),
+            outbox_longest: gauges(
+                "jackfield_outbox_longest_messages",
+                "Messages waiting for the client that reads slowest.",
+                &["tenant"],
+            ),
+            mailbox: gauges("jackfield_mailbox_messages", "Messages waiting to be handled by sessions.", &["tenant"]),
+            link_up: gauges("jackfield_link_up", "Whether the tenant's platform can be reached.", &["tenant"]),
+            bad_messages: counters(
+                "jackfield_bad_messages_total",
+                "Messages from clients that were no well-formed message of the protocol.",
+                &["tenant"],
+            ),
+            http_requests: counters(
+                "jackfield_http_requests_total",
+                "HTTP requests answered, WebSocket handshakes included, by route and status.",
+                &["route", "status"],
+            ),
+            auth_failures: counters(
+                "jackfield_auth_failures_total",
+                "Requests without a valid token, by tenant; those for a tenant that does not exist under _unknown.",
+                &["tenant"],
+            ),
+            tenant_commands: counters(
+                "jackfield_tenant_commands_total",
+                "Commands answered, by tenant and class of outcome (success, refused, limited, declined, fault).",
+                &["tenant", "outcome"],
+            ),
+            tenant_state: gauges(
+                "jackfield_tenant_state",
+                "Always 1; its label says the tenant's state (connecting, connected, waiting, quarantined, refused).",
+                &["tenant", "state"],
+            ),
+            reload_success: gauge(
+                "jackfield_config_last_reload_successful",
+                "Whether all files were right when the configuration was read last, at the start or at a reload.",
+            ),
+            reload_time: gauge(
+                "jackfield_config_last_reload_success_timestamp_seconds",
+                "When the configuration was last read with all files right, in seconds since 1970.",
+            ),
+            tenants: gauges("jackfield_tenants", "Tenants configured, by state.", &["state"]),
+            upgrades: counters(
+                "jackfield_upgrades_total",
+                "Attempts to move a tenant to another version of its adapter, by outcome.",
+                &["outcome"],
+            ),
+            tenants_overflowed: counter(
+                "jackfield_metrics_tenants_overflowed_total",
+                "Tenants that got no series of their own because the cap was reached; they share the label _other.",
+            ),
+            log_lines_lost: counter(
+                "jackfield_log_lines_lost_total",
+                "Lines of the log that could not be written to the standard error.",
+            ),
+        }
+    }
+}

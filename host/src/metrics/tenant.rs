@@ -1,0 +1,254 @@
+//! What is counted by tenant.
+//!
+//! A tenant's series live as long as its handle: when the last clone is dropped they are removed. Beyond the cap,
+//! tenants share the label value `_other`; shared gauges are sums, because each handle adds its own share.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::{
+    AdapterMetrics, Inner, OVERFLOW,
+    declared::DeclaredSeries,
+    labels::{CommandLabel, OutcomeClass, OutcomeLabel},
+};
+
+/// Depths of a tenant's queues, summed over its sessions and connections just before a scrape.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// Events kept for clients that return.
+    pub journal: usize,
+    /// Messages waiting to be read by clients.
+    pub outbox: usize,
+    /// The longest of those queues.
+    pub outbox_longest: usize,
+    /// Messages waiting to be handled by sessions.
+    pub mailbox: usize,
+}
+
+/// Counts what concerns one tenant. Cheap to clone; no method waits.
+#[derive(Clone)]
+pub struct TenantMetrics {
+    pub(super) series: Arc<TenantSeries>,
+    pub(super) adapter: AdapterMetrics,
+    pub(super) declared: Arc<DeclaredSeries>,
+}
+
+impl TenantMetrics {
+    /// The adapter that the tenant uses.
+    #[must_use]
+    pub fn adapter(&self) -> &AdapterMetrics {
+        &self.adapter
+    }
+
+    /// A command was answered, so long after it arrived.
+    pub fn command(&self, command: CommandLabel, outcome: OutcomeLabel, took: Duration) {
+        self.adapter.command(command, outcome, took);
+        self.series.commands[outcome.class() as usize].inc();
+    }
+
+    /// Somebody came without a valid token.
+    pub fn auth_failed(&self) {
+        self.series.auth_failures.inc();
+    }
+
+    /// A session was prepared.
+    pub fn session_opened(&self) {
+        self.series.sessions.add(1);
+    }
+
+    /// A session ended, and why.
+    pub fn session_ended(&self, reason: &'static str) {
+        self.series.sessions.add(-1);
+        self.series.sessions_ended.with_label_values(&[reason]).inc();
+    }
+
+    /// How many sessions the tenant may have.
+    pub fn set_session_limit(&self, limit: usize) {
+        self.series.sessions_limit.set(limit);
+    }
+
+    /// A WebSocket connection or an event stream was opened.
+    pub fn connection_opened(&self) {
+        self.series.connections.add(1);
+    }
+
+    /// A WebSocket connection or an event stream is gone.
+    pub fn connection_gone(&self) {
+        self.series.connections.add(-1);
+    }
+
+    /// Whether the tenant's platform can be reached.
+    pub fn set_link(&self, up: bool) {
+        self.series.link_up.set(usize::from(up));
+    }
+
+    /// How it is with the tenant, one of [`State::ALL`](crate::tenant::State::ALL).
+    pub fn set_state(&self, state: &'static str) {
+        self.series.set_state(Some(state));
+    }
+
+    /// A client sent what is no well-formed message of the protocol.
+    pub fn bad_message(&self) {
+        self.series.bad_messages.inc();
+    }
+
+    /// How deep the tenant's queues are now.
+    pub fn set_depths(&self, depths: Depths) {
+        self.series.journal.set(depths.journal);
+        self.series.outbox.set(depths.outbox);
+        self.series.outbox_longest.set(depths.outbox_longest);
+        self.series.mailbox.set(depths.mailbox);
+    }
+
+    /// The adapter reports one of its own metrics for this tenant. One that is not declared, is ill-formed or goes
+    /// beyond the declared number of series is dropped and counted.
+    pub fn plugin_metric<L: AsRef<str>>(&self, name: &str, labels: &[L], value: f64) {
+        if !self.declared.observe(name, labels, value) {
+            self.adapter.metric_dropped();
+        }
+    }
+}
+
+impl std::fmt::Debug for TenantMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TenantMetrics({})", self.series.label)
+    }
+}
+
+/// One handle's part of a gauge that others may share; it is taken back when the handle goes.
+struct Share {
+    gauge: IntGauge,
+    own: AtomicI64,
+}
+
+impl Share {
+    fn new(gauge: IntGauge) -> Self {
+        Self { gauge, own: AtomicI64::new(0) }
+    }
+
+    fn add(&self, by: i64) {
+        self.own.fetch_add(by, Ordering::Relaxed);
+        self.gauge.add(by);
+    }
+
+    fn set(&self, value: usize) {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        let before = self.own.swap(value, Ordering::Relaxed);
+        self.gauge.add(value - before);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.gauge.sub(*self.own.get_mut());
+    }
+}
+
+/// The series of one tenant; removed when this is dropped.
+pub(super) struct TenantSeries {
+    pub(super) label: String,
+    home: Weak<Inner>,
+    sessions: Share,
+    sessions_limit: Share,
+    connections: Share,
+    journal: Share,
+    outbox: Share,
+    outbox_longest: Share,
+    mailbox: Share,
+    link_up: Share,
+    bad_messages: IntCounter,
+    auth_failures: IntCounter,
+    /// The state that has a series now, for tenants that have series of their own.
+    state: Mutex<Option<&'static str>>,
+    /// In the order of [`OutcomeClass::ALL`]; all there from the start, so that the first fault is an increase.
+    commands: [IntCounter; OutcomeClass::ALL.len()],
+    sessions_ended: IntCounterVec,
+}
+
+impl TenantSeries {
+    pub(super) fn new(label: &str, home: &Arc<Inner>) -> Self {
+        let families = &home.families;
+        let share = |family: &IntGaugeVec| Share::new(family.with_label_values(&[label]));
+        Self {
+            label: label.to_owned(),
+            home: Arc::downgrade(home),
+            sessions: share(&families.sessions),
+            sessions_limit: share(&families.sessions_limit),
+            connections: share(&families.connections),
+            journal: share(&families.journal),
+            outbox: share(&families.outbox),
+            outbox_longest: share(&families.outbox_longest),
+            mailbox: share(&families.mailbox),
+            link_up: share(&families.link_up),
+            bad_messages: families.bad_messages.with_label_values(&[label]),
+            auth_failures: families.auth_failures.with_label_values(&[label]),
+            state: Mutex::new(None),
+            commands: OutcomeClass::ALL
+                .map(|outcome| families.tenant_commands.with_label_values(&[label, outcome.as_str()])),
+            sessions_ended: families.sessions_ended.clone(),
+        }
+    }
+}
+
+impl TenantSeries {
+    /// One series a tenant: the one of the state before goes. Those that share a label have no state in common.
+    fn set_state(&self, state: Option<&'static str>) {
+        let Some(home) = self.home.upgrade().filter(|_| self.label != OVERFLOW) else { return };
+        let family = &home.families.tenant_state;
+        let mut now = self.state.lock();
+        if *now == state {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut *now, state) {
+            // An error only says that there was no such series.
+            let _ = family.remove_label_values(&[self.label.as_str(), before]);
+        }
+        if let Some(state) = state {
+            family.with_label_values(&[self.label.as_str(), state]).set(1);
+        }
+    }
+}
+
+impl Drop for TenantSeries {
+    fn drop(&mut self) {
+        let Some(home) = self.home.upgrade() else { return };
+        if self.label == OVERFLOW {
+            return;
+        }
+        let mut tenants = home.tenants.lock();
+        // A tenant of the same name may have come meanwhile: then the series are its own now.
+        if tenants.get(&self.label).is_none_or(|entry| entry.strong_count() > 0) {
+            return;
+        }
+        tenants.remove(&self.label);
+        self.set_state(None);
+        let families = &home.families;
+        for family in [
+            &families.sessions,
+            &families.sessions_limit,
+            &families.connections,
+            &families.journal,
+            &families.outbox,
+            &families.outbox_longest,
+            &families.mailbox,
+            &families.link_up,
+        ] {
+            // An error only says that there was no such series.
+            let _ = family.remove_label_values(&[self.label.as_str()]);
+        }
+        for family in [&families.bad_messages, &families.auth_failures] {
+            let _ = family.remove_label_values(&[self.label.as_str()]);
+        }
+        for outcome in OutcomeClass::ALL {
+            let _ = families.tenant_commands.remove_label_values(&[self.label.as_str(), outcome.as_str()]);
+        }
+    }
+}
