@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -45,6 +46,10 @@ async fn busy_host() -> (Host, Puppet) {
 #[tokio::test]
 async fn the_metrics_tell_what_happened() {
     let (host, _puppet) = busy_host().await;
+    for (tenant, token) in [("demo", None), ("demo", Some("wrong")), ("nobody", Some("tok-secret"))] {
+        let how = Connect { token: token.map(str::to_owned), subprotocols: None };
+        assert_eq!(Agent::connect_with(&host, tenant, how).await.err(), Some(401));
+    }
     let text = host.operations("/metrics").await;
     for series in [
         "jackfield_sessions{tenant=\"demo\"} 1",
@@ -58,6 +63,14 @@ async fn the_metrics_tell_what_happened() {
         "jackfield_mailbox_messages{tenant=\"demo\"}",
         "jackfield_plugin_failures_total",
         "jackfield_link_up{tenant=\"puppets\"} 1",
+        "jackfield_tenant_state{state=\"connected\",tenant=\"puppets\"} 1",
+        "jackfield_tenant_commands_total{outcome=\"refused\",tenant=\"demo\"} 1",
+        "jackfield_tenant_commands_total{outcome=\"fault\",tenant=\"puppets\"} 1",
+        "jackfield_tenant_commands_total{outcome=\"fault\",tenant=\"demo\"} 0",
+        "jackfield_auth_failures_total{tenant=\"demo\"} 2",
+        "jackfield_auth_failures_total{tenant=\"_unknown\"} 1",
+        "jackfield_config_last_reload_successful 1",
+        "jackfield_config_last_reload_success_timestamp_seconds ",
         "process_resident_memory_bytes",
     ] {
         assert!(text.lines().any(|line| line.starts_with(series)), "{series} is missing in:\n{text}");
@@ -97,10 +110,55 @@ async fn no_metric_and_no_page_tells_an_agent_a_number_or_a_token() {
     assert!(!host.log().contains("tok-secret"));
 }
 
+/// The shipped configuration of Prometheus.
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/prometheus")
+}
+
+fn without_promtool() -> bool {
+    let missing = Command::new("promtool").arg("--version").output().is_err();
+    if missing {
+        skipped("promtool is not installed (Debian: apt-get install prometheus)");
+    }
+    missing
+}
+
+#[tokio::test]
+async fn the_alerts_fire_at_the_faults_that_they_are_for() {
+    if without_promtool() {
+        return;
+    }
+    for arguments in [["check", "config", "prometheus.yml"], ["test", "rules", "alerts.test.yml"]] {
+        let said = Command::new("promtool").args(arguments).current_dir(shipped()).output().unwrap();
+        let text = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+        assert!(said.status.success(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_alerts_ask_only_for_metrics_that_there_are() {
+    let (host, _puppet) = busy_host().await;
+    let served = host.operations("/metrics").await;
+    let rules = std::fs::read_to_string(shipped().join("alerts.yml")).unwrap();
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    let mut asked: Vec<&str> = rules.split(word).filter(|name| name.starts_with("jackfield_")).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    assert!(asked.len() > 8, "{asked:?}");
+    for name in asked {
+        assert!(served.contains(&format!("# HELP {name} ")) || quiet(name), "{name} is not among:\n{served}");
+    }
+}
+
+/// Families of which nothing is served before something has happened.
+fn quiet(name: &str) -> bool {
+    ["jackfield_worker_deaths_total", "jackfield_connections_refused_total"].contains(&name)
+}
+
 #[tokio::test]
 async fn promtool_has_no_complaint() {
-    if Command::new("promtool").arg("--version").output().is_err() {
-        return skipped("promtool is not installed (Debian: apt-get install prometheus)");
+    if without_promtool() {
+        return;
     }
     let (host, _puppet) = busy_host().await;
     let text = host.operations("/metrics").await;
