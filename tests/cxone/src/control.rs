@@ -90,7 +90,7 @@ pub(crate) fn control(world: &mut World, request: &Request) -> Result<Answer, Re
         "log" => Ok(Answer::ok(json!({
             "signals": world.signals, "scripts": world.started_scripts, "tones": world.tones,
             "dispositions": world.dispositions, "dispositionDetails": world.disposition_details, "tags": world.tags,
-            "supervision": world.supervision, "played": world.played,
+            "supervision": world.supervision, "played": world.played, "toldWhere": world.told_where,
         }))),
         _ => refuse(404, "NotFound", format!("there is no control verb {verb}")),
     }

@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub tags: Vec<(u64, Vec<u64>)>,
     /// Supervisors' doings: verb, supervisor, agent.
     pub supervision: Vec<(String, AgentId, AgentId)>,
+    /// Requests that came where `/token/whoami` leads.
+    pub told_where: u64,
     /// Voice mails that were played: contact and position.
     pub played: Vec<(u64, u64)>,
     /// Messages for agents.
@@ -216,6 +218,7 @@ impl World {
             disposition_details: Vec::new(),
             tags: Vec::new(),
             supervision: Vec::new(),
+            told_where: 0,
             played: Vec::new(),
             messages: Vec::new(),
             codes: HashMap::new(),

@@ -26,10 +26,11 @@ const TAKEN: Duration = Duration::from_millis(1500);
 /// How long a call may take to become the agent's by itself, once he has answered his phone.
 const BY_ITSELF: Duration = Duration::from_millis(400);
 
-/// Looks whether the agent's own phone is connected, or was not answered.
-fn phone() -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
-    let rang = AtomicBool::new(false);
+/// Looks whether the agent's own phone is connected, or was not answered. Who talks already needs none.
+fn phone(offer: Option<&str>) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
+    let (rang, offer) = (AtomicBool::new(false), offer.map(str::to_owned));
     move |facts| match facts.leg {
+        _ if offer.as_ref().is_some_and(|offer| facts.stage(offer) != Stage::Offered) => Some(Ok(String::new())),
         LegStatus::Up => Some(Ok(String::new())),
         LegStatus::Dialing => {
             rang.store(true, Ordering::Relaxed);
@@ -42,15 +43,20 @@ fn phone() -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
     }
 }
 
-/// Connects the agent's own phone, which calls need. One that rings already is waited for: CXone may call it by itself,
-/// and refuses to do so twice.
+/// Connects the agent's own phone, which calls need.
 pub(super) async fn phone_up(line: &Line) -> Result<(), Failure> {
+    phone_up_for(line, None).await
+}
+
+/// The same for an offered call, unless that is the agent's before. A phone that rings already is waited for: CXone may
+/// call it by itself, and refuses to do so twice.
+async fn phone_up_for(line: &Line, offer: Option<&str>) -> Result<(), Failure> {
     match line.look(|facts| facts.leg) {
         LegStatus::Up => {}
-        LegStatus::Dialing => drop(Waiting::new(line, After::State, phone()).come("the agent's phone").await?),
+        LegStatus::Dialing => drop(Waiting::new(line, After::State, phone(offer)).come("the agent's phone").await?),
         LegStatus::Down => {
             let dial = (Group::Phone, "agent-phone/dial", no_params());
-            act_patiently(line, After::State, dial, line.api.settings.timing.event(), phone()).await?;
+            act_patiently(line, After::State, dial, line.api.settings.timing.event(), phone(offer)).await?;
         }
     }
     Ok(())
@@ -66,7 +72,7 @@ pub(super) async fn answer(line: &Line, key: &str, conversation: &str) -> Result
         Ok((id, consult, contact.is_some_and(|contact| contact.now.manual)))
     })?;
     let was_up = line.look(|facts| facts.leg == LegStatus::Up);
-    phone_up(line).await?;
+    phone_up_for(line, Some(&contact)).await?;
     let after = || After::Case(key.to_owned());
     if !was_up && !manual {
         let by_itself = Waiting::new(line, after(), until(&contact, Stage::talking));

@@ -142,7 +142,7 @@ impl Facts {
     }
 
     fn apply_state(&mut self, state: AgentState) -> Touched {
-        if state.since < self.state.since {
+        if is_older(&state.since, &self.state.since) {
             self.out_of_order = true;
             return Touched::Nothing;
         }
@@ -158,7 +158,9 @@ impl Facts {
             LegStatus::Up => 1,
             LegStatus::Down => 2,
         };
-        if leg.id == self.leg_id && rank(leg.status) < rank(self.leg) {
+        // A replay is the newest word, also where CXone uses a number again.
+        let same = !leg.id.is_empty() && leg.id == self.leg_id && !self.replaying;
+        if same && rank(leg.status) < rank(self.leg) {
             self.out_of_order = true;
             return Touched::Nothing;
         }
@@ -176,7 +178,7 @@ impl Facts {
         let id = event.id.clone();
         if let Some(known) = self.contacts.iter_mut().find(|known| known.now.id == id) {
             known.seen = true;
-            if event.changed < known.now.changed {
+            if is_older(&event.changed, &known.now.changed) {
                 self.out_of_order = true;
                 return Touched::Nothing;
             }
@@ -271,4 +273,9 @@ impl Facts {
     pub(crate) fn calls(&self) -> impl Iterator<Item = &Contact> {
         self.contacts.iter().filter(|contact| contact.live() && contact.now.media == Media::Call)
     }
+}
+
+/// Whether a word is older than another by their times. A word without a time is taken as it comes.
+fn is_older(one: &str, other: &str) -> bool {
+    !one.is_empty() && one < other
 }

@@ -402,6 +402,53 @@ fn repeated_and_late_events_say_nothing() {
 }
 
 #[test]
+fn words_without_a_time_or_a_number_are_taken_as_they_come() {
+    let mut bench = Bench::new();
+    let timeless = |status: &str| contact("1", status, json!({"LastStateChangeTimeUTC": ""}));
+    bench.play(&[contact("1", "Incoming", json!({})), timeless("Active")]);
+    assert_eq!(shape(bench.view.interaction("1").unwrap()), [("1", Talking, None)]);
+    let leg = |status: &str| json!({"Type": "AgentLeg", "AgentLegId": "", "Status": status});
+    for status in ["Disconnected", "Dialing", "Active"] {
+        bench.play(&[leg(status)]);
+    }
+    assert_eq!(bench.model.facts.leg, super::LegStatus::Up, "the phone is called a second time");
+    assert!(!bench.model.facts.out_of_order);
+}
+
+#[test]
+fn a_replay_whose_start_stands_last_and_comes_in_pieces_ends_nothing() {
+    let mut bench = Bench::new();
+    bench.play(&two_calls());
+    bench.model.facts.begin_replay();
+    for event in [contact("1", "Holding", json!({})), consult("2", "Active")] {
+        assert!(bench.batch(&[event]).is_empty());
+    }
+    bench.batch(&[json!({"Type": "AgentSessionStart", "StationPhoneNumber": "7001"})]);
+    assert!(bench.model.facts.restarted);
+    bench.model.finish_replay(bench.now);
+    bench.rest();
+    assert_eq!(shape(bench.view.interaction("1").unwrap()), [("1", Held, None), ("2", Talking, None)]);
+}
+
+#[test]
+fn a_session_start_that_nobody_asked_for_calls_for_a_replay_and_ends_nothing() {
+    let mut bench = Bench::new();
+    bench.play(&two_calls());
+    bench.play(&[json!({"Type": "AgentSessionStart", "StationPhoneNumber": "7001"})]);
+    assert!(bench.model.facts.out_of_order);
+    assert_eq!(shape(bench.view.interaction("1").unwrap()), [("1", Held, None), ("2", Talking, None)]);
+}
+
+#[test]
+fn parents_that_go_in_a_circle_are_followed_only_so_far() {
+    let mut bench = Bench::new();
+    let one = contact("8", "Incoming", json!({"ParentContactId": "9"}));
+    let other = contact("9", "Incoming", json!({"ParentContactId": "8"}));
+    bench.play(&[one, other]);
+    assert!(bench.view.interactions().count() > 0);
+}
+
+#[test]
 fn a_late_word_does_not_bring_back_a_contact_that_is_done() {
     let mut bench = Bench::new();
     let offered = contact("1", "Incoming", json!({"LastStateChangeTimeUTC": "2026-01-01T00:02:00.000Z"}));
