@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -177,6 +177,8 @@ impl Api {
             match self.probe().await {
                 Ok(()) => {
                     backoff.reset();
+                    // What could not be reached may be there again.
+                    self.bases().clear();
                     self.circuit.close();
                 }
                 Err(why) => {
@@ -292,8 +294,17 @@ impl Api {
         self.settings.timing.poll().min(most)
     }
 
+    fn bases(&self) -> MutexGuard<'_, HashMap<String, Option<String>>> {
+        self.bases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn known_base(&self, key: &Key) -> Option<Option<String>> {
-        self.bases.lock().unwrap_or_else(PoisonError::into_inner).get(&key.id).cloned()
+        self.bases().get(&key.id).cloned()
+    }
+
+    /// The address that whoami has told cannot be reached from here: the general one is used. Whether that is another.
+    fn leave_base(&self, key: &Key) -> bool {
+        self.bases().insert(key.id.clone(), None).flatten().is_some()
     }
 
     /// Where the API is for this key. It is asked once; who does not say is found at the general address.
@@ -302,8 +313,7 @@ impl Api {
             Some(known) => known,
             None => {
                 let told = self.ask_base(found, token).await;
-                let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
-                bases.entry(key.id.clone()).or_insert(told).clone()
+                self.bases().entry(key.id.clone()).or_insert(told).clone()
             }
         };
         known.unwrap_or_else(|| found.api.clone())
@@ -400,6 +410,8 @@ impl Api {
                         status => Refusal::Answered { status, words: words(&reply.body) },
                     }
                 }
+                // It has not been sent, so it can be sent elsewhere.
+                Err(Trouble::NotSent(_)) if self.leave_base(key) => continue,
                 Err(trouble) => {
                     self.circuit.failed(&trouble.to_string(), None);
                     match trouble {

@@ -488,3 +488,12 @@ async fn groups_are_the_agents_channels() {
     assert_eq!(bench.about(ANNA)["state"], "Unavailable");
     bench.no_complaints();
 }
+
+#[tokio::test]
+async fn an_address_that_cannot_be_reached_from_here_is_left_for_the_general_one() {
+    let bench = Bench::that(Behaviour { leads_astray: true, ..Behaviour::default() }).await;
+    let anna = bench.ready("anna", "7001").await;
+    anna.talking(&bench, ANNA).await;
+    assert!(!bench.tenant.links().iter().any(|link| matches!(link, Link::Down { reason } if !reason.contains("yet"))));
+    bench.no_complaints();
+}

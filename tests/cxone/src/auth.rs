@@ -142,9 +142,11 @@ fn redeem(world: &mut World, request: &Request) -> Result<Option<AgentId>, Refus
 pub(crate) fn whoami(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
     let agent = caller(world, request)?;
     let (unit, who) = world.data.agent(agent).expect("tokens belong to agents");
+    // Nobody listens at port 9 of this machine.
+    let base = if world.data.behaviour.leads_astray { "http://127.0.0.1:9" } else { &request.base };
     Ok(Answer::ok(json!({
         "agent_id": agent.to_string(), "bus_no": unit.id, "team_id": who.team.to_string(), "expires_in": "3600",
-        "resource_server_base_uri": format!("{}/acd/inContactAPI/", request.base),
+        "resource_server_base_uri": format!("{base}/acd/inContactAPI/"),
     })))
 }
 

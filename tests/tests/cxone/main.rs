@@ -6,6 +6,7 @@
 
 mod configuration;
 mod day;
+mod sign_in;
 mod trouble;
 mod worker;
 
