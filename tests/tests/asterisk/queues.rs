@@ -83,6 +83,7 @@ async fn a_queue_overflows_into_the_dialplan_and_an_unknown_queue_goes_on_there(
     let customer = Sipp::customer(&lab.asterisk, "555", "705", CUSTOMER).await;
     customer.saw("200 OK").await;
     assert_eq!(lab.asterisk.has_channel("555").await["dialplan"]["exten"], "mail");
+    assert_eq!(lab.asterisk.variable("555", "QUEUESTATUS").await.as_deref(), Some("TIMEOUT"));
     customer.ask(&lab.asterisk.has_channel("555").await, Ask::HangUp);
     let stranger = Sipp::customer(&lab.asterisk, "556", "703", CUSTOMER).await;
     stranger.saw("486 Busy").await;

@@ -162,6 +162,34 @@ async fn a_blind_transfer_that_is_answered_outside_while_no_host_is_there_connec
 }
 
 #[tokio::test]
+async fn a_call_on_a_leg_of_its_own_outlives_the_worker_and_a_stop() {
+    let Some(asterisk) = Asterisk::start(&["1001"]).await else { return };
+    let setup = || Setup::new().tenant(asterisk.tenant("leg = \"per-call\""));
+    let mut host = setup().start().await;
+    let (mut anna, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let mut customer = Sipp::customer(&asterisk, "555", "702", CUSTOMER).await;
+    asterisk.has_bridged(&["555", "1001"]).await;
+    customer.speak().await;
+    phone.speak().await;
+    hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
+    host.kill_worker("acme").await;
+    for _ in ["down", "up"] {
+        anna.hears_until("session.linkchanged").await;
+    }
+    hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
+    host.terminate();
+    assert!(host.ends().await.success());
+    hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
+    let host = setup().start().await;
+    let mut anna = Agent::connect(&host, "acme").await;
+    anna.prepare("anna", false).await;
+    anna.start(json!({"extension": "1001"})).await;
+    act(&mut anna, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
+    assert!(customer.succeeds().await);
+    asterisk.is_empty().await;
+}
+
+#[tokio::test]
 async fn a_host_that_stops_hangs_up_nobody_and_one_that_starts_takes_the_calls_over() {
     let Some((asterisk, mut host)) = open(&["1001"]).await else { return };
     let (mut anna, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;

@@ -2,7 +2,7 @@
 //!
 //! Owns: which request decides what ([`Act`]), and what follows when it is confirmed. Must never: change the model before.
 //! A refused command changes nothing, so it causes no report; whatever it shows to be otherwise than the model says is
-//! repaired by asking Asterisk how things are ([`Switch::list_again`]). While Asterisk is asked anything can happen, so
+//! repaired by asking Asterisk how things are ([`Switch::look_soon`]). While Asterisk is asked anything can happen, so
 //! when it answers, all is looked up again.
 
 use jackfield_plugin_api::{
@@ -80,7 +80,7 @@ impl Switch {
                 self.effects.push(Effect::Warn(response.words()));
             }
             self.reply(command, Failure::new(Code::Rejected, "Asterisk refused").context(response.words()));
-            return self.list_again();
+            return self.look_soon();
         }
         match effected {
             Effected::Enters(channel, into) => {
@@ -206,7 +206,7 @@ impl Switch {
             Some(()) => self.reply(command, Outcome::success()),
             None => {
                 self.refuse(command, Code::InvalidState, "the call has ended");
-                self.list_again();
+                self.look_soon();
             }
         }
     }

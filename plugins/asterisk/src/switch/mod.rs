@@ -174,6 +174,9 @@ pub(crate) struct Switch {
     /// Bridges of rooms that are no more.
     dead_bridges: Vec<String>,
     resync: Option<resync::Listing>,
+    /// When Asterisk was last asked how things are, and when it is to be asked again.
+    looked_at: Option<Instant>,
+    look_at: Option<Instant>,
     /// What the host kept of agents, until what Asterisk keeps is known.
     resumes: Vec<(String, memory::Memory)>,
     /// Channels that were made and are to be called when they are where they belong.
@@ -217,6 +220,8 @@ impl Switch {
             picked_up: HashMap::new(),
             dead_bridges: Vec::new(),
             resync: None,
+            looked_at: None,
+            look_at: None,
             resumes: Vec::new(),
             to_dial: Vec::new(),
             snapshots: Vec::new(),
@@ -308,7 +313,7 @@ impl Switch {
         });
         let desks = self.desks.iter().filter(|(agent, _)| !self.in_call(agent)).filter_map(|(_, desk)| desk.keep_until);
         let picked_up = self.picked_up.values().map(|(_, until)| *until);
-        phones.chain(rooms).chain(desks).chain(picked_up).chain(self.strays_stay_until).min()
+        phones.chain(rooms).chain(desks).chain(picked_up).chain(self.strays_stay_until).chain(self.look_at).min()
     }
 
     // What goes to Asterisk.

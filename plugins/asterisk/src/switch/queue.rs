@@ -163,9 +163,13 @@ impl Switch {
 
     /// A caller goes on in the dialplan, which can read why.
     fn leaves_queue(&mut self, channel: &str, status: &str) {
+        self.tell_status(channel, status);
+        self.send_back(channel);
+    }
+
+    fn tell_status(&mut self, channel: &str, status: &str) {
         let request = Request::post(format!("channels/{}/variable", segment(channel)));
         self.send(request.with("variable", "QUEUESTATUS").with("value", status), What::Lenient);
-        self.send_back(channel);
     }
 
     /// Nobody is there any more who could come to an end with the call.
@@ -327,6 +331,7 @@ impl Switch {
         self.recall_legs();
         self.expire_desks();
         self.look_for_strays();
+        self.look();
     }
 
     /// Nobody had time.
@@ -347,6 +352,7 @@ impl Switch {
             Some(Overflow::Dialplan(place)) => {
                 for channel in channels {
                     self.remove_party(&channel);
+                    self.tell_status(&channel, "TIMEOUT");
                     self.send(continue_at(&channel, &place), What::Lenient);
                 }
                 self.settle(room, Left::hung_up());

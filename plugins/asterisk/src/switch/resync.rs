@@ -25,6 +25,9 @@ use crate::ari::{self, Bridge, Channel, Request, Response};
 /// How long what nobody knows and nobody hears is left alone: it may be on its way to somebody.
 pub(super) const STRAYS_STAY: Duration = Duration::from_secs(10);
 
+/// How long a look at everything does for whoever else wants one.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// What Asterisk was asked, and what it listed so far.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -50,6 +53,8 @@ impl Switch {
 
     /// Asks Asterisk how things are.
     fn list(&mut self, news: bool) {
+        self.looked_at = Some(self.now);
+        self.look_at = None;
         self.resync = Some(Listing {
             news,
             ours: self.owners.keys().cloned().collect(),
@@ -62,6 +67,18 @@ impl Switch {
         });
         self.send(Request::get("channels"), What::Channels);
         self.send(Request::get("bridges"), What::Bridges);
+    }
+
+    /// Something is not as the model has it: Asterisk is asked how things are, once a second at the most, for all is asked.
+    pub(super) fn look_soon(&mut self) {
+        let not_before = self.looked_at.map_or(self.now, |at| (at + LOOK_AGAIN_AFTER).max(self.now));
+        self.look_at.get_or_insert(not_before);
+    }
+
+    pub(super) fn look(&mut self) {
+        if self.look_at.is_some_and(|at| at <= self.now) {
+            self.list_again();
+        }
     }
 
     /// The same, if there is a connection; once for all who want to know at the same time.

@@ -200,6 +200,18 @@ fn a_transfer_that_rings_goes_on_ringing_and_its_customer_comes_back_if_nobody_a
 }
 
 #[test]
+fn call_data_that_is_too_much_to_keep_costs_the_data_and_not_the_call() {
+    let mut dead = Bench::in_call();
+    let interaction = dead.at_interaction("anna", "1001");
+    let value = "x".repeat(40_000).as_str().into();
+    dead.command("anna", Command::SetInteractionData { interaction, key: "LONG".into(), value });
+    assert!(dead.kept.values().all(|record| record.len() <= 16 << 10));
+    let mut bench = dead.reborn(&[&dead.originated(), "c1"]);
+    bench.comes_back("anna", &dead);
+    assert_eq!(bench.states("anna"), [ConversationState::Talking]);
+}
+
+#[test]
 fn who_waited_keeps_the_place_in_the_queue() {
     let mut dead = Bench::new(json!({}));
     for customer in ["c2", "c3"] {
