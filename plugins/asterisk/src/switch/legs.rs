@@ -149,6 +149,7 @@ impl Switch {
             return self.hang_up_channel(channel, "normal");
         }
         phone.leg = Leg::Up(channel.to_owned());
+        phone.rings_until = None;
         phone.recalls = 0;
         phone.told_ringing = false;
         phone.told_muted = false;

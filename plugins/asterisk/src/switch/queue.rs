@@ -95,6 +95,7 @@ impl Switch {
         if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
             ticket.unread = ticket.unread.saturating_sub(1);
         }
+        self.touch_room(room);
         self.queues_touched = true;
     }
 

@@ -212,8 +212,9 @@ fn call_data_that_is_too_much_to_keep_costs_the_data_and_not_the_call() {
 }
 
 #[test]
-fn who_waited_keeps_the_place_in_the_queue() {
-    let mut dead = Bench::new(json!({}));
+fn who_waited_keeps_the_place_in_the_queue_and_what_is_known_of_the_call() {
+    let mut dead = Bench::new(json!({"variables": ["CUSTOMER_ID"]}));
+    dead.kept.insert("c2".into(), "C-42".into());
     for customer in ["c2", "c3"] {
         dead.enters(customer, &["queue", "sales"], customer);
     }
@@ -221,6 +222,7 @@ fn who_waited_keeps_the_place_in_the_queue() {
     bench.agent("bert", "1002");
     let members = bench.interaction("bert").conversations.unwrap()[0].members.clone().unwrap();
     assert_eq!(members[0].address.as_deref(), Some("c2"));
+    assert_eq!(bench.interaction("bert").data["CUSTOMER_ID"], Some("C-42".into()));
 }
 
 #[test]
