@@ -126,7 +126,7 @@ impl Sipp {
     pub async fn customer(asterisk: &Asterisk, number: &str, calls: &str, tone: u32) -> Self {
         Self::run(asterisk, "customer", free_udp_port(), tone, |command, messages| {
             trace(command, messages);
-            command.args(["-m", "1", "-s", calls, "-key", "caller", number, "-timeout", "120"]);
+            command.args(["-m", "1", "-s", calls, "-key", "caller", number, "-timeout", "3600"]);
             command.arg(format!("127.0.0.1:{}", asterisk.sip));
         })
         .await
