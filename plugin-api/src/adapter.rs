@@ -155,6 +155,7 @@ pub struct Login {
     pub session: String,
     /// Set when the host logs the agent in again: the newest [`Agent::resume_state`] (empty if there was none). The
     /// agent was authenticated before; do not disturb its calls.
+    #[serde(default, with = "crate::hex::option")]
     pub resume: Option<Vec<u8>>,
 }
 

@@ -227,6 +227,49 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The standard commands of the protocol that lead to it; none for an extension command.
+    pub(crate) fn standard(&self) -> &'static [StandardCommand] {
+        use StandardCommand as S;
+        match self {
+            Self::AddChannel { .. } => &[S::AddChannel],
+            Self::RemoveChannel { .. } => &[S::RemoveChannel],
+            Self::AddChannelGroup { .. } => &[S::AddChannelGroup],
+            Self::RemoveChannelGroup { .. } => &[S::RemoveChannelGroup],
+            Self::Activate { .. } => &[S::Activate, S::ActivateAll],
+            Self::Deactivate { .. } => &[S::Deactivate, S::DeactivateAll],
+            Self::Ready { .. } => &[S::Ready],
+            Self::NotReady { .. } => &[S::NotReady],
+            Self::Dial { .. } => &[S::Dial],
+            Self::Accept { .. } => &[S::Accept],
+            Self::Reject { .. } => &[S::Reject, S::Release],
+            Self::SetInteractionData { .. } => &[S::SetInteractionData],
+            Self::SetDisposition { .. } => &[S::SetDisposition],
+            Self::Complete { .. } => &[S::Complete],
+            Self::Consult { .. } => &[S::Consult],
+            Self::Alternate { .. } => &[S::Alternate],
+            Self::ConsultTransfer { .. } => &[S::ConsultTransfer],
+            Self::ConsultConference { .. } => &[S::ConsultConference],
+            Self::Record { action, .. } => match action {
+                RecordAction::Start => &[S::RecordingStart],
+                RecordAction::Stop => &[S::RecordingStop],
+                RecordAction::Pause => &[S::RecordingPause],
+                RecordAction::Resume => &[S::RecordingResume],
+            },
+            Self::Answer { .. } => &[S::Answer, S::Accept],
+            Self::Release { .. } => &[S::Release],
+            Self::Hold { .. } => &[S::Hold],
+            Self::Retrieve { .. } => &[S::Retrieve],
+            Self::Mute { .. } => &[S::Mute],
+            Self::Unmute { .. } => &[S::Unmute],
+            Self::SendDtmf { .. } => &[S::SendDtmf],
+            Self::BlindTransfer { .. } => &[S::BlindTransfer],
+            Self::BlindConference { .. } => &[S::BlindConference],
+            Self::Extension { .. } => &[],
+        }
+    }
+}
+
 /// What to do with a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -95,6 +95,8 @@
 //! | leaks | the worker dies at `worker.memory` | the host grows | deaths, `kind="memory"` |
 //! | floods with reports | they are merged, and the session takes what it can; the worker dies only at more messages a second than 50 for each session that the tenant may have, and than 20 000 | they are merged, and the session takes what it can | `jackfield_plugin_breaches_total{kind="reports_dropped"}`; deaths, `kind="flood"` |
 //! | answers late | `timeout` at the deadline; the answer is thrown away when it comes, the session goes on | the same | `jackfield_plugin_late_answers_total` |
+//! | says that it reported a snapshot, and did not | the session goes on with what it knew | the same | `jackfield_plugin_breaches_total{kind="no_snapshot"}` |
+//! | cannot be loaded (a symbol, a library, a version of glibc is missing) | the tenant is in quarantine, with the loader's words, until an operator releases it | the tenant is not started | `quarantined` in `/tenants`; an error in the log; before that `plugin inspect`, `plugin install` and `check-config` |
 //! | answers twice, or what was not asked | not possible with this crate; past it, on the worker's socket, the first answer counts and others are thrown away | not possible with this crate | `jackfield_plugin_late_answers_total` |
 //! | answers or reports for sessions of others | not possible with this crate; past it, it reaches sessions of the same worker at most, and nobody where there is no such session | not possible with this crate | — |
 //! | sends what is no message | the worker dies | — | deaths, `kind="protocol"` |
@@ -146,6 +148,9 @@ pub mod command;
 #[doc(hidden)]
 pub mod export;
 mod failure;
+#[cfg(test)]
+mod golden;
+mod hex;
 mod host;
 mod host_sender;
 mod json;

@@ -4,8 +4,8 @@
 //! than the host; what the host would refuse or count against the adapter, or what it would not hear, stands in
 //! [`Tenant::complaints`]. The adapter's futures run on the test's own runtime.
 //!
-//! Four things are left to the test. What only a host's tree can tell (a state that goes back, a conversation where there
-//! can be none, more than a session may hold) is not complained about. Settings are handed over as they are: a host checks
+//! Four things are left to the test. More than a session may hold, and texts that are too long, are not complained about:
+//! how much that is, is the operator's to say. Settings are handed over as they are: a host checks
 //! them against the manifest's schema before it connects a tenant, but a validator of JSON Schema would be built into each
 //! vendor's library. Calls come in the test's order, which should be [that of a host](crate#the-order-of-calls). And a
 //! panic of the adapter is the test's own.
@@ -53,7 +53,7 @@ use crate::{
     wire::MAX_RESUME_STATE,
 };
 
-mod wrong;
+mod checks;
 
 /// How long [`Session::wait_until`] waits before it gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,6 +68,16 @@ pub fn check_manifest(text: &str) -> Result<Manifest, String> {
         wrong if wrong.is_empty() => Ok(manifest),
         wrong => Err(wrong.join("\n")),
     }
+}
+
+/// What a host would leave out of the last of these reports of one session, where it has applied the others before, one
+/// sentence each. [`Tenant::complaints`] has the same for all that an adapter reported in a test.
+#[must_use]
+pub fn check_reports(manifest: &Manifest, reports: &[Report]) -> Vec<String> {
+    let Some((last, earlier)) = reports.split_last() else { return Vec::new() };
+    let mut view = View::default();
+    earlier.iter().for_each(|report| view.apply(report));
+    checks::in_report(manifest, &view, last)
 }
 
 /// A metric as the adapter reported it.
@@ -226,6 +236,8 @@ struct Line {
 #[derive(Default)]
 struct Said {
     reports: Vec<Report>,
+    /// How many there were, those that were taken away among them.
+    reported: usize,
     links: Vec<Link>,
     view: View,
     /// Nothing is heard any more.
@@ -244,7 +256,7 @@ impl AgentBackend for Line {
         if said.ended {
             return self.seen.complain("a report after the session's end");
         }
-        for wrong in wrong::in_report(&self.seen.manifest, &said.view, &report) {
+        for wrong in checks::in_report(&self.seen.manifest, &said.view, &report) {
             self.seen.complain(wrong);
         }
         let declared = &self.seen.manifest.extension_events;
@@ -253,6 +265,7 @@ impl AgentBackend for Line {
             return;
         }
         said.view.apply(&report);
+        said.reported += 1;
         said.reports.push(report);
         drop(said);
         self.news.notify_waiters();
@@ -294,11 +307,18 @@ impl<G: Agent> Session<G> {
         result
     }
 
-    /// Carries a command out.
+    /// Carries a command out. One that the manifest does not declare never reaches the adapter, as in a host.
     pub async fn command(&self, command: Command) -> Outcome {
-        let outcome = self.agent.command(command).await;
-        if let Some(wrong) = wrong::in_outcome(&outcome) {
-            self.line.seen.complain(wrong);
+        let seen = &self.line.seen;
+        if !checks::is_declared(&seen.manifest, &command) {
+            seen.complain(format!("{command:?} is not declared, and a host answers it with unsupported"));
+            return Outcome::unsupported();
+        }
+        let before = self.line.lock().reported;
+        let outcome = self.agent.command(command.clone()).await;
+        let reported = self.line.lock().reported > before;
+        if let Some(wrong) = checks::in_outcome(&command, &outcome, reported) {
+            seen.complain(wrong);
         }
         self.resume_state();
         outcome
@@ -427,6 +447,10 @@ impl View {
         self.interactions().find(|interaction| interaction.key == key)
     }
 
+    pub(crate) fn interaction_at(&self, channel: &str, interaction: &str) -> Option<&Interaction> {
+        self.channel(channel)?.interactions.iter().find(|it| it.key == interaction)
+    }
+
     /// All interactions.
     pub fn interactions(&self) -> impl Iterator<Item = &Interaction> {
         self.channels.iter().flat_map(|channel| &channel.interactions)
@@ -450,10 +474,22 @@ impl View {
         }
     }
 
+    /// Drops what a snapshot does not name.
+    fn keep_only(&mut self, snapshot: &Report) {
+        let is_it = |key: &Key, said: &Key, was: &Option<Key>| key == said || was.as_ref() == Some(key);
+        self.groups.retain(|key| snapshot.groups.iter().any(|said| said.key == *key));
+        self.channels.retain_mut(|channel| {
+            let said = snapshot.channels.iter().find(|said| is_it(&channel.key, &said.key, &said.was));
+            let Some(said) = said else { return false };
+            channel.interactions.retain(|it| said.interactions.iter().any(|said| is_it(&it.key, &said.key, &said.was)));
+            true
+        });
+    }
+
     /// Takes a report in.
     pub fn apply(&mut self, report: &Report) {
         if report.snapshot {
-            *self = Self::default();
+            self.keep_only(report);
         }
         for group in &report.groups {
             if group.gone {

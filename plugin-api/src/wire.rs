@@ -230,7 +230,7 @@ pub const MAX_RESUME_STATE: usize = 64 << 10;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// Bytes of the adapter's own.
-    #[serde(with = "hex")]
+    #[serde(with = "crate::hex")]
     pub state: Vec<u8>,
 }
 
@@ -303,24 +303,11 @@ pub enum BreachKind {
     ResumeTooLong,
     /// A message could not be written or read.
     BadMessage,
+    /// It said that it had reported a snapshot, and had not.
+    NoSnapshot,
     /// Something that a newer plugin knows.
     #[serde(other)]
     Other,
-}
-
-/// Bytes as hexadecimal digits: half the length of a JSON array of numbers.
-mod hex {
-    use data_encoding::HEXLOWER_PERMISSIVE;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&HEXLOWER_PERMISSIVE.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(D::Error::custom)
-    }
 }
 
 #[cfg(test)]

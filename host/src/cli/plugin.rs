@@ -96,9 +96,9 @@ fn inspect(plugin: &str, config: Option<&Path>, as_json: bool) -> Result<(), Str
     };
     let about = describe(&path, &trust).map_err(|error| error.to_string())?;
     let text = if as_json {
-        let Description { manifest, api, panic, digest, signer, .. } = &about;
+        let Description { manifest, api, panic, digest, signer, missing, .. } = &about;
         let all = json!({"file": path, "sha256": digest, "signedBy": signer, "api": api, "panic": panic,
-            "manifest": manifest});
+            "missing": missing, "manifest": manifest});
         serde_json::to_string_pretty(&all).map_err(|error| error.to_string())? + "\n"
     } else {
         readable(&path, &about)
@@ -107,7 +107,7 @@ fn inspect(plugin: &str, config: Option<&Path>, as_json: bool) -> Result<(), Str
 }
 
 fn readable(path: &Path, about: &Description) -> String {
-    let Description { manifest, api, panic, digest, signer, .. } = about;
+    let Description { manifest, api, panic, digest, signer, missing, .. } = about;
     let Manifest { id, version, vendor, platform, .. } = manifest;
     let panic = match panic.as_str() {
         "unwind" => "a panic costs one command",
@@ -121,6 +121,7 @@ fn readable(path: &Path, about: &Description) -> String {
         path.display(),
         channels.join(", ")
     );
+    section(&mut text, "cannot be loaded here", missing);
     section(&mut text, "standard commands", wrapped(&manifest.commands));
     section(&mut text, "commands of its own", manifest.extension_commands.iter().map(|it| &it.name));
     section(&mut text, "events of its own", manifest.extension_events.iter().map(|it| &it.name));

@@ -67,7 +67,7 @@ impl AgentHandle {
         message: &T,
         until: Option<Instant>,
     ) -> Result<(), Failure> {
-        self.route.begin(request, until)?;
+        self.route.begin(request, until, matches!(kind, Kind::START | Kind::SNAPSHOT))?;
         self.peer.send(kind, self.id, message).inspect_err(|_| {
             // It may have been answered already all the same; then there is nothing to take back.
             let _ = self.route.settle(request);

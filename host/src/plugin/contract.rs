@@ -101,6 +101,7 @@ impl ContractGuard {
             BreachKind::ReportsDropped => "reports_dropped",
             BreachKind::ResumeTooLong => "resume_too_long",
             BreachKind::BadMessage => "bad_message",
+            BreachKind::NoSnapshot => "no_snapshot",
             _ => "other",
         };
         // One message can stand for many; a plugin that says so of itself cannot make us count for long.

@@ -21,9 +21,10 @@ use parking_lot::Mutex;
 use super::{
     Library,
     dispatch::Dispatcher,
-    installed,
+    elf, installed,
     library::Shelf,
-    load, manifest,
+    load::{self, LoadFailure},
+    manifest,
     store::{self, Copy, Stamp},
     trust::{self, Trust},
     worker::{self, Worker},
@@ -43,6 +44,8 @@ pub struct Description {
     pub digest: String,
     /// The key that it is signed with; `None` where no signature is asked for.
     pub signer: Option<String>,
+    /// What it needs and this system does not have, one sentence each; empty when it can be loaded here.
+    pub missing: Vec<String>,
 }
 
 impl Description {
@@ -86,17 +89,10 @@ fn judge(path: &Path, trust: &Trust) -> Result<Judged, String> {
 /// # Errors
 /// It is no plugin, was built for another version of the contract, or is not signed as it must be.
 pub fn describe(path: &Path, trust: &Trust) -> Result<Description, LoadError> {
-    let judged = judge(path, trust).map_err(|reason| LoadError { path: path.to_owned(), reason })?;
-    let Judged { section, digest, signer, .. } = judged;
-    Ok(Description { manifest: section.manifest, api: section.api, panic: section.panic, digest, signer })
-}
-
-/// Reads the manifest of a plugin's file without running any of its code, and without copying it into a store.
-///
-/// # Errors
-/// It is no plugin, was built for another version of the contract, or is not signed as it must be.
-pub fn inspect(path: &Path, trust: &Trust) -> Result<Manifest, LoadError> {
-    describe(path, trust).map(|it| it.manifest)
+    let judged = judge(path, trust).map_err(|reason| LoadError::lasting(path, reason))?;
+    let Judged { section, digest, signer, content, .. } = judged;
+    let missing = elf::missing(&content);
+    Ok(Description { manifest: section.manifest, api: section.api, panic: section.panic, digest, signer, missing })
 }
 
 impl Shelf {
@@ -181,7 +177,16 @@ impl PluginFile {
     }
 
     /// Notes in the store that this plugin is installed: a tenant's file may ask for it by name and version.
+    ///
+    /// # Errors
+    /// It cannot be loaded on this system, or the store cannot be written.
     pub(super) fn install(&self) -> Result<(), String> {
+        let content = store::read(self.copy())?;
+        let cannot = elf::missing(&content).into_iter().chain(store::noexec(self.copy()));
+        let cannot: Vec<String> = cannot.collect();
+        if !cannot.is_empty() {
+            return Err(format!("cannot be loaded here: {}", cannot.join("; ")));
+        }
         installed::note(&self.inner.shelf.store, self.digest(), self.manifest())
     }
 
@@ -195,12 +200,12 @@ impl PluginFile {
             Arc::clone(loaded.entry(self.inner.digest.clone()).or_default())
         };
         let library = cell.get_or_try_init(|| self.open()).await;
-        library.cloned().map_err(|reason| self.wrong(reason))
+        library.cloned().map_err(|failure| self.wrong(failure))
     }
 
-    async fn open(&self) -> Result<Library, String> {
+    async fn open(&self) -> Result<Library, LoadFailure> {
         let File { section, text, shelf, .. } = &*self.inner;
-        can_run_inside(&section.panic)?;
+        can_run_inside(&section.panic).map_err(LoadFailure::lasting)?;
         let file = Arc::clone(&self.inner);
         let open = move || {
             file.copy.check(&file.digest)?;
@@ -208,7 +213,8 @@ impl PluginFile {
         };
         let checked = blocking(open).await?;
         if checked.manifest() != text {
-            return Err("its manifest section is not the manifest that it has when it is loaded".to_owned());
+            let reason = "its manifest section is not the manifest that it has when it is loaded".to_owned();
+            return Err(LoadFailure::lasting(reason));
         }
         let hello = self.hello()?;
         Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, async |routes| {
@@ -240,7 +246,7 @@ impl PluginFile {
             Ok(Box::new(worker) as Box<dyn MessageSink>)
         };
         let made = Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, run);
-        let library = made.await.map_err(|reason| self.wrong(reason))?;
+        let library = made.await.map_err(|failure| self.wrong(failure))?;
         Ok(library.in_worker(pid))
     }
 
@@ -248,8 +254,8 @@ impl PluginFile {
         serde_json::to_string(&Hello { log: self.inner.shelf.log }).map_err(|error| error.to_string())
     }
 
-    fn wrong(&self, reason: String) -> LoadError {
-        LoadError { path: self.inner.path.clone(), reason }
+    fn wrong(&self, failure: LoadFailure) -> LoadError {
+        LoadError { path: self.inner.path.clone(), reason: failure.reason, may_pass: failure.may_pass }
     }
 }
 
@@ -260,10 +266,10 @@ impl fmt::Debug for PluginFile {
 }
 
 /// Does what waits for the disk where it holds nobody up.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+pub(super) async fn blocking<T: Send + 'static, E: From<String> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(E::from(error.to_string())))
 }
 
 /// Why a plugin's file cannot be used, in one line.
@@ -273,6 +279,15 @@ pub struct LoadError {
     pub path: PathBuf,
     /// What is wrong with it.
     pub reason: String,
+    /// Whether the same may succeed later, without anybody doing anything.
+    pub may_pass: bool,
+}
+
+impl LoadError {
+    /// One that stays until the file or the system is another one.
+    pub(super) fn lasting(path: &Path, reason: String) -> Self {
+        Self { path: path.to_owned(), reason, may_pass: false }
+    }
 }
 
 impl fmt::Display for LoadError {

@@ -24,6 +24,7 @@ use super::{
     dispatch::Dispatcher,
     file::{KnownFiles, blocking},
     installed::{self, Installed},
+    load::LoadFailure,
     peer::Peer,
     trust::Trust,
 };
@@ -89,11 +90,11 @@ impl Libraries {
     /// Reads a plugin's file, judges it, copies it into the store and notes that it is installed there.
     ///
     /// # Errors
-    /// It is no plugin, its manifest is wrong, or the store cannot be written.
+    /// It is no plugin, its manifest is wrong, it cannot be loaded on this system, or the store cannot be written.
     pub async fn install(&self, path: &Path) -> Result<PluginFile, LoadError> {
         let file = self.find(path).await?;
         let noted = file.clone();
-        let wrong = |reason| LoadError { path: path.to_owned(), reason };
+        let wrong = |reason| LoadError::lasting(path, reason);
         blocking(move || noted.install()).await.map_err(wrong)?;
         Ok(file)
     }
@@ -105,7 +106,7 @@ impl Libraries {
     pub async fn find(&self, path: &Path) -> Result<PluginFile, LoadError> {
         let (from, shelf) = (path.to_owned(), Arc::clone(&self.inner));
         let taken = blocking(move || shelf.take(from));
-        taken.await.map_err(|reason| LoadError { path: path.to_owned(), reason })
+        taken.await.map_err(|reason: String| LoadError::lasting(path, reason))
     }
 
     /// Loads a plugin's file into this process, or finds it loaded.
@@ -159,14 +160,15 @@ impl Library {
             Ok(Box::new(plugin) as Box<dyn MessageSink>)
         })
         .await
+        .map_err(|failure| failure.reason)
     }
 
     pub(super) async fn make(
         manifest: Manifest,
         api: String,
         metrics: &Metrics,
-        start: impl AsyncFnOnce(Arc<Dispatcher>) -> Result<Box<dyn MessageSink>, String>,
-    ) -> Result<Self, String> {
+        start: impl AsyncFnOnce(Arc<Dispatcher>) -> Result<Box<dyn MessageSink>, LoadFailure>,
+    ) -> Result<Self, LoadFailure> {
         let metrics = metrics.adapter(&manifest.id);
         let routes = Arc::new(Dispatcher::new(Arc::new(manifest), metrics));
         let peer = Arc::new(Peer::new(Arc::clone(&routes)));
@@ -174,7 +176,7 @@ impl Library {
         peer.set_backend(start(Arc::clone(&routes)).await?);
         if let Err(failure) = loaded.within(LOAD_DEADLINE).await {
             routes.failed("load", &failure.to_string());
-            return Err(failure.to_string());
+            return Err(LoadFailure::from(failure.to_string()));
         }
         tokio::spawn(Peer::watch(Arc::downgrade(&peer)));
         Ok(Self { peer, api: api.into(), worker: None })

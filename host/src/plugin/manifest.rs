@@ -10,9 +10,11 @@ use jackfield_plugin_api::{
     manifest::MetricType,
     report::ChannelType,
 };
-use object::{Object, ObjectSection, read::elf::ElfFile64};
+use object::{Object, ObjectSection};
 use serde::Deserialize;
 use serde_json::Value;
+
+use super::elf;
 
 /// No manifest is longer.
 const MAX_SECTION: usize = 1 << 20;
@@ -22,8 +24,7 @@ const MAX_SECTION: usize = 1 << 20;
 /// # Errors
 /// One line that says why this is no plugin, or not one for this host.
 pub(super) fn read(file: &[u8]) -> Result<(export::Section, String), String> {
-    let elf: ElfFile64<'_> =
-        ElfFile64::parse(file).map_err(|_| "not a plugin: not a shared library of this system".to_owned())?;
+    let elf = elf::parse(file)?;
     let section = elf
         .section_by_name(export::SECTION)
         .ok_or_else(|| "not a plugin: a shared library without a manifest section".to_owned())?;

@@ -6,7 +6,14 @@
 //! A report or an answer is taken on the plugin's thread and read by whoever works the session: one plugin may have one
 //! thread for all its agents, and what is made of a text is best made where it is used and freed.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use jackfield_plugin_api::{
     Code, Failure, Outcome, Report,
@@ -49,12 +56,16 @@ pub(super) struct AgentRoute {
     pub(super) session: String,
     sink: Arc<dyn AgentSink>,
     unanswered: Mutex<Vec<PendingRequest>>,
+    /// How many snapshots were read.
+    snapshots: AtomicU64,
 }
 
 /// A request that has no answer yet.
-struct PendingRequest {
+pub(super) struct PendingRequest {
     request: RequestId,
     until: Option<Instant>,
+    /// Of a request that a snapshot must be reported for: how many were, when it was made.
+    snapshots: Option<u64>,
 }
 
 /// An answer whose report cannot be read.
@@ -98,7 +109,7 @@ impl AdapterMessage {
             Content::Read(message) => Some(*message),
             Content::Report(RawMessage { from, payload }) => {
                 let mut report = from.contract.read(Kind::REPORT, || from.tenant.clone(), &payload)?;
-                from.drop_undeclared(&mut report);
+                from.check(&mut report);
                 Some(FromAgent::Report(report))
             }
             Content::Answer(RawMessage { from, payload }) => from.read_answer(&payload),
@@ -114,7 +125,7 @@ impl AgentRoute {
         session: String,
         sink: Arc<dyn AgentSink>,
     ) -> Self {
-        Self { contract, in_flight, tenant, session, sink, unanswered: Mutex::default() }
+        Self { contract, in_flight, tenant, session, sink, unanswered: Mutex::default(), snapshots: AtomicU64::new(0) }
     }
 
     /// Hands something to the session.
@@ -126,25 +137,31 @@ impl AgentRoute {
         }
     }
 
-    /// Notes that a request is being made, whose answer counts until then.
+    /// Notes that a request is being made, whose answer counts until then, and which `wants_snapshot` before it.
     ///
     /// # Errors
     /// Too many have no answer.
-    pub(super) fn begin(&self, request: RequestId, until: Option<Instant>) -> Result<(), Failure> {
+    pub(super) fn begin(
+        &self,
+        request: RequestId,
+        until: Option<Instant>,
+        wants_snapshot: bool,
+    ) -> Result<(), Failure> {
         let mut unanswered = self.unanswered.lock();
         if unanswered.len() >= MAX_UNANSWERED || !self.in_flight.begin() {
             return Err(Failure::new(Code::RateLimited, "too many commands wait for the adapter"));
         }
-        unanswered.push(PendingRequest { request, until });
+        let snapshots = wants_snapshot.then(|| self.snapshots.load(Relaxed));
+        unanswered.push(PendingRequest { request, until, snapshots });
         Ok(())
     }
 
     /// Takes a request back: it was answered, or never handed over.
-    pub(super) fn settle(&self, request: RequestId) -> Option<Option<Instant>> {
+    pub(super) fn settle(&self, request: RequestId) -> Option<PendingRequest> {
         let mut unanswered = self.unanswered.lock();
         let at = unanswered.iter().position(|it| it.request == request)?;
         self.in_flight.end(1);
-        Some(unanswered.swap_remove(at).until)
+        Some(unanswered.swap_remove(at))
     }
 
     /// Takes back what was not answered.
@@ -160,10 +177,14 @@ impl AgentRoute {
             cut_failure(failure);
         }
         if let Some(report) = &mut report {
-            self.drop_undeclared(report);
+            self.check(report);
         }
         match self.settle(request) {
-            Some(until) if until.is_none_or(|until| until >= Instant::now()) => {
+            Some(pending) if pending.until.is_none_or(|until| until >= Instant::now()) => {
+                if pending.snapshots == Some(self.snapshots.load(Relaxed)) && matches!(outcome, Outcome::Success(_)) {
+                    let detail = "start or snapshot succeeded, and no snapshot was reported before";
+                    self.contract.breach(BreachKind::NoSnapshot, &self.tenant, detail, 1);
+                }
                 Some(FromAgent::Answer { request, report, outcome })
             }
             found => {
@@ -198,8 +219,9 @@ impl AgentRoute {
         }
     }
 
-    /// Leaves out the events that the manifest does not declare.
-    fn drop_undeclared(&self, report: &mut Report) {
+    /// Counts a snapshot, and leaves out the events that the manifest does not declare.
+    fn check(&self, report: &mut Report) {
+        self.snapshots.fetch_add(u64::from(report.snapshot), Relaxed);
         let declared = &self.contract.manifest.extension_events;
         report.events.retain(|event| {
             let known = declared.iter().any(|kind| kind.name == event.name);

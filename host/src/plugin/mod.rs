@@ -9,6 +9,7 @@
 //! manifest.rs   a plugin file's link section, read without loading the file
 //! store.rs      the directory that plugin files are copied to before they are loaded
 //! trust.rs      whose plugins may run: signatures
+//! elf.rs        what can be told of a library without loading it
 //! load.rs       opening a copy and agreeing on the version of the contract
 //! file.rs       one plugin file, judged and ready to run
 //! installed.rs  which files were installed, and which of them a tenant asks for
@@ -25,6 +26,7 @@
 mod agent;
 mod contract;
 mod dispatch;
+mod elf;
 mod file;
 mod installed;
 mod library;
@@ -41,13 +43,15 @@ use jackfield_plugin_api::{Link, Outcome, Report};
 
 pub use self::{
     agent::AgentHandle,
-    file::{Description, LoadError, PluginFile, describe, inspect},
+    file::{Description, LoadError, PluginFile, describe},
     installed::{Installed, Wanted},
     library::{Libraries, Library, WeakLibrary},
     message::AdapterMessage,
     platform::PlatformHandle,
     trust::Trust,
 };
+
+pub(crate) use self::store::noexec;
 
 /// Names one request to an agent; the caller chooses it, the answer carries it.
 pub type RequestId = u64;

@@ -58,6 +58,15 @@ pub(super) fn path_of(store: &Path, digest: &str) -> PathBuf {
     store.join(format!("{digest}.so"))
 }
 
+/// Says so where no code may be run from the file system of this path.
+pub(crate) fn noexec(path: &Path) -> Option<String> {
+    // What is not there yet will be where its nearest folder is.
+    let there = path.ancestors().find(|path| path.exists())?;
+    let about = rustix::fs::statvfs(there).ok()?;
+    let noexec = about.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC);
+    noexec.then(|| format!("{} is on a file system that is mounted noexec", path.display()))
+}
+
 /// The copy of a content, made if it is not there.
 pub(super) fn keep(store: &Path, digest: &str, content: &[u8]) -> Result<Copy, String> {
     let path = path_of(store, digest);

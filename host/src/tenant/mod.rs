@@ -52,11 +52,18 @@ use crate::{
 /// What is wrong, by file and key.
 pub fn check(config: &TenantConfig, trust: &Trust) -> Result<(), Vec<Problem>> {
     let about = plugin::describe(&config.adapter.path, trust).map_err(|error| vec![unusable(config, &error)])?;
-    if config.isolation == Isolation::None {
-        let inside = about.can_run_inside();
-        inside.map_err(|reason| vec![Problem::key(&config.file, "isolation", reason)])?;
+    let file = config.adapter.path.display();
+    let mut problems: Vec<Problem> = Vec::new();
+    for missing in &about.missing {
+        problems.push(Problem::key(&config.file, "adapter", format!("{file}: cannot be loaded here: {missing}")));
     }
-    config.settings.resolve(&about.manifest.settings).map(drop)
+    if config.isolation == Isolation::None
+        && let Err(reason) = about.can_run_inside()
+    {
+        problems.push(Problem::key(&config.file, "isolation", format!("{file}: {reason}")));
+    }
+    problems.extend(config.settings.resolve(&about.manifest.settings).err().into_iter().flatten());
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 fn unusable(config: &TenantConfig, error: &LoadError) -> Problem {
@@ -75,9 +82,9 @@ pub enum State {
         /// Why the last attempt failed.
         reason: String,
     },
-    /// Its worker has died too often; it waits for an operator.
+    /// Its worker has died too often, or its library cannot be loaded; it waits for an operator.
     Quarantined {
-        /// How it died last.
+        /// How it died last, or why it cannot be loaded.
         reason: String,
     },
     /// The adapter says that these settings cannot work.

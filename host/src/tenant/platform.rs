@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     plugin::{
-        FromPlatform, Library, PlatformHandle, PlatformSink,
+        FromPlatform, Library, LoadError, PlatformHandle, PlatformSink,
         worker::{Death, budget::Budget},
     },
     random::random,
@@ -34,6 +34,8 @@ enum Attempt {
     Lost { after: Duration, death: Option<Death> },
     /// It could not be connected.
     Failed(Failure),
+    /// Its library cannot be loaded, and that will not pass.
+    Unloadable(LoadError),
     /// The tenant ends.
     Stopped,
 }
@@ -75,6 +77,12 @@ pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool
                 let why = "the adapter refuses these settings; the tenant stays down until they change";
                 tracing::error!(tenant = run.id(), %failure, "{why}");
                 run.set_state(State::Refused { reason: failure.to_string() });
+                Next::Released
+            }
+            Attempt::Unloadable(error) => {
+                let why = "the library cannot be loaded; the tenant is in quarantine until an operator releases it";
+                tracing::error!(tenant = run.id(), %error, "{why}");
+                run.set_state(State::Quarantined { reason: error.to_string() });
                 Next::Released
             }
             Attempt::Failed(failure) => {
@@ -131,9 +139,12 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
     let (lost, mut lost_seen) = watch::channel(None);
     let begun = async {
         let library = run.plugin.run(&run.config).await;
-        let library = library.map_err(|error| Failure::new(Code::AdapterFailed, error.to_string()))?;
+        let library = library.map_err(|error| match error.may_pass {
+            true => Attempt::Failed(Failure::new(Code::AdapterFailed, error.to_string())),
+            false => Attempt::Unloadable(error),
+        })?;
         *run.running.lock() = Some(library.clone());
-        connect(run, &library, lost).await
+        connect(run, &library, lost).await.map_err(Attempt::Failed)
     };
     let begun = tokio::select! {
         begun = begun => begun,
@@ -141,12 +152,12 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
     };
     let (platform, sink) = match begun {
         Ok(connected) => connected,
-        Err(failure) => {
+        Err(attempt) => {
             *run.running.lock() = None;
             let death = lost_seen.borrow().clone();
             return match death {
                 Some(death) => Attempt::Lost { after: Duration::ZERO, death: Some(death) },
-                None => Attempt::Failed(failure),
+                None => attempt,
             };
         }
     };

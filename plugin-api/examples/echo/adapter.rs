@@ -1,4 +1,5 @@
-// A complete adapter: one phone for each agent, which can be made ready and which calls back whoever it calls.
+// A complete adapter: one phone for each agent. Whoever it calls answers at once, and calls back when the agent has hung
+// up and is ready: an inbound call, which the agent can answer or reject.
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jackfield_plugin_api::{
@@ -21,10 +22,11 @@ pub const MANIFEST: &str = r#"{
   "channelTypes": ["Telephony"],
   "commands": [
     "channel.request.activate", "channel.request.deactivate", "channel.request.ready", "channel.request.notready",
-    "channel.request.dial", "conversation.request.release", "interaction.request.complete"
+    "channel.request.dial", "conversation.request.answer", "conversation.request.release",
+    "interaction.request.reject", "interaction.request.complete"
   ],
   "settings": {"type": "object", "properties": {"extension": {"type": "string"}}, "required": ["extension"]},
-  "metrics": [{"name": "calls_total", "type": "counter", "help": "Calls placed."}]
+  "metrics": [{"name": "calls_total", "type": "counter", "help": "Calls placed or offered."}]
 }"#;
 
 #[derive(serde::Deserialize)]
@@ -64,7 +66,7 @@ impl Platform for EchoPlatform {
         if login.password.is_some_and(|password| password.reveal() != "secret") {
             return Err(Failure::new(Code::Unauthorized, "the password is wrong"));
         }
-        let phone = Phone { extension: self.extension.clone(), availability: None, call: None };
+        let phone = Phone { extension: self.extension.clone(), availability: None, call: None, calls: 0 };
         Ok(EchoAgent { phone: Mutex::new(phone), host, tenant: self.host.clone() })
     }
 }
@@ -73,7 +75,34 @@ impl Platform for EchoPlatform {
 struct Phone {
     extension: String,
     availability: Option<Availability>,
-    call: Option<String>,
+    call: Option<Call>,
+    // Names calls: no two have one key.
+    calls: u32,
+}
+
+struct Call {
+    key: String,
+    number: String,
+    direction: Direction,
+    state: ConversationState,
+}
+
+impl Call {
+    fn interaction(&self) -> Interaction {
+        let party = Member::new("party", &self.number, MemberRole::Customer);
+        let leg = Conversation::new("leg", Role::Primary, self.state).member(party);
+        Interaction::create(&self.key, self.direction).conversation(leg)
+    }
+
+    // Over, after the parties have talked: the agent completes it.
+    fn released(&self) -> Interaction {
+        Interaction::new(&self.key).conversation(Conversation::ended("leg", Reason::Released))
+    }
+
+    // Over, and not taken: nothing is left to be done. The reason tells the host that the agent never had it.
+    fn not_taken(&self, reason: Reason) -> Interaction {
+        Interaction::gone(&self.key).reason(reason)
+    }
 }
 
 impl Phone {
@@ -86,14 +115,13 @@ impl Phone {
         let channel = Channel::create(&self.extension, ChannelType::Telephony, &self.extension, "Phone").status(status);
         match &self.call {
             None => channel,
-            Some(number) => channel.interaction(Interaction::create("call", Direction::Outbound).conversation(
-                Conversation::new("leg", Role::Primary, ConversationState::Talking).member(Member::new(
-                    "party",
-                    number,
-                    MemberRole::Customer,
-                )),
-            )),
+            Some(call) => channel.interaction(call.interaction()),
         }
+    }
+
+    fn new_call(&mut self, number: String, direction: Direction, state: ConversationState) {
+        self.calls += 1;
+        self.call = Some(Call { key: format!("call {}", self.calls), number, direction, state });
     }
 }
 
@@ -115,6 +143,40 @@ impl EchoAgent {
         self.host.report(Report::new().channel(phone.channel()));
         Outcome::success()
     }
+
+    fn begin(&self, phone: &mut Phone, number: String, direction: Direction, state: ConversationState) {
+        phone.new_call(number, direction, state);
+        self.tenant.metric("calls_total", &[], 1.0);
+        self.host.report(Report::new().channel(phone.channel()));
+    }
+
+    fn release(&self) -> Outcome {
+        let mut phone = self.phone();
+        let Some(call) = phone.call.take() else { return Outcome::failure(Code::Rejected, "there is no call") };
+        self.host.report(Report::new().channel(phone.channel().interaction(call.released())));
+        // The echo. Not with the report above: it is another transition.
+        if call.direction == Direction::Outbound && phone.availability == Some(Availability::Ready) {
+            self.begin(&mut phone, call.number, Direction::Inbound, ConversationState::Alerting);
+        }
+        Outcome::success()
+    }
+
+    fn answer(&self) -> Outcome {
+        let mut phone = self.phone();
+        match &mut phone.call {
+            Some(call) => call.state = ConversationState::Talking,
+            None => return Outcome::failure(Code::Rejected, "there is no call"),
+        }
+        self.host.report(Report::new().channel(phone.channel()));
+        Outcome::success()
+    }
+
+    fn reject(&self) -> Outcome {
+        let mut phone = self.phone();
+        let Some(call) = phone.call.take() else { return Outcome::failure(Code::Rejected, "there is no call") };
+        self.host.report(Report::new().channel(phone.channel().interaction(call.not_taken(Reason::Rejected))));
+        Outcome::success()
+    }
 }
 
 impl Agent for EchoAgent {
@@ -133,19 +195,12 @@ impl Agent for EchoAgent {
                 if phone.call.is_some() {
                     return Outcome::failure(Code::Rejected, "the phone has one line only");
                 }
-                phone.call = Some(destination);
-                self.tenant.metric("calls_total", &[], 1.0);
-                self.host.report(Report::new().channel(phone.channel()));
+                self.begin(&mut phone, destination, Direction::Outbound, ConversationState::Talking);
                 Outcome::success()
             }
-            Command::Release { conversation } => {
-                let mut phone = self.phone();
-                phone.call = None;
-                let ended = Conversation::ended(&conversation.conversation, Reason::Released);
-                let interaction = Interaction::new(&conversation.interaction).conversation(ended);
-                self.host.report(Report::new().channel(phone.channel().interaction(interaction)));
-                Outcome::success()
-            }
+            Command::Answer { .. } => self.answer(),
+            Command::Reject { .. } => self.reject(),
+            Command::Release { .. } => self.release(),
             Command::Complete { interaction } => {
                 let gone = Interaction::gone(&interaction.interaction);
                 self.host.report(Report::new().channel(Channel::new(&interaction.channel).interaction(gone)));

@@ -263,6 +263,24 @@ async fn what_the_manifest_does_not_declare_is_taken_out() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_was_not_reported_is_counted() {
+    let bench = Bench::new().await;
+    let answer = |request: RequestId, report: Value| {
+        bench.emit(Kind::ANSWER, 2, json!({"request": request, "report": report, "outcome": {"success": null}}));
+        bench.breaches("no_snapshot")
+    };
+    bench.agents[0].snapshot(7).unwrap();
+    assert_eq!(answer(7, json!({"snapshot": true})), 0);
+    bench.agents[0].snapshot(8).unwrap();
+    assert_eq!(answer(8, json!({"channels": []})), 1);
+    bench.agents[0].snapshot(9).unwrap();
+    bench.emit(Kind::REPORT, 2, json!({"snapshot": true}));
+    assert_eq!(answer(9, Value::Null), 1);
+    bench.ask(0, 10, SECOND).unwrap();
+    assert_eq!(answer(10, Value::Null), 1, "a command needs none");
+}
+
+#[tokio::test]
 async fn a_session_cannot_ask_without_bound() {
     let bench = Bench::new().await;
     let refused = (0..).find_map(|request| bench.ask(0, request, SECOND).err()).unwrap();

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 
 use super::sandbox::Confinement;
+use crate::plugin::load::LoadFailure;
 
 /// The version of this layout.
 pub const VERSION: u32 = 1;
@@ -49,7 +50,7 @@ pub struct Ready {
     pub frames: u32,
     /// Why the worker cannot work; it ends then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
+    pub failure: Option<LoadFailure>,
     /// What could not be confined on this machine.
     #[serde(default)]
     pub unconfined: Vec<String>,

@@ -56,6 +56,7 @@ use self::{
     sandbox::Confinement,
     watch::{Pulse, Watch},
 };
+use super::load::LoadFailure;
 
 /// The argument that makes the host's binary a worker.
 pub const COMMAND: &str = "worker";
@@ -118,10 +119,10 @@ impl Worker {
         options: &Options,
         host: Arc<dyn MessageSink>,
         on_death: OnDeath,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, LoadFailure> {
         let begun = std::time::Instant::now();
         let (mut child, socket) = spawn(options).map_err(|error| format!("a worker cannot be started: {error}"))?;
-        let pid = child.id().ok_or("the worker ended at once")?;
+        let pid = child.id().ok_or_else(|| "the worker ended at once".to_owned())?;
         let stderr = watch::follow_stderr(&mut child, &options.name);
         let (read, mut write) = socket.into_split();
         let mut frames = FramedRead::new(read, FrameDecoder::default());
@@ -135,8 +136,8 @@ impl Worker {
         let set_up = set_up(&setup, &mut frames, &mut write);
         let ready = match tokio::time::timeout(READY_DEADLINE, set_up).await {
             Ok(Ok(ready)) => ready,
-            Ok(Err(error)) => return Err(watch::why_not_ready(child, &stderr, &error).await),
-            Err(_) => return Err("the worker did not load the library in time".to_owned()),
+            Ok(Err(error)) => return Err(watch::why_not_ready(child, &stderr, &error).await.into()),
+            Err(_) => return Err("the worker did not load the library in time".to_owned().into()),
         };
         if let Some(failure) = ready.failure {
             return Err(failure);

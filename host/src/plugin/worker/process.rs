@@ -28,7 +28,7 @@ use super::{
     frame::{self, Frame, FrameDecoder, READY, Ready, SETUP, Setup},
     sandbox,
 };
-use crate::plugin::load;
+use crate::plugin::load::{self, LoadFailure};
 
 /// How much is read at once.
 const READ: usize = 64 << 10;
@@ -119,7 +119,7 @@ fn serve(mut socket: UnixStream) -> Result<(), String> {
     Ok(())
 }
 
-fn say_ready(socket: &mut UnixStream, failure: Option<String>, unconfined: Vec<String>) -> Result<(), String> {
+fn say_ready(socket: &mut UnixStream, failure: Option<LoadFailure>, unconfined: Vec<String>) -> Result<(), String> {
     let ready = Ready { frames: frame::VERSION, failure, unconfined };
     let mut bytes = Vec::new();
     frame::put(&mut bytes, READY, 0, &serde_json::to_string(&ready).map_err(|error| error.to_string())?);

@@ -1,11 +1,13 @@
 //! The flight recorder of one worker: what was said to its plugin and by it, shortly before it died.
 //!
 //! Owns: a bounded ring of the last messages, and the file that is made of it. Must never: keep a log-in (there are
-//! passwords in it), or write down call data, numbers or addresses: whoever reads the file debugs a plugin and has no
-//! business with a customer. Kept as raw text while the worker lives, because most never die; cleaned when written.
+//! passwords in it), or write down anything that may tell of a person: whoever reads the file debugs a plugin and has no
+//! business with a customer. So only words of the contract are written as they are; keys, which adapters like to make of
+//! numbers, are replaced by aliases that hold within one file, and every other text is left out. Kept as raw text while
+//! the worker lives, because most never die; cleaned when written.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fmt::Write as _,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
@@ -23,23 +25,30 @@ const MAX_MESSAGE: usize = 4 << 10;
 /// How many recordings are kept in a folder.
 const KEPT: usize = 200;
 
-/// Members whose values are about customers, or may be secret.
-const PRIVATE: &[&str] = &[
-    "address",
-    "data",
-    "destination",
-    "digits",
-    "disposition",
-    "extensions",
-    "key_value",
-    "message",
-    "context",
-    "name",
-    "options",
-    "settings",
-    "url",
-    "value",
+/// Members whose values are words of the contract.
+const WORDS: &[&str] = &[
+    "action",
+    "availability",
+    "cause",
+    "code",
+    "direction",
+    "kind",
+    "on",
+    "outcome",
+    "reason",
+    "recording",
+    "role",
+    "state",
+    "status",
+    "target",
+    "type",
 ];
+
+/// Members whose values are keys of the platform.
+const KEYS: &[&str] = &["channel", "conversation", "group", "hold", "interaction", "key", "retrieve", "was"];
+
+/// Members of which nothing is shown, whatever is in them: call data, options, what an adapter answers.
+const CONTENT: &[&str] = &["data", "extensions", "needinfo", "options", "success", "value"];
 
 /// What one worker and its host said last.
 #[derive(Debug, Default)]
@@ -120,13 +129,16 @@ impl Recorder {
 
     fn text(&self, why: &str) -> String {
         let ring = self.ring.lock();
-        let mut text = format!("# {why}\n# seconds since 1970, direction, message, platform or agent, payload\n");
+        let mut text = format!(
+            "# {why}\n# seconds since 1970, direction, message, platform or agent, payload; each #NUMBER stands for a key\n"
+        );
+        let mut aliases = Aliases::default();
         for entry in &ring.entries {
             let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
             let arrow = if entry.to_plugin { "->" } else { "<-" };
             let payload = match entry.parsed() {
                 Some(mut value) => {
-                    hide(&mut value);
+                    aliases.clean("", &mut value);
                     value.to_string()
                 }
                 None => format!("({} bytes)", entry.length),
@@ -185,22 +197,44 @@ fn command_name(value: &Value) -> String {
     if variant == "extension" { extension.unwrap_or(variant).to_owned() } else { variant.to_owned() }
 }
 
-fn hide(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            for (key, inside) in object {
-                // The name of an extension command is not a person's.
-                let is_command = key == "name" && inside.as_str().is_some_and(|name| name.contains(".request."));
-                if PRIVATE.contains(&key.as_str()) && !is_command {
-                    *inside = Value::from("…");
-                } else {
-                    hide(inside);
+/// The aliases of one file: by their keys.
+#[derive(Default)]
+struct Aliases(HashMap<String, usize>);
+
+impl Aliases {
+    fn of(&mut self, key: &str) -> String {
+        let next = self.0.len() + 1;
+        format!("#{}", self.0.entry(key.to_owned()).or_insert(next))
+    }
+
+    /// Takes out of a value, which is that of a member with this name, all that may tell of a person.
+    fn clean(&mut self, member: &str, value: &mut Value) {
+        if CONTENT.contains(&member) {
+            if !value.is_null() {
+                *value = hidden();
+            }
+            return;
+        }
+        match value {
+            Value::Object(object) => {
+                // Only what is declared has a target: its name is that of a command or an event, not a person's.
+                let is_declared = object.contains_key("on") || object.contains_key("target");
+                for (name, inside) in object {
+                    if !(is_declared && name == "name") {
+                        self.clean(name, inside);
+                    }
                 }
             }
+            Value::Array(list) => list.iter_mut().for_each(|item| self.clean(member, item)),
+            Value::String(text) if KEYS.contains(&member) => *text = self.of(text),
+            Value::String(_) if !WORDS.contains(&member) => *value = hidden(),
+            _ => {}
         }
-        Value::Array(list) => list.iter_mut().for_each(hide),
-        _ => {}
     }
+}
+
+fn hidden() -> Value {
+    Value::from("…")
 }
 
 #[cfg(test)]
@@ -236,22 +270,45 @@ mod tests {
     }
 
     #[test]
-    fn numbers_passwords_and_call_data_are_not_written_down() {
+    fn nothing_that_may_tell_of_a_person_is_written_down() {
         let recorder = Recorder::default();
         recorder.note(true, Kind::LOG_IN, 3, r#"{"platform":1,"login":{"agent":"a","password":"hunter2"}}"#);
         recorder.note(true, Kind::COMMAND, 3, DIAL);
         recorder.note(
+            true,
+            Kind::COMMAND,
+            3,
+            r#"{"request":9,"command":{"not_ready":{"channel":"tel:5550001","reason_code":"Ada's","reason_desc":"Eve"}}}"#,
+        );
+        recorder.note(
             false,
             Kind::REPORT,
             3,
-            r#"{"channels":[{"key":"c","interactions":[{"key":"i","data":{"card":"4111"},"conversations":
-               [{"key":"v","members":[{"key":"m","address":"5559876","name":"Ada","role":"customer"}]}]}]}]}"#,
+            r#"{"channels":[{"key":"tel:5550001","was":"tel:5550002","endpoint":"5550001","name":"Bob","later":"Carol",
+               "interactions":[{"key":"5551234","data":{"card":"4111"},"conversations":[{"key":"v","state":"TALKING",
+               "members":[{"key":"sip:ada@example.org","address":"5559876","name":"Ada","role":"customer"}]}]}]}],
+               "events":[{"on":{"interaction":{"channel":"tel:5550001","interaction":"5551234"}},
+               "name":"interaction.acme.told","data":{"to":"Dan"}}]}"#,
         );
+        let answer = r#"{"request":7,"outcome":{"success":{"entries":[{"label":"Faythe","count":5557777}]}}}"#;
+        recorder.note(false, Kind::ANSWER, 3, answer);
         let text = recorder.text("a test");
-        for private in ["hunter2", "5551234", "4111", "5559876", "Ada"] {
+        for private in ["hunter2", "555", "4111", "Ada", "ada", "Eve", "Bob", "Carol", "Dan", "Faythe"] {
             assert!(!text.contains(private), "{private} in {text}");
         }
-        assert!(text.contains("\"dial\""));
+        for word in ["\"dial\"", "TALKING", "customer", "interaction.acme.told"] {
+            assert!(text.contains(word), "{word} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_one_alias_in_a_file_and_no_other_has_the_same() {
+        let recorder = Recorder::default();
+        recorder.note(true, Kind::COMMAND, 3, r#"{"request":8,"command":{"ready":{"channel":"5550001"}}}"#);
+        recorder.note(false, Kind::REPORT, 3, r#"{"channels":[{"key":"5550002"},{"key":"5550001"}]}"#);
+        let text = recorder.text("a test");
+        assert!(text.contains(r##"{"ready":{"channel":"#1"}}"##), "{text}");
+        assert!(text.contains(r##"[{"key":"#2"},{"key":"#1"}]"##), "{text}");
     }
 
     #[test]

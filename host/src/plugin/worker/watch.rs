@@ -193,9 +193,12 @@ impl Watch {
         // From here on nothing is handed over any more, and what waits is answered by whoever is told of the death.
         self.shared.close();
         let status = self.end(verdict.is_some()).await;
-        let (kind, detail) = verdict.unwrap_or_else(|| self.judge(status));
+        let (kind, how) = verdict.unwrap_or_else(|| self.judge(status));
         let in_flight = self.shared.recorder.in_flight();
-        let recording = if kind == DeathKind::Released { None } else { self.record(kind, &detail, &in_flight).await };
+        let recording = if kind == DeathKind::Released { None } else { self.record(kind, &how, &in_flight).await };
+        let is_by_itself = matches!(kind, DeathKind::Exit | DeathKind::Signal);
+        let last_words = last_line(&self.stderr).filter(|_| is_by_itself);
+        let detail = last_words.map_or_else(|| how.clone(), |line| format!("{how}: {line}"));
         on_death(Death { kind, detail, in_flight, recording });
     }
 
@@ -241,19 +244,18 @@ impl Watch {
             return (DeathKind::Released, "the host let go of it".to_owned());
         }
         let Some(status) = status else { return (DeathKind::Exit, "its end could not be seen".to_owned()) };
-        let last = last_line(&self.stderr);
-        if last.as_deref().is_some_and(|line| line.contains("memory allocation of")) {
+        if last_line(&self.stderr).is_some_and(|line| line.contains("memory allocation of")) {
             return (DeathKind::Memory, "the kernel gave it no more memory".to_owned());
         }
         let kind = if status.signal().is_some() { DeathKind::Signal } else { DeathKind::Exit };
-        let how = describe(status);
-        (kind, last.map_or_else(|| how.clone(), |line| format!("{how}: {line}")))
+        (kind, describe(status))
     }
 
-    async fn record(&self, kind: DeathKind, detail: &str, in_flight: &BTreeSet<String>) -> Option<PathBuf> {
+    async fn record(&self, kind: DeathKind, how: &str, in_flight: &BTreeSet<String>) -> Option<PathBuf> {
         let folder = self.options.recordings.clone()?;
         let in_flight: Vec<_> = in_flight.iter().map(String::as_str).collect();
-        let why = format!("{}; {}: {detail}; in flight: {}", self.options.name, kind.as_str(), in_flight.join(", "));
+        // Without the worker's last words, which may hold anything; they stand in the log.
+        let why = format!("{}; {}: {how}; in flight: {}", self.options.name, kind.as_str(), in_flight.join(", "));
         let (shared, name) = (Arc::clone(&self.shared), self.options.name.replace([':', '/'], "-"));
         let written = tokio::task::spawn_blocking(move || shared.recorder.write(&folder, &name, &why)).await;
         match written {
