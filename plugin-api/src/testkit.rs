@@ -70,14 +70,11 @@ pub fn check_manifest(text: &str) -> Result<Manifest, String> {
     }
 }
 
-/// What a host would leave out of the last of these reports of one session, where it has applied the others before, one
-/// sentence each. [`Tenant::complaints`] has the same for all that an adapter reported in a test.
+/// What a host would leave out of a report, one sentence each; `before` is how things were by the reports before it.
+/// [`Tenant::complaints`] has the same of all that an adapter reported in a test.
 #[must_use]
-pub fn check_reports(manifest: &Manifest, reports: &[Report]) -> Vec<String> {
-    let Some((last, earlier)) = reports.split_last() else { return Vec::new() };
-    let mut view = View::default();
-    earlier.iter().for_each(|report| view.apply(report));
-    checks::in_report(manifest, &view, last)
+pub fn check_report(manifest: &Manifest, before: &View, report: &Report) -> Vec<String> {
+    checks::in_report(manifest, before, report)
 }
 
 /// A metric as the adapter reported it.

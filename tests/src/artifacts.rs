@@ -33,6 +33,30 @@ pub fn folder() -> &'static Path {
     })
 }
 
+/// A file with a text in it replaced by another of the same length, at every place.
+///
+/// # Panics
+/// The text is not in the file, or the other is longer or shorter.
+#[must_use]
+pub fn patched(file: &[u8], old: &str, new: &str) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    let mut patched = file.to_vec();
+    let places: Vec<_> = (0..=file.len() - old.len()).filter(|&at| file[at..].starts_with(old.as_bytes())).collect();
+    assert!(!places.is_empty(), "{old:?} is not in the file");
+    for at in places {
+        patched[at..at + new.len()].copy_from_slice(new.as_bytes());
+    }
+    patched
+}
+
+/// What a library may need and this system does not have: the text to replace in it, by what, and what is then told of it
+/// before it is loaded, and by the system's loader.
+pub const UNLOADABLE: [(&str, &str, &str, &str); 3] = [
+    ("\0pthread_join\0", "\0pthread_joik\0", "it needs pthread_joik", "undefined symbol: pthread_joik"),
+    ("\0libm.so.6\0", "\0libq.so.6\0", "it needs the library libq.so.6", "libq.so.6: cannot open shared object file"),
+    ("\0GLIBC_2.34\0", "\0GLIBC_2.99\0", "it needs GLIBC_2.99 of libc.so.6", "version `GLIBC_2.99' not found"),
+];
+
 /// The `jackfield` binary.
 pub fn jackfield() -> PathBuf {
     folder().join("jackfield")

@@ -62,7 +62,7 @@ pub(super) fn parse(file: &[u8]) -> Result<ElfFile64<'_>, String> {
     }
     let elf = ElfFile64::parse(file).map_err(|_| no_library())?;
     let flags = |elf: &ElfFile64<'_>| elf.elf_dynamic_table().ok()?.iter().find(|it| it.tag == DT_FLAGS_1);
-    if flags(&elf).is_some_and(|flags| flags.val & u64::from(DF_1_PIE.0) != 0) {
+    if flags(&elf).is_some_and(|flags| flags.val & DF_1_PIE.0 != 0) {
         return Err("not a plugin: a program, not a shared library".to_owned());
     }
     Ok(elf)

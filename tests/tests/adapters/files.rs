@@ -1,24 +1,14 @@
 //! Files that are plugins, files that are none, and several of them side by side.
 
+use jackfield::plugin::{Trust, describe};
 use jackfield_plugin_api::Outcome;
+use jackfield_tests::artifacts::{UNLOADABLE, patched as patch};
 use serde_json::json;
 
 use crate::{
     support::{Desk, Place, bytes, odd_library},
     variants,
 };
-
-/// Replaces bytes by as many others, at every place.
-fn patch(file: &[u8], old: &str, new: &str) -> Vec<u8> {
-    assert_eq!(old.len(), new.len());
-    let mut patched = file.to_vec();
-    let places: Vec<_> = (0..=file.len() - old.len()).filter(|&at| file[at..].starts_with(old.as_bytes())).collect();
-    assert!(!places.is_empty(), "{old:?} is not in the file");
-    for at in places {
-        patched[at..at + new.len()].copy_from_slice(new.as_bytes());
-    }
-    patched
-}
 
 /// Loads a file that must be refused; the one line that says why.
 async fn refusal(place: &Place, name: &str, content: &[u8]) -> String {
@@ -46,6 +36,39 @@ async fn files_that_are_no_plugins_are_refused_by_name_in_one_line() {
     assert!(nothing.contains("nothing.so: cannot be read"), "{nothing}");
     let folder = place.libraries().load(&place.directory).await.unwrap_err().to_string();
     assert!(folder.contains("not a file"), "{folder}");
+}
+
+#[tokio::test]
+async fn a_library_for_another_machine_is_refused_before_it_is_loaded() {
+    let place = Place::new();
+    // Where the ELF header says it: class, byte order, type, machine.
+    for (at, value, says) in
+        [(4, 1, "32-bit"), (5, 2, "big-endian"), (16, 1, "only a shared library"), (18, 243, "ELF number 243")]
+    {
+        let mut other = bytes(&odd_library());
+        other[at] = value;
+        let error = refusal(&place, "other.so", &other).await;
+        assert!(error.contains(says), "{says} is not in {error}");
+        let path = place.file("other.so", &other);
+        assert!(place.libraries().install(&path).await.unwrap_err().reason.contains(says));
+    }
+}
+
+#[tokio::test]
+async fn what_a_library_lacks_on_this_system_is_told_before_and_by_the_loader() {
+    let place = Place::new();
+    let odd = bytes(&odd_library());
+    assert_eq!(describe(&place.file("good.so", &odd), &Trust::default()).unwrap().missing, Vec::<String>::new());
+    for (old, new, before, by_the_loader) in UNLOADABLE {
+        let broken = patch(&odd, old, new);
+        let error = refusal(&place, "broken.so", &broken).await;
+        assert!(error.contains(by_the_loader), "{by_the_loader} is not in {error}");
+        let path = place.file("broken.so", &broken);
+        let missing = describe(&path, &Trust::default()).unwrap().missing;
+        assert!(missing.iter().any(|it| it.starts_with(before)), "{before} is not in {missing:?}");
+        let refused = place.libraries().install(&path).await.unwrap_err().reason;
+        assert!(refused.contains(before), "{before} is not in {refused}");
+    }
 }
 
 #[tokio::test]

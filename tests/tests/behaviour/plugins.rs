@@ -5,6 +5,7 @@ use jackfield_tests::{
     artifacts,
     host::{Host, Setup, Tenant},
     puppet::Puppet,
+    until,
 };
 use serde_json::{Value, json};
 
@@ -157,6 +158,27 @@ async fn files_that_are_no_plugins_are_named_and_the_right_tenant_runs() {
             Err(status) => assert_eq!(status, 401),
             Ok(mut agent) => assert_eq!(agent.prepare("1001", false).await["result"], "failure"),
         }
+    }
+}
+
+#[tokio::test]
+async fn a_library_that_the_system_refuses_waits_for_an_operator_with_the_loaders_reason() {
+    let folder = jackfield_tests::host::TempFolder::new();
+    let odd = std::fs::read(artifacts::library("jackfield-odd")).unwrap();
+    for (old, new, _, by_the_loader) in artifacts::UNLOADABLE {
+        let file = folder.0.join("broken.so");
+        std::fs::write(&file, artifacts::patched(&odd, old, new)).unwrap();
+        let broken = Tenant::new("broken", file.to_str().unwrap()).isolation("tenant").may_be_down();
+        let host = Setup::new().tenant(broken).tenant(Tenant::simulator("demo")).start().await;
+        let tenant = async || {
+            let tenants: Value = serde_json::from_str(&host.operations("/tenants").await).unwrap();
+            let all = tenants.as_array().unwrap();
+            all.iter().find(|tenant| tenant["id"] == "broken" && tenant["state"] == "quarantined").cloned()
+        };
+        let tenant = until("it is in quarantine", tenant).await;
+        let reason = tenant["reason"].as_str().unwrap();
+        assert!(reason.contains(by_the_loader) && reason.contains("broken.so"), "{reason}");
+        host.log_in("1001").await.finish().await;
     }
 }
 

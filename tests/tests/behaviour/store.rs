@@ -169,6 +169,20 @@ fn libraries_that_tenants_name_by_path_are_not_found_by_version() {
 }
 
 #[test]
+fn a_library_that_cannot_be_loaded_here_is_not_installed_and_its_configuration_is_wrong() {
+    let place = Place::new();
+    for (old, new, before, _) in artifacts::UNLOADABLE {
+        let file = place.file("broken.so", &artifacts::patched(&fs::read(odd()).unwrap(), old, new));
+        for said in [place.plugin(&["install", path(&file)]), place.check(path(&file))] {
+            let refused = said.unwrap_err();
+            assert!(refused.contains(&format!("cannot be loaded here: {before}")), "{refused}");
+        }
+        assert!(place.plugin(&["inspect", path(&file)]).unwrap().contains(before));
+    }
+    assert!(place.plugin(&["list"]).unwrap().is_empty());
+}
+
+#[test]
 fn a_spoilt_copy_is_named_and_refused_until_it_is_installed_again() {
     let place = Place::new();
     place.plugin(&["install", path(&odd())]).unwrap();

@@ -7,9 +7,10 @@ use std::{
 
 use jackfield_model::{Capabilities, Channel, Diagnostics, Object, Tree, rules};
 use jackfield_plugin_api::{
-    Link, Report,
+    Link, Manifest, Report,
     command::StandardCommand,
     report::{ChannelInfo, ChannelStatus, ChannelType},
+    testkit::View,
 };
 use jackfield_protocol::event::Event;
 use jackfield_tests::client_model::ClientModel;
@@ -30,13 +31,18 @@ pub fn capabilities() -> Arc<Capabilities> {
 
 /// Those of an adapter with these types of channel.
 pub fn capabilities_of(channel_types: &[&str]) -> Arc<Capabilities> {
+    Arc::new(Capabilities::of(&manifest_of(channel_types)))
+}
+
+/// The manifest of an adapter with these types of channel.
+pub fn manifest_of(channel_types: &[&str]) -> Manifest {
     let events: Vec<Value> = EXTENSIONS.iter().map(|name| json!({"name": name})).collect();
     let commands: Vec<&str> = StandardCommand::ALL.iter().map(|command| command.name()).collect();
     let manifest = json!({
         "id": "test", "vendor": "test", "platform": "test", "settings": {},
         "channelTypes": channel_types, "commands": commands, "extensionEvents": events, "ownData": ["ownNumber"],
     });
-    Arc::new(Capabilities::of(&serde_json::from_value(manifest).unwrap()))
+    serde_json::from_value(manifest).unwrap()
 }
 
 /// A tree, and a desktop that is told everything.
@@ -44,6 +50,8 @@ pub struct Desk {
     pub tree: Tree,
     pub client: ClientModel,
     capabilities: Arc<Capabilities>,
+    /// How things are as the test kit of an adapter sees it.
+    pub view: View,
     actions: bool,
     names: HashMap<String, String>,
 }
@@ -86,6 +94,7 @@ impl Desk {
             tree: Tree::new("S", capabilities.clone(), actions),
             client: ClientModel::new("S", actions, EXTENSIONS),
             capabilities,
+            view: View::default(),
             actions,
             names: HashMap::new(),
         }
@@ -104,6 +113,7 @@ impl Desk {
     }
 
     pub fn try_apply(&mut self, report: &Report) -> Result<Told, String> {
+        self.view.apply(report);
         let mut notes = Diagnostics::new();
         let events = kept(&self.tree.apply(report, &mut notes));
         let words = self.hear(&events)?;

@@ -1,4 +1,4 @@
-//! What cannot be is left out and noted; the rest of the report holds.
+//! What cannot be is left out and noted; the rest of the report holds. An adapter's own tests complain of the same.
 
 use jackfield_model::DiagnosticKind;
 use jackfield_plugin_api::{
@@ -7,10 +7,13 @@ use jackfield_plugin_api::{
         Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationState, Direction, Interaction,
         InteractionState, Role,
     },
+    testkit::check_report,
 };
 
-use super::desk::{Desk, capabilities_of};
+use super::desk::{Desk, capabilities_of, manifest_of};
 use ConversationState::{Alerting, Dialing, Ended, Held, Talking};
+
+const ALL_TYPES: &[&str] = &["Telephony", "Chat", "Email"];
 
 fn on(interaction: Interaction) -> Report {
     Report::new().channel(Channel::new("tel").interaction(interaction))
@@ -52,6 +55,9 @@ fn desk(calls: impl IntoIterator<Item = Conversation>) -> Desk {
 
 /// The report is applied but for one thing.
 fn leaves_out(desk: &mut Desk, report: &Report, kind: DiagnosticKind, words: &[&str]) {
+    let types: &[&str] = if kind == DiagnosticKind::ChannelType { &["Telephony"] } else { ALL_TYPES };
+    let complaints = check_report(&manifest_of(types), &desk.view, report);
+    assert!(!complaints.is_empty(), "the test kit does not complain of {report:#?}");
     let told = desk.apply(report);
     assert_eq!(told.words, words, "{:?}", told.notes);
     assert_eq!(told.notes.counts().collect::<Vec<_>>(), [(kind, 1)], "{:?}", told.notes);
@@ -109,7 +115,9 @@ fn nothing_is_noted_of_what_is_gone_already() {
         on(Interaction::new("N").state(InteractionState::Completed)),
         on(call([one(Talking), with_key(one(Ended), "R")])),
     ] {
-        let told = desk([one(Talking)]).apply(&report);
+        let mut desk = desk([one(Talking)]);
+        assert_eq!(check_report(&manifest_of(ALL_TYPES), &desk.view, &report), Vec::<String>::new());
+        let told = desk.apply(&report);
         assert!(told.words.is_empty() && told.notes.is_empty(), "{:?} {:?}", told.words, told.notes);
     }
 }
