@@ -463,17 +463,6 @@ impl StandardCommand {
     }
 }
 
-/// The names of [`StandardCommand::ALL`].
-pub const STANDARD_COMMANDS: &[&str] = &{
-    let mut names = [""; StandardCommand::ALL.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = StandardCommand::ALL[at].name();
-        at += 1;
-    }
-    names
-};
-
 const _: () = assert!(
     StandardCommand::ALL.len() == StandardCommand::BlindConference as usize + 1,
     "each standard command stands in the list of all"

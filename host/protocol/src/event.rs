@@ -147,6 +147,35 @@ pub enum EventName {
 }
 
 impl EventName {
+    /// Those of the protocol itself.
+    pub const STANDARD: [Self; 25] = [
+        Self::SessionInitialized,
+        Self::SessionDisposed,
+        Self::SessionLinkChanged,
+        Self::GroupCreated,
+        Self::GroupInitialized,
+        Self::GroupDisposed,
+        Self::ChannelCreated,
+        Self::ChannelInfoChanged,
+        Self::ChannelInitialized,
+        Self::ChannelDisposed,
+        Self::InteractionCreated,
+        Self::InteractionPreview,
+        Self::InteractionScreenPop,
+        Self::InteractionDataChanged,
+        Self::InteractionFocusChanged,
+        Self::InteractionInitialized,
+        Self::InteractionEnded,
+        Self::InteractionComplete,
+        Self::InteractionDisposed,
+        Self::ConversationCreated,
+        Self::MemberAdded,
+        Self::MemberRemoved,
+        Self::ConversationInitialized,
+        Self::ConversationDisposed,
+        Self::StateUpdated,
+    ];
+
     /// The name as the protocol writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {

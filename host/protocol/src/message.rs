@@ -20,7 +20,10 @@ const MAX_TARGET: usize = 256;
 
 /// A well-formed message.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct Request(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     command: String,
     target: Option<String>,
     echo: Echo<Box<RawValue>>,
@@ -91,7 +94,7 @@ impl Request {
         }
         let (command, target) = envelope.check().map_err(|what| envelope.refuse(Some(original), &what, false))?;
         let owned = |part: Option<&RawValue>| part.map(ToOwned::to_owned);
-        Ok(Self {
+        Ok(Self(Box::new(Parts {
             command,
             target,
             echo: Echo {
@@ -101,36 +104,42 @@ impl Request {
             },
             data: owned(envelope.data),
             original: original.to_owned(),
-        })
+        })))
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.original.get().len()
     }
 
     /// The name of the command.
     #[must_use]
     pub fn command(&self) -> &str {
-        &self.command
+        &self.0.command
     }
 
     /// The target, if there is one. Of one that is longer than any object's path the beginning, which is no object's.
     #[must_use]
     pub fn target(&self) -> Option<&str> {
-        self.target.as_deref()
+        self.0.target.as_deref()
     }
 
     /// The data, a JSON object.
     #[must_use]
     pub fn data(&self) -> &str {
-        self.data.as_deref().map_or("{}", RawValue::get)
+        self.0.data.as_deref().map_or("{}", RawValue::get)
     }
 
     /// Writes the response to this request.
     #[must_use]
     pub fn respond(&self, response: Response<'_>) -> String {
         let echo = Echo {
-            command: self.echo.command.as_deref(),
-            target: self.echo.target.as_deref(),
-            request_id: self.echo.request_id.as_deref(),
+            command: self.0.echo.command.as_deref(),
+            target: self.0.echo.target.as_deref(),
+            request_id: self.0.echo.request_id.as_deref(),
         };
-        write(echo, response, self.data.as_deref(), Some(&self.original))
+        write(echo, response, self.0.data.as_deref(), Some(&self.0.original))
     }
 }
 

@@ -263,7 +263,7 @@ fn check_config(source: &Source) -> Result<(), String> {
     let loaded = load(source).map_err(|problems| lines(&problems))?;
     let mut problems = loaded.problems;
     if let Some(noexec) = crate::plugin::noexec(&loaded.host.plugin_store) {
-        problems.push(config::Problem::key(file, "plugins.store", noexec));
+        problems.push(Problem::key(&source.file, "plugins.store", noexec));
     }
     for tenant in &loaded.tenants {
         match crate::tenant::check(tenant, &loaded.host.plugin_trust) {

@@ -1,38 +1,50 @@
 //! Labels' values: each one of a closed set.
 
-use jackfield_plugin_api::{Code, command::STANDARD_COMMANDS};
+use jackfield_plugin_api::{Code, command::StandardCommand};
+use jackfield_protocol::{command::ProtocolCommand, message::Response};
 
 /// A command, as a label: one of a closed set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CommandLabel(u8);
 
-/// The host's own commands, then three for what is no standard command.
-pub(super) const OTHER_COMMANDS: &[&str] =
-    &["prepareSession", "bindSession", "session.start", "session.request.logout", "extension", "unknown"];
+/// How many commands of the protocol are the host's own.
+const OWN_COMMANDS: usize = 4;
+/// What is none of them: any command that an adapter declares, and a name that nobody knows.
+const OTHER_COMMANDS: [&str; 2] = ["extension", "unknown"];
 
 impl CommandLabel {
     /// Any command that an adapter declares.
-    pub const EXTENSION: Self = Self::at(4);
+    pub const EXTENSION: Self = Self::at(0);
     /// A name that nobody knows.
-    pub const UNKNOWN: Self = Self::at(5);
+    pub const UNKNOWN: Self = Self::at(1);
 
     const fn at(other: usize) -> Self {
-        Self((STANDARD_COMMANDS.len() + other) as u8)
+        Self((OWN_COMMANDS + StandardCommand::ALL.len() + other) as u8)
     }
 
-    /// The label of a standard command or one of the host's own, by its protocol name; everything else is
-    /// [`Self::UNKNOWN`].
+    /// The label of a command of the protocol, by its name or its alias; everything else is [`Self::UNKNOWN`].
     #[must_use]
     pub fn of(name: &str) -> Self {
-        let all = STANDARD_COMMANDS.iter().chain(&OTHER_COMMANDS[..4]);
-        all.zip(0u8..).find_map(|(known, index)| (*known == name).then_some(Self(index))).unwrap_or(Self::UNKNOWN)
+        ProtocolCommand::from_name(name).map_or(Self::UNKNOWN, Self::from)
     }
 
     /// The label's value.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        let index = usize::from(self.0);
-        STANDARD_COMMANDS.get(index).unwrap_or_else(|| &OTHER_COMMANDS[index - STANDARD_COMMANDS.len()])
+        let names = ProtocolCommand::all().map(ProtocolCommand::name).chain(OTHER_COMMANDS);
+        names.into_iter().nth(self.0.into()).unwrap_or("unknown")
+    }
+}
+
+impl From<ProtocolCommand> for CommandLabel {
+    fn from(command: ProtocolCommand) -> Self {
+        Self(match command {
+            ProtocolCommand::PrepareSession => 0,
+            ProtocolCommand::BindSession => 1,
+            ProtocolCommand::Start => 2,
+            ProtocolCommand::Logout => 3,
+            ProtocolCommand::Standard(command) => (OWN_COMMANDS + command as usize) as u8,
+        })
     }
 }
 
@@ -50,6 +62,17 @@ pub enum OutcomeLabel {
 }
 
 impl OutcomeLabel {
+    /// What a response is counted as.
+    #[must_use]
+    pub fn of(response: &Response<'_>) -> Self {
+        match response {
+            Response::Success | Response::SuccessWith(_) | Response::SuccessBare => Self::Success,
+            Response::NeedInfo(_) => Self::NeedInfo,
+            Response::Confirm(_) => Self::Confirm,
+            Response::Failure(failure) => Self::Failure(failure.code),
+        }
+    }
+
     /// The label's value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use jackfield_plugin_api::{Code, command::STANDARD_COMMANDS};
+use jackfield_plugin_api::Code;
+use jackfield_protocol::command::ProtocolCommand;
 
-use super::{labels::OTHER_COMMANDS, *};
+use super::*;
 
 fn kinds(json: serde_json::Value) -> Vec<MetricKind> {
     serde_json::from_value(json).unwrap()
@@ -68,8 +69,9 @@ fn a_tenant_has_one_state() {
 
 #[test]
 fn every_command_label_names_its_own_command_and_unknown_names_share_one() {
-    for name in STANDARD_COMMANDS.iter().chain(OTHER_COMMANDS[..4].iter()) {
-        assert_eq!(CommandLabel::of(name).as_str(), *name);
+    for command in ProtocolCommand::all() {
+        assert_eq!(CommandLabel::of(command.name()), command.into());
+        assert_eq!(CommandLabel::from(command).as_str(), command.name());
     }
     assert_eq!(CommandLabel::of("x.request.y").as_str(), "unknown");
     assert_eq!(CommandLabel::of("extension"), CommandLabel::UNKNOWN, "a desktop cannot choose the label");

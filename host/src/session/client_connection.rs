@@ -4,6 +4,9 @@
 //! Must never: wait for the platform (prepareSession runs beside it). Text comes in from the server; answers go to the
 //! connection's [`Outbox`].
 
+use jackfield_protocol::data;
+use jackfield_protocol::message::Request;
+use jackfield_protocol::message::Response;
 use std::{
     future::Future,
     pin::Pin,
@@ -19,14 +22,11 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     Identity, Outbox, SessionManager,
     commands::{BIND, PREPARE},
-    data,
     handle::SessionHandle,
     input::{Bind, ClientCommand, Control, Reply},
     mailbox::NotTaken,
-    message::{Request, Response},
     outbox::Message,
     prepare::{self, Prepared},
-    text::Text,
 };
 use crate::metrics::CommandLabel;
 
@@ -83,7 +83,7 @@ impl ClientConnection {
                 return self.send(&bad.response);
             }
         };
-        match &*request.command() {
+        match request.command() {
             PREPARE => {}
             BIND => return self.bind(request, at),
             _ => return self.command(request, at),
@@ -97,7 +97,7 @@ impl ClientConnection {
         matches!(*self.binding.lock(), Binding::Preparing | Binding::Bound { .. })
     }
 
-    fn send(&self, text: &Text) {
+    fn send(&self, text: &str) {
         self.outbox.send(Message::response(text));
     }
 

@@ -1,80 +1,38 @@
-//! The table of commands.
+//! Which commands the sessions of an adapter have.
 //!
-//! Owns: which commands there are, by which names, for which kind of object, and which of them do not wait. Must never:
-//! look at a command's data (`data.rs`), its object's state (`tree/rules.rs`), or say what a platform is asked for
-//! (`plan.rs`). Extension commands come from the adapter's manifest, see [`Repertoire`].
+//! Owns: finding a command by its name among those of the protocol and those that the adapter declares, and the checks of
+//! an extension command's data. What is fixed about the protocol's commands stands in `jackfield_protocol::command`. Must
+//! never: look at an object's state, or say what a platform is asked for (`plan.rs`).
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock},
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
+use jackfield_model::Capabilities;
 use jackfield_plugin_api::{
     Code, Failure, Manifest,
-    command::{ObjectKind, STANDARD_COMMANDS},
+    command::{ObjectKind, StandardCommand},
 };
+use jackfield_protocol::command::{Deadline, Lane, ProtocolCommand};
+use jsonschema::PatternOptions;
 
-use rustc_hash::FxHashMap;
-
-use super::tree::Capabilities;
 use crate::metrics::CommandLabel;
 
-/// One command of the protocol that has a session for its scene.
-#[derive(Debug)]
-pub(super) struct Row {
-    /// Its name in the protocol, aliases resolved.
-    pub(super) name: &'static str,
-    /// The kind of object that it is sent to.
-    pub(super) kind: ObjectKind,
-    /// Its place among the standard commands; `None` for the host's own.
-    place: Option<usize>,
-    /// It never waits behind unanswered commands.
-    pub(super) urgent: bool,
-    /// The platform may take longer over it than over others.
-    pub(super) slow: bool,
-    /// How metrics call it.
-    pub(super) label: CommandLabel,
-}
-
-pub(super) const PREPARE: &str = "prepareSession";
-pub(super) const BIND: &str = "bindSession";
-pub(super) const START: &str = "session.start";
-pub(super) const LOGOUT: &str = "session.request.logout";
-
-/// Those that never wait.
-const URGENT: [&str; 3] = [LOGOUT, "interaction.request.reject", "conversation.request.release"];
-
-/// Those with the longer deadline.
-const SLOW: [&str; 1] = ["conversation.request.blindconference"];
-
-/// All rows, by every name that a desktop may use.
-static ROWS: LazyLock<FxHashMap<&'static str, &'static Row>> = LazyLock::new(|| {
-    // Its keys are ours, so nobody can choose them to collide.
-    let mut rows = FxHashMap::default();
-    let own = [START, LOGOUT].into_iter().map(|name| (name, None));
-    let standard = STANDARD_COMMANDS.iter().enumerate().map(|(place, &name)| (name, Some(place)));
-    for (name, place) in own.chain(standard) {
-        let word = name.split('.').next().unwrap_or_default();
-        let row: &'static Row = Box::leak(Box::new(Row {
-            name,
-            kind: ObjectKind::from_word(word).expect("each name in the table begins with a kind"),
-            place,
-            urgent: URGENT.contains(&name),
-            slow: SLOW.contains(&name),
-            label: CommandLabel::of(name),
-        }));
-        rows.insert(name, row);
-        let alias = if name == START { "session.request.start".to_owned() } else { name.replacen(".request.", ".", 1) };
-        rows.insert(Box::leak(alias.into_boxed_str()), row);
-    }
-    rows
-});
+pub(super) const PREPARE: &str = ProtocolCommand::PrepareSession.name();
+pub(super) const BIND: &str = ProtocolCommand::BindSession.name();
+pub(super) const START: ProtocolCommand = ProtocolCommand::Start;
+pub(super) const LOGOUT: ProtocolCommand = ProtocolCommand::Logout;
 
 /// A command's name, looked up.
 #[derive(Debug, Clone)]
 pub(super) enum Known {
-    /// One of the table.
-    Standard(&'static Row),
+    /// `session.start`.
+    Start,
+    /// `session.request.logout`.
+    Logout,
+    /// One of the protocol that the adapter carries out.
+    Standard(StandardCommand),
     /// One that the adapter declares.
     Extension(Arc<Extension>),
 }
@@ -100,30 +58,43 @@ impl NoCommand {
 }
 
 impl Known {
+    /// The same as a command of the protocol; `None`: it is the adapter's own.
+    fn protocol(&self) -> Option<ProtocolCommand> {
+        match self {
+            Self::Start => Some(ProtocolCommand::Start),
+            Self::Logout => Some(ProtocolCommand::Logout),
+            Self::Standard(command) => Some(ProtocolCommand::Standard(*command)),
+            Self::Extension(_) => None,
+        }
+    }
+
     /// The kind of object that it is sent to.
     pub(super) fn kind(&self) -> ObjectKind {
         match self {
-            Self::Standard(row) => row.kind,
+            Self::Start | Self::Logout => ObjectKind::Session,
+            Self::Standard(command) => command.object(),
             Self::Extension(extension) => extension.kind,
         }
     }
 
     /// Whether it never waits behind unanswered commands.
     pub(super) fn is_urgent(&self) -> bool {
-        matches!(self, Self::Standard(row) if row.urgent)
+        self.protocol().is_some_and(|command| command.specification().lane == Lane::Urgent)
     }
 
-    /// Whether it is this one of the table.
-    pub(super) fn is(&self, name: &str) -> bool {
-        matches!(self, Self::Standard(row) if row.name == name)
+    /// Whether the platform may take longer over it than over others.
+    pub(super) fn is_slow(&self) -> bool {
+        self.protocol().is_some_and(|command| command.specification().deadline == Deadline::Slow)
+    }
+
+    /// Whether it is this one of the protocol.
+    pub(super) fn is(&self, command: ProtocolCommand) -> bool {
+        self.protocol() == Some(command)
     }
 
     /// How metrics call it.
     pub(super) fn label(&self) -> CommandLabel {
-        match self {
-            Self::Standard(row) => row.label,
-            Self::Extension(_) => CommandLabel::EXTENSION,
-        }
+        self.protocol().map_or(CommandLabel::EXTENSION, |command| CommandLabel::of(command.name()))
     }
 }
 
@@ -139,6 +110,20 @@ impl std::fmt::Debug for Extension {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)
     }
+}
+
+/// How many steps back a pattern may take that cannot be matched without them.
+const STEPS_BACK: usize = 10_000;
+
+/// A schema, made so that checking takes no longer than the data are long: its patterns are matched in one pass. Those
+/// that cannot be, with a bound on their steps.
+fn validator(schema: &serde_json::Value) -> Result<jsonschema::Validator, String> {
+    let options = jsonschema::draft202012::options;
+    let in_one_pass = options().with_pattern_options(PatternOptions::regex()).build(schema);
+    in_one_pass.map_err(|error| error.to_string()).or_else(|_| {
+        let bounded = PatternOptions::fancy_regex().backtrack_limit(STEPS_BACK);
+        options().with_pattern_options(bounded).build(schema).map_err(|error| error.to_string())
+    })
 }
 
 impl Extension {
@@ -161,7 +146,7 @@ impl Extension {
 pub(super) struct Repertoire {
     pub(super) manifest: Arc<Manifest>,
     pub(super) capabilities: Arc<Capabilities>,
-    standard: Vec<bool>,
+    standard: HashSet<StandardCommand>,
     extensions: HashMap<String, Arc<Extension>>,
 }
 
@@ -173,7 +158,7 @@ impl Repertoire {
                 .data
                 .parse::<serde_json::Value>()
                 .map_err(|error| error.to_string())
-                .and_then(|schema| jsonschema::draft202012::new(&schema).map_err(|error| error.to_string()));
+                .and_then(|schema| validator(&schema));
             if let Err(error) = &schema {
                 tracing::error!(adapter = %manifest.id, command = %declared.name, "its schema cannot be used: {error}");
             }
@@ -182,7 +167,7 @@ impl Repertoire {
         });
         Self {
             capabilities: Arc::new(Capabilities::of(manifest)),
-            standard: STANDARD_COMMANDS.iter().map(|&name| manifest.commands.iter().any(|own| own == name)).collect(),
+            standard: manifest.commands.iter().filter_map(|name| StandardCommand::from_name(name)).collect(),
             extensions: extensions.collect(),
             manifest: Arc::clone(manifest),
         }
@@ -193,22 +178,22 @@ impl Repertoire {
     /// # Errors
     /// There is none.
     pub(super) fn find(&self, name: &str) -> Result<Known, NoCommand> {
-        if let Some(&row) = ROWS.get(name) {
-            let supported = row.place.is_none_or(|place| self.standard[place]);
-            return if supported { Ok(Known::Standard(row)) } else { Err(NoCommand::Unsupported) };
-        }
-        match self.extensions.get(name) {
-            Some(extension) => Ok(Known::Extension(Arc::clone(extension))),
-            None if has_extension_form(name) => Err(NoCommand::Unsupported),
-            None => Err(NoCommand::Unknown),
+        match find_without_adapter(name) {
+            Ok(Known::Standard(command)) if !self.standard.contains(&command) => Err(NoCommand::Unsupported),
+            Ok(known) => Ok(known),
+            Err(none) => self.extensions.get(name).map(|own| Known::Extension(Arc::clone(own))).ok_or(none),
         }
     }
 }
 
 /// The command with a name where there is no adapter.
 pub(super) fn find_without_adapter(name: &str) -> Result<Known, NoCommand> {
-    match ROWS.get(name) {
-        Some(row) => Ok(Known::Standard(row)),
+    match ProtocolCommand::from_name(name) {
+        Some(ProtocolCommand::Start) => Ok(Known::Start),
+        Some(ProtocolCommand::Logout) => Ok(Known::Logout),
+        Some(ProtocolCommand::Standard(command)) => Ok(Known::Standard(command)),
+        // A connection's commands, not a session's: whoever reads a connection has taken them out before.
+        Some(ProtocolCommand::PrepareSession | ProtocolCommand::BindSession) => Err(NoCommand::Unknown),
         None if has_extension_form(name) => Err(NoCommand::Unsupported),
         None => Err(NoCommand::Unknown),
     }
@@ -229,21 +214,18 @@ mod tests {
 
     use super::*;
 
-    fn standard(name: &str) -> Option<&'static str> {
-        match find_without_adapter(name) {
-            Ok(Known::Standard(row)) => Some(row.name),
-            _ => None,
-        }
-    }
-
     #[test]
-    fn every_standard_command_is_found_by_its_name_and_without_request() {
-        for name in STANDARD_COMMANDS {
-            assert_eq!(standard(name), Some(*name));
-            assert_eq!(standard(&name.replace(".request.", ".")), Some(*name));
-        }
-        assert_eq!(standard("session.request.start"), Some(START));
-        assert_eq!(standard("session.logout"), Some(LOGOUT));
+    fn a_pattern_cannot_make_the_check_of_data_long() {
+        let schema = |pattern: &str| {
+            let object = serde_json::json!({"properties": {"a": {"type": "string", "pattern": pattern}}});
+            let (name, kind) = ("session.request.acme.do".to_owned(), ObjectKind::Session);
+            Extension { name, kind, schema: validator(&object) }
+        };
+        let data = serde_json::json!({"a": format!("{}!", "a".repeat(60_000))}).to_string();
+        // Both would be looked at for longer than anybody lives, if each way were tried.
+        assert!(schema("^(a+)+$").check(&data).is_err());
+        assert!(schema("^(?=a)(a+)+$").check(&data).is_err());
+        assert!(schema("^a").check(&data).is_ok());
     }
 
     #[test]
@@ -252,6 +234,7 @@ mod tests {
         {
             assert_eq!(find_without_adapter(name).unwrap_err(), NoCommand::Unknown, "{name}");
         }
+        assert!(matches!(find_without_adapter("channel.ready"), Ok(Known::Standard(StandardCommand::Ready))));
     }
 
     #[test]

@@ -12,7 +12,6 @@ use super::{
     adapter_connection::AdapterConnection,
     input::{NotMoved, Reply},
     outbox::{CloseCode, Message},
-    text::Text,
 };
 use crate::plugin::RequestId;
 
@@ -36,7 +35,7 @@ pub(super) enum Effect {
     /// The session is over: a connection that was for it alone is closed.
     SessionOver(Outbox),
     /// The answer to an HTTP request.
-    Answer(oneshot::Sender<Text>, Text),
+    Answer(oneshot::Sender<String>, String),
     /// The answer to a [`Bind`](super::input::Bind).
     Bound(oneshot::Sender<Result<String, Failure>>, Result<String, Failure>),
     /// What became of a [`Migrate`](super::input::Migrate).
@@ -74,7 +73,7 @@ impl Effects {
     }
 
     /// Answers a command.
-    pub(super) fn reply(&mut self, reply: Reply, text: Text) {
+    pub(super) fn reply(&mut self, reply: Reply, text: String) {
         self.push(match reply {
             Reply::Outbox(outbox) => Effect::Send(outbox, vec![Message::response(&text)]),
             Reply::Once(sender) => Effect::Answer(sender, text),

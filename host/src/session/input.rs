@@ -3,14 +3,13 @@
 //! Owns: the shape of these inputs, and where an answer goes. Must never: do anything. They wait in the session's
 //! [`Mailbox`](super::mailbox::Mailbox) and are handled one after the other by its [`Session`](super::state::Session).
 
+use jackfield_protocol::message::Request;
 use std::sync::Arc;
 
 use jackfield_plugin_api::Failure;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{
-    DisposedReason, Outbox, adapter_connection::AdapterConnection, commands::Repertoire, message::Request, text::Text,
-};
+use super::{DisposedReason, Outbox, adapter_connection::AdapterConnection, commands::Repertoire};
 use crate::plugin::{AdapterMessage, RequestId};
 
 /// One thing that a session is told.
@@ -47,7 +46,7 @@ pub(super) enum Reply {
     /// To the connection that sent the command.
     Outbox(Outbox),
     /// To one HTTP request.
-    Once(oneshot::Sender<Text>),
+    Once(oneshot::Sender<String>),
 }
 
 /// What connections and the manager want of a session. Each of them waits for one to be done before it sends another, so

@@ -8,7 +8,12 @@ use std::collections::VecDeque;
 
 use hyper::body::Bytes;
 
-use super::{outbox::Message, tree::Events};
+use jackfield_protocol::event::Event;
+
+use super::outbox::Message;
+
+/// About how long an event is that carries no call data.
+const ORDINARY: usize = 160;
 
 /// How much a session keeps for a client that returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +63,8 @@ impl Journal {
     }
 
     /// Gives events the next numbers, writes them and keeps them.
-    pub(super) fn append(&mut self, events: &Events) -> Vec<Message> {
-        let messages = self.write(events);
+    pub(super) fn append(&mut self, session: &str, events: &[Event]) -> Vec<Message> {
+        let messages = self.write(session, events);
         for message in &messages {
             self.bytes += message.text.len();
             self.kept.push_back(message.text.clone());
@@ -74,9 +79,9 @@ impl Journal {
 
     /// Gives the events of a snapshot the next numbers and writes them. They are not kept: a client that has seen only a
     /// part of a snapshot needs a new one.
-    pub(super) fn append_to_snapshot(&mut self, events: &Events) -> Vec<Message> {
+    pub(super) fn append_to_snapshot(&mut self, session: &str, events: &[Event]) -> Vec<Message> {
         (self.kept, self.bytes) = (VecDeque::new(), 0);
-        self.write(events)
+        self.write(session, events)
     }
 
     /// The events after a number up to another, oldest first; `None` where they are not all there any more.
@@ -90,15 +95,22 @@ impl Journal {
         Some((after + 1..).zip(texts).map(|(seq, text)| Message { seq: Some(seq), text }).collect())
     }
 
-    fn write(&mut self, events: &Events) -> Vec<Message> {
-        let (text, lengths) = events.number(self.last + 1);
+    /// Writes the messages of events, with the next numbers. This is where an event becomes text.
+    fn write(&mut self, session: &str, events: &[Event]) -> Vec<Message> {
+        let mut text = Vec::with_capacity(events.len() * ORDINARY);
+        let mut ends = Vec::with_capacity(events.len());
+        for (event, seq) in events.iter().zip(self.last + 1..) {
+            serde_json::to_writer(&mut text, &event.message(session, seq)).expect("an event can be written");
+            ends.push(text.len());
+        }
         // What one report made is written into one text, which its messages share.
-        let mut text = Bytes::copy_from_slice(&text);
-        let message = |length: u32| {
+        let text = Bytes::from(text);
+        let mut start = 0;
+        let message = |end: usize| {
             self.last += 1;
-            Message { seq: Some(self.last), text: text.split_to(length as usize) }
+            Message { seq: Some(self.last), text: text.slice(std::mem::replace(&mut start, end)..end) }
         };
-        lengths.into_iter().map(message).collect()
+        ends.into_iter().map(message).collect()
     }
 }
 
@@ -106,16 +118,16 @@ impl Journal {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{super::tree::Event, *};
+    use jackfield_protocol::event::{EventName, Path};
+
+    use super::*;
 
     fn journal(events: usize, bytes: usize) -> Journal {
         Journal::new(JournalLimits { events, bytes })
     }
 
-    fn events(count: usize) -> Events {
-        let mut events = Events::default();
-        (0..count).for_each(|_| events.push(Event { target: "S", name: "x", data: "{}" }));
-        events
+    fn events(count: usize) -> Vec<Event> {
+        (0..count).map(|_| Event::bare(Path::Session, EventName::ChannelDisposed)).collect()
     }
 
     /// The numbers of the events after one, each read from where it stands.
@@ -131,8 +143,8 @@ mod tests {
     #[test]
     fn what_follows_a_number_is_there_once_and_in_order() {
         let mut journal = journal(10, 1000);
-        journal.append(&events(3));
-        journal.append(&events(1));
+        journal.append("S", &events(3));
+        journal.append("S", &events(1));
         assert_eq!(numbers(&journal, 0), Some(vec![1, 2, 3, 4]));
         assert_eq!(numbers(&journal, 2), Some(vec![3, 4]));
         assert_eq!(numbers(&journal, 4), Some(vec![]));
@@ -143,16 +155,16 @@ mod tests {
     #[test]
     fn it_says_when_it_does_not_reach_back() {
         let mut journal = journal(2, 1000);
-        journal.append(&events(5));
+        journal.append("S", &events(5));
         assert_eq!(numbers(&journal, 2), None);
         assert_eq!(numbers(&journal, 3), Some(vec![4, 5]));
     }
 
     #[test]
     fn its_bytes_are_bounded_too() {
-        let size = journal(1, 0).append(&events(1))[0].text.len();
+        let size = journal(1, 0).append("S", &events(1))[0].text.len();
         let mut journal = journal(100, 2 * size + 1);
-        journal.append(&events(5));
+        journal.append("S", &events(5));
         assert_eq!(numbers(&journal, 2), None);
         assert_eq!(numbers(&journal, 3), Some(vec![4, 5]));
     }
@@ -160,9 +172,9 @@ mod tests {
     #[test]
     fn a_snapshot_empties_the_buffer_and_cannot_be_resumed_from_its_middle() {
         let mut journal = journal(100, 1000);
-        journal.append(&events(2));
-        journal.append_to_snapshot(&events(3));
-        journal.append(&events(1));
+        journal.append("S", &events(2));
+        journal.append_to_snapshot("S", &events(3));
+        journal.append("S", &events(1));
         for after in [0, 1, 2, 3, 4] {
             assert_eq!(numbers(&journal, after), None, "after {after}");
         }
@@ -173,7 +185,7 @@ mod tests {
     fn the_newest_stay_without_mixing_events_up() {
         let mut journal = journal(7, 1000);
         for round in 0..200 {
-            journal.append(&events(round % 5));
+            journal.append("S", &events(round % 5));
             let last = journal.last();
             let kept = journal.len() as u64;
             assert_eq!(numbers(&journal, last - kept), Some((last - kept + 1..=last).collect()));

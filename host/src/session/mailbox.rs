@@ -76,7 +76,7 @@ impl Mailbox {
         if queue.closed {
             return Err(NotTaken::Closed(command));
         }
-        let bytes = queue.command_bytes + command.request.len();
+        let bytes = queue.command_bytes + command.request.bytes();
         if queue.commands >= COMMANDS || bytes > BYTES.0 && queue.commands > 0 {
             queue.someone_waits = true;
             return Err(NotTaken::Full(command));
@@ -166,7 +166,7 @@ impl Mailbox {
             Request::Control(control) => Some(Input::Control(control)),
             Request::Command(command) => {
                 queue.commands -= 1;
-                queue.command_bytes -= command.request.len();
+                queue.command_bytes -= command.request.bytes();
                 if std::mem::take(&mut queue.someone_waits) {
                     self.room.notify_waiters();
                 }
@@ -227,14 +227,11 @@ mod tests {
     use jackfield_plugin_api::Link;
     use tokio::{sync::oneshot, time::Instant};
 
-    use super::{
-        super::{input::Reply, message},
-        *,
-    };
+    use super::{super::input::Reply, *};
     use crate::plugin::FromAgent;
 
     fn command(name: &str) -> ClientCommand {
-        let request = message::Request::parse(&format!(r#"{{"command":"{name}"}}"#)).unwrap();
+        let request = jackfield_protocol::message::Request::parse(&format!(r#"{{"command":"{name}"}}"#)).unwrap();
         ClientCommand { request, reply: Reply::Once(oneshot::channel().0), received: Instant::now() }
     }
 
@@ -244,7 +241,7 @@ mod tests {
 
     fn name(input: Option<Input>) -> String {
         match input {
-            Some(Input::Command(command)) => command.request.command().into_owned(),
+            Some(Input::Command(command)) => command.request.command().to_owned(),
             Some(Input::Adapter { .. }) => "adapter".to_owned(),
             Some(Input::Control(_)) => "control".to_owned(),
             Some(Input::LinkChanged) => "link".to_owned(),

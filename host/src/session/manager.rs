@@ -3,6 +3,10 @@
 //! Owns: the tenant's adapter connections, requests by HTTP, the move of sessions from one adapter connection to another,
 //! and their common end. Must never: touch a session's state; it sends each what it wants of it.
 
+use crate::metrics::OutcomeLabel;
+use jackfield_protocol::data;
+use jackfield_protocol::message::Request;
+use jackfield_protocol::message::Response;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
@@ -19,13 +23,10 @@ use super::{
     adapter_connection::AdapterConnection,
     client_connection::EventStream,
     commands::{self, BIND, Known, PREPARE},
-    data,
     handle::SessionHandle,
     input::{Bind, ClientCommand, Control, Migrate, NotMoved, Reply},
-    message::{Request, Response},
     port::PlatformPort,
     registry::{LOGINS_AGAIN, Registry},
-    text::Text,
 };
 use crate::{
     metrics::{CommandLabel, TenantMetrics},
@@ -58,7 +59,7 @@ struct Connections {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The response.
-    pub text: Text,
+    pub text: String,
     /// The body could not be taken apart at all: the request itself is answered with 400.
     pub unparsable: bool,
 }
@@ -211,7 +212,6 @@ impl SessionManager {
         if name == PREPARE || name == BIND {
             return Some(Answer { text: self.refuse_second(&request), unparsable: false });
         }
-        drop(name);
         let (reply, answer) = oneshot::channel();
         let command = ClientCommand { request, reply: Reply::Once(reply), received: Instant::now() };
         session.mailbox().command(command).await.ok()?;
@@ -361,17 +361,17 @@ impl SessionManager {
         label: CommandLabel,
         since: Instant,
         response: Response<'_>,
-    ) -> Text {
-        self.metrics().command(label, response.outcome(), since.elapsed());
+    ) -> String {
+        self.metrics().command(label, OutcomeLabel::of(&response), since.elapsed());
         request.respond(response)
     }
 
     /// Answers a command on a connection without a session.
-    pub(super) fn answer_unbound(&self, request: &Request) -> Text {
+    pub(super) fn answer_unbound(&self, request: &Request) -> String {
         let name = request.command();
         let found = match self.serving().current() {
-            Some(current) => current.repertoire.find(&name),
-            None => commands::find_without_adapter(&name),
+            Some(current) => current.repertoire.find(name),
+            None => commands::find_without_adapter(name),
         };
         let label = found.as_ref().map_or(CommandLabel::UNKNOWN, Known::label);
         let failure = match found {
@@ -382,7 +382,7 @@ impl SessionManager {
     }
 
     /// Answers prepareSession or bindSession where there is a session already.
-    pub(super) fn refuse_second(&self, request: &Request) -> Text {
+    pub(super) fn refuse_second(&self, request: &Request) -> String {
         let name = request.command();
         let checked = if name == PREPARE {
             data::parse::<data::Prepare>(request.data()).map(drop)
@@ -393,7 +393,7 @@ impl SessionManager {
             Err(what) => Failure::new(Code::BadRequest, what),
             Ok(()) => Failure::new(Code::InvalidState, "there is a session on this connection already"),
         };
-        self.answer(request, CommandLabel::of(&name), Instant::now(), Response::Failure(&failure))
+        self.answer(request, CommandLabel::of(name), Instant::now(), Response::Failure(&failure))
     }
 }
 

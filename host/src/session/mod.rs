@@ -1,22 +1,19 @@
 //! Sessions: what one agent's desktop and one adapter say to each other, and all that is kept in between.
 //!
-//! Owns: the protocol (`protocol.md`) but for its transports: messages, checks, the tree, the order of events, the
-//! journal, resume and takeover, deadlines. Must never: know a platform, a socket or a configuration file.
+//! Owns: the protocol (`protocol.md`) but for its transports: checks, the order of commands, the journal, resume and
+//! takeover, deadlines. Its messages are `jackfield_protocol`'s, the objects and their events `jackfield_model`'s. Must never: know a platform, a socket or a configuration file.
 //!
 //! In the order in which a message goes through:
 //!
 //! ```text
 //! client_connection.rs   one connection: nothing yet, or bound to a session
-//! message.rs             what a desktop sent, read without changing a byte; what it is answered
-//! commands.rs            the table of commands: name, target, data, what becomes of it
-//! data.rs                what a command's data must look like
+//! commands.rs            which commands the sessions of an adapter have
 //! mailbox.rs, input.rs   what waits for a session, within bounds
 //! task.rs                the session's task: handles what waits, keeps its deadlines, does what comes of it
 //! state/                 the session itself: inputs in, effects out
 //! effects.rs             what a session wants done
 //! plan.rs                what the platform is asked for
 //! port.rs                the adapter as a session needs it
-//! tree/                  the objects of one session and what a report makes of them
 //! journal.rs             the numbered events that a returning client may still need
 //! outbox.rs              what waits for a connection to be written
 //! ```
@@ -55,7 +52,6 @@
 mod adapter_connection;
 mod client_connection;
 mod commands;
-mod data;
 mod effects;
 mod handle;
 mod identity;
@@ -63,7 +59,6 @@ mod input;
 mod journal;
 mod mailbox;
 mod manager;
-mod message;
 mod outbox;
 mod plan;
 mod port;
@@ -71,21 +66,17 @@ mod prepare;
 mod registry;
 mod state;
 mod task;
-mod text;
-pub mod tree;
 
 use std::time::Duration;
-
-use serde::Serialize;
 
 pub use adapter_connection::{AdapterConnection, Tally};
 pub use client_connection::{ClientConnection, EventStream};
 pub use identity::Identity;
+pub use jackfield_protocol::event::DisposedReason;
 pub use journal::JournalLimits;
 pub use manager::{Answer, Moved, SessionManager, SessionStatus, StreamRefused};
 pub use outbox::{CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
 pub use port::{AgentPort, LoggedIn, PlatformPort};
-pub use text::{Lengths, Text};
 
 /// What a tenant's sessions may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,36 +116,6 @@ impl Default for Limits {
             start_within: Duration::from_secs(120),
             journal: JournalLimits::default(),
             outbox: OutboxLimits::default(),
-        }
-    }
-}
-
-/// Why a session ended without a logout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DisposedReason {
-    /// The agent has a new session.
-    Replaced,
-    /// Nobody came back in time.
-    Expired,
-    /// The tenant is served no more.
-    TenantRemoved,
-    /// The host ends.
-    ShuttingDown,
-    /// The adapter cannot go on with it.
-    AdapterFailed,
-}
-
-impl DisposedReason {
-    /// The reason as the protocol writes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Replaced => "replaced",
-            Self::Expired => "expired",
-            Self::TenantRemoved => "tenant_removed",
-            Self::ShuttingDown => "shutting_down",
-            Self::AdapterFailed => "adapter_failed",
         }
     }
 }

@@ -16,8 +16,6 @@ use hyper::body::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::text::Text;
-
 /// One message to a client: UTF-8 JSON, with its number if it is an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -29,8 +27,8 @@ pub struct Message {
 
 impl Message {
     /// A response.
-    pub(super) fn response(text: &Text) -> Self {
-        Self { seq: None, text: Bytes::copy_from_slice(text) }
+    pub(super) fn response(text: &str) -> Self {
+        Self { seq: None, text: Bytes::copy_from_slice(text.as_bytes()) }
     }
 
     /// The text as such.

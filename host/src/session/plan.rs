@@ -1,20 +1,18 @@
 //! What the platform is asked for when a standard command's turn has come.
 //!
 //! Owns: the translation of a command and its data into the adapter's commands, and the checks that need both the data
-//! and the tree. Must never: change anything. Comes behind the checks of target, channel type and data; the state of the
-//! object itself is checked by `tree/rules.rs`.
+//! and the tree, the limits of the host among them. Must never: change anything. Comes behind the checks of target,
+//! channel type and data; the state of the object itself is checked by the model's rules.
 
+use jackfield_model::{Channel, Conversation, Group, Interaction, Object, Tree, limits, rules};
 use jackfield_plugin_api::{
     Code, Command, Failure, Json,
     command::ObjectKind,
     report::{ChannelType, ConversationAt, ConversationState, InteractionAt},
 };
+use jackfield_protocol::data::{Arguments, ChannelOptions};
 
-use super::{
-    commands::Repertoire,
-    data::{Args, ChannelOptions},
-    tree::{Channel, Conversation, Interaction, Object, Tree, bounds, rules},
-};
+use super::commands::Repertoire;
 
 /// What a command comes down to.
 #[derive(Debug)]
@@ -62,32 +60,77 @@ impl Step {
 /// # Errors
 /// The command fails without the platform's being asked.
 pub(super) fn plan(
-    name: &str,
-    args: Args,
+    arguments: Arguments,
     object: Object<'_>,
     tree: &Tree,
     repertoire: &Repertoire,
 ) -> Result<Plan, Failure> {
-    match object {
-        Object::Session => on_session(args, tree, repertoire).map(Plan::Ask),
-        Object::Group(group) => on_group(name, args, group.id, tree),
-        Object::Channel(channel) => on_channel(name, args, channel, tree).map(Plan::Ask),
-        Object::Interaction(channel, interaction) => {
-            on_interaction(name, args, channel, interaction, tree).map(Plan::Ask)
+    use Arguments as A;
+    Ok(Plan::Ask(match arguments {
+        A::AddChannel { endpoint, kind } => add_channel(endpoint, kind, tree, repertoire)?,
+        A::RemoveChannel { id } => remove_channel(&id, tree)?,
+        A::AddChannelGroup(group) => {
+            within_quota(tree.groups().len(), limits::GROUPS.command, "groups in this session")?;
+            within_quota(tree.channels().len(), limits::CHANNELS.command, "channels in this session")?;
+            let (chat, email, callback) = (group.chat, group.email, group.callback);
+            Command::AddChannelGroup { name: group.name, chat, email, callback }
         }
-        Object::Conversation(channel, interaction, conversation) => {
-            on_conversation(name, args, channel, interaction, conversation).map(Plan::Ask)
+        A::RemoveChannelGroup { id } => remove_group(&id, tree)?,
+        A::ActivateAll(options) => return activate_all(on_group(object)?.id, options, tree),
+        A::DeactivateAll => {
+            let steps =
+                tree.channels_of(on_group(object)?.id).map(|channel| Step { channel: channel.id, options: None });
+            return Ok(Plan::Each(Each::Deactivate, steps.collect()));
         }
-    }
+        A::Activate { queue, options } => Command::Activate { channel: key_of(object)?, queue, options },
+        A::Deactivate { queues, reason } => Command::Deactivate { channel: key_of(object)?, queues, reason },
+        A::Ready => Command::Ready { channel: key_of(object)? },
+        A::NotReady { code, text } => {
+            Command::NotReady { channel: key_of(object)?, reason_code: code, reason_desc: text }
+        }
+        A::Dial { destination, extensions } => {
+            tree.no_room_for_a_call(on_channel(object)?).map_or(Ok(()), |words| Err(quota_exceeded(words)))?;
+            Command::Dial { channel: key_of(object)?, destination, extensions }
+        }
+        A::Accept => accept(object)?,
+        A::Reject => Command::Reject { interaction: interaction_at(object)? },
+        A::SetInteractionData { key, value } => set_data(object, key, value, tree)?,
+        A::SetDisposition { disposition } => {
+            Command::SetDisposition { interaction: interaction_at(object)?, disposition }
+        }
+        A::Complete => Command::Complete { interaction: interaction_at(object)? },
+        A::Consult { destination } => Command::Consult { interaction: interaction_at(object)?, destination },
+        A::Alternate => alternate(object)?,
+        A::ConsultTransfer => Command::ConsultTransfer { interaction: interaction_at(object)? },
+        A::ConsultConference => {
+            let conversations = &on_interaction(object)?.1.conversations;
+            let members: usize = conversations.iter().map(|conversation| conversation.members.len()).sum();
+            within_quota(members.saturating_sub(1), limits::MEMBERS.command, "members in these conversations")?;
+            Command::ConsultConference { interaction: interaction_at(object)? }
+        }
+        A::Record(action) => Command::Record { interaction: interaction_at(object)?, action },
+        A::Answer => Command::Answer { conversation: conversation_at(object)? },
+        A::Release => match on_conversation(object)?.state {
+            ConversationState::Alerting => Command::Reject { interaction: interaction_at(object)? },
+            _ => Command::Release { conversation: conversation_at(object)? },
+        },
+        A::Hold => Command::Hold { conversation: conversation_at(object)? },
+        A::Retrieve => Command::Retrieve { conversation: conversation_at(object)? },
+        A::Mute => Command::Mute { conversation: conversation_at(object)? },
+        A::Unmute => Command::Unmute { conversation: conversation_at(object)? },
+        A::SendDtmf { digits } => Command::SendDtmf { conversation: conversation_at(object)?, digits },
+        A::BlindTransfer { destination } => {
+            Command::BlindTransfer { conversation: conversation_at(object)?, destination }
+        }
+        A::BlindConference { destination } => {
+            let members = on_conversation(object)?.members.len();
+            within_quota(members, limits::MEMBERS.command, "members in this conversation")?;
+            Command::BlindConference { conversation: conversation_at(object)?, destination }
+        }
+    }))
 }
 
-fn no_such_command(name: &str) -> Failure {
-    Failure::new(Code::Internal, format!("{name} is not translated"))
-}
-
-fn invalid_state(words: &str) -> Failure {
-    Failure::new(Code::InvalidState, words)
-}
+// ---- failures ----
 
 /// A limit of the host, told before the platform is asked: nothing happens there that could not be shown here.
 fn within_quota(count: usize, most: usize, of_what: &str) -> Result<(), Failure> {
@@ -96,6 +139,10 @@ fn within_quota(count: usize, most: usize, of_what: &str) -> Result<(), Failure>
 
 fn quota_exceeded(words: String) -> Failure {
     Failure::new(Code::QuotaExceeded, words)
+}
+
+fn invalid_state(words: &str) -> Failure {
+    Failure::new(Code::InvalidState, words)
 }
 
 /// A target that names no object of the kind that the command is for.
@@ -113,131 +160,116 @@ fn not_found(id: &str) -> Failure {
     Failure::new(Code::NotFound, format!("there is no {id} here"))
 }
 
-fn on_session(args: Args, tree: &Tree, repertoire: &Repertoire) -> Result<Command, Failure> {
-    match args {
-        Args::AddChannel { endpoint, kind } => {
-            if !repertoire.manifest.channel_types.contains(&kind) {
-                return Err(Failure::new(Code::Unsupported, "the adapter has no channels of this type"));
-            }
-            if tree.channels().iter().any(|channel| channel.endpoint.as_deref() == Some(&*endpoint)) {
-                return Err(Failure::new(Code::Conflict, "the endpoint is in this session already"));
-            }
-            within_quota(tree.channels().len(), bounds::CHANNELS.command, "channels in this session")?;
-            Ok(Command::AddChannel { endpoint, kind })
+// ---- the command's object; its kind was checked with the target ----
+
+fn of_another_kind() -> Failure {
+    Failure::new(Code::Internal, "the command's object is of another kind than its target")
+}
+
+fn on_group(object: Object<'_>) -> Result<&Group, Failure> {
+    if let Object::Group(group) = object { Ok(group) } else { Err(of_another_kind()) }
+}
+
+fn on_channel(object: Object<'_>) -> Result<&Channel, Failure> {
+    if let Object::Channel(channel) = object { Ok(channel) } else { Err(of_another_kind()) }
+}
+
+fn on_interaction(object: Object<'_>) -> Result<(&Channel, &Interaction), Failure> {
+    match object {
+        Object::Interaction(channel, interaction) | Object::Conversation(channel, interaction, _) => {
+            Ok((channel, interaction))
         }
-        Args::RemoveChannel { id } => {
-            let channel = tree
-                .channels()
-                .iter()
-                .find(|channel| channel.group.is_none() && is_id(&id, 'c', channel.id))
-                .ok_or_else(|| not_found(&id))?;
-            rules::removal_refusal(channel).map_or(Ok(()), |words| Err(invalid_state(words)))?;
-            Ok(Command::RemoveChannel { channel: channel.key.clone().into() })
-        }
-        Args::AddGroup(group) => {
-            within_quota(tree.groups().len(), bounds::GROUPS.command, "groups in this session")?;
-            within_quota(tree.channels().len(), bounds::CHANNELS.command, "channels in this session")?;
-            Ok(Command::AddChannelGroup {
-                name: group.name,
-                chat: group.chat,
-                email: group.email,
-                callback: group.callback,
-            })
-        }
-        Args::RemoveGroup { id } => {
-            let group = tree.groups().iter().find(|group| is_id(&id, 'g', group.id)).ok_or_else(|| not_found(&id))?;
-            match tree.channels_of(group.id).find_map(rules::removal_refusal) {
-                Some(words) => Err(invalid_state(words)),
-                None => Ok(Command::RemoveChannelGroup { group: group.key.clone().into() }),
-            }
-        }
-        _ => Err(no_such_command("the command")),
+        Object::Session | Object::Group(_) | Object::Channel(_) => Err(of_another_kind()),
     }
 }
 
-fn on_group(name: &str, args: Args, group: u64, tree: &Tree) -> Result<Plan, Failure> {
-    match (name, args) {
-        ("channelgroup.request.activateall", Args::ActivateAll(mut options)) => {
-            let mut steps = Vec::new();
-            for channel in tree.channels_of(group) {
-                let own = options.iter().position(|it| is_id(&it.id, 'c', channel.id));
-                let options = own.map(|at| options.swap_remove(at));
-                steps.push(Step { channel: channel.id, options });
-            }
-            match options.first() {
-                Some(unknown) => Err(Failure::new(
-                    Code::BadRequest,
-                    format!("data.channeloptions: {} is no channel of this group", unknown.id),
-                )),
-                None => Ok(Plan::Each(Each::Activate, steps)),
-            }
-        }
-        ("channelgroup.request.deactivateall", _) => {
-            let steps = tree.channels_of(group).map(|channel| Step { channel: channel.id, options: None });
-            Ok(Plan::Each(Each::Deactivate, steps.collect()))
-        }
-        _ => Err(no_such_command(name)),
+fn on_conversation(object: Object<'_>) -> Result<&Conversation, Failure> {
+    if let Object::Conversation(.., conversation) = object { Ok(conversation) } else { Err(of_another_kind()) }
+}
+
+fn key_of(object: Object<'_>) -> Result<String, Failure> {
+    Ok(on_channel(object)?.key.clone().into())
+}
+
+fn interaction_at(object: Object<'_>) -> Result<InteractionAt, Failure> {
+    let (channel, interaction) = on_interaction(object)?;
+    Ok(InteractionAt { channel: channel.key.clone().into(), interaction: interaction.key.clone().into() })
+}
+
+fn conversation_at(object: Object<'_>) -> Result<ConversationAt, Failure> {
+    let (InteractionAt { channel, interaction }, conversation) = (interaction_at(object)?, on_conversation(object)?);
+    Ok(ConversationAt { channel, interaction, conversation: conversation.key.clone().into() })
+}
+
+// ---- those that need more than a translation ----
+
+fn add_channel(endpoint: String, kind: ChannelType, tree: &Tree, repertoire: &Repertoire) -> Result<Command, Failure> {
+    if !repertoire.manifest.channel_types.contains(&kind) {
+        return Err(Failure::new(Code::Unsupported, "the adapter has no channels of this type"));
+    }
+    if tree.channels().iter().any(|channel| channel.endpoint.as_deref() == Some(&*endpoint)) {
+        return Err(Failure::new(Code::Conflict, "the endpoint is in this session already"));
+    }
+    within_quota(tree.channels().len(), limits::CHANNELS.command, "channels in this session")?;
+    Ok(Command::AddChannel { endpoint, kind })
+}
+
+fn remove_channel(id: &str, tree: &Tree) -> Result<Command, Failure> {
+    let standalone = |channel: &&Channel| channel.group.is_none() && is_id(id, 'c', channel.id);
+    let channel = tree.channels().iter().find(standalone).ok_or_else(|| not_found(id))?;
+    rules::removal_refusal(channel).map_or(Ok(()), |words| Err(invalid_state(words)))?;
+    Ok(Command::RemoveChannel { channel: channel.key.clone().into() })
+}
+
+fn remove_group(id: &str, tree: &Tree) -> Result<Command, Failure> {
+    let group = tree.groups().iter().find(|group| is_id(id, 'g', group.id)).ok_or_else(|| not_found(id))?;
+    match tree.channels_of(group.id).find_map(rules::removal_refusal) {
+        Some(words) => Err(invalid_state(words)),
+        None => Ok(Command::RemoveChannelGroup { group: group.key.clone().into() }),
     }
 }
 
-fn on_channel(name: &str, args: Args, channel: &Channel, tree: &Tree) -> Result<Command, Failure> {
-    let key = channel.key.clone().into_string();
-    Ok(match (name, args) {
-        (_, Args::Activate { queue, options }) => Command::Activate { channel: key, queue, options },
-        (_, Args::Deactivate { queues, reason }) => Command::Deactivate { channel: key, queues, reason },
-        ("channel.request.ready", _) => Command::Ready { channel: key },
-        (_, Args::NotReady { code, text }) => Command::NotReady { channel: key, reason_code: code, reason_desc: text },
-        (_, Args::Dial { destination, extensions }) => {
-            tree.no_room_for_a_call(channel).map_or(Ok(()), |words| Err(quota_exceeded(words)))?;
-            Command::Dial { channel: key, destination, extensions }
+fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Result<Plan, Failure> {
+    let mut steps = Vec::new();
+    for channel in tree.channels_of(group) {
+        let own = options.iter().position(|it| is_id(&it.id, 'c', channel.id));
+        let options = own.map(|at| options.swap_remove(at));
+        steps.push(Step { channel: channel.id, options });
+    }
+    match options.first() {
+        Some(unknown) => {
+            let words = format!("data.channeloptions: {} is no channel of this group", unknown.id);
+            Err(Failure::new(Code::BadRequest, words))
         }
-        _ => return Err(no_such_command(name)),
-    })
+        None => Ok(Plan::Each(Each::Activate, steps)),
+    }
 }
 
-fn on_interaction(
-    name: &str,
-    args: Args,
-    channel: &Channel,
-    it: &Interaction,
-    tree: &Tree,
-) -> Result<Command, Failure> {
-    let interaction = interaction_at(channel, it);
-    Ok(match (name, args) {
-        ("interaction.request.accept", _) if channel.kind == ChannelType::Telephony => {
-            let primary = it.primary().ok_or_else(|| invalid_state("the call is not ringing"))?;
-            Command::Answer { conversation: conversation_at(channel, it, primary) }
-        }
-        ("interaction.request.accept", _) => Command::Accept { interaction },
-        ("interaction.request.reject", _) => Command::Reject { interaction },
-        (_, Args::SetData { key, value }) => {
-            if tree.is_own_data(&key) {
-                return Err(Failure::new(Code::Forbidden, format!("data.key: {key} is the platform's own")));
-            }
-            tree.no_room_for_data(it, &key, &value).map_or(Ok(()), |words| Err(quota_exceeded(words)))?;
-            Command::SetInteractionData { interaction, key, value }
-        }
-        (_, Args::Disposition(disposition)) => Command::SetDisposition { interaction, disposition },
-        ("interaction.request.complete", _) => Command::Complete { interaction },
-        ("interaction.request.consult", Args::Destination(destination)) => {
-            Command::Consult { interaction, destination }
-        }
-        ("interaction.request.alternate", _) => {
-            let (hold, retrieve) = alternation(it).ok_or_else(|| invalid_state("there is no connected consult"))?;
-            Command::Alternate {
-                interaction,
-                hold: hold.map(|conversation| conversation.key.clone().into()),
-                retrieve: retrieve.key.clone().into(),
-            }
-        }
-        ("interaction.request.consulttransfer", _) => Command::ConsultTransfer { interaction },
-        ("interaction.request.consultconference", _) => {
-            let members = it.conversations.iter().map(|conversation| conversation.members.len()).sum::<usize>();
-            within_quota(members.saturating_sub(1), bounds::MEMBERS.command, "members in these conversations")?;
-            Command::ConsultConference { interaction }
-        }
-        (_, Args::Record(action)) => Command::Record { interaction, action },
-        _ => return Err(no_such_command(name)),
+fn accept(object: Object<'_>) -> Result<Command, Failure> {
+    let (channel, interaction) = on_interaction(object)?;
+    if channel.kind != ChannelType::Telephony {
+        return Ok(Command::Accept { interaction: interaction_at(object)? });
+    }
+    let primary = interaction.primary().ok_or_else(|| invalid_state("the call is not ringing"))?;
+    Ok(Command::Answer { conversation: conversation_at(Object::Conversation(channel, interaction, primary))? })
+}
+
+fn set_data(object: Object<'_>, key: String, value: Json, tree: &Tree) -> Result<Command, Failure> {
+    if tree.is_own_data(&key) {
+        return Err(Failure::new(Code::Forbidden, format!("data.key: {key} is the platform's own")));
+    }
+    let (_, interaction) = on_interaction(object)?;
+    tree.no_room_for_data(interaction, &key, &value).map_or(Ok(()), |words| Err(quota_exceeded(words)))?;
+    Ok(Command::SetInteractionData { interaction: interaction_at(object)?, key, value })
+}
+
+fn alternate(object: Object<'_>) -> Result<Command, Failure> {
+    let (hold, retrieve) =
+        alternation(on_interaction(object)?.1).ok_or_else(|| invalid_state("there is no connected consult"))?;
+    Ok(Command::Alternate {
+        interaction: interaction_at(object)?,
+        hold: hold.map(|conversation| conversation.key.clone().into()),
+        retrieve: retrieve.key.clone().into(),
     })
 }
 
@@ -254,48 +286,6 @@ fn alternation(it: &Interaction) -> Option<(Option<&Conversation>, &Conversation
     } else {
         (None, primary)
     })
-}
-
-fn on_conversation(
-    name: &str,
-    args: Args,
-    channel: &Channel,
-    it: &Interaction,
-    own: &Conversation,
-) -> Result<Command, Failure> {
-    let conversation = conversation_at(channel, it, own);
-    Ok(match (name, args) {
-        ("conversation.request.answer", _) => Command::Answer { conversation },
-        ("conversation.request.release", _) if own.state == ConversationState::Alerting => {
-            Command::Reject { interaction: interaction_at(channel, it) }
-        }
-        ("conversation.request.release", _) => Command::Release { conversation },
-        ("conversation.request.hold", _) => Command::Hold { conversation },
-        ("conversation.request.retrieve", _) => Command::Retrieve { conversation },
-        ("conversation.request.mute", _) => Command::Mute { conversation },
-        ("conversation.request.unmute", _) => Command::Unmute { conversation },
-        (_, Args::Digits(digits)) => Command::SendDtmf { conversation, digits },
-        ("conversation.request.blindtransfer", Args::Destination(destination)) => {
-            Command::BlindTransfer { conversation, destination }
-        }
-        ("conversation.request.blindconference", Args::Destination(destination)) => {
-            within_quota(own.members.len(), bounds::MEMBERS.command, "members in this conversation")?;
-            Command::BlindConference { conversation, destination }
-        }
-        _ => return Err(no_such_command(name)),
-    })
-}
-
-fn interaction_at(channel: &Channel, interaction: &Interaction) -> InteractionAt {
-    InteractionAt { channel: channel.key.clone().into(), interaction: interaction.key.clone().into() }
-}
-
-fn conversation_at(channel: &Channel, interaction: &Interaction, conversation: &Conversation) -> ConversationAt {
-    ConversationAt {
-        channel: channel.key.clone().into(),
-        interaction: interaction.key.clone().into(),
-        conversation: conversation.key.clone().into(),
-    }
 }
 
 /// Whether a desktop's id is this letter and number.

@@ -4,6 +4,10 @@
 //! agent is confirmed or replaced) and undoing it at every point where nobody waits for it any more. Must never: keep an
 //! agent that no session owns.
 
+use jackfield_protocol::data;
+use jackfield_protocol::message::Request;
+use jackfield_protocol::message::Response;
+use serde_json::json;
 use std::time::Duration;
 
 use jackfield_plugin_api::{Code, Failure, Link, Login};
@@ -13,17 +17,8 @@ use tokio::{
 };
 
 use super::{
-    Answer, DisposedReason, Identity, SessionManager,
-    adapter_connection::Current,
-    commands::PREPARE,
-    data,
-    handle::SessionHandle,
-    input::Control,
-    message::{Request, Response},
-    registry::NotAdded,
-    state::Session,
-    task,
-    text::Text,
+    Answer, DisposedReason, Identity, SessionManager, adapter_connection::Current, commands::PREPARE,
+    handle::SessionHandle, input::Control, registry::NotAdded, state::Session, task,
 };
 use crate::metrics::CommandLabel;
 
@@ -33,9 +28,9 @@ const REPLACE_DEADLINE: Duration = Duration::from_secs(6);
 /// What became of prepareSession.
 pub(super) enum Prepared {
     /// There is a session now.
-    Session(SessionHandle, Text),
+    Session(SessionHandle, String),
     /// There is none.
-    Refused(Text),
+    Refused(String),
 }
 
 /// Why there is no session.
@@ -96,7 +91,7 @@ impl SessionManager {
         let label = CommandLabel::of(PREPARE);
         match self.try_prepare(request, identity).await {
             Ok(session) => {
-                let data = format!(r#"{{"session":{{"id":"{}"}}}}"#, session.id());
+                let data = json!({"session": {"id": session.id()}}).into();
                 let text = self.answer(request, label, since, Response::SuccessWith(&data));
                 Prepared::Session(session, text)
             }

@@ -197,12 +197,15 @@ async fn a_consult_that_is_not_answered_ends_by_itself() {
     let mut agent = with_phone(&host).await;
     agent.talks().await;
     let interaction = agent.the("interaction");
-    for number in ["486", "480", "404"] {
+    for (number, cause) in [("486", "busy"), ("480", "noanswer"), ("404", "unreachable")] {
         let begins = format!("{NEW_CONSULT} interaction.focuschanged");
         let response = agent.command("interaction.request.consult", &interaction, json!({"destination": number})).await;
         assert_eq!(response["result"], "success", "{response}");
         agent.hears(&format!("state.updated(interaction) state.updated(primary) {begins}")).await;
-        agent.hears(&format!("{CONSULT_ENDS} interaction.focuschanged state.updated(interaction)")).await;
+        let words = format!("{CONSULT_ENDS} interaction.focuschanged state.updated(interaction)");
+        let heard = agent.hears(&words).await;
+        let why = json!({"reason": "failed", "cause": cause});
+        assert_eq!(heard.data("conversation.disposed(consult)"), &why, "{number}");
         agent.conversation("retrieve", "primary", "state.updated(primary)").await;
     }
     agent.finish().await;

@@ -1,6 +1,6 @@
 //! Extension commands and events, and needinfo (section 4, "Extension commands").
 
-use jackfield_plugin_api::command::STANDARD_COMMANDS;
+use jackfield_plugin_api::command::StandardCommand;
 use jackfield_tests::{
     agent::members,
     host::{Host, Setup, Tenant},
@@ -89,9 +89,9 @@ async fn a_standard_command_that_the_adapter_does_not_have_is_unsupported() {
     let id = channel.rsplit('.').next().unwrap();
     let data = json!({"channel": {"id": id, "endpoint": "1", "type": "Telephony"}, "channelgroup": {"name": "g"},
         "destination": "1", "reasoncode": "1"});
-    for command in STANDARD_COMMANDS {
+    for command in StandardCommand::ALL.iter().map(|command| command.name()) {
         let target = if command.starts_with("session.") { &session } else { &channel };
-        let has = ["channel.request.ready", "channel.request.notready"].contains(command);
+        let has = ["channel.request.ready", "channel.request.notready"].contains(&command);
         let code = if has { "adapter_failed" } else { "unsupported" };
         agent.fails_quickly(command, target, data.clone(), code).await;
     }

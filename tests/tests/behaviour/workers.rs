@@ -61,6 +61,8 @@ async fn what_ended_while_the_worker_was_dead_ends_on_the_desktop() {
     agent.hears("session.linkchanged").await;
     let heard = agent.hears_until("session.linkchanged").await;
     assert!(heard.words().contains(&"interaction.disposed"), "{:?}", heard.words());
+    // Nobody has seen how it ended.
+    assert_eq!(heard.data("interaction.ended"), &json!({"reason": "lost"}));
     agent.finish().await;
 }
 

@@ -185,12 +185,12 @@ impl Session {
         }
         let started = self.lifecycle.is_started();
         while let Some(change) = self.link.follow(self.agent.is_present(), started) {
-            let events = self.tree.set_link(&change);
+            let event = self.tree.set_link(&change);
             if let Link::Down { reason } = &change {
                 let failure = Failure::new(Code::Timeout, "the link to the platform was lost: the outcome is unknown");
                 self.fail_asked(&failure.context(reason.clone()), effects, |command| !command.is(LOGOUT));
             }
-            self.emit(&events, effects);
+            self.emit(event.as_slice(), effects);
         }
     }
 }

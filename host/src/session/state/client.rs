@@ -5,19 +5,19 @@
 
 use std::time::Duration;
 
-use jackfield_plugin_api::{Code, Failure};
+use jackfield_plugin_api::{Code, Failure, Json};
+use jackfield_protocol::{event::Event, message::Response};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Session, lifecycle::Lifecycle};
 use crate::{
-    metrics::CommandLabel,
+    metrics::{CommandLabel, OutcomeLabel},
     session::{
         commands::BIND,
         effects::{Effect, Effects},
         input::Bind,
-        message::Response,
         outbox::{CloseCode, Message, Outbox},
-        tree::Events,
     },
 };
 
@@ -75,11 +75,11 @@ impl Client {
 
 impl Session {
     /// Gives events their numbers and sends them.
-    pub(super) fn emit(&mut self, events: &Events, effects: &mut Effects) {
+    pub(super) fn emit(&mut self, events: &[Event], effects: &mut Effects) {
         if events.is_empty() {
             return;
         }
-        let messages = self.journal.append(events);
+        let messages = self.journal.append(&self.id, events);
         if let Some(outbox) = self.client.outbox().filter(|_| self.lifecycle.held_after().is_none()) {
             effects.push(Effect::Send(outbox.clone(), messages));
         }
@@ -95,16 +95,16 @@ impl Session {
         let response = request.map(|(request, received)| {
             let response = Response::SuccessWith(&data);
             let label = CommandLabel::of(BIND);
-            self.metrics.command(label, response.outcome(), now - received);
+            self.metrics.command(label, OutcomeLabel::of(&response), now - received);
             Message::response(&request.respond(response))
         });
         effects.push(Effect::Replay(outbox.clone(), response.into_iter().chain(missed).collect()));
-        effects.push(Effect::Bound(done, Ok(data)));
+        effects.push(Effect::Bound(done, Ok(data.get().to_owned())));
         self.connect(outbox, effects);
     }
 
     /// The data of bindSession's success, and what follows it.
-    fn missed(&mut self, after: Option<u64>) -> Result<(String, Vec<Message>), Failure> {
+    fn missed(&mut self, after: Option<u64>) -> Result<(Json, Vec<Message>), Failure> {
         if !self.lifecycle.is_bindable() {
             return Err(Failure::new(Code::NotFound, "there is no such session"));
         }
@@ -118,14 +118,14 @@ impl Session {
         let after = if self.lifecycle.is_started() { after } else { Some(after.unwrap_or(last)) };
         let missed = after.and_then(|after| Some((after, self.journal.between(after, end)?)));
         if let Some((after, events)) = missed {
-            return Ok((format!(r#"{{"replay":"events","seq":{after}}}"#), events));
+            return Ok((json!({"replay": "events", "seq": after}).into(), events));
         }
-        let events = self.tree.replay();
-        let events = self.journal.append_to_snapshot(&events);
+        let events = self.tree.snapshot();
+        let events = self.journal.append_to_snapshot(&self.id, &events);
         if let Lifecycle::LoggingOut { held_after, .. } = &mut self.lifecycle {
             *held_after = self.journal.last();
         }
-        Ok((format!(r#"{{"replay":"snapshot","seq":{last}}}"#), events))
+        Ok((json!({"replay": "snapshot", "seq": last}).into(), events))
     }
 
     /// A connection is the session's client, and no other is.

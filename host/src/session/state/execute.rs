@@ -3,7 +3,12 @@
 //! Owns: the checks when a command's turn comes, the question to the platform, and the answer. Must never: ask the
 //! platform for what is known to fail, or leave a command without an answer.
 
+use jackfield_model::{Object, rules};
 use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, StartOptions};
+use jackfield_protocol::{
+    data::{self, Arguments},
+    message::{Request, Response},
+};
 use tokio::time::Instant;
 
 use super::{
@@ -16,12 +21,9 @@ use crate::{
     plugin::RequestId,
     session::{
         commands::{Known, LOGOUT, START},
-        data::{self, Args},
         effects::{Ask, Effect, Effects},
         input::{ClientCommand, Reply},
-        message::{Request, Response},
         plan::{self, Each, Plan, Step},
-        tree::{Object, rules},
     },
 };
 
@@ -42,7 +44,7 @@ impl Session {
             // Whoever works by requests has no connection that shows that it is there.
             self.restart_grace();
         }
-        let found = self.repertoire.find(&request.command());
+        let found = self.repertoire.find(request.command());
         let refused = match found {
             _ if self.commands.len() >= self.limits.unanswered => {
                 let words = format!("more than {} commands have no answer yet", self.limits.unanswered);
@@ -61,7 +63,7 @@ impl Session {
             }
             Err(none) => none.failure(),
         };
-        let label = self.repertoire.find(&request.command()).map_or(CommandLabel::UNKNOWN, |command| command.label());
+        let label = self.repertoire.find(request.command()).map_or(CommandLabel::UNKNOWN, |command| command.label());
         self.metrics.command(label, OutcomeLabel::Failure(refused.code), now - received);
         effects.reply(reply, request.respond(Response::Failure(&refused)));
     }
@@ -91,7 +93,7 @@ impl Session {
 
     fn deadline_of(&self, at: usize) -> std::time::Duration {
         match &self.commands.get(at).command {
-            Known::Standard(row) if row.slow => self.limits.slow_deadline,
+            command if command.is_slow() => self.limits.slow_deadline,
             _ => self.limits.command_deadline,
         }
     }
@@ -99,12 +101,22 @@ impl Session {
     /// All that can be known without the platform, in the protocol's order.
     fn check(&self, request: &Request, command: &Known) -> Result<Begin, Failure> {
         let target = request.target().unwrap_or_default();
-        let object = self.tree.find(&target).filter(|object| object.kind() == command.kind());
+        let object = self.tree.find(target).filter(|object| object.kind() == command.kind());
         let Some(object) = object else {
-            return Err(plan::no_target(command.kind(), &target));
+            return Err(plan::no_target(command.kind(), target));
         };
-        let row = match command {
-            Known::Standard(row) => row,
+        let command = match command {
+            Known::Standard(command) => *command,
+            Known::Logout => return Ok(Begin::Logout),
+            Known::Start => {
+                let data::Start { extension, actions } =
+                    data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
+                if !matches!(self.lifecycle, Lifecycle::Prepared(_)) {
+                    return Err(Failure::new(Code::InvalidState, "the session has been started already"));
+                }
+                self.link.must_be_up()?;
+                return Ok(Begin::Start { options: StartOptions::new(extension), actions });
+            }
             Known::Extension(extension) => {
                 self.must_be_started()?;
                 extension.check(request.data()).map_err(|what| match what {
@@ -118,33 +130,22 @@ impl Session {
                 return Ok(Begin::Ask(Command::Extension { name, target: object.keys(), data }));
             }
         };
-        if row.name == LOGOUT {
-            return Ok(Begin::Logout);
-        }
-        if row.name == START {
-            let data::Start { extension, actions } =
-                data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
-            if !matches!(self.lifecycle, Lifecycle::Prepared(_)) {
-                return Err(Failure::new(Code::InvalidState, "the session has been started already"));
-            }
-            self.link.must_be_up()?;
-            return Ok(Begin::Start { options: StartOptions::new(extension), actions });
-        }
         self.must_be_started()?;
-        if rules::wrong_channel_type(row.name, object) {
+        if rules::wrong_channel_type(command, object) {
             return Err(Failure::new(Code::Unsupported, "this type of channel does not have this command"));
         }
-        let args = data::read(row.name, request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
-        if let Some(words) = rules::refusal(row.name, object) {
-            return Err(Failure::new(Code::InvalidState, words));
+        let arguments =
+            Arguments::read(command, request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
+        if let Some(precondition) = rules::refusal(command, object) {
+            return Err(Failure::new(Code::InvalidState, precondition.words()));
         }
-        let planned = self.plan(row.name, args, object)?;
+        let planned = self.plan(arguments, object)?;
         self.link.must_be_up()?;
-        Ok(if rules::changes_nothing(row.name, object) { Begin::Nothing } else { planned })
+        Ok(if rules::changes_nothing(command, object) { Begin::Nothing } else { planned })
     }
 
-    fn plan(&self, name: &str, args: Args, object: Object<'_>) -> Result<Begin, Failure> {
-        Ok(match plan::plan(name, args, object, &self.tree, &self.repertoire)? {
+    fn plan(&self, arguments: Arguments, object: Object<'_>) -> Result<Begin, Failure> {
+        Ok(match plan::plan(arguments, object, &self.tree, &self.repertoire)? {
             Plan::Ask(command) => Begin::Ask(command),
             Plan::Each(each, steps) => Begin::Each(each, steps),
         })
@@ -190,7 +191,7 @@ impl Session {
     pub(super) fn answer(&mut self, at: usize, response: Response<'_>, effects: &mut Effects) {
         let pending = self.commands.remove(at);
         let label = pending.command.label();
-        self.metrics.command(label, response.outcome(), pending.received.elapsed());
+        self.metrics.command(label, OutcomeLabel::of(&response), pending.received.elapsed());
         if pending.is_tried() {
             self.connection.answered(match &response {
                 Response::Failure(failure) => Some(failure.code),
@@ -236,13 +237,13 @@ impl Session {
                 match data.filter(|_| is_extension) {
                     None => self.answer(at, Response::Success, effects),
                     Some(data) if data.get().starts_with('{') => {
-                        self.answer(at, Response::SuccessWith(data.get()), effects);
+                        self.answer(at, Response::SuccessWith(&data), effects);
                     }
                     Some(_) => self.answer(at, Response::Failure(&broken()), effects),
                 }
             }
             Outcome::NeedInfo(info) if info.get().starts_with('{') => {
-                self.answer(at, Response::NeedInfo(info.get()), effects);
+                self.answer(at, Response::NeedInfo(&info), effects);
             }
             Outcome::NeedInfo(_) => self.answer(at, Response::Failure(&broken()), effects),
             Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure), effects),

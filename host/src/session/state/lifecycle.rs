@@ -4,6 +4,13 @@
 //! the clock, by replacement or by the host. Must never: tell a client that something has succeeded that has not, or leave
 //! a command without an answer.
 
+use jackfield_model::Diagnostics;
+use jackfield_model::Tree;
+use jackfield_protocol::event::Event;
+use jackfield_protocol::event::EventData;
+use jackfield_protocol::event::EventName;
+use jackfield_protocol::event::Path;
+use jackfield_protocol::message::Response;
 use std::{sync::Arc, time::Duration};
 
 use jackfield_plugin_api::{Code, Ending, Failure, Outcome, Report, StartOptions};
@@ -17,9 +24,7 @@ use crate::{
         commands::START,
         effects::{Ask, Effect, Effects},
         journal::Journal,
-        message::Response,
         outbox::CloseCode,
-        tree::{Event, Events, Notes, Tree},
     },
 };
 
@@ -35,7 +40,7 @@ pub(super) enum Lifecycle {
         request: RequestId,
         start_by: StartBy,
         /// What its first reports came to, held until session.start is answered.
-        first: Events,
+        first: Vec<Event>,
     },
     /// At work. A logout that timed out may still succeed.
     Started { late_logout: Option<RequestId> },
@@ -133,7 +138,7 @@ impl Session {
         self.reset_tree(actions);
         let until = now + self.limits.command_deadline;
         let request = self.ask(at, Ask::Start(options), until, None, effects);
-        self.lifecycle = Lifecycle::Starting { request, start_by, first: Events::default() };
+        self.lifecycle = Lifecycle::Starting { request, start_by, first: Vec::new() };
     }
 
     pub(super) fn reset_tree(&mut self, actions: bool) {
@@ -148,12 +153,12 @@ impl Session {
         self.answer(at, Response::Success, effects);
         if !self.tree.is_started() {
             // The adapter has started without a snapshot: there is nothing yet.
-            first = self.tree.apply(&Report::snapshot(), &mut Notes::new());
+            first = self.tree.apply(&Report::snapshot(), &mut Diagnostics::new());
         }
         // The first snapshot, and what has followed it already.
-        let end = first.iter().position(|event| event.name == "session.initialized").map_or(0, |at| at + 1);
+        let end = first.iter().position(|event| event.name == EventName::SessionInitialized).map_or(0, |at| at + 1);
         let rest = first.split_off(end);
-        let snapshot = self.journal.append_to_snapshot(&first);
+        let snapshot = self.journal.append_to_snapshot(&self.id, &first);
         if let Some(outbox) = self.client.outbox() {
             effects.push(Effect::Replay(outbox.clone(), snapshot));
         }
@@ -162,12 +167,12 @@ impl Session {
 
     /// Holds events back until session.start is answered, as many as a returning client may have waiting. Where an adapter
     /// goes on for longer, a newer snapshot stands for all that it has said.
-    pub(super) fn hold_until_started(first: &mut Events, events: &Events, tree: &Tree, journal: &Journal) {
+    pub(super) fn hold_until_started(first: &mut Vec<Event>, events: &[Event], tree: &Tree, journal: &Journal) {
         let goes_on = !first.is_empty();
-        first.append(events);
+        first.extend_from_slice(events);
         let most = journal.limits();
-        if goes_on && (first.len() > most.events || first.bytes() > most.bytes) {
-            *first = tree.replay();
+        if goes_on && (first.len() > most.events || first.iter().map(Event::weight).sum::<usize>() > most.bytes) {
+            *first = tree.snapshot();
         }
     }
 
@@ -209,7 +214,7 @@ impl Session {
     fn answer_unsuccessful(&mut self, at: usize, outcome: Outcome, effects: &mut Effects) {
         match outcome {
             Outcome::Success(_) => self.answer(at, Response::Success, effects),
-            Outcome::NeedInfo(info) => self.answer(at, Response::NeedInfo(info.get()), effects),
+            Outcome::NeedInfo(info) => self.answer(at, Response::NeedInfo(&info), effects),
             Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure), effects),
         }
     }
@@ -282,10 +287,9 @@ impl Session {
     }
 
     fn tell_disposed(&mut self, reason: DisposedReason, effects: &mut Effects) {
-        let mut disposed = Events::default();
-        let data = format!(r#"{{"reason":"{}"}}"#, reason.as_str());
-        disposed.push(Event { target: &self.id, name: "session.disposed", data: &data });
-        let disposed = self.journal.append(&disposed);
+        let data = EventData::SessionDisposed { reason };
+        let disposed = Event { on: Path::Session, name: EventName::SessionDisposed, data };
+        let disposed = self.journal.append(&self.id, &[disposed]);
         let Some(outbox) = self.client.outbox().cloned() else { return };
         effects.push(Effect::Send(outbox.clone(), disposed));
         if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {

@@ -23,6 +23,8 @@ mod link;
 mod migration;
 mod pending;
 
+use jackfield_model::Diagnostics;
+use jackfield_model::Tree;
 use std::sync::Arc;
 
 use jackfield_plugin_api::{Outcome, Report};
@@ -44,7 +46,6 @@ use super::{
     input::{Control, Input},
     journal::Journal,
     outbox::Outbox,
-    tree::{Notes, Tree},
 };
 use crate::{
     metrics::TenantMetrics,
@@ -248,7 +249,7 @@ impl Session {
         if !self.lifecycle.is_started() && !matches!(self.lifecycle, Lifecycle::Starting { .. }) {
             return;
         }
-        let mut notes = Notes::new();
+        let mut notes = Diagnostics::new();
         let events = self.tree.apply(report, &mut notes);
         self.metrics.adapter().report(events.len());
         if !notes.is_empty() {
@@ -258,11 +259,10 @@ impl Session {
             Lifecycle::Starting { first, .. } => Self::hold_until_started(first, &events, &self.tree, &self.journal),
             _ => self.emit(&events, effects),
         }
-        events.give_back();
     }
 
     #[cold]
-    fn note(&mut self, notes: &Notes) {
+    fn note(&mut self, notes: &Diagnostics) {
         for (kind, count) in notes.counts() {
             (0..count.min(1000)).for_each(|_| self.metrics.adapter().report_note(kind.as_str()));
         }

@@ -3,16 +3,17 @@
 //! Owns: their order, which of them may go on, and their deadlines. Must never: know what a command does. Commands to one
 //! object, its parents and its children keep their order; others go side by side. Release and reject wait for nothing.
 
+use jackfield_model::Tree;
 use jackfield_plugin_api::command::ObjectKind;
+use jackfield_plugin_api::command::StandardCommand;
+use jackfield_protocol::message::Request;
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use super::super::{
     commands::{Known, LOGOUT},
     input::Reply,
-    message::Request,
     plan::{Each, Step},
-    tree::Tree,
 };
 use crate::plugin::RequestId;
 
@@ -78,7 +79,7 @@ impl Pending {
 
     /// A channel's availability has nothing to do with what becomes of a call on it.
     fn is_about_availability(&self) -> bool {
-        self.command.is("channel.request.ready") || self.command.is("channel.request.notready")
+        matches!(self.command, Known::Standard(StandardCommand::Ready | StandardCommand::NotReady))
     }
 
     fn is_independent_of(&self, other: &Self) -> bool {
@@ -158,13 +159,13 @@ impl PendingCommands {
             return false;
         }
         earlier.any(|it| {
-            are_related(&it.request.target().unwrap_or_default(), &target)
+            are_related(it.request.target().unwrap_or_default(), target)
                 && !own.is_independent_of(it)
                 && is_there(it, tree)
         })
     }
 
-    /// Notes that a logout has waited for long enough.
+    /// Diagnostics that a logout has waited for long enough.
     pub(super) fn run_out_of_patience(&mut self, now: Instant) {
         for command in &mut self.0 {
             command.is_impatient |= command.patience().is_some_and(|until| until <= now);
@@ -185,7 +186,7 @@ impl PendingCommands {
 /// Whether what a command is about is still there. Nobody waits for a command to what is gone: whatever the platform
 /// answers, it changes nothing any more.
 fn is_there(command: &Pending, tree: &Tree) -> bool {
-    tree.find(&command.request.target().unwrap_or_default()).is_some()
+    tree.find(command.request.target().unwrap_or_default()).is_some()
 }
 
 /// Whether one of two targets is the other, or a parent of it.

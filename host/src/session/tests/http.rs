@@ -4,14 +4,14 @@ use super::*;
 
 async fn prepare(tenant: &Tenant, identity: &Identity) -> String {
     let answer = tenant.manager.prepare(identity.clone(), &Client::prepare_message("ann", false).to_string()).await;
-    let answer: Value = serde_json::from_slice(&answer.text).unwrap();
+    let answer: Value = serde_json::from_str(&answer.text).unwrap();
     answer["data"]["session"]["id"].as_str().unwrap().to_owned()
 }
 
 async fn command(tenant: &Tenant, session: &str, command: &str, target: &str, data: Value) -> Value {
     let message = json!({"command": command, "target": format!("{session}{target}"), "data": data});
     let answer = tenant.manager.command(&Identity::Anyone, session, &message.to_string()).await.unwrap();
-    serde_json::from_slice(&answer.text).unwrap()
+    serde_json::from_str(&answer.text).unwrap()
 }
 
 async fn stream(tenant: &Tenant, session: &str, after: Option<u64>) -> (EventStream, Outlet) {
@@ -88,7 +88,7 @@ async fn an_unparsable_body_is_told_from_a_bad_message() {
         let data = json!({"agent": {"id": "a", "password": "b"}, "session": {"id": "x"}});
         let message = json!({"command": name, "data": data}).to_string();
         let answer = tenant.manager.command(&named, &session, &message).await.unwrap();
-        let answer: Value = serde_json::from_slice(&answer.text).unwrap();
+        let answer: Value = serde_json::from_str(&answer.text).unwrap();
         assert_eq!(words(&answer), format!("invalid_state {name}"));
     }
 }

@@ -24,7 +24,7 @@ use std::{
 
 use jackfield_plugin_api::{
     Code, Command, Ending, Failure, Link, Login, Manifest, Outcome, Report, StartOptions,
-    command::STANDARD_COMMANDS,
+    command::StandardCommand,
     report::{
         Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationState, Direction, Interaction,
         Member, MemberRole, Role,
@@ -235,7 +235,7 @@ impl Tenant {
             serde_json::from_value(json!({
                 "id": "fake", "version": "1.0.0", "vendor": "us", "platform": "acme",
                 "channelTypes": ["Telephony", "Chat"],
-                "commands": STANDARD_COMMANDS.iter().filter(|name| !name.contains("recording")).collect::<Vec<_>>(),
+                "commands": StandardCommand::ALL.iter().map(|command| command.name()).filter(|name| !name.contains("recording")).collect::<Vec<_>>(),
                 "extensionCommands": [{
                     "name": "channel.request.acme.count",
                     "target": "channel",

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use jackfield::session::tree::{Capabilities, Event, Notes, Tree};
+use jackfield_model::{Capabilities, Diagnostics, Tree};
 use jackfield_plugin_api::{
     Code, Command, Ending, Outcome,
     command::RecordAction,
@@ -106,15 +106,17 @@ impl Stage {
     pub fn feed(&mut self, session: SessionNo) {
         let screen = self.screens.get_mut(&session).unwrap();
         for report in self.driver.take_reports(session) {
-            let mut notes = Notes::new();
-            let events = screen.tree.apply(&report, &mut notes);
-            assert!(notes.is_empty(), "{:?} in {report:?}", notes.first());
-            let mut again = Notes::new();
+            let mut diagnostics = Diagnostics::new();
+            let events = screen.tree.apply(&report, &mut diagnostics);
+            assert!(diagnostics.is_empty(), "{:?} in {report:?}", diagnostics.first());
+            let mut again = Diagnostics::new();
             let repeated = screen.tree.apply(&report, &mut again);
             assert!(repeated.is_empty(), "the same again says {repeated:?}");
-            for event in events.iter() {
-                let label = screen.label(event);
-                screen.events.push((label, serde_json::from_str(event.data).unwrap()));
+            for event in &events {
+                // As a desktop is told it.
+                let mut message = serde_json::to_value(event.message("S", 1)).unwrap();
+                let label = screen.label(&message);
+                screen.events.push((label, message["data"].take()));
             }
         }
     }
@@ -252,20 +254,19 @@ impl Stage {
 
 impl Screen {
     /// `state.updated(interaction)`, `conversation.disposed(consult)`: the name, and of what where the name is not enough.
-    fn label(&mut self, event: Event<'_>) -> String {
-        let data: Value = serde_json::from_str(event.data).unwrap();
+    fn label(&mut self, event: &Value) -> String {
+        let (name, target, data) = (event["name"].as_str().unwrap(), event["target"].as_str().unwrap(), &event["data"]);
         for kind in ["channelgroup", "channel", "interaction", "conversation"] {
-            if event.name == format!("{kind}.created") {
+            if name == format!("{kind}.created") {
                 let object = &data[kind];
-                let path = format!("{}.{}", event.target, object["id"].as_str().unwrap());
+                let path = format!("{target}.{}", object["id"].as_str().unwrap());
                 self.labels.insert(path, object["role"].as_str().unwrap_or(kind).to_owned());
             }
         }
-        let name = event.name.to_string();
         if name == "state.updated" || name == "conversation.disposed" || name.contains(".member.") {
-            format!("{name}({})", self.labels[event.target])
+            format!("{name}({})", self.labels[target])
         } else {
-            name
+            name.to_owned()
         }
     }
 }
