@@ -53,7 +53,7 @@ pub fn explain(source: &Source, tenant: Option<&str>) -> Result<Vec<Explained>, 
     let layers = Layers::of_tenant(&file, &layers);
     layers.read::<raw::Tenant>().map_err(|problem| vec![problem])?;
     // There a line without # is what holds for this tenant, and one with # what holds for all.
-    Ok(explained(&layers, &documented(SHIPPED_TENANT), |about| !about.set, |_| Effect::Reload))
+    Ok(explained(&layers, &documented_tenant(), |about| !about.set, |_| Effect::Reload))
 }
 
 fn explained(
@@ -78,6 +78,14 @@ fn explained(
         }
     })
     .collect()
+}
+
+/// The keys of a tenant's file. Its limits are those of `jackfield.toml` and explained there.
+fn documented_tenant() -> BTreeMap<String, Documented> {
+    let limits = documented(SHIPPED).into_iter().filter(|(key, _)| key.starts_with("limits."));
+    let mut keys: BTreeMap<_, _> = limits.map(|(key, about)| (key, Documented { set: false, ..about })).collect();
+    keys.extend(documented(SHIPPED_TENANT));
+    keys
 }
 
 /// The keys of a file, with their comments.

@@ -152,7 +152,11 @@ async fn a_wrong_token_and_an_unknown_tenant_get_the_same_answer() {
     ] {
         assert_eq!(ask(path, token).await, wrong, "{path} {token}");
     }
-    assert!(fixture.metrics.render().contains("jackfield_auth_failures_total 5"));
+    let scrape = fixture.metrics.render();
+    for (tenant, failures) in [("locked", 3), ("_unknown", 2)] {
+        let line = format!("jackfield_auth_failures_total{{tenant=\"{tenant}\"}} {failures}");
+        assert!(scrape.contains(&line), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -129,10 +129,16 @@ const AGENT_TASK_1_1: &[Change] = &[
 ];
 
 /// Words that only 1.1 knows: a standard command, a failure code, a type of channel, a type of metric.
-const COMMAND_1_1: &[Change] = &[(
-    "    \"conversation.request.blindconference\",\n",
-    "    \"conversation.request.blindconference\",\n    \"channel.request.fly\",\n",
-)];
+const COMMAND_1_1: &[Change] = &[
+    ("    BlindConference,\n}", "    BlindConference,\n    Fly,\n}"),
+    ("        Self::BlindConference,\n    ];", "        Self::BlindConference,\n        Self::Fly,\n    ];"),
+    (
+        "            Self::BlindConference => \"conversation.request.blindconference\",\n",
+        "            Self::BlindConference => \"conversation.request.blindconference\",
+            Self::Fly => \"channel.request.fly\",\n",
+    ),
+    ("StandardCommand::BlindConference as usize + 1", "StandardCommand::Fly as usize + 1"),
+];
 const FAILURE_1_1: &[Change] = &[
     ("    Internal,\n", "    Internal,\n    /// Added in 1.1.\n    TooHigh,\n"),
     ("Self::Internal => \"internal\",", "Self::Internal => \"internal\",\n            Self::TooHigh => \"too_high\","),

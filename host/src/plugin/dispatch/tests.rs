@@ -127,7 +127,7 @@ impl Bench {
 #[tokio::test]
 async fn a_request_is_answered_once() {
     let bench = Bench::new().await;
-    bench.ask(0, 7, SECOND).unwrap();
+    bench.ask(0, 7, 60 * SECOND).unwrap();
     assert_eq!(bench.answer(2, 7), Status::ACCEPTED);
     assert_eq!(bench.answer(2, 7), Status::ACCEPTED, "nobody has read it yet");
     assert_eq!((bench.heard(), bench.late()), ([0, 1, 0], 1));
@@ -138,7 +138,7 @@ async fn a_request_is_answered_once() {
 #[tokio::test]
 async fn nobody_is_answered_what_another_session_asked() {
     let bench = Bench::new().await;
-    bench.ask(0, 7, SECOND).unwrap();
+    bench.ask(0, 7, 60 * SECOND).unwrap();
     assert_eq!(bench.answer(3, 7), Status::ACCEPTED, "the other agent");
     assert_eq!(bench.answer(1, 7), Status::CLOSED, "the tenant");
     assert_eq!(bench.answer(99, 7), Status::CLOSED, "nobody");
@@ -149,7 +149,7 @@ async fn nobody_is_answered_what_another_session_asked() {
 #[tokio::test]
 async fn an_answer_that_the_session_has_no_room_for_may_come_again() {
     let bench = Bench::new().await;
-    bench.ask(0, 7, SECOND).unwrap();
+    bench.ask(0, 7, 60 * SECOND).unwrap();
     bench.sinks[1].full.store(true, Relaxed);
     assert_eq!(bench.answer(2, 7), Status::FULL);
     bench.sinks[1].full.store(false, Relaxed);
@@ -179,7 +179,7 @@ async fn what_is_reported_with_an_answer_holds_even_where_the_answer_comes_too_l
     for _ in ["after the deadline", "to what was answered before"] {
         assert_eq!(bench.emit(Kind::ANSWER, 2, answer.clone()), Status::ACCEPTED);
     }
-    bench.ask(0, 7, SECOND).unwrap();
+    bench.ask(0, 7, 60 * SECOND).unwrap();
     assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
     assert_eq!((bench.late(), bench.breaches("undeclared_event")), (2, 3));
     let messages = bench.sinks[1].agent.lock();
@@ -211,7 +211,7 @@ async fn what_cannot_be_read_reaches_nobody() {
 #[tokio::test]
 async fn an_answer_is_heard_although_what_is_reported_with_it_cannot_be_read() {
     let bench = Bench::new().await;
-    bench.ask(0, 7, SECOND).unwrap();
+    bench.ask(0, 7, 60 * SECOND).unwrap();
     let answer = json!({"request": 7, "report": "nonsense", "outcome": {"success": null}});
     assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
     assert_eq!((bench.late(), bench.breaches("bad_message")), (0, 1));
@@ -222,7 +222,7 @@ async fn an_answer_is_heard_although_what_is_reported_with_it_cannot_be_read() {
 #[tokio::test]
 async fn a_request_is_settled_by_an_answer_that_cannot_be_read() {
     let bench = Bench::new().await;
-    bench.ask(0, 7, SECOND).unwrap();
+    bench.ask(0, 7, 60 * SECOND).unwrap();
     let answer = json!({"request": 7, "outcome": {"nearly": {"done": 7}}});
     assert_eq!(bench.emit(Kind::ANSWER, 2, answer), Status::ACCEPTED);
     assert_eq!((bench.late(), bench.breaches("bad_message"), bench.in_flight().count()), (0, 1, 0));
@@ -316,7 +316,7 @@ async fn what_clients_are_told_in_an_adapters_words_is_kept_to_its_length() {
     assert_eq!(link, Link::Down { reason: reason.clone() });
     let FromAgent::Link(link) = agent.agent.lock().pop().unwrap() else { panic!("no link") };
     assert_eq!(link, Link::Down { reason });
-    bench.ask(0, 7, SECOND).unwrap();
+    bench.ask(0, 7, 60 * SECOND).unwrap();
     let long = "x".repeat(2_000_000);
     let failure = json!({"code": "rejected", "message": long, "context": long});
     bench.emit(Kind::ANSWER, 2, json!({"request": 7, "outcome": {"failure": failure}}));
