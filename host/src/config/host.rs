@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Limits, Problem,
+    Limits, Problem, TlsConfig,
     layers::Layers,
     limits::{Bounds, HOUR, SECOND},
     raw,
@@ -58,6 +58,8 @@ pub struct ListenerConfig {
     pub origins: Origins,
     /// Whether the console is served.
     pub console: bool,
+    /// With what it speaks TLS; `None`: it does not.
+    pub tls: Option<TlsConfig>,
 }
 
 /// Which values of a browser's `Origin` header are let in; a request without one is not from a page.
@@ -88,6 +90,7 @@ impl HostConfig {
         let folder = absolute.parent().unwrap_or(Path::new("."));
         let mut bounds = Bounds::new(layers);
         let from = raw.listener;
+        let tls = from.tls.as_ref().and_then(|raw| tls(&mut bounds, folder, raw));
         let listener = ListenerConfig {
             address: from.address,
             max_connections: bounds.count("listener.max_connections", from.max_connections, 1..=1_000_000),
@@ -96,6 +99,7 @@ impl HostConfig {
             idle_timeout: bounds.span("listener.idle_timeout", from.idle_timeout, 100..=HOUR),
             origins: origins(from.origins),
             console: from.console.unwrap_or_else(|| from.address.ip().is_loopback()),
+            tls,
         };
         let metrics_max_tenants = bounds.count("metrics.max_tenants", raw.metrics.max_tenants, 0..=100_000);
         let shutdown_deadline = bounds.span("shutdown.deadline", raw.shutdown.deadline, 100..=HOUR);
@@ -127,6 +131,27 @@ impl HostConfig {
             },
             shutdown_deadline,
         })
+    }
+}
+
+/// Where the certificates are, if what is there can be used.
+fn tls(bounds: &mut Bounds<'_>, folder: &Path, raw: &raw::Tls) -> Option<TlsConfig> {
+    let named = |bounds: &mut Bounds<'_>, key: &str, path: &Option<String>| {
+        if path.is_none() {
+            bounds.wrong(key, "it must be named where there is [listener.tls]");
+        }
+        path.as_ref().map(|path| folder.join(path))
+    };
+    let certificate = named(bounds, "listener.tls.certificate", &raw.certificate);
+    let key = named(bounds, "listener.tls.key", &raw.key);
+    let client_ca = raw.client_ca.as_ref().map(|path| folder.join(path));
+    let tls = TlsConfig { certificate: certificate?, key: key?, client_ca };
+    match tls.read().and_then(|files| files.server()) {
+        Ok(_) => Some(tls),
+        Err((key, wrong)) => {
+            bounds.wrong(key, wrong);
+            None
+        }
     }
 }
 

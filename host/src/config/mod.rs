@@ -13,6 +13,7 @@
 //! tenant.rs    a tenant's file, checked
 //! locate.rs    where an adapter's library is
 //! settings.rs  the adapter's settings: schema and secrets
+//! tls.rs       the certificates of the desktops' listener
 //! diff.rs      which keys have changed, and which of them a running host takes over
 //! explain.rs   what a key means and where its value comes from
 //! units.rs     durations and sizes as people write them
@@ -33,6 +34,7 @@ mod locate;
 mod raw;
 mod settings;
 mod tenant;
+mod tls;
 mod units;
 
 pub use diff::{Changes, Effect, changes, taken_over};
@@ -44,6 +46,7 @@ pub use locate::AdapterFile;
 pub use settings::Settings;
 pub(crate) use tenant::tenant_of;
 pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};
+pub use tls::TlsConfig;
 
 use layers::Layers;
 

@@ -35,6 +35,16 @@ pub(super) struct Listener {
     pub(super) origins: Vec<String>,
     #[serde(default)]
     pub(super) console: Option<bool>,
+    #[serde(default)]
+    pub(super) tls: Option<Tls>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) client_ca: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

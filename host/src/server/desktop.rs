@@ -6,10 +6,13 @@
 use std::task::{Context, Poll};
 
 use hyper::body::Bytes;
-use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio::{sync::watch, time::Instant};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::websocket::{Application, ConnectionEnd, Outgoing, WebSocketConnection};
+use super::{
+    tls::Transport,
+    websocket::{Application, ConnectionEnd, Outgoing, WebSocketConnection},
+};
 use crate::{
     metrics::Metrics,
     session::{ClientConnection, Out, Outlet},
@@ -18,7 +21,7 @@ use crate::{
 
 /// What a desktop's connection is made of.
 pub(super) struct Parts {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Transport,
     /// What the client sent right behind its handshake.
     pub(super) early: Bytes,
     pub(super) client: ClientConnection,

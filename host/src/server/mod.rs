@@ -7,6 +7,8 @@
 //! ```text
 //! stream.rs      a stream whose peer is given up when it does not send its request or does not read its answer
 //! refusals.rs    one line in the log for whoever was not let in, and not more than that
+//! tls.rs         certificates, and the stream of a connection with TLS or without
+//! strangers.rs   the bound on connections whose client has not been let in yet
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
 //! handshake.rs   what a request's head says
 //! console.rs     the files of the console
@@ -25,10 +27,13 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
 };
 
 use crate::{config::ListenerConfig, log_limit::LogLimit, metrics::Metrics, tenant::Tenants};
@@ -40,7 +45,9 @@ mod http;
 mod operations;
 mod refusals;
 mod routes;
+mod strangers;
 mod stream;
+mod tls;
 mod tokens;
 pub mod websocket;
 
@@ -48,7 +55,9 @@ pub use operations::Operations;
 
 use http::Body;
 use refusals::Refusals;
+use strangers::{Stranger, Strangers};
 use stream::{Guarded, Patience};
+use tls::{Tls, Transport};
 
 /// The largest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
@@ -99,6 +108,9 @@ pub struct Listener {
     room: Arc<Semaphore>,
     size: usize,
     patience: Patience,
+    tls: Option<Arc<Tls>>,
+    /// The bound on connections that nobody knows; `None`: there is none of its own.
+    strangers: Option<Arc<Strangers>>,
     closing: watch::Receiver<bool>,
 }
 
@@ -108,16 +120,31 @@ struct Peer {
     address: SocketAddr,
     /// Room for the connection; kept by all that is part of it.
     _room: Arc<OwnedSemaphorePermit>,
+    /// Until a request was let in.
+    stranger: Arc<Mutex<Option<Stranger>>>,
+}
+
+impl Peer {
+    /// A request was let in: the connection is no stranger's any more.
+    fn is_known(&self) {
+        self.stranger.lock().take();
+    }
+
+    fn is_stranger(&self) -> bool {
+        self.stranger.lock().is_some()
+    }
 }
 
 impl Listener {
     /// Listens for desktops, `most` of them at the same time.
     ///
     /// # Errors
-    /// The address cannot be had.
+    /// The address cannot be had, or a certificate cannot be used.
     pub async fn desktops(config: &ListenerConfig, most: usize, closing: watch::Receiver<bool>) -> io::Result<Self> {
         let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
-        Self::new(config.address, most, patience, closing).await
+        let tls = config.tls.as_ref().map(Tls::new).transpose()?;
+        let strangers = Some(Strangers::among(most));
+        Ok(Self { tls, strangers, ..Self::new(config.address, most, patience, closing).await? })
     }
 
     /// Listens for operators.
@@ -136,7 +163,7 @@ impl Listener {
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let size = size.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
-        Ok(Self { socket, room: Arc::new(Semaphore::new(size)), size, patience, closing })
+        Ok(Self { socket, room: Arc::new(Semaphore::new(size)), size, patience, tls: None, strangers: None, closing })
     }
 
     /// Where it listens.
@@ -174,6 +201,9 @@ impl Listener {
     {
         let mut stop = pin!(stop);
         let failures = LogLimit::per_minute(1);
+        // Ends with this.
+        let mut beside = JoinSet::new();
+        beside.extend(self.tls.clone().map(Tls::follow));
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
@@ -189,19 +219,28 @@ impl Listener {
                     continue;
                 }
             };
-            match Arc::clone(&self.room).try_acquire_owned() {
-                Ok(room) => {
-                    let peer = Peer { address, _room: Arc::new(room) };
-                    let connection =
-                        Self::connection(stream, peer, answer.clone(), self.patience, self.closing.clone());
-                    tokio::spawn(connection);
+            let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| "total");
+            let stranger = self.strangers.as_ref().map(|all| all.arrive(address.ip()).ok_or("unauthenticated"));
+            match room.and_then(|room| Ok((room, stranger.transpose()?))) {
+                Ok((room, stranger)) => {
+                    let stranger = Arc::new(Mutex::new(stranger));
+                    let peer = Peer { address, _room: Arc::new(room), stranger };
+                    let (tls, patience, closing) = (self.tls.clone(), self.patience, self.closing.clone());
+                    let answer = answer.clone();
+                    tokio::spawn(async move {
+                        if let Some(stream) = prepared(stream, tls, patience).await {
+                            Self::connection(stream, peer, answer, patience, closing).await;
+                        }
+                    });
                 }
-                Err(_) => {
-                    metrics.connection_refused("total");
-                    // Best effort: whoever cannot take these few bytes at once sees the connection close.
-                    let _ = stream.try_write(
-                        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
-                    );
+                Err(bound) => {
+                    metrics.connection_refused(bound);
+                    // Best effort: whoever cannot take these few bytes at once, or expects TLS, sees it close.
+                    if self.tls.is_none() {
+                        let _ = stream.try_write(
+                            b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+                        );
+                    }
                 }
             }
         }
@@ -213,7 +252,7 @@ impl Listener {
 
     /// One connection, up to its end or its upgrade.
     async fn connection<A, F>(
-        stream: TcpStream,
+        stream: Transport,
         peer: Peer,
         answer: A,
         patience: Patience,
@@ -222,10 +261,6 @@ impl Listener {
         A: Fn(Request<Incoming>, Peer) -> F,
         F: Future<Output = Response<Body>>,
     {
-        // Small messages must not wait for each other; if that cannot be had, they do.
-        let _ = stream.set_nodelay(true);
-        // Where this cannot be had, the system's own patience of a quarter of an hour is left.
-        let _ = set_tcp_user_timeout(&stream, UNCONFIRMED);
         let stream = Guarded::new(stream, patience);
         let turn = stream.turn();
         let service = service_fn(|request| {
@@ -259,6 +294,21 @@ impl Listener {
             tracing::debug!(%error, "an HTTP connection ended early");
         }
     }
+}
+
+/// Makes a new connection what it should be; `None`: it does not speak TLS where it should.
+async fn prepared(stream: TcpStream, tls: Option<Arc<Tls>>, patience: Patience) -> Option<Transport> {
+    // Small messages must not wait for each other; if that cannot be had, they do.
+    let _ = stream.set_nodelay(true);
+    // Where this cannot be had, the system's own patience of a quarter of an hour is left.
+    let _ = set_tcp_user_timeout(&stream, UNCONFIRMED);
+    let Some(tls) = tls else { return Some(Transport::Plain(stream)) };
+    match timeout(patience.head, tls.accept(stream)).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::debug!(%error, "a connection does not speak TLS as it should"),
+        Err(_) => tracing::debug!("a connection takes too long over the TLS handshake"),
+    }
+    None
 }
 
 /// A session's close code as a word for the metrics.

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::{Code, Failure};
 use serde_json::json;
 
-use super::{Desktops, Guarded, Peer, console, desktop, handshake, http, http::Body, text, tokens};
+use super::{Desktops, Guarded, Peer, Transport, console, desktop, handshake, http, http::Body, text, tokens};
 use crate::{
     session::{ClientConnection, Identity, Outbox},
     tenant::{AGENT_TOKEN_PREFIX, Admitted, Tenant},
@@ -25,6 +25,7 @@ use crate::{
 pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let own = desktops.config.console && console::is_own_page(request.headers());
+    let asked_by = peer.clone();
     let (route, mut response) = if let Some(wrong) = handshake::ambiguous(request.version(), request.headers()) {
         ("refused", malformed(wrong))
     } else if !own && !handshake::origin_allowed(request.headers(), &desktops.config.origins) {
@@ -40,6 +41,10 @@ pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>,
     if let Some(origin) = origin.filter(|_| route != "refused") {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    if asked_by.is_stranger() && matches!(route, "refused" | "unknown") {
+        // Whoever has nothing right to say does not keep its place.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     desktops.metrics.http_request(route, response.status().as_str());
     response
@@ -77,6 +82,7 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
         desktops.refusals.token(&peer, tenant, token.is_some());
         return ("refused", unauthorized());
     };
+    peer.is_known();
     let rest: Vec<&str> = parts.collect();
     match (rest.as_slice(), request.method()) {
         (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, identity, peer)),
@@ -210,8 +216,8 @@ fn switching(handshake: &handshake::Handshake) -> Response<Body> {
 }
 
 /// The stream below, and what was read from it beyond the handshake. Hyper's own buffers are dropped here.
-fn take_stream(upgraded: Upgraded) -> Option<(tokio::net::TcpStream, hyper::body::Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Guarded<tokio::net::TcpStream>>>().ok()?;
+fn take_stream(upgraded: Upgraded) -> Option<(Transport, hyper::body::Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Guarded<Transport>>>().ok()?;
     // A copy of its own: the rest of the buffer that it is a part of would otherwise stay.
     let early = hyper::body::Bytes::copy_from_slice(&parts.read_buf);
     Some((parts.io.into_inner().into_inner(), early))

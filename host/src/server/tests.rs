@@ -77,11 +77,12 @@ impl Fixture {
         let tenants = [tenant("open", Auth::None), tenant("locked", Auth::Tokens(vec![token]))];
         let config = ListenerConfig {
             address: "127.0.0.1:0".parse().unwrap(),
-            max_connections: 20,
+            max_connections: 400,
             max_frame_bytes: 1024,
             header_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(5),
             origins,
+            tls: None,
             console: false,
         };
         let (closing, closed) = watch::channel(false);

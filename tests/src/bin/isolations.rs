@@ -127,7 +127,7 @@ async fn host(tenants: usize, isolation: &'static str, sessions: usize) -> Host 
         .main(&format!(
             "[limits]\nsessions = {room}\nconnections = {room}\n[log]\nfilter = \"info\"\nformat = \"json\""
         ))
-        .listener(&format!("max_connections = {room}"));
+        .listener(&format!("max_connections = {}", room * 4));
     for number in 0..tenants {
         setup = setup.tenant(Tenant::simulator(&name(number)).isolation(isolation));
     }

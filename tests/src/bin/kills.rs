@@ -71,7 +71,7 @@ async fn main() {
         .main(&format!(
             "[limits]\nsessions = {room}\nconnections = {room}\n[log]\nfilter = \"info\"\nformat = \"json\""
         ))
-        .listener(&format!("max_connections = {}", room * 2))
+        .listener(&format!("max_connections = {}", room * 4))
         .tenant(
             Tenant::simulator("killed")
                 .isolation("tenant")

@@ -145,7 +145,7 @@ async fn start_host(sessions: usize) -> Host {
     let room = sessions + 100;
     Setup::new()
         .main(&format!("[limits]\nsessions = {room}\nconnections = {room}\n[log]\nfilter = \"warn\""))
-        .listener(&format!("max_connections = {room}"))
+        .listener(&format!("max_connections = {}", room * 4))
         .tenant(Tenant::simulator("demo"))
         .start()
         .await

@@ -372,17 +372,55 @@ async fn whoever_is_not_let_in_leaves_a_line_in_the_log_and_a_flood_of_them_not_
 #[tokio::test]
 async fn operators_can_look_while_desktops_have_all_the_descriptors_that_they_may_have() {
     let host = Setup::new().descriptors(256).tenant(Tenant::simulator("demo")).start().await;
-    let mut flood = Vec::new();
+    let mut desktops = Vec::new();
     let refused = "jackfield_connections_refused_total{reason=\"total\"}";
     while host.metric(refused).await == 0.0 {
-        for _ in 0..20 {
-            flood.push(tokio::net::TcpStream::connect(&host.address).await.unwrap());
-        }
-        assert!(flood.len() < 1_000, "far more than there may be");
+        assert!(desktops.len() < 250, "some are kept for others");
+        desktops.extend(Agent::connect_with(&host, "demo", Connect::default()).await);
     }
-    assert!(flood.len() > 100, "more than a hundred fit");
-    drop(flood);
-    host.log_in("1001").await.finish().await;
+    assert!(desktops.len() > 100, "more than a hundred fit");
+    drop(desktops);
+    until("there is room again", || async { Agent::connect_with(&host, "demo", Connect::default()).await.ok() }).await;
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_takes_no_room_from_those_who_do() {
+    let host = Setup::new().listener("max_connections = 64").tenant(Tenant::simulator("demo")).start().await;
+    // Those that are let in do not count as strangers, however many one address has.
+    let mut desktops = Vec::new();
+    for agent in 0..24 {
+        desktops.push(host.log_in(&format!("agent {agent}")).await);
+    }
+    let mut silent = Vec::new();
+    let refused = "jackfield_connections_refused_total{reason=\"unauthenticated\"}";
+    while host.metric(refused).await == 0.0 {
+        assert!(silent.len() < 64, "strangers of one address have a bound of their own");
+        silent.push(tokio::net::TcpStream::connect(&host.address).await.unwrap());
+    }
+    // From another address there is room as before.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(host.address.parse().unwrap()).await.unwrap();
+    let url = format!("ws://{}/v1/tenants/demo/ws", host.address);
+    let (_, response) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    assert_eq!(response.status(), 101);
+    for mut desktop in desktops {
+        desktop.send_text("{").await;
+        assert_eq!(desktop.any_response().await["failure"]["code"], "bad_request");
+    }
+    drop(silent);
+    until("there is room again", || async { Agent::connect_with(&host, "demo", Connect::default()).await.ok() }).await;
+}
+
+#[tokio::test]
+async fn a_connection_of_someone_who_was_not_let_in_is_not_kept() {
+    let tenant = Tenant::simulator("demo").tokens(&[("desk", "right-token")]);
+    let host = Setup::new().tenant(tenant).start().await;
+    for path in ["/v1/tenants/demo/sessions", "/nothing"] {
+        let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
+        let answer = jackfield_tests::http::raw(&host.address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 40"), "{answer}");
+    }
 }
 
 #[tokio::test]

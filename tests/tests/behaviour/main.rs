@@ -35,5 +35,7 @@ mod sandbox;
 mod shutdown;
 mod store;
 mod tenants;
+mod tls;
 mod upgrades;
+mod vanished;
 mod workers;

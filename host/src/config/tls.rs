@@ -1,0 +1,111 @@
+//! `[listener.tls]`: the files with which the desktops' listener speaks TLS.
+//!
+//! Owns: reading them, and the sentence that names the key whose file is wrong. Must never: print a private key. The files
+//! are read when the configuration is checked, and again by the listener when they have changed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::WebPkiClientVerifier,
+};
+use sha2::{Digest as _, Sha256};
+
+/// Where the certificates of the desktops' listener are. All files are PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The listener's certificate, and those between it and the authority that clients trust.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities whose certificates clients must show; `None`: clients show none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The content of the files, as it was read.
+pub(crate) struct TlsFiles {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+/// What is wrong with a file: the key that names it, and a sentence.
+pub(crate) type TlsProblem = (&'static str, String);
+
+const CERTIFICATE: &str = "listener.tls.certificate";
+const KEY: &str = "listener.tls.key";
+const CLIENT_CA: &str = "listener.tls.client_ca";
+
+impl TlsConfig {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub(crate) fn read(&self) -> Result<TlsFiles, TlsProblem> {
+        let read = |name, path: &Path| fs::read(path).map_err(|error| (name, format!("{}: {error}", path.display())));
+        Ok(TlsFiles {
+            certificate: read(CERTIFICATE, &self.certificate)?,
+            key: read(KEY, &self.key)?,
+            client_ca: self.client_ca.as_deref().map(|path| read(CLIENT_CA, path)).transpose()?,
+        })
+    }
+}
+
+impl TlsFiles {
+    /// A hash of all of them.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()] {
+            let part = part.map(Vec::as_slice).unwrap_or_default();
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
+
+    /// What the listener needs for a handshake.
+    ///
+    /// # Errors
+    /// A file has no certificate or key, or they do not belong together.
+    pub(crate) fn server(&self) -> Result<Arc<ServerConfig>, TlsProblem> {
+        let chain = certificates(CERTIFICATE, &self.certificate)?;
+        let key =
+            PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| (KEY, "there is no private key in it".to_owned()))?;
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| (CERTIFICATE, error.to_string()))?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(authorities) => {
+                let mut roots = RootCertStore::empty();
+                for authority in certificates(CLIENT_CA, authorities)? {
+                    roots.add(authority).map_err(|error| (CLIENT_CA, error.to_string()))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                builder.with_client_cert_verifier(verifier.map_err(|error| (CLIENT_CA, error.to_string()))?)
+            }
+        };
+        let mut server = builder.with_single_cert(chain, key).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => (KEY, "it is not the key of listener.tls.certificate".to_owned()),
+            error => (KEY, error.to_string()),
+        })?;
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(server))
+    }
+}
+
+fn certificates(name: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err((name, "there is no certificate in it".to_owned())),
+        Ok(all) => Ok(all),
+        Err(error) => Err((name, error.to_string())),
+    }
+}

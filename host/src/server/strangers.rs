@@ -1,0 +1,105 @@
+//! Connections whose client has not been let in yet.
+//!
+//! Owns: how many of them there may be, and of one address. Must never: count a connection of which a request was let in:
+//! from then on it is its tenant's. So whoever only connects, and says nothing or something wrong, takes a part of the room
+//! and leaves the rest to desktops.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+/// The part of all connections that may be strangers', and the part of those that may be of one address.
+const PART: usize = 2;
+
+#[derive(Debug)]
+pub(super) struct Strangers {
+    most: usize,
+    of_one: usize,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    all: usize,
+    by_network: HashMap<IpAddr, usize>,
+}
+
+/// Room for one; freed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    strangers: Arc<Strangers>,
+    network: IpAddr,
+}
+
+impl Strangers {
+    /// `connections`: how many there may be, strangers or not.
+    pub(super) fn among(connections: usize) -> Arc<Self> {
+        let most = (connections / PART).max(1);
+        Arc::new(Self { most, of_one: (most / PART).max(1), now: Mutex::default() })
+    }
+
+    /// Room for a connection from there; `None`: there are enough that nobody knows.
+    pub(super) fn arrive(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
+        let network = network(address);
+        let mut now = self.now.lock();
+        let of_it = now.by_network.get(&network).copied().unwrap_or_default();
+        if now.all >= self.most || of_it >= self.of_one {
+            return None;
+        }
+        now.all += 1;
+        now.by_network.insert(network, of_it + 1);
+        Some(Stranger { strangers: Arc::clone(self), network })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut now = self.strangers.now.lock();
+        now.all -= 1;
+        if let Some(of_it) = now.by_network.get_mut(&self.network) {
+            *of_it -= 1;
+            if *of_it == 0 {
+                now.by_network.remove(&self.network);
+            }
+        }
+    }
+}
+
+/// Whom an address stands for: of IPv6, whoever has one address has the 2^64 beside it.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn one_address_takes_a_part_of_what_strangers_may_have_and_strangers_a_part_of_all() {
+        let strangers = Strangers::among(16);
+        let from = |address: &str| strangers.arrive(address.parse().unwrap());
+        let mut held: Vec<_> = (0..10).filter_map(|_| from("192.0.2.1")).collect();
+        assert_eq!(held.len(), 4);
+        // The same network, and one that is written as IPv6.
+        held.extend((0..10).filter_map(|at| from(&format!("2001:db8::{at}"))));
+        assert_eq!(held.len(), 8);
+        assert!(from("::ffff:192.0.2.1").is_none());
+        held.extend((0..100).filter_map(|at| from(&format!("198.51.100.{at}"))));
+        assert_eq!(held.len(), 16);
+        drop(held);
+        assert!(from("192.0.2.1").is_some());
+        assert!(strangers.now.lock().by_network.is_empty(), "nothing is kept of who is gone");
+    }
+}
