@@ -20,27 +20,27 @@ fn read(body: Value) -> Done {
 /// As the call has it.
 pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
-    let (unit, _) = world.data.agent(user).expect("tokens belong to agents");
-    let unit = unit.clone();
+    let data = world.data.clone();
+    let (unit, _) = data.agent(user).expect("tokens belong to agents");
     match path[..] {
         ["agents"] => {
             let (list, more) = page(world, request, unit.agent.iter().map(agent))?;
             read(more.with(json!({"agents": list})))
         }
-        ["agents", "states"] => agent_states(world, &unit, request),
+        ["agents", "states"] => agent_states(world, unit, request),
         ["agents", id] => {
             let agent = unit.agent.iter().find(|one| one.id.to_string() == id).map(agent);
             agent.map_or_else(|| missing("agent", id), |agent| read(json!({"agents": [agent]})))
         }
-        ["agents", id, "skills"] => read(agent_skills(&unit, id)),
-        ["agents", _, "address-books"] => address_books(world, &unit, request),
+        ["agents", id, "skills"] => read(agent_skills(unit, id)),
+        ["agents", _, "address-books"] => address_books(world, unit, request),
         ["agents", id, "messages"] => {
             let mine = world.messages.iter().filter(|(agent, _)| agent.to_string() == id);
             let mine: Vec<_> = mine.map(|(_, message)| message.clone()).collect();
             read(json!({"messages": mine}))
         }
-        ["address-books", id, "entries"] => entries(world, &unit, id, request),
-        ["address-books", id, "dynamic-entries"] => dynamic_entries(world, &unit, id, request),
+        ["address-books", id, "entries"] => entries(world, unit, id, request),
+        ["address-books", id, "dynamic-entries"] => dynamic_entries(world, unit, id, request),
         ["teams", _, "unavailable-codes"] => {
             let codes = unit.unavailable_code.iter();
             let list = codes.map(
@@ -68,8 +68,8 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
             let list: Vec<_> = list.collect();
             read(json!({"resultSet": {"skillId": skill.id, "tags": list}}))
         }
-        ["contacts", id, "tags"] if request.method == "POST" => tags(world, &unit, id, request),
-        ["skills", "activity"] => skill_activity(world, &unit, request),
+        ["contacts", id, "tags"] if request.method == "POST" => tags(world, unit, id, request),
+        ["skills", "activity"] => skill_activity(world, unit, request),
         ["scripts"] | ["scripts", "search"] => {
             let list = unit.script.iter();
             let list = list.map(|one| {
@@ -84,7 +84,7 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
             world.started_scripts.push(script.id);
             Ok((Answer::accepted(), None))
         }
-        ["interactions", id, "signal"] if request.method == "POST" => signal(world, &unit, id, request),
+        ["interactions", id, "signal"] if request.method == "POST" => signal(world, unit, id, request),
         ["business-unit"] => read(json!({"businessUnits": [{
             "businessUnitId": unit.id, "tenantId": unit.tenant_id,
             "maxConferenceParties": unit.max_conference_parties, "apiPublishedLimit": 0, "isActive": true,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,7 +26,7 @@ pub(crate) type Effect = Box<dyn FnOnce(&mut World) + Send>;
 /// Everything.
 pub(crate) struct World {
     /// Who there is.
-    pub data: Data,
+    pub data: Arc<Data>,
     /// What time it is.
     pub clock: Clock,
     /// Access tokens: whose, and until when.
@@ -201,7 +202,7 @@ impl World {
             .map(|(book, entry)| DynamicEntry { book, entry, changed: start, deleted: false })
             .collect();
         Self {
-            data,
+            data: Arc::new(data),
             clock,
             tokens: HashMap::new(),
             refresh: HashMap::new(),
