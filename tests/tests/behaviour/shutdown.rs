@@ -26,6 +26,8 @@ async fn sigterm_tells_the_clients_and_exits_with_0() {
     assert_eq!(unbound.is_closed().await.code, Some(1001));
     let last = stream.next().await.unwrap();
     assert_eq!(last.data["name"], "session.disposed");
+    let closed = stream.next().await.unwrap();
+    assert_eq!((&*closed.event, &closed.data["code"]), ("closed", &json!(1001)));
     assert_eq!(stream.next().await, None);
     assert_eq!(host.ends().await.code(), Some(0));
 }
