@@ -14,6 +14,7 @@ mod connections;
 mod consults;
 mod data;
 mod endurance;
+mod examples;
 mod extensions;
 mod first_call;
 mod groups;
