@@ -66,7 +66,7 @@ impl Tls {
                 Err(_) => continue,
             };
             // The first look finds what the listener began with, or what it has become meanwhile.
-            let first = std::mem::replace(&mut looked, Some(digest)).is_none();
+            let first = looked.replace(digest).is_none();
             match change {
                 None => {}
                 Some(Ok(server)) => {
