@@ -286,6 +286,9 @@ describe("when something goes away", () => {
       await it.button("Answer").click();
       await it.shows("Talking", it.call());
       assert.deepEqual(it.problems.filter((text) => !/ERR_(CONNECTION|EMPTY)|WebSocket connection/.test(text)), []);
+      // Before its host ends: the page needs a moment to notice that.
+      await it.button("Log out").click();
+      await it.shows("You are logged out.");
     } finally {
       await other.end();
     }
