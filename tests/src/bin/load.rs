@@ -28,6 +28,9 @@ use jackfield_tests::{
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+/// This program, even where its file has been built anew since.
+const OWN: &str = "/proc/self/exe";
+
 /// Puts the host under the load of many agents' working days, and a bare WebSocket server under the same, and compares.
 #[derive(Debug, Parser)]
 #[command(name = "load", max_term_width = 100)]
@@ -73,11 +76,10 @@ fn main() {
 
 /// Starts this program again under a shell that has raised the limit; comes back only if that cannot be done.
 fn raise_file_limit(files: u64) {
-    let own = std::env::current_exe().expect("a file");
     let status = Command::new("sh")
         .arg("-c")
         .arg(format!("ulimit -n {files} || exit 97; exec \"$0\" \"$@\""))
-        .arg(own)
+        .arg(OWN)
         .args(std::env::args_os().skip(1))
         .env("LOAD_LIMIT_RAISED", "1")
         .status()
@@ -216,8 +218,7 @@ impl Bare {
         let folder = TempFolder::new();
         let file = folder.0.join("script.json");
         fs::write(&file, serde_json::to_string(script).expect("JSON")).expect("a file is written");
-        let own = std::env::current_exe().expect("a file");
-        let mut process = Command::new(own).arg("--bare").arg(&file).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut process = Command::new(OWN).arg("--bare").arg(&file).stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("it says its port");
         let port: u16 = line.trim().parse().expect("a port");
