@@ -29,14 +29,14 @@ const WAITING_LINES: usize = 8_192;
 const LAST_LINES: Duration = Duration::from_millis(1_200);
 
 /// The running log.
-pub struct Log {
+pub struct HostLog {
     writer: Mutex<Option<WorkerGuard>>,
     overflowed: ErrorCounter,
     unwritable: Arc<AtomicU64>,
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
-impl Log {
+impl HostLog {
     /// Starts the log.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Log {
     }
 }
 
-impl std::fmt::Debug for Log {
+impl std::fmt::Debug for HostLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Log")
     }

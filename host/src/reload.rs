@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use crate::{
     config::{self, Auth, Changes, HostConfig, Loaded, Problem, Source, TenantConfig, Values, tenant_of},
-    logging::Log,
+    logging::HostLog,
     metrics::Metrics,
     plugin::Libraries,
     session::DisposedReason,
-    tenant::{Refusal, Suspended, Tenant, Tenants, Workers},
+    tenant::{HostedTenant, Refusal, Suspended, Tenants, Workers},
 };
 
 /// How long a tenant whose file is gone may take to end.
@@ -39,7 +39,7 @@ pub struct Reload {
     libraries: Libraries,
     workers: Workers,
     metrics: Metrics,
-    log: Arc<Log>,
+    log: Arc<HostLog>,
     /// One change at a time.
     turn: tokio::sync::Mutex<Turn>,
     /// Told when there are tenants that could not be started.
@@ -58,7 +58,7 @@ struct Turn {
 
 /// What a reload has done.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Outcome {
+pub struct ReloadOutcome {
     /// By tenant: `started`, `removed`, `replaced` (another adapter: its sessions have ended), `moving` (another version
     /// or other settings: see `/tenants`), `adopted` (limits or tokens), `retried` (its adapter had refused settings that
     /// point to something else now), `suspended`, `unchanged`.
@@ -81,7 +81,7 @@ impl Reload {
         libraries: Libraries,
         workers: Workers,
         metrics: Metrics,
-        log: Arc<Log>,
+        log: Arc<HostLog>,
     ) -> Self {
         Self {
             source,
@@ -136,7 +136,7 @@ impl Reload {
     ///
     /// # Errors
     /// `jackfield.toml` is wrong, the tenants' folder cannot be read, or has become empty; nothing has changed then.
-    pub async fn run(&self) -> Result<Outcome, Vec<Problem>> {
+    pub async fn run(&self) -> Result<ReloadOutcome, Vec<Problem>> {
         let mut turn = self.turn.lock().await;
         let read = self.read().await;
         let loaded = read.inspect_err(|problems| {
@@ -146,7 +146,7 @@ impl Reload {
             }
         })?;
         let Changes { applied, restart } = self.take_over(&mut turn, &loaded);
-        let mut outcome = Outcome { applied, restart, ..Outcome::default() };
+        let mut outcome = ReloadOutcome { applied, restart, ..ReloadOutcome::default() };
         let problems = self.change_tenants(&mut turn, loaded, &mut outcome).await;
         for problem in &problems {
             tracing::error!(%problem, "not taken over");
@@ -199,7 +199,7 @@ impl Reload {
     }
 
     /// Starts, ends and changes tenants, and returns what is wrong with some.
-    async fn change_tenants(&self, turn: &mut Turn, loaded: Loaded, outcome: &mut Outcome) -> Vec<Problem> {
+    async fn change_tenants(&self, turn: &mut Turn, loaded: Loaded, outcome: &mut ReloadOutcome) -> Vec<Problem> {
         let mut problems = loaded.problems;
         // A file that has become wrong is no reason to end who is at work.
         let wrong: Vec<String> = problems.iter().map(|problem| tenant_of(&problem.file)).collect();
@@ -295,12 +295,12 @@ impl Reload {
     }
 
     async fn begin(&self, config: TenantConfig) -> Result<(), Vec<Problem>> {
-        let tenant = Tenant::start(config, &self.libraries, &self.workers, &self.metrics).await?;
+        let tenant = HostedTenant::start(config, &self.libraries, &self.workers, &self.metrics).await?;
         self.tenants.add(tenant);
         Ok(())
     }
 
-    async fn end(&self, tenant: &Tenant) {
+    async fn end(&self, tenant: &HostedTenant) {
         self.tenants.remove(tenant.id());
         tenant.shut_down(DisposedReason::TenantRemoved, REMOVAL).await;
     }
@@ -398,7 +398,7 @@ impl Reload {
     ///
     /// # Errors
     /// Why it is not begun.
-    pub async fn upgrade(&self, tenant: &Arc<Tenant>, wanted: &Wanted) -> Result<(), Refusal> {
+    pub async fn upgrade(&self, tenant: &Arc<HostedTenant>, wanted: &UpgradeRequest) -> Result<(), Refusal> {
         let _turn = self.turn.lock().await;
         let mut config = TenantConfig::clone(&tenant.config());
         if let Some(name) = &wanted.adapter {
@@ -419,7 +419,7 @@ impl Reload {
 
 /// What an operator wants a tenant to be moved to.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub struct Wanted {
+pub struct UpgradeRequest {
     /// An adapter, as a tenant's file names it; otherwise the same as before: its file may have changed. No path: whoever
     /// reaches the operations listener must not be able to run a file of his own.
     pub adapter: Option<String>,

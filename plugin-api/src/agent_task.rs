@@ -30,7 +30,7 @@ use crate::{
     host::{AgentBackend, AgentHost, Link},
     host_sender::HostSender,
     logs,
-    outbox::{Flushed, MustFlush, Outbox},
+    outbox::{Flushed, MustFlush, ReportOutbox},
     report::Report,
     wire::{self, BareRequest, BreachKind, Execute, Kind, LogOut, MAX_RESUME_STATE, Start, Status},
 };
@@ -58,7 +58,7 @@ pub(crate) struct AgentTask<G: Agent> {
     host: HostSender,
     handle: Handle,
     agent: OnceLock<G>,
-    outbox: Outbox,
+    outbox: ReportOutbox,
     /// One permit for each request that may still be taken.
     permits: Arc<Semaphore>,
     /// Whether the host has dropped the agent. All tasks of the agent end then.
@@ -75,7 +75,7 @@ impl<G: Agent> AgentTask<G> {
             id,
             handle,
             agent: OnceLock::new(),
-            outbox: Outbox::new(id, host.clone()),
+            outbox: ReportOutbox::new(id, host.clone()),
             host,
             permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
             dropped: watch::Sender::new(false),

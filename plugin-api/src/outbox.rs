@@ -76,7 +76,7 @@ pub(crate) enum Flushed {
 /// Something waits now and nobody flushes the outbox yet: whoever gets this must, until it waits for nothing.
 pub(crate) type MustFlush = bool;
 
-pub(crate) struct Outbox {
+pub(crate) struct ReportOutbox {
     agent: u64,
     host: HostSender,
     state: Mutex<OutboxState>,
@@ -92,7 +92,7 @@ struct OutboxState {
     resume_asked: u64,
     /// Something was reported in a poll for which the outbox is held.
     reported: bool,
-    /// Someone calls [`Outbox::flush`] until nothing waits.
+    /// Someone calls [`ReportOutbox::flush`] until nothing waits.
     flushed: bool,
     /// How many requests are being polled.
     holders: usize,
@@ -100,7 +100,7 @@ struct OutboxState {
     dropped: usize,
 }
 
-impl Outbox {
+impl ReportOutbox {
     pub(crate) fn new(agent: u64, host: HostSender) -> Self {
         Self { agent, host, state: Mutex::default() }
     }

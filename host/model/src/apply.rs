@@ -13,8 +13,8 @@ use jackfield_plugin_api::report::{
 use jackfield_protocol::event::{Event, EventName};
 
 use crate::{
-    Capabilities, Channel, DiagnosticKind, Diagnostics, Group, Interaction, Object, Tree, emit::Emitter, keys::Places,
-    limits, order, plan, push, rules::Actions,
+    Capabilities, ChannelNode, DiagnosticKind, Diagnostics, GroupNode, InteractionNode, Object, Tree, emit::Emitter,
+    keys::Places, limits, order, plan, push, rules::Actions,
 };
 
 /// What is needed while a report is applied.
@@ -37,7 +37,7 @@ struct Count {
 }
 
 impl Count {
-    fn of<'i>(interactions: impl IntoIterator<Item = &'i Interaction>) -> Self {
+    fn of<'i>(interactions: impl IntoIterator<Item = &'i InteractionNode>) -> Self {
         let mut count = Self::default();
         interactions.into_iter().for_each(|one| *count.of_state(one.state) += 1);
         count
@@ -328,7 +328,7 @@ impl Tree {
     }
 
     /// What the statement says of a channel that never changes: a snapshot means another one under the same key.
-    fn difference(&self, channel: &Channel, stated: &report::Channel) -> Option<&'static str> {
+    fn difference(&self, channel: &ChannelNode, stated: &report::Channel) -> Option<&'static str> {
         let group = channel.group.and_then(|id| self.groups.iter().find(|group| group.id == id));
         let other_group = |stated: &String| group.is_none_or(|group| *group.key != **stated);
         let other_endpoint = |stated: &String| channel.endpoint.as_deref() != Some(limits::cut(stated));
@@ -430,7 +430,7 @@ impl Tree {
             return work.diagnostics.add(DiagnosticKind::TooMany, || format!("group {}", stated.key));
         }
         let new = self.new_channels_of(&stated.key, channels);
-        let group = Group {
+        let group = GroupNode {
             id: work.new_id(),
             key: stated.key.as_str().into(),
             name: work.text(stated.name.as_deref()),
@@ -469,7 +469,7 @@ impl Tree {
             }
             fits
         });
-        let channel = Channel {
+        let channel = ChannelNode {
             id: work.new_id(),
             group,
             key: stated.key.as_str().into(),
@@ -557,7 +557,7 @@ impl Tree {
 }
 
 /// Emits what changed in a channel that stays. The emitter is at the channel.
-fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::Channel, whole: bool) {
+fn change_channel(work: &mut Work<'_>, channel: &mut ChannelNode, stated: &report::Channel, whole: bool) {
     let before = work.emitter.emitted.len();
     let mut changed = false;
     if let Some(stated) = stated.status.as_ref().map(status).filter(|stated| **stated != channel.status) {
@@ -607,8 +607,8 @@ fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::C
             push(&mut channel.interactions, interaction);
         }
     }
-    let begun = channel.interactions[known..].iter().any(Interaction::is_busy);
-    let occupied = channel.interactions.iter().any(Interaction::is_busy);
+    let begun = channel.interactions[known..].iter().any(InteractionNode::is_busy);
+    let occupied = channel.interactions.iter().any(InteractionNode::is_busy);
     changed |= occupied != channel.occupied;
     channel.occupied = occupied;
     if changed {
@@ -621,14 +621,19 @@ fn change_channel(work: &mut Work<'_>, channel: &mut Channel, stated: &report::C
 }
 
 /// The number of the oldest ended interaction of a channel, and its place.
-fn oldest_ended(channel: &Channel) -> Option<(u64, usize)> {
+fn oldest_ended(channel: &ChannelNode) -> Option<(u64, usize)> {
     let ended = channel.interactions.iter().enumerate().filter(|(_, one)| !one.is_busy());
     ended.map(|(place, one)| (one.id, place)).min()
 }
 
 /// Whether an interaction is shown further back than it is known, by a snapshot or when it had ended: then another one
 /// has its key (a recalled call, a new offer).
-fn is_another(kind: report::ChannelType, interaction: &Interaction, stated: &report::Interaction, whole: bool) -> bool {
+fn is_another(
+    kind: report::ChannelType,
+    interaction: &InteractionNode,
+    stated: &report::Interaction,
+    whole: bool,
+) -> bool {
     (whole || interaction.state == InteractionState::Ended)
         && plan::state_if_new(kind, stated).is_some_and(|state| state < interaction.state)
 }

@@ -11,12 +11,12 @@ use jackfield_plugin_api::{
 };
 use jackfield_protocol::event::{
     CallEntries, Calls, ChannelCard, ChannelDetails, ChannelState, ConversationCard, Details, Event, EventData,
-    EventName, GroupCard, GroupState, Id, InteractionCard, LinkWord, MemberCard, Path, PendingDetails, Reference,
-    Shown, ShownInteraction, State, StateOf,
+    EventName, GroupCard, GroupState, Id, InteractionCard, LinkWord, MemberCard, ObjectState, Path, PendingDetails,
+    Reference, Shown, ShownInteraction, StateOf,
 };
 
 use crate::{
-    Channel, Conversation, Group, Interaction, Member, Object, Tree,
+    ChannelNode, ConversationNode, GroupNode, InteractionNode, MemberNode, Object, Tree,
     call_data::Patch,
     rules::{self, Actions},
 };
@@ -31,7 +31,7 @@ pub(crate) fn calls(mut members: impl Iterator<Item = usize>) -> Option<Calls> {
 }
 
 /// How many calls an interaction has now.
-pub(crate) fn calls_now(interaction: &Interaction) -> Option<Calls> {
+pub(crate) fn calls_now(interaction: &InteractionNode) -> Option<Calls> {
     calls(interaction.conversations.iter().map(|conversation| conversation.members.len()))
 }
 
@@ -53,7 +53,7 @@ impl Emitter {
     }
 
     /// Goes to a channel from the session or its group.
-    pub(crate) fn enter_channel(&mut self, channel: &Channel) -> Path {
+    pub(crate) fn enter_channel(&mut self, channel: &ChannelNode) -> Path {
         self.go(channel.path())
     }
 
@@ -87,7 +87,7 @@ impl Emitter {
     }
 
     fn emit_state(&mut self, of: StateOf) {
-        self.emit(EventName::StateUpdated, EventData::State(State { of, actions: None }));
+        self.emit(EventName::StateUpdated, EventData::State(ObjectState { of, actions: None }));
     }
 
     /// An event of the adapter's own.
@@ -103,12 +103,12 @@ impl Emitter {
 
     // ---- groups ----
 
-    pub(crate) fn group_created(&mut self, group: &Group) {
+    pub(crate) fn group_created(&mut self, group: &GroupNode) {
         let channelgroup = GroupCard { id: Id('g', group.id), name: group.name.clone() };
         self.emit(EventName::GroupCreated, EventData::Group { channelgroup });
     }
 
-    pub(crate) fn group_state(&mut self, group: &Group) {
+    pub(crate) fn group_state(&mut self, group: &GroupNode) {
         let state = if group.populated { GroupState::Populated } else { GroupState::Empty };
         self.emit_state(StateOf::Group { state });
     }
@@ -116,7 +116,7 @@ impl Emitter {
     // ---- channels ----
 
     /// The whole bundle, from the parent.
-    pub(crate) fn channel_created(&mut self, channel: &Channel) {
+    pub(crate) fn channel_created(&mut self, channel: &ChannelNode) {
         let card = ChannelCard {
             id: Id('c', channel.id),
             kind: channel.kind,
@@ -134,12 +134,12 @@ impl Emitter {
     }
 
     /// `channel.infochanged` and `state.updated`, which always come together.
-    pub(crate) fn channel_pair(&mut self, channel: &Channel) {
+    pub(crate) fn channel_pair(&mut self, channel: &ChannelNode) {
         self.channel_info(channel);
         self.channel_state(channel);
     }
 
-    fn channel_info(&mut self, channel: &Channel) {
+    fn channel_info(&mut self, channel: &ChannelNode) {
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
         let info = match &channel.status {
             ChannelStatus::Active(info) => Some(Details {
@@ -159,7 +159,7 @@ impl Emitter {
         self.emit(EventName::ChannelInfoChanged, EventData::Info { channel: details });
     }
 
-    pub(crate) fn channel_state(&mut self, channel: &Channel) {
+    pub(crate) fn channel_state(&mut self, channel: &ChannelNode) {
         let state = match channel.status {
             ChannelStatus::Inactive => ChannelState::Inactive,
             ChannelStatus::Active(_) => ChannelState::Active,
@@ -171,7 +171,7 @@ impl Emitter {
     // ---- interactions ----
 
     /// From the channel.
-    pub(crate) fn interaction_created(&mut self, kind: ChannelType, interaction: &Interaction) {
+    pub(crate) fn interaction_created(&mut self, kind: ChannelType, interaction: &InteractionNode) {
         let interaction = card(kind, interaction);
         self.emit(EventName::InteractionCreated, EventData::Interaction { interaction });
     }
@@ -189,7 +189,7 @@ impl Emitter {
     }
 
     /// All call data.
-    pub(crate) fn interaction_data(&mut self, interaction: &Interaction) {
+    pub(crate) fn interaction_data(&mut self, interaction: &InteractionNode) {
         self.emit(EventName::InteractionDataChanged, EventData::Data { data: entries(interaction) });
     }
 
@@ -199,15 +199,15 @@ impl Emitter {
         self.emit(EventName::InteractionDataChanged, EventData::Data { data });
     }
 
-    pub(crate) fn preview(&mut self, kind: ChannelType, interaction: &Interaction) {
+    pub(crate) fn preview(&mut self, kind: ChannelType, interaction: &InteractionNode) {
         self.emit(EventName::InteractionPreview, shown(kind, interaction));
     }
 
-    pub(crate) fn screen_pop(&mut self, kind: ChannelType, interaction: &Interaction) {
+    pub(crate) fn screen_pop(&mut self, kind: ChannelType, interaction: &InteractionNode) {
         self.emit(EventName::InteractionScreenPop, shown(kind, interaction));
     }
 
-    pub(crate) fn focus(&mut self, interaction: &Interaction) {
+    pub(crate) fn focus(&mut self, interaction: &InteractionNode) {
         let conversation = interaction.focus.map(|id| Reference { id: Id('v', id) });
         self.emit(EventName::InteractionFocusChanged, EventData::Focus { conversation });
     }
@@ -219,7 +219,7 @@ impl Emitter {
     // ---- conversations ----
 
     /// The whole bundle, from the interaction.
-    pub(crate) fn conversation_created(&mut self, conversation: &Conversation) {
+    pub(crate) fn conversation_created(&mut self, conversation: &ConversationNode) {
         let card = ConversationCard { id: Id('v', conversation.id), role: conversation.role };
         self.emit(EventName::ConversationCreated, EventData::Conversation { conversation: card });
         let back = self.enter_conversation(conversation.id);
@@ -241,11 +241,11 @@ impl Emitter {
         self.emit(EventName::ConversationDisposed, data);
     }
 
-    pub(crate) fn member_added(&mut self, member: &Member) {
+    pub(crate) fn member_added(&mut self, member: &MemberNode) {
         self.emit(EventName::MemberAdded, EventData::Member { member: member_card(member) });
     }
 
-    pub(crate) fn member_removed(&mut self, member: &Member) {
+    pub(crate) fn member_removed(&mut self, member: &MemberNode) {
         self.emit(EventName::MemberRemoved, EventData::Member { member: member_card(member) });
     }
 }
@@ -324,12 +324,12 @@ fn told_before(object: Object<'_>) -> Option<Actions> {
     }
 }
 
-fn card(kind: ChannelType, interaction: &Interaction) -> InteractionCard {
+fn card(kind: ChannelType, interaction: &InteractionNode) -> InteractionCard {
     InteractionCard { id: Id('i', interaction.id), kind, direction: interaction.direction }
 }
 
 /// The data of preview and screenpop.
-fn shown(kind: ChannelType, interaction: &Interaction) -> EventData {
+fn shown(kind: ChannelType, interaction: &InteractionNode) -> EventData {
     EventData::Shown(Box::new(Shown {
         interaction: ShownInteraction {
             card: card(kind, interaction),
@@ -340,11 +340,11 @@ fn shown(kind: ChannelType, interaction: &Interaction) -> EventData {
     }))
 }
 
-fn entries(interaction: &Interaction) -> CallEntries {
+fn entries(interaction: &InteractionNode) -> CallEntries {
     CallEntries(interaction.data.iter().map(|(key, value)| (key.into(), Some(value.clone()))).collect())
 }
 
-fn member_card(member: &Member) -> MemberCard {
+fn member_card(member: &MemberNode) -> MemberCard {
     MemberCard { id: Id('m', member.id), address: member.address.clone(), name: member.name.clone(), role: member.role }
 }
 

@@ -95,16 +95,16 @@ pub struct Tree {
     /// Why the link is down, if it is.
     down: Option<Box<str>>,
     /// In order of creation.
-    groups: Vec<Group>,
+    groups: Vec<GroupNode>,
     /// In order of creation, those of a group at the group's place.
-    channels: Vec<Channel>,
+    channels: Vec<ChannelNode>,
     /// Extension events that came before the first snapshot: told behind it.
     early: Vec<Event>,
 }
 
 /// A channel group.
 #[derive(Debug)]
-pub struct Group {
+pub struct GroupNode {
     /// Its number; the id is `g` and this.
     pub id: u64,
     /// The platform's key.
@@ -117,7 +117,7 @@ pub struct Group {
 
 /// A channel.
 #[derive(Debug)]
-pub struct Channel {
+pub struct ChannelNode {
     /// Its number; the id is `c` and this.
     pub id: u64,
     /// The number of its group.
@@ -135,7 +135,7 @@ pub struct Channel {
     /// An interaction is alerting, dialing or started.
     pub occupied: bool,
     /// In order of creation.
-    pub interactions: Vec<Interaction>,
+    pub interactions: Vec<InteractionNode>,
     told: Actions,
     /// Its new key was known already: this one is gone.
     vanished: bool,
@@ -143,7 +143,7 @@ pub struct Channel {
 
 /// An interaction.
 #[derive(Debug)]
-pub struct Interaction {
+pub struct InteractionNode {
     /// Its number; the id is `i` and this.
     pub id: u64,
     /// The platform's key.
@@ -159,7 +159,7 @@ pub struct Interaction {
     /// The call data.
     pub data: CallData,
     /// One or two: the primary first.
-    pub conversations: Vec<Conversation>,
+    pub conversations: Vec<ConversationNode>,
     /// The number of the conversation that has the focus.
     pub focus: Option<u64>,
     told: Actions,
@@ -168,7 +168,7 @@ pub struct Interaction {
 
 /// A conversation.
 #[derive(Debug)]
-pub struct Conversation {
+pub struct ConversationNode {
     /// Its number; the id is `v` and this.
     pub id: u64,
     /// The platform's key.
@@ -180,13 +180,13 @@ pub struct Conversation {
     /// Whether the agent is muted in it.
     pub muted: bool,
     /// The other parties.
-    pub members: Vec<Member>,
+    pub members: Vec<MemberNode>,
     told: Actions,
 }
 
 /// A party of a conversation.
 #[derive(Debug)]
-pub struct Member {
+pub struct MemberNode {
     /// Its number; the id is `m` and this.
     pub id: u64,
     /// The platform's key.
@@ -199,7 +199,7 @@ pub struct Member {
     pub role: MemberRole,
 }
 
-impl Channel {
+impl ChannelNode {
     /// Its path.
     #[must_use]
     pub fn path(&self) -> Path {
@@ -227,7 +227,7 @@ impl Channel {
     }
 }
 
-impl Interaction {
+impl InteractionNode {
     /// Whether it keeps its channel occupied.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -236,18 +236,18 @@ impl Interaction {
 
     /// The customer's call.
     #[must_use]
-    pub fn primary(&self) -> Option<&Conversation> {
+    pub fn primary(&self) -> Option<&ConversationNode> {
         self.conversations.iter().find(|conversation| conversation.role == Role::Primary)
     }
 
     /// The call for advice.
     #[must_use]
-    pub fn consult(&self) -> Option<&Conversation> {
+    pub fn consult(&self) -> Option<&ConversationNode> {
         self.conversations.iter().find(|conversation| conversation.role == Role::Consult)
     }
 }
 
-impl Conversation {
+impl ConversationNode {
     /// Whether it is talking or held.
     #[must_use]
     pub fn is_live(&self) -> bool {
@@ -269,13 +269,13 @@ pub enum Object<'a> {
     /// The session.
     Session,
     /// A group.
-    Group(&'a Group),
+    Group(&'a GroupNode),
     /// A channel.
-    Channel(&'a Channel),
+    Channel(&'a ChannelNode),
     /// An interaction and its channel.
-    Interaction(&'a Channel, &'a Interaction),
+    Interaction(&'a ChannelNode, &'a InteractionNode),
     /// A conversation, its interaction and its channel.
-    Conversation(&'a Channel, &'a Interaction, &'a Conversation),
+    Conversation(&'a ChannelNode, &'a InteractionNode, &'a ConversationNode),
 }
 
 impl<'a> Object<'a> {
@@ -307,7 +307,7 @@ impl<'a> Object<'a> {
 
     /// The channel that it is or belongs to.
     #[must_use]
-    pub fn channel(&self) -> Option<&'a Channel> {
+    pub fn channel(&self) -> Option<&'a ChannelNode> {
         match *self {
             Self::Session | Self::Group(_) => None,
             Self::Channel(channel) | Self::Interaction(channel, _) | Self::Conversation(channel, ..) => Some(channel),
@@ -364,25 +364,25 @@ impl Tree {
 
     /// The groups, in order of creation.
     #[must_use]
-    pub fn groups(&self) -> &[Group] {
+    pub fn groups(&self) -> &[GroupNode] {
         &self.groups
     }
 
     /// The channels, in order of creation; those of a group stand at the group's place.
     #[must_use]
-    pub fn channels(&self) -> &[Channel] {
+    pub fn channels(&self) -> &[ChannelNode] {
         &self.channels
     }
 
     /// The channels of a group, in order of creation.
-    pub fn channels_of(&self, group: u64) -> impl Iterator<Item = &Channel> {
+    pub fn channels_of(&self, group: u64) -> impl Iterator<Item = &ChannelNode> {
         self.channels.iter().filter(move |channel| channel.group == Some(group))
     }
 
     /// Why a desktop may not place another call on this channel.
     #[must_use]
-    pub fn no_room_for_a_call(&self, channel: &Channel) -> Option<String> {
-        let live = |channel: &Channel| channel.interactions.iter().filter(|one| one.is_busy()).count();
+    pub fn no_room_for_a_call(&self, channel: &ChannelNode) -> Option<String> {
+        let live = |channel: &ChannelNode| channel.interactions.iter().filter(|one| one.is_busy()).count();
         if live(channel) >= limits::LIVE.command {
             return Some(format!("the channel has {} live interactions", limits::LIVE.command));
         }
@@ -399,7 +399,7 @@ impl Tree {
 
     /// Why a desktop may not set an entry of an interaction's call data.
     #[must_use]
-    pub fn no_room_for_data(&self, interaction: &Interaction, key: &str, value: &Json) -> Option<String> {
+    pub fn no_room_for_data(&self, interaction: &InteractionNode, key: &str, value: &Json) -> Option<String> {
         let after = interaction.data.weight_with(key, value);
         if after > limits::DATA.command {
             return Some(format!("the interaction's data would be more than {} bytes", limits::DATA.command));

@@ -1,6 +1,6 @@
 //! In which order the difference is said, for one interaction.
 //!
-//! Owns the order of `protocol.md` section 4 from the finished [`Plan`]: its own state first when a conversation opens;
+//! Owns the order of `protocol.md` section 4 from the finished [`InteractionPlan`]: its own state first when a conversation opens;
 //! each conversation in order (primary, consult) with its end or its change, the focus right after a disposal when the
 //! focused one ends and another stays; new conversations; focus; data; screen pop; ended; its state; disposal. It
 //! changes the interaction while it speaks, so that every event tells what holds at that moment. Must never decide what
@@ -13,17 +13,17 @@ use jackfield_plugin_api::report::{
 use jackfield_protocol::event::EventName;
 
 use crate::{
-    CallData, Conversation, DiagnosticKind, Diagnostics, Interaction, Member,
+    CallData, ConversationNode, DiagnosticKind, Diagnostics, InteractionNode, MemberNode,
     apply::Work,
     call_data::Patch,
     emit, limits,
-    plan::{self, Change, Fate, Opening, Plan},
+    plan::{self, ConversationChange, ConversationFate, InteractionPlan, Opening},
     push,
     rules::Actions,
 };
 
 /// Creates the interaction of a statement that says enough, and says all of it. The emitter is at the channel.
-pub(crate) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Interaction) -> Option<Interaction> {
+pub(crate) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Interaction) -> Option<InteractionNode> {
     // What is wrong with the conversations is noted where there is an interaction for them.
     let mut diagnostics = Diagnostics::new();
     let (Some((state, openings)), Some(direction)) = (plan::if_new(kind, stated, &mut diagnostics), stated.direction)
@@ -33,7 +33,7 @@ pub(crate) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
         }
         return None;
     };
-    let mut interaction = Interaction {
+    let mut interaction = InteractionNode {
         id: work.new_id(),
         key: stated.key.as_str().into(),
         direction,
@@ -91,8 +91,8 @@ pub(crate) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
 pub(crate) fn carry_out(
     work: &mut Work<'_>,
     kind: ChannelType,
-    interaction: &mut Interaction,
-    mut plan: Plan<'_>,
+    interaction: &mut InteractionNode,
+    mut plan: InteractionPlan<'_>,
 ) -> bool {
     let back = work.emitter.enter_interaction(interaction.id);
     let was = interaction.state;
@@ -150,7 +150,7 @@ pub(crate) fn carry_out(
 }
 
 /// The last of an interaction; one that was never the agent's has nothing to complete.
-fn dispose(work: &mut Work<'_>, kind: ChannelType, interaction: &mut Interaction, was: InteractionState) {
+fn dispose(work: &mut Work<'_>, kind: ChannelType, interaction: &mut InteractionNode, was: InteractionState) {
     if was != InteractionState::Alerting {
         interaction.state = InteractionState::Completed;
         work.emitter.bare(EventName::InteractionComplete);
@@ -181,7 +181,7 @@ struct Ends {
 }
 
 /// Says what becomes of each conversation that was there.
-fn end_and_change(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut Plan<'_>) -> Ends {
+fn end_and_change(work: &mut Work<'_>, interaction: &mut InteractionNode, plan: &mut InteractionPlan<'_>) -> Ends {
     let mut ends = Ends::default();
     let heir = heir(interaction, &plan.fates);
     let goes_on = plan.state != InteractionState::Ended && !plan.gone;
@@ -189,8 +189,8 @@ fn end_and_change(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut
     let mut at = 0;
     for fate in std::mem::take(&mut plan.fates) {
         match fate {
-            Fate::Stays => at += 1,
-            Fate::Changes(change) => {
+            ConversationFate::Stays => at += 1,
+            ConversationFate::Changes(change) => {
                 let conversation = &mut interaction.conversations[at];
                 if conversation.state == ConversationState::Held && change.state == ConversationState::Talking {
                     ends.retrieved = Some(conversation.id);
@@ -198,7 +198,7 @@ fn end_and_change(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut
                 change_conversation(work, conversation, &change);
                 at += 1;
             }
-            Fate::Ends(stated) => {
+            ConversationFate::Ends(stated) => {
                 ends.any = true;
                 if let Some(stated) = stated.filter(|stated| stated.reason.is_some()) {
                     (ends.reason, ends.cause) = (stated.reason, stated.cause);
@@ -224,16 +224,16 @@ fn end_and_change(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut
 }
 
 /// The first conversation that stays.
-fn heir(interaction: &Interaction, fates: &[Fate<'_>]) -> Option<u64> {
-    let stays = |(_, fate): &(&Conversation, &Fate<'_>)| !matches!(fate, Fate::Ends(_));
+fn heir(interaction: &InteractionNode, fates: &[ConversationFate<'_>]) -> Option<u64> {
+    let stays = |(_, fate): &(&ConversationNode, &ConversationFate<'_>)| !matches!(fate, ConversationFate::Ends(_));
     interaction.conversations.iter().zip(fates).find(stays).map(|(conversation, _)| conversation.id)
 }
 
 /// Whether a live call was transferred away (or should have been).
-fn was_transferred(interaction: &Interaction, plan: &Plan<'_>) -> bool {
+fn was_transferred(interaction: &InteractionNode, plan: &InteractionPlan<'_>) -> bool {
     let all = plan.stated.and_then(|stated| stated.reason);
     interaction.conversations.iter().zip(&plan.fates).any(|(conversation, fate)| match fate {
-        Fate::Ends(stated) => {
+        ConversationFate::Ends(stated) => {
             let reason = stated.and_then(|stated| stated.reason).or(all);
             conversation.is_live() && matches!(reason, Some(Reason::Transferred | Reason::Failed))
         }
@@ -243,7 +243,7 @@ fn was_transferred(interaction: &Interaction, plan: &Plan<'_>) -> bool {
 
 /// Why a conversation has ended.
 fn why(
-    conversation: &Conversation,
+    conversation: &ConversationNode,
     own: Option<&report::Conversation>,
     all: Option<&report::Interaction>,
 ) -> (Reason, Option<Cause>) {
@@ -259,14 +259,14 @@ fn why(
     })
 }
 
-fn end_conversation(work: &mut Work<'_>, conversation: &Conversation, why: Option<(Reason, Option<Cause>)>) {
+fn end_conversation(work: &mut Work<'_>, conversation: &ConversationNode, why: Option<(Reason, Option<Cause>)>) {
     let back = work.emitter.enter_conversation(conversation.id);
     work.emitter.conversation_state(ConversationState::Ended, conversation.muted);
     work.emitter.conversation_disposed(why);
     work.emitter.leave(back);
 }
 
-fn change_conversation(work: &mut Work<'_>, conversation: &mut Conversation, change: &Change<'_>) {
+fn change_conversation(work: &mut Work<'_>, conversation: &mut ConversationNode, change: &ConversationChange<'_>) {
     let back = work.emitter.enter_conversation(conversation.id);
     let muted = change.stated.muted.unwrap_or(conversation.muted);
     if (change.state, muted) != (conversation.state, conversation.muted) {
@@ -292,13 +292,13 @@ fn change_conversation(work: &mut Work<'_>, conversation: &mut Conversation, cha
     work.emitter.leave(back);
 }
 
-fn is_same(member: &Member, stated: &report::Member) -> bool {
+fn is_same(member: &MemberNode, stated: &report::Member) -> bool {
     member.address.as_deref() == stated.address.as_deref().map(limits::cut)
         && member.name.as_deref() == stated.name.as_deref().map(limits::cut)
         && member.role == stated.role
 }
 
-fn member(work: &mut Work<'_>, stated: &report::Member) -> Member {
+fn member(work: &mut Work<'_>, stated: &report::Member) -> MemberNode {
     Member {
         id: work.new_id(),
         key: stated.key.as_str().into(),
@@ -308,13 +308,13 @@ fn member(work: &mut Work<'_>, stated: &report::Member) -> Member {
     }
 }
 
-fn open_conversation(work: &mut Work<'_>, interaction: &mut Interaction, opening: Opening<'_>) -> u64 {
+fn open_conversation(work: &mut Work<'_>, interaction: &mut InteractionNode, opening: Opening<'_>) -> u64 {
     let id = work.new_id();
     let mut members = Vec::with_capacity(opening.members.len());
     for stated in opening.members {
         members.push(member(work, stated));
     }
-    let conversation = Conversation {
+    let conversation = ConversationNode {
         id,
         key: opening.stated.key.as_str().into(),
         role: opening.role,
@@ -331,7 +331,7 @@ fn open_conversation(work: &mut Work<'_>, interaction: &mut Interaction, opening
 }
 
 /// Says the new conversations, and the focus where it moves.
-fn open_and_focus(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut Plan<'_>, ends: &Ends) {
+fn open_and_focus(work: &mut Work<'_>, interaction: &mut InteractionNode, plan: &mut InteractionPlan<'_>, ends: &Ends) {
     let mut told = interaction.focus;
     let had_none = interaction.focus.is_none() && !ends.any;
     let mut consult = None;
@@ -357,7 +357,7 @@ fn open_and_focus(work: &mut Work<'_>, interaction: &mut Interaction, plan: &mut
 // ---- call data and address ----
 
 /// Sets what the statement says of the call data, as far as there is room; what has changed.
-fn set_data<'r>(work: &mut Work<'_>, interaction: &mut Interaction, stated: &'r report::Interaction) -> Patch<'r> {
+fn set_data<'r>(work: &mut Work<'_>, interaction: &mut InteractionNode, stated: &'r report::Interaction) -> Patch<'r> {
     let entries = stated.data.iter().map(|(key, value)| (key.as_str(), value.as_ref()));
     let mut room = work.room_for_data;
     let (changes, left_out) = interaction.data.set(entries, work.is_own_data(), &mut room);

@@ -1,6 +1,6 @@
 //! What a report makes of one interaction.
 //!
-//! Owns the rules by which statements about an interaction become a [`Plan`]: which conversations end, change or open,
+//! Owns the rules by which statements about an interaction become a [`InteractionPlan`]: which conversations end, change or open,
 //! and what state follows. Contradictions are settled here (the first statement stands) and noted. Must never say
 //! anything: `order.rs` does, from the finished plan.
 
@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use jackfield_protocol::event::Calls;
 
 use crate::{
-    Conversation, DiagnosticKind, Diagnostics, Interaction,
+    ConversationNode, DiagnosticKind, Diagnostics, InteractionNode,
     emit::{calls, calls_now},
     is_busy, is_live,
     keys::Places,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What will be of one interaction.
-pub(crate) struct Plan<'r> {
+pub(crate) struct InteractionPlan<'r> {
     /// The statement about it; none when it is gone by its absence.
     pub(crate) stated: Option<&'r report::Interaction>,
     /// Nothing is left of it.
@@ -33,23 +33,23 @@ pub(crate) struct Plan<'r> {
     pub(crate) calls_before: Option<Calls>,
     pub(crate) calls_after: Option<Calls>,
     /// What will be of each of its conversations, in their order.
-    pub(crate) fates: Vec<Fate<'r>>,
+    pub(crate) fates: Vec<ConversationFate<'r>>,
     /// New conversations, the primary first.
     pub(crate) openings: Vec<Opening<'r>>,
 }
 
 /// What will be of a conversation.
-pub(crate) enum Fate<'r> {
+pub(crate) enum ConversationFate<'r> {
     /// Nothing was said of it.
     Stays,
     /// Something was said of it.
-    Changes(Change<'r>),
+    Changes(ConversationChange<'r>),
     /// It ends, with the statement that says why.
     Ends(Option<&'r report::Conversation>),
 }
 
 /// A statement about a conversation that stays.
-pub(crate) struct Change<'r> {
+pub(crate) struct ConversationChange<'r> {
     pub(crate) stated: &'r report::Conversation,
     pub(crate) state: ConversationState,
     pub(crate) members: Option<Few<&'r report::Member>>,
@@ -69,11 +69,11 @@ pub(crate) struct Opening<'r> {
 /// Works out what becomes of an interaction. `gone`: it is, whatever is stated.
 pub(crate) fn of<'r>(
     kind: ChannelType,
-    interaction: &mut Interaction,
+    interaction: &mut InteractionNode,
     stated: Option<&'r report::Interaction>,
     gone: bool,
     diagnostics: &mut Diagnostics,
-) -> Plan<'r> {
+) -> InteractionPlan<'r> {
     let was = interaction.state;
     // An offer that was refused or went elsewhere was never taken, also where its end is told as that of a call.
     let mut gone =
@@ -105,7 +105,7 @@ pub(crate) fn of<'r>(
         _ => interaction.recording,
     };
     let members = remaining(interaction, &fates).map(|(_, _, members)| members);
-    Plan {
+    InteractionPlan {
         stated,
         gone,
         taken_unseen: was == InteractionState::Alerting && said == Some(InteractionState::Ended),
@@ -143,16 +143,16 @@ fn went_elsewhere(stated: Option<&report::Interaction>) -> bool {
 
 /// The conversations that will still be there, each with its state and number of members.
 fn remaining<'a>(
-    interaction: &'a Interaction,
-    fates: &'a [Fate<'_>],
-) -> impl Iterator<Item = (&'a Conversation, ConversationState, usize)> {
+    interaction: &'a InteractionNode,
+    fates: &'a [ConversationFate<'_>],
+) -> impl Iterator<Item = (&'a ConversationNode, ConversationState, usize)> {
     interaction.conversations.iter().zip(fates).filter_map(|(conversation, fate)| match fate {
-        Fate::Stays => Some((conversation, conversation.state, conversation.members.len())),
-        Fate::Changes(change) => {
+        ConversationFate::Stays => Some((conversation, conversation.state, conversation.members.len())),
+        ConversationFate::Changes(change) => {
             let members = change.members.as_ref().map_or(conversation.members.len(), SmallVec::len);
             Some((conversation, change.state, members))
         }
-        Fate::Ends(_) => None,
+        ConversationFate::Ends(_) => None,
     })
 }
 
@@ -210,23 +210,26 @@ pub(crate) fn state_if_new(kind: ChannelType, stated: &report::Interaction) -> O
 /// What becomes of the conversations.
 fn conversations<'r>(
     kind: ChannelType,
-    interaction: &mut Interaction,
+    interaction: &mut InteractionNode,
     stated: Option<&'r report::Interaction>,
     over: bool,
     diagnostics: &mut Diagnostics,
-) -> (Vec<Fate<'r>>, Vec<Opening<'r>>) {
+) -> (Vec<ConversationFate<'r>>, Vec<Opening<'r>>) {
     let list = stated.and_then(|stated| stated.conversations.as_deref());
     if over {
-        let why = |conversation: &Conversation| {
+        let why = |conversation: &ConversationNode| {
             let is_it = |stated: &&report::Conversation| {
                 *stated.key == *conversation.key || stated.was.as_deref() == Some(&*conversation.key)
             };
             list.unwrap_or_default().iter().find(is_it)
         };
-        return (interaction.conversations.iter().map(|conversation| Fate::Ends(why(conversation))).collect(), vec![]);
+        return (
+            interaction.conversations.iter().map(|conversation| ConversationFate::Ends(why(conversation))).collect(),
+            vec![],
+        );
     }
     let Some(list) = list else {
-        return (interaction.conversations.iter().map(|_| Fate::Stays).collect(), vec![]);
+        return (interaction.conversations.iter().map(|_| ConversationFate::Stays).collect(), vec![]);
     };
     if kind != ChannelType::Telephony || interaction.state == InteractionState::Ended {
         note_misplaced(interaction, list, diagnostics);
@@ -235,15 +238,15 @@ fn conversations<'r>(
     let stated = firsts(list, limits::LIST, diagnostics);
     rekey(&mut interaction.conversations, &stated);
     let mut stated: Few<Option<&'r report::Conversation>> = stated.into_iter().map(Some).collect();
-    let mut fates: Vec<Fate<'r>> = interaction
+    let mut fates: Vec<ConversationFate<'r>> = interaction
         .conversations
         .iter()
         .map(|conversation| {
             let is_own = |stated: &Option<&report::Conversation>| stated.is_some_and(|it| *it.key == *conversation.key);
-            let Some(place) = stated.iter().position(is_own) else { return Fate::Ends(None) };
+            let Some(place) = stated.iter().position(is_own) else { return ConversationFate::Ends(None) };
             match stated[place].take_if(|own| !is_another(conversation, own)) {
                 Some(own) => fate(conversation, own, place, diagnostics),
-                None => Fate::Ends(None),
+                None => ConversationFate::Ends(None),
             }
         })
         .collect();
@@ -254,30 +257,34 @@ fn conversations<'r>(
     (fates, openings)
 }
 
-pub(crate) fn note_misplaced(interaction: &Interaction, list: &[report::Conversation], diagnostics: &mut Diagnostics) {
+pub(crate) fn note_misplaced(
+    interaction: &InteractionNode,
+    list: &[report::Conversation],
+    diagnostics: &mut Diagnostics,
+) {
     if list.iter().any(|stated| stated.state != Some(ConversationState::Ended)) {
         diagnostics.add(DiagnosticKind::Misplaced, || format!("conversations in interaction {}", interaction.key));
     }
 }
 
 /// Whether a live call is shown under the key in another role.
-fn is_another(conversation: &Conversation, stated: &report::Conversation) -> bool {
+fn is_another(conversation: &ConversationNode, stated: &report::Conversation) -> bool {
     stated.role.is_some_and(|role| role != conversation.role)
         && stated.state.is_some_and(|state| state != ConversationState::Ended)
 }
 
 fn fate<'r>(
-    conversation: &Conversation,
+    conversation: &ConversationNode,
     stated: &'r report::Conversation,
     place: usize,
     diagnostics: &mut Diagnostics,
-) -> Fate<'r> {
+) -> ConversationFate<'r> {
     if stated.role.is_some_and(|role| role != conversation.role) {
         diagnostics.add(DiagnosticKind::CannotChange, || format!("role of conversation {}", conversation.key));
     }
     let mut state = stated.state.unwrap_or(conversation.state);
     if state == ConversationState::Ended {
-        return Fate::Ends(Some(stated));
+        return ConversationFate::Ends(Some(stated));
     }
     if rank(state) < rank(conversation.state) {
         diagnostics.add(DiagnosticKind::WentBack, || {
@@ -285,7 +292,7 @@ fn fate<'r>(
         });
         state = conversation.state;
     }
-    Fate::Changes(Change { stated, state, members: members(stated, diagnostics), place })
+    ConversationFate::Changes(ConversationChange { stated, state, members: members(stated, diagnostics), place })
 }
 
 fn rank(state: ConversationState) -> u8 {
@@ -333,28 +340,28 @@ fn note_role(role: Role, diagnostics: &mut Diagnostics) {
 
 /// Of a conversation that stays and a new one in its role the first in the report stands.
 fn one_of_a_role<'r>(
-    conversations: &[Conversation],
-    fates: &mut [Fate<'r>],
+    conversations: &[ConversationNode],
+    fates: &mut [ConversationFate<'r>],
     openings: &mut Vec<Opening<'r>>,
     diagnostics: &mut Diagnostics,
 ) {
     for (conversation, fate) in conversations.iter().zip(fates) {
-        let Fate::Changes(change) = fate else { continue };
+        let ConversationFate::Changes(change) = fate else { continue };
         let Some(n) = openings.iter().position(|opening| opening.role == conversation.role) else { continue };
         if change.place < openings[n].place {
             note_role(conversation.role, diagnostics);
             openings.remove(n);
         } else {
-            *fate = Fate::Ends(None);
+            *fate = ConversationFate::Ends(None);
         }
     }
 }
 
 /// One conversation talks: the first in the report. The other is held.
-fn one_talks(fates: &mut [Fate<'_>], openings: &mut [Opening<'_>], diagnostics: &mut Diagnostics) {
+fn one_talks(fates: &mut [ConversationFate<'_>], openings: &mut [Opening<'_>], diagnostics: &mut Diagnostics) {
     let mut first: Option<(usize, &mut ConversationState)> = None;
     let changes = fates.iter_mut().filter_map(|fate| match fate {
-        Fate::Changes(change) => Some((change.place, &mut change.state)),
+        ConversationFate::Changes(change) => Some((change.place, &mut change.state)),
         _ => None,
     });
     let all = changes.chain(openings.iter_mut().map(|opening| (opening.place, &mut opening.state)));
@@ -420,9 +427,9 @@ macro_rules! known {
     )*};
 }
 known! {
-    crate::Channel => |channel| channel.vanished = true;
-    Interaction => |interaction| interaction.vanished = true;
-    Conversation => |_conversation| {}; // it is not named any more, so it ends
+    crate::ChannelNode => |channel| channel.vanished = true;
+    InteractionNode => |interaction| interaction.vanished = true;
+    ConversationNode => |_conversation| {}; // it is not named any more, so it ends
 }
 
 /// What a report mostly has one of: up to two need no allocation.

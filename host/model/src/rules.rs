@@ -11,7 +11,7 @@ use jackfield_plugin_api::{
 };
 use jackfield_protocol::command::{ChannelTypes, Precondition, ProtocolCommand};
 
-use crate::{Capabilities, Channel, Conversation, Interaction, Object};
+use crate::{Capabilities, ChannelNode, ConversationNode, InteractionNode, Object};
 
 /// Whether the command is telephony's and the object is not: `unsupported`.
 #[must_use]
@@ -39,7 +39,7 @@ fn holds(precondition: Precondition, object: Object<'_>) -> bool {
     }
 }
 
-fn holds_of_channel(precondition: Precondition, channel: &Channel) -> bool {
+fn holds_of_channel(precondition: Precondition, channel: &ChannelNode) -> bool {
     match precondition {
         Precondition::ChannelInactive => !channel.is_active(),
         Precondition::ChannelActive => channel.is_active(),
@@ -47,7 +47,7 @@ fn holds_of_channel(precondition: Precondition, channel: &Channel) -> bool {
     }
 }
 
-fn holds_of_interaction(precondition: Precondition, channel: &Channel, interaction: &Interaction) -> bool {
+fn holds_of_interaction(precondition: Precondition, channel: &ChannelNode, interaction: &InteractionNode) -> bool {
     let state = interaction.state;
     match precondition {
         Precondition::Alerting => state == InteractionState::Alerting,
@@ -57,14 +57,18 @@ fn holds_of_interaction(precondition: Precondition, channel: &Channel, interacti
         Precondition::Started => state == InteractionState::Started,
         Precondition::NoConsult => interaction.consult().is_none(),
         Precondition::ConsultConnected => {
-            interaction.primary().is_some() && interaction.consult().is_some_and(Conversation::is_live)
+            interaction.primary().is_some() && interaction.consult().is_some_and(ConversationNode::is_live)
         }
         Precondition::Recorded => interaction.recording != Recording::Off,
         _ => true,
     }
 }
 
-fn holds_of_conversation(precondition: Precondition, interaction: &Interaction, conversation: &Conversation) -> bool {
+fn holds_of_conversation(
+    precondition: Precondition,
+    interaction: &InteractionNode,
+    conversation: &ConversationNode,
+) -> bool {
     match precondition {
         Precondition::CallAlerting => conversation.state == ConversationState::Alerting,
         Precondition::CallTalking => conversation.state == ConversationState::Talking,
@@ -79,7 +83,7 @@ fn holds_of_conversation(precondition: Precondition, interaction: &Interaction, 
 
 /// Why a channel cannot be removed now, by `removechannel` or with its group.
 #[must_use]
-pub fn removal_refusal(channel: &Channel) -> Option<&'static str> {
+pub fn removal_refusal(channel: &ChannelNode) -> Option<&'static str> {
     (!channel.interactions.is_empty()).then_some("the channel has an interaction")
 }
 

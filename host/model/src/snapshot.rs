@@ -51,7 +51,7 @@ impl Tree {
         }
     }
 
-    fn emit_group(&self, emitter: &mut Emitter, group: &crate::Group) {
+    fn emit_group(&self, emitter: &mut Emitter, group: &crate::GroupNode) {
         emitter.group_created(group);
         let back = emitter.enter_group(group.id);
         emitter.group_state(group);

@@ -85,7 +85,7 @@ pub struct NewGroup {
 
 /// The data of prepareSession.
 #[derive(Deserialize)]
-pub struct Prepare {
+pub struct PrepareData {
     /// The kind of desktop.
     #[serde(default, deserialize_with = "present")]
     pub model: Option<String>,
@@ -109,10 +109,10 @@ pub struct Credentials {
 
 /// The data of bindSession.
 #[derive(Debug, Deserialize)]
-pub struct Bind {
+pub struct BindData {
     /// The session.
     #[serde(deserialize_with = "object")]
-    pub session: Id,
+    pub session: ById,
     /// The number of the last event that the client has handled.
     #[serde(default, deserialize_with = "event_number")]
     pub after: Option<u64>,
@@ -120,7 +120,7 @@ pub struct Bind {
 
 /// The data of session.start.
 #[derive(Debug, Deserialize)]
-pub struct Start {
+pub struct StartData {
     /// The extension or station that the agent works at.
     #[serde(default, deserialize_with = "present")]
     pub extension: Option<String>,
@@ -131,7 +131,7 @@ pub struct Start {
 
 /// An object by its id.
 #[derive(Debug, Deserialize)]
-pub struct Id {
+pub struct ById {
     /// The id.
     pub id: String,
 }
@@ -149,7 +149,7 @@ impl Arguments {
                 Self::AddChannel { endpoint, kind }
             }
             S::RemoveChannel => {
-                let ChannelData { channel: Id { id } } = parse(data)?;
+                let ChannelData { channel: ById { id } } = parse(data)?;
                 Self::RemoveChannel { id }
             }
             S::AddChannelGroup => Self::AddChannelGroup(parse::<GroupData>(data)?.channelgroup),
@@ -316,16 +316,16 @@ fn remove_group(data: &str) -> Result<Arguments, String> {
     #[derive(Deserialize)]
     struct OneOf {
         #[serde(default, deserialize_with = "some_object")]
-        channel: Option<Id>,
+        channel: Option<ById>,
         #[serde(default, deserialize_with = "some_object")]
-        channelgroup: Option<Id>,
+        channelgroup: Option<ById>,
     }
 
     match parse(data)? {
-        OneOf { channel: Some(Id { id: channel }), channelgroup: Some(Id { id: group }) } if channel != group => {
+        OneOf { channel: Some(ById { id: channel }), channelgroup: Some(ById { id: group }) } if channel != group => {
             Err("data.channel.id and data.channelgroup.id are not the same group".to_owned())
         }
-        OneOf { channelgroup: Some(Id { id }), .. } | OneOf { channel: Some(Id { id }), .. } => {
+        OneOf { channelgroup: Some(ById { id }), .. } | OneOf { channel: Some(ById { id }), .. } => {
             Ok(Arguments::RemoveChannelGroup { id })
         }
         OneOf { .. } => Err("data.channelgroup is missing".to_owned()),
@@ -601,10 +601,10 @@ mod tests {
         ] {
             assert_eq!(read(command, data).unwrap_err(), words, "{command} {data}");
         }
-        let bound = |data| parse::<Bind>(data).unwrap_err();
+        let bound = |data| parse::<BindData>(data).unwrap_err();
         assert_eq!(bound(r#"{"session":{"id":"S"},"after":-1}"#), "data.after must be a whole number, 0 or larger");
         assert_eq!(bound(r#"{"session":"S"}"#), "data.session must be an object");
-        let secret = parse::<Prepare>(r#"{"agent":{"id":"a","password":4711}}"#).err().unwrap();
+        let secret = parse::<PrepareData>(r#"{"agent":{"id":"a","password":4711}}"#).err().unwrap();
         assert_eq!(secret, "data.agent.password must be a string");
     }
 

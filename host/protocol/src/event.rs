@@ -16,15 +16,15 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// An object's id: the letter of its kind and its number, as in `c12`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id(pub char, pub u64);
+pub struct ObjectId(pub char, pub u64);
 
-impl fmt::Display for Id {
+impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.0, self.1)
     }
 }
 
-impl Serialize for Id {
+impl Serialize for ObjectId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -48,19 +48,19 @@ pub enum Path {
 impl Path {
     /// The path below a session's id, as clients write it: `S.g1.c2.i3.v4`.
     #[must_use]
-    pub fn below<'s>(&self, session: &'s str) -> Target<'s> {
-        Target { session, path: *self }
+    pub fn below<'s>(&self, session: &'s str) -> TargetPath<'s> {
+        TargetPath { session, path: *self }
     }
 }
 
 /// A path and the session that it is in: written as the `target` of a message.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'s> {
+pub struct TargetPath<'s> {
     session: &'s str,
     path: Path,
 }
 
-impl fmt::Display for Target<'_> {
+impl fmt::Display for TargetPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.session)?;
         let (group, rest) = match self.path {
@@ -83,7 +83,7 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-impl Serialize for Target<'_> {
+impl Serialize for TargetPath<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -292,7 +292,7 @@ pub enum EventData {
         member: MemberCard,
     },
     /// Of state.updated.
-    State(State),
+    State(ObjectState),
     /// Of an adapter's own event.
     Extension(Json),
 }
@@ -355,14 +355,14 @@ pub enum LinkWord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reference {
     /// The id.
-    pub id: Id,
+    pub id: ObjectId,
 }
 
 /// What never changes of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupCard {
     /// Its id.
-    pub id: Id,
+    pub id: ObjectId,
     /// What a desktop shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
@@ -372,7 +372,7 @@ pub struct GroupCard {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChannelCard {
     /// Its id.
-    pub id: Id,
+    pub id: ObjectId,
     /// Its type.
     #[serde(rename = "type")]
     pub kind: ChannelType,
@@ -432,7 +432,7 @@ pub struct PendingDetails {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InteractionCard {
     /// Its id.
-    pub id: Id,
+    pub id: ObjectId,
     /// The type of its channel.
     #[serde(rename = "type")]
     pub kind: ChannelType,
@@ -480,7 +480,7 @@ impl Serialize for CallEntries {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConversationCard {
     /// Its id.
-    pub id: Id,
+    pub id: ObjectId,
     /// What it is for.
     pub role: Role,
 }
@@ -489,7 +489,7 @@ pub struct ConversationCard {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MemberCard {
     /// Its id.
-    pub id: Id,
+    pub id: ObjectId,
     /// The number or address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Box<str>>,
@@ -502,7 +502,7 @@ pub struct MemberCard {
 
 /// The state of an object, with what goes with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct State {
+pub struct ObjectState {
     /// The state and what else it tells.
     #[serde(flatten)]
     pub of: StateOf,
@@ -641,7 +641,7 @@ impl Event {
 pub struct EventMessage<'e> {
     message_type: &'static str,
     seq: u64,
-    target: Target<'e>,
+    target: TargetPath<'e>,
     name: &'e EventName,
     data: &'e EventData,
 }

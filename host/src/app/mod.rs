@@ -27,7 +27,7 @@ use signals::{Asked, Signals};
 use crate::{
     config::{self, HostConfig, Isolation, Loaded, Source, TenantConfig},
     descriptors,
-    logging::Log,
+    logging::HostLog,
     metrics::Metrics,
     plugin::{Libraries, worker::sandbox::is_open_to_all},
     reload::Reload,
@@ -48,7 +48,7 @@ const PLUGINS: Duration = Duration::from_millis(500);
 pub fn run(source: Source) -> Result<(), String> {
     let loaded = config::load(&source)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: "))?;
-    let log = Arc::new(Log::start(&loaded.host.log_filter, loaded.host.log_format)?);
+    let log = Arc::new(HostLog::start(&loaded.host.log_filter, loaded.host.log_format)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let outcome = runtime.block_on(async {
@@ -75,7 +75,7 @@ struct App {
 }
 
 impl App {
-    async fn build(source: Source, loaded: Loaded, log: &Arc<Log>) -> Result<Self, String> {
+    async fn build(source: Source, loaded: Loaded, log: &Arc<HostLog>) -> Result<Self, String> {
         let Loaded { host, values, tenants, problems } = loaded;
         warn_of_open_files(&host, &tenants);
         let (signals, drain) = (Signals::catch()?, Drain::new());

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{lines, output, table};
-use crate::config::{self, Effect, Explained, Source};
+use crate::config::{self, Explained, Source, WhenApplied};
 
 /// Prints one key with all that is known of it, or all keys in one line each.
 ///
@@ -31,8 +31,8 @@ fn overview(keys: &[Explained]) -> String {
 fn detail(known: &Explained) -> String {
     let Explained { key, value, default, origin, effect, about } = known;
     let effect = match effect {
-        Effect::Reload => "when the configuration is read again (SIGHUP, POST /reload)",
-        Effect::Restart => "when the host is started again",
+        WhenApplied::Reload => "when the configuration is read again (SIGHUP, POST /reload)",
+        WhenApplied::Restart => "when the host is started again",
     };
     let mut text = format!("{key} = {}\n", shown(value.as_deref()));
     for (name, what) in

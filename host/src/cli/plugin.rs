@@ -12,7 +12,7 @@ use super::{PluginCommand, output, table};
 use crate::{
     config::{HostConfig, Source, load_host},
     metrics::Metrics,
-    plugin::{Description, Libraries, Trust, Wanted, describe},
+    plugin::{Description, InstalledReference, Libraries, Trust, describe},
 };
 
 /// Where a long line of names is broken.
@@ -86,7 +86,7 @@ fn short(digest: &str) -> &str {
 
 fn inspect(plugin: &str, config: Option<&Path>, as_json: bool) -> Result<(), String> {
     let file = PathBuf::from(plugin);
-    let (path, trust) = match Wanted::by_name(plugin).or_else(|| Wanted::by_digest(plugin)) {
+    let (path, trust) = match InstalledReference::by_name(plugin).or_else(|| InstalledReference::by_digest(plugin)) {
         Some(wanted) if !file.is_file() => {
             let host = host(config.unwrap_or(Path::new(super::CONFIG)))?;
             (wanted.find(&host.plugin_store)?.path, host.plugin_trust)

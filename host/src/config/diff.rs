@@ -7,7 +7,7 @@ use super::Values;
 
 /// When a changed value takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub enum WhenApplied {
     /// When the configuration is read again.
     Reload,
     /// When the host is started again.
@@ -15,42 +15,42 @@ pub enum Effect {
 }
 
 /// Every key of `jackfield.toml`.
-pub(super) const KEYS: &[(&str, Effect)] = &[
-    ("listener.address", Effect::Restart),
-    ("listener.max_connections", Effect::Restart),
-    ("listener.max_frame_bytes", Effect::Restart),
-    ("listener.header_timeout", Effect::Restart),
-    ("listener.idle_timeout", Effect::Restart),
-    ("listener.origins", Effect::Restart),
-    ("listener.console", Effect::Restart),
-    ("listener.tls.certificate", Effect::Restart),
-    ("listener.tls.key", Effect::Restart),
-    ("listener.tls.client_ca", Effect::Restart),
-    ("operations.enabled", Effect::Restart),
-    ("operations.address", Effect::Restart),
-    ("tenants.directory", Effect::Reload),
-    ("plugins.path", Effect::Reload),
-    ("plugins.store", Effect::Restart),
-    ("plugins.keys", Effect::Restart),
-    ("limits.sessions", Effect::Reload),
-    ("limits.connections", Effect::Reload),
-    ("limits.resume_grace", Effect::Reload),
-    ("limits.command_deadline", Effect::Reload),
-    ("limits.conference_deadline", Effect::Reload),
-    ("limits.connect_deadline", Effect::Reload),
-    ("limits.commands_in_flight", Effect::Reload),
-    ("limits.journal_events", Effect::Reload),
-    ("limits.outbox_messages", Effect::Reload),
-    ("metrics.max_tenants", Effect::Reload),
-    ("log.filter", Effect::Reload),
-    ("log.format", Effect::Restart),
-    ("shutdown.deadline", Effect::Reload),
+pub(super) const KEYS: &[(&str, WhenApplied)] = &[
+    ("listener.address", WhenApplied::Restart),
+    ("listener.max_connections", WhenApplied::Restart),
+    ("listener.max_frame_bytes", WhenApplied::Restart),
+    ("listener.header_timeout", WhenApplied::Restart),
+    ("listener.idle_timeout", WhenApplied::Restart),
+    ("listener.origins", WhenApplied::Restart),
+    ("listener.console", WhenApplied::Restart),
+    ("listener.tls.certificate", WhenApplied::Restart),
+    ("listener.tls.key", WhenApplied::Restart),
+    ("listener.tls.client_ca", WhenApplied::Restart),
+    ("operations.enabled", WhenApplied::Restart),
+    ("operations.address", WhenApplied::Restart),
+    ("tenants.directory", WhenApplied::Reload),
+    ("plugins.path", WhenApplied::Reload),
+    ("plugins.store", WhenApplied::Restart),
+    ("plugins.keys", WhenApplied::Restart),
+    ("limits.sessions", WhenApplied::Reload),
+    ("limits.connections", WhenApplied::Reload),
+    ("limits.resume_grace", WhenApplied::Reload),
+    ("limits.command_deadline", WhenApplied::Reload),
+    ("limits.conference_deadline", WhenApplied::Reload),
+    ("limits.connect_deadline", WhenApplied::Reload),
+    ("limits.commands_in_flight", WhenApplied::Reload),
+    ("limits.journal_events", WhenApplied::Reload),
+    ("limits.outbox_messages", WhenApplied::Reload),
+    ("metrics.max_tenants", WhenApplied::Reload),
+    ("log.filter", WhenApplied::Reload),
+    ("log.format", WhenApplied::Restart),
+    ("shutdown.deadline", WhenApplied::Reload),
 ];
 
 /// When a changed value of a key takes effect; a key that is not listed is safe to call one that needs a restart.
 #[must_use]
-pub(super) fn effect(key: &str) -> Effect {
-    KEYS.iter().find(|(known, _)| *known == key).map_or(Effect::Restart, |(_, effect)| *effect)
+pub(super) fn effect(key: &str) -> WhenApplied {
+    KEYS.iter().find(|(known, _)| *known == key).map_or(WhenApplied::Restart, |(_, effect)| *effect)
 }
 
 /// Keys whose values differ, by when that takes effect.
@@ -72,8 +72,8 @@ pub fn changes(running: &Values, read: &Values) -> Changes {
     keys.dedup();
     for key in keys {
         match effect(key) {
-            Effect::Reload => changes.applied.push(key.clone()),
-            Effect::Restart => changes.restart.push(key.clone()),
+            WhenApplied::Reload => changes.applied.push(key.clone()),
+            WhenApplied::Restart => changes.restart.push(key.clone()),
         }
     }
     changes
@@ -82,7 +82,7 @@ pub fn changes(running: &Values, read: &Values) -> Changes {
 /// The values that the host runs with once it has taken over what it can.
 #[must_use]
 pub fn taken_over(running: &Values, read: &Values) -> Values {
-    let kept = running.iter().filter(|(key, _)| effect(key) == Effect::Restart);
-    let taken = read.iter().filter(|(key, _)| effect(key) == Effect::Reload);
+    let kept = running.iter().filter(|(key, _)| effect(key) == WhenApplied::Restart);
+    let taken = read.iter().filter(|(key, _)| effect(key) == WhenApplied::Reload);
     kept.chain(taken).map(|(key, value)| (key.clone(), value.clone())).collect()
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Problem, Source,
-    diff::{Effect, effect},
+    diff::{WhenApplied, effect},
     host::HostConfig,
     layers::{Layers, Origin, SHIPPED},
     raw,
@@ -28,7 +28,7 @@ pub struct Explained {
     /// Where the value comes from.
     pub origin: Origin,
     /// When a changed value takes effect.
-    pub effect: Effect,
+    pub effect: WhenApplied,
     /// What it means.
     pub about: String,
 }
@@ -53,14 +53,14 @@ pub fn explain(source: &Source, tenant: Option<&str>) -> Result<Vec<Explained>, 
     let layers = Layers::of_tenant(&file, &layers);
     layers.read::<raw::Tenant>().map_err(|problem| vec![problem])?;
     // There a line without # is what holds for this tenant, and one with # what holds for all.
-    Ok(explained(&layers, &documented_tenant(), |about| !about.set, |_| Effect::Reload))
+    Ok(explained(&layers, &documented_tenant(), |about| !about.set, |_| WhenApplied::Reload))
 }
 
 fn explained(
     layers: &Layers,
     documentation: &BTreeMap<String, Documented>,
     is_default: impl Fn(&Documented) -> bool,
-    effect: impl Fn(&str) -> Effect,
+    effect: impl Fn(&str) -> WhenApplied,
 ) -> Vec<Explained> {
     let values = layers.values();
     let keys = documentation.iter().filter(|(key, _)| !key.starts_with("settings."));

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    Limits, Problem, TlsConfig,
+    Problem, TenantLimits, TlsConfig,
     layers::Layers,
     limits::{Bounds, HOUR, SECOND},
-    raw,
+    raw::{self, LogFormat},
 };
 use crate::plugin::Trust;
 
@@ -30,7 +30,7 @@ pub struct HostConfig {
     /// Whose signatures libraries must carry; none: no signature is asked for.
     pub plugin_trust: Trust,
     /// What a tenant may have unless its file says otherwise.
-    pub limits: Limits,
+    pub limits: TenantLimits,
     /// How many tenants get series of their own.
     pub metrics_max_tenants: usize,
     /// Which log lines are written: directives as in `RUST_LOG`.
@@ -71,20 +71,9 @@ pub enum Origins {
     Listed(Vec<String>),
 }
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people on a terminal, JSON otherwise.
-    Auto,
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 impl HostConfig {
     /// Checks what was read. Relative paths start at the file's own folder.
-    pub(super) fn check(layers: &Layers, raw: raw::Host) -> Result<Self, Vec<Problem>> {
+    pub(super) fn check(layers: &Layers, raw: raw::RawHost) -> Result<Self, Vec<Problem>> {
         // Absolute from here on: a worker has another working folder than the host.
         let absolute = std::path::absolute(layers.file()).unwrap_or_else(|_| layers.file().to_owned());
         let folder = absolute.parent().unwrap_or(Path::new("."));
@@ -110,7 +99,7 @@ impl HostConfig {
             bounds.wrong("plugins.keys", error);
             Trust::default()
         });
-        let limits = Limits::check(&mut bounds, raw.limits);
+        let limits = TenantLimits::check(&mut bounds, raw.limits);
         if !bounds.problems.is_empty() {
             return Err(bounds.problems);
         }
@@ -124,18 +113,14 @@ impl HostConfig {
             limits,
             metrics_max_tenants,
             log_filter: raw.log.filter,
-            log_format: match raw.log.format {
-                raw::LogFormat::Text => LogFormat::Text,
-                raw::LogFormat::Json => LogFormat::Json,
-                raw::LogFormat::Auto => LogFormat::Auto,
-            },
+            log_format: raw.log.format,
             shutdown_deadline,
         })
     }
 }
 
 /// Where the certificates are, if what is there can be used.
-fn tls(bounds: &mut Bounds<'_>, folder: &Path, raw: &raw::Tls) -> Option<TlsConfig> {
+fn tls(bounds: &mut Bounds<'_>, folder: &Path, raw: &raw::RawTls) -> Option<TlsConfig> {
     let named = |bounds: &mut Bounds<'_>, key: &str, path: &Option<String>| {
         if path.is_none() {
             bounds.wrong(key, "it must be named where there is [listener.tls]");

@@ -241,6 +241,6 @@ fn kind_of(found: &figment::error::Actual) -> &'static str {
 
 /// What is shipped, by itself.
 #[cfg(test)]
-pub(super) fn shipped() -> Result<super::raw::Host, Problem> {
+pub(super) fn shipped() -> Result<super::raw::RawHost, Problem> {
     Layers { file: PathBuf::from("jackfield.toml"), figment: Layers::shipped() }.read()
 }

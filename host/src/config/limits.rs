@@ -6,7 +6,7 @@ use super::{Problem, layers::Layers, raw, units::Span};
 
 /// What a tenant may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct TenantLimits {
     /// Sessions.
     pub sessions: usize,
     /// WebSocket connections and event streams.
@@ -62,7 +62,7 @@ impl<'a> Bounds<'a> {
     }
 }
 
-impl Limits {
+impl TenantLimits {
     /// Checks what was read; what is wrong is noted with the bounds.
     pub(super) fn check(bounds: &mut Bounds<'_>, raw: raw::Limits) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Limits {
 }
 
 #[cfg(test)]
-impl Default for Limits {
+impl Default for TenantLimits {
     fn default() -> Self {
         let raw = super::layers::shipped().expect("the shipped configuration is right").limits;
         let layers = Layers::of_host(&super::Source::file(std::path::Path::new("jackfield.toml")));

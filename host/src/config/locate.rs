@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{HostConfig, Problem};
-use crate::plugin::Wanted;
+use crate::plugin::InstalledReference;
 
 /// The library of an adapter, as a tenant's file names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct AdapterFile {
 pub(super) fn locate(file: &Path, host: &HostConfig, name: &str) -> Result<AdapterFile, Problem> {
     let found = |path: PathBuf| AdapterFile { name: name.to_owned(), path };
     let missing = |message: String| Problem::key(file, "adapter", message);
-    if let Some(wanted) = Wanted::by_name(name) {
+    if let Some(wanted) = InstalledReference::by_name(name) {
         return wanted.find(&host.plugin_store).map(|installed| found(installed.path)).map_err(missing);
     }
     let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');

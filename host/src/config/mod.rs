@@ -37,13 +37,14 @@ mod tenant;
 mod tls;
 mod units;
 
-pub use diff::{Changes, Effect, changes, taken_over};
+pub use diff::{Changes, WhenApplied, changes, taken_over};
 pub use explain::{Explained, explain};
-pub use host::{HostConfig, ListenerConfig, LogFormat, Origins};
+pub use host::{HostConfig, ListenerConfig, Origins};
 pub use layers::{Origin, Source, Values};
-pub use limits::Limits;
+pub use limits::TenantLimits;
 pub use locate::AdapterFile;
-pub use settings::Settings;
+pub use raw::LogFormat;
+pub use settings::SettingsConfig;
 pub(crate) use tenant::tenant_of;
 pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};
 pub use tls::TlsConfig;

@@ -13,20 +13,20 @@ use super::units::{Size, Span};
 /// `jackfield.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Host {
-    pub(super) listener: Listener,
-    pub(super) operations: Operations,
-    pub(super) tenants: Tenants,
-    pub(super) plugins: Plugins,
-    pub(super) limits: Limits,
-    pub(super) metrics: Metrics,
-    pub(super) log: Log,
-    pub(super) shutdown: Shutdown,
+pub(super) struct RawHost {
+    pub(super) listener: RawListener,
+    pub(super) operations: RawOperations,
+    pub(super) tenants: RawTenants,
+    pub(super) plugins: RawPlugins,
+    pub(super) limits: RawLimits,
+    pub(super) metrics: RawMetrics,
+    pub(super) log: RawLog,
+    pub(super) shutdown: RawShutdown,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Listener {
+pub(super) struct RawListener {
     pub(super) address: SocketAddr,
     pub(super) max_connections: usize,
     pub(super) max_frame_bytes: usize,
@@ -36,12 +36,12 @@ pub(super) struct Listener {
     #[serde(default)]
     pub(super) console: Option<bool>,
     #[serde(default)]
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<RawTls>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Tls {
+pub(super) struct RawTls {
     pub(super) certificate: Option<String>,
     pub(super) key: Option<String>,
     pub(super) client_ca: Option<String>,
@@ -49,20 +49,20 @@ pub(super) struct Tls {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Operations {
+pub(super) struct RawOperations {
     pub(super) address: SocketAddr,
     pub(super) enabled: bool,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Tenants {
+pub(super) struct RawTenants {
     pub(super) directory: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Plugins {
+pub(super) struct RawPlugins {
     pub(super) path: Vec<String>,
     #[serde(default)]
     pub(super) store: Option<String>,
@@ -71,35 +71,39 @@ pub(super) struct Plugins {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Metrics {
+pub(super) struct RawMetrics {
     pub(super) max_tenants: usize,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Log {
+pub(super) struct RawLog {
     pub(super) filter: String,
     pub(super) format: LogFormat,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum LogFormat {
+pub enum LogFormat {
+    /// For people on a terminal, JSON otherwise.
     Auto,
+    /// For people.
     Text,
+    /// One JSON object a line.
     Json,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Shutdown {
+pub(super) struct RawShutdown {
     pub(super) deadline: Span,
 }
 
 /// In `jackfield.toml` for all tenants; a tenant's file is read on top of that.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Limits {
+pub(super) struct RawLimits {
     pub(super) sessions: usize,
     pub(super) connections: usize,
     pub(super) resume_grace: Span,
@@ -114,7 +118,7 @@ pub(super) struct Limits {
 /// A tenant's file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Tenant {
+pub(super) struct RawTenant {
     pub(super) adapter: String,
     #[serde(default)]
     pub(super) suspended: bool,
@@ -122,18 +126,18 @@ pub(super) struct Tenant {
     #[serde(default)]
     pub(super) isolation: Option<String>,
     #[serde(default)]
-    pub(super) worker: Worker,
-    pub(super) auth: Auth,
+    pub(super) worker: RawWorker,
+    pub(super) auth: RawAuth,
     #[serde(default)]
-    pub(super) upgrade: Upgrade,
-    pub(super) limits: Limits,
+    pub(super) upgrade: RawUpgrade,
+    pub(super) limits: RawLimits,
     #[serde(default)]
     pub(super) settings: Map<String, Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Worker {
+pub(super) struct RawWorker {
     pub(super) memory: Option<Size>,
     pub(super) files: Option<u64>,
     pub(super) nice: Option<i32>,
@@ -146,7 +150,7 @@ pub(super) struct Worker {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Upgrade {
+pub(super) struct RawUpgrade {
     pub(super) canary: Option<f64>,
     pub(super) observe: Option<Span>,
     pub(super) deadline: Option<Span>,
@@ -154,12 +158,12 @@ pub(super) struct Upgrade {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Auth {
+pub(super) struct RawAuth {
     pub(super) kind: AuthKind,
     #[serde(default)]
-    pub(super) tokens: Option<Vec<Token>>,
+    pub(super) tokens: Option<Vec<RawToken>>,
     #[serde(default)]
-    pub(super) jwt: Option<Jwt>,
+    pub(super) jwt: Option<RawJwt>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -172,7 +176,7 @@ pub(super) enum AuthKind {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Jwt {
+pub(super) struct RawJwt {
     pub(super) issuer: String,
     pub(super) audience: String,
     #[serde(default)]
@@ -187,7 +191,7 @@ pub(super) struct Jwt {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Token {
+pub(super) struct RawToken {
     pub(super) name: String,
     pub(super) hash: String,
 }

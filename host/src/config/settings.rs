@@ -18,18 +18,18 @@ const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// An adapter's settings as a tenant's file has them: secrets are references.
 #[derive(Clone, PartialEq)]
-pub struct Settings {
+pub struct SettingsConfig {
     file: PathBuf,
     values: Map<String, Value>,
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for SettingsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Settings(…)")
     }
 }
 
-impl Settings {
+impl SettingsConfig {
     pub(super) fn new(file: &Path, values: Map<String, Value>) -> Self {
         Self { file: file.to_owned(), values }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
-use super::{AdapterFile, HostConfig, Limits, Problem, Settings, layers::Layers, limits::Bounds, raw};
+use super::{AdapterFile, HostConfig, Problem, SettingsConfig, TenantLimits, layers::Layers, limits::Bounds, raw};
 use crate::plugin::worker::{budget::Rules, sandbox::Confinement};
 
 /// One tenant.
@@ -31,9 +31,9 @@ pub struct TenantConfig {
     /// Who may come in.
     pub auth: Auth,
     /// What it may have.
-    pub limits: Limits,
+    pub limits: TenantLimits,
     /// Its adapter's settings.
-    pub settings: Settings,
+    pub settings: SettingsConfig,
 }
 
 /// Where a library runs.
@@ -251,7 +251,7 @@ impl TenantConfig {
             return Err(vec![Problem::file(file, message)]);
         }
         let mut bounds = Bounds::new(layers);
-        let limits = Limits::check(&mut bounds, raw.limits);
+        let limits = TenantLimits::check(&mut bounds, raw.limits);
         let mut problems = bounds.problems;
         let adapter = adapter.map_err(|problem| problems.push(problem)).ok();
         let isolation = isolation(file, raw.isolation.as_deref()).map_err(|problem| problems.push(problem)).ok();
@@ -270,7 +270,7 @@ impl TenantConfig {
                     upgrade,
                     auth,
                     limits,
-                    settings: Settings::new(file, raw.settings),
+                    settings: SettingsConfig::new(file, raw.settings),
                 })
             }
             _ => Err(problems),
@@ -300,8 +300,8 @@ impl TenantConfig {
             worker: WorkerConfig::default(),
             upgrade: UpgradeConfig::default(),
             auth,
-            limits: Limits::default(),
-            settings: Settings::new(&file, serde_json::Map::new()),
+            limits: TenantLimits::default(),
+            settings: SettingsConfig::new(&file, serde_json::Map::new()),
             file,
         }
     }

@@ -60,7 +60,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(loaded.host.operations.unwrap().to_string(), "127.0.0.1:9464");
     assert_eq!(loaded.host.listener.max_frame_bytes, 65_536);
     assert_eq!(loaded.tenants[0].id, "acme");
-    assert_eq!(loaded.tenants[0].limits, Limits::default());
+    assert_eq!(loaded.tenants[0].limits, TenantLimits::default());
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
 }
 
@@ -140,7 +140,7 @@ fn every_key_is_documented_and_says_whether_a_reload_is_enough() {
     for (key, effect) in diff::KEYS {
         let about = &documented[*key].about;
         assert!(about.len() > 10, "{key} is not explained: {about:?}");
-        assert_eq!(about.contains("(restart)"), *effect == Effect::Restart, "{key}: {about}");
+        assert_eq!(about.contains("(restart)"), *effect == WhenApplied::Restart, "{key}: {about}");
     }
     let raw = Folder::new("", &[]).load().unwrap().values;
     let read: Vec<&str> = raw.keys().map(String::as_str).collect();
@@ -198,7 +198,7 @@ fn a_key_is_explained_with_where_its_value_comes_from() {
     assert!(matches!(sessions.origin, Origin::File(_)) && sessions.about.contains("quota_exceeded"), "{sessions:?}");
     assert_eq!(of(None, "shutdown.deadline").origin, Origin::Argument);
     assert_eq!(of(None, "limits.connections").origin, Origin::Default);
-    assert_eq!(of(None, "listener.address").effect, Effect::Restart);
+    assert_eq!(of(None, "listener.address").effect, WhenApplied::Restart);
     assert_eq!(of(Some("acme"), "limits.connections").value.as_deref(), Some("9"));
     assert_eq!(of(Some("acme"), "limits.sessions").value.as_deref(), Some("7"), "the host's");
     let isolation = of(Some("acme"), "isolation");
@@ -251,7 +251,7 @@ fn a_line_that_is_no_toml_is_not_repeated() {
 }
 
 /// The settings of a tenant's file with this text.
-fn settings(text: &str) -> (Folder, Settings) {
+fn settings(text: &str) -> (Folder, SettingsConfig) {
     let folder = Folder::new("", &[("acme.toml", &format!("{GOOD}{text}"))]);
     let settings = folder.load().unwrap().tenants.remove(0).settings;
     (folder, settings)

@@ -139,7 +139,7 @@ impl Metrics {
         made
     }
 
-    /// How many tenants are in a state, one of [`State::ALL`](crate::tenant::State::ALL).
+    /// How many tenants are in a state, one of [`TenantState::ALL`](crate::tenant::TenantState::ALL).
     pub fn set_tenants(&self, state: &'static str, count: usize) {
         self.inner.families.tenants.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }

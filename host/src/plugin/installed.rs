@@ -73,7 +73,7 @@ pub(super) fn all(store: &Path) -> Result<Vec<Installed>, String> {
 
 /// An installed plugin as someone asks for it: `ID@VERSION`, `ID@sha256:PREFIX`, `sha256:PREFIX`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct InstalledReference {
     id: Option<String>,
     which: Which,
 }
@@ -84,7 +84,7 @@ enum Which {
     Digest(String),
 }
 
-impl Wanted {
+impl InstalledReference {
     /// Reads `ID@VERSION` or `ID@sha256:PREFIX`; `None`: this is neither, but a bare name or a path.
     #[must_use]
     pub fn by_name(text: &str) -> Option<Self> {
@@ -159,7 +159,7 @@ fn is_prefix(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for InstalledReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(id) = &self.id {
             write!(f, "{id}@")?;
@@ -194,7 +194,7 @@ mod tests {
         }
 
         fn find(&self, wanted: &str) -> Result<String, String> {
-            let wanted = Wanted::by_name(wanted).or_else(|| Wanted::by_digest(wanted)).unwrap();
+            let wanted = InstalledReference::by_name(wanted).or_else(|| InstalledReference::by_digest(wanted)).unwrap();
             wanted.find(&self.0).map(|it| it.digest.trim_end_matches('0').to_owned())
         }
     }
@@ -247,10 +247,10 @@ mod tests {
     #[test]
     fn names_and_paths_ask_for_nothing_installed() {
         for text in ["simulator", "../libs/odd@2.so", "./odd@2.so", "/opt/odd.so"] {
-            assert_eq!(Wanted::by_name(text), None, "{text}");
+            assert_eq!(InstalledReference::by_name(text), None, "{text}");
         }
         for text in ["lib.so", "abc", "sha256:xyzxyz"] {
-            assert_eq!(Wanted::by_digest(text), None, "{text}");
+            assert_eq!(InstalledReference::by_digest(text), None, "{text}");
         }
     }
 }

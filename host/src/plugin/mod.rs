@@ -44,7 +44,7 @@ use jackfield_plugin_api::{Link, Outcome, Report};
 pub use self::{
     agent::AgentHandle,
     file::{Description, LoadError, PluginFile, describe},
-    installed::{Installed, Wanted},
+    installed::{Installed, InstalledReference},
     library::{Libraries, Library, WeakLibrary},
     message::AdapterMessage,
     platform::PlatformHandle,

@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{
     metrics::Metrics,
-    session::{Answer, EventStream, Identity, Message, Out, Outbox, Outlet, StreamRefused},
-    tenant::{Connection, Tenant},
+    session::{EventStream, HttpAnswer, Identity, Message, Out, Outbox, Outlet, StreamRefused},
+    tenant::{Connection, HostedTenant},
 };
 
 /// How often an event stream without events says that it is there.
@@ -41,7 +41,7 @@ const FRAME: usize = 16 * 1024;
 /// `POST …/sessions`
 pub(super) async fn prepare(
     desktops: &Desktops,
-    tenant: &Tenant,
+    tenant: &HostedTenant,
     identity: Identity,
     request: Request<Incoming>,
 ) -> Response<Body> {
@@ -54,7 +54,7 @@ pub(super) async fn prepare(
 /// `POST …/sessions/{id}/commands`
 pub(super) async fn command(
     desktops: &Desktops,
-    tenant: &Tenant,
+    tenant: &HostedTenant,
     identity: &Identity,
     session: &str,
     request: Request<Incoming>,
@@ -71,7 +71,7 @@ pub(super) async fn command(
 /// A request's body as text, within its bounds of size and time.
 pub(super) async fn read(
     desktops: &Desktops,
-    tenant: &Tenant,
+    tenant: &HostedTenant,
     request: Request<Incoming>,
 ) -> Result<String, Response<Body>> {
     let body = Limited::new(request.into_body(), desktops.config.max_frame_bytes);
@@ -90,7 +90,7 @@ pub(super) async fn read(
     })
 }
 
-fn respond(answer: Answer) -> Response<Body> {
+fn respond(answer: HttpAnswer) -> Response<Body> {
     let mut response = Response::new(text(answer.text));
     if answer.unparsable {
         *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -102,7 +102,7 @@ fn respond(answer: Answer) -> Response<Body> {
 /// `GET …/sessions/{id}/events`
 pub(super) async fn events(
     desktops: &Arc<Desktops>,
-    tenant: &Arc<Tenant>,
+    tenant: &Arc<HostedTenant>,
     identity: &Identity,
     session: &str,
     headers: &HeaderMap,

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{Desktops, Guarded, Peer, Transport, console, desktop, handshake, http, http::Body, text, tokens};
 use crate::{
     session::{ClientConnection, Identity, Outbox},
-    tenant::{AGENT_TOKEN_PREFIX, Admitted, Tenant},
+    tenant::{AGENT_TOKEN_PREFIX, Admitted, HostedTenant},
 };
 
 /// Answers one request of a desktop.
@@ -102,7 +102,7 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
 }
 
 /// What the tenant's adapter can do beyond the standard, with the JSON Schema of each command's data.
-fn extensions(tenant: &Tenant) -> Response<Body> {
+fn extensions(tenant: &HostedTenant) -> Response<Body> {
     // Not by way of a JSON value: it would sort the properties, which the schema's author has put in order.
     let body = BTreeMap::from([("commands", tenant.extension_commands())]);
     let body = serde_json::to_string(&body).expect("names and schemas are JSON");
@@ -162,7 +162,7 @@ pub(super) fn too_many(desktops: &Desktops) -> Response<Body> {
 fn upgrade(
     desktops: &Arc<Desktops>,
     mut request: Request<Incoming>,
-    tenant: &Arc<Tenant>,
+    tenant: &Arc<HostedTenant>,
     identity: Identity,
     peer: Peer,
 ) -> Response<Body> {

@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     config::{Auth, Origins, TenantConfig, Token},
     plugin::Library,
-    tenant::{Tenant, hash_token},
+    tenant::{HostedTenant, hash_token},
 };
 
 const MANIFEST: &str = r#"{"id": "idle", "version": "1.0.0", "vendor": "test", "platform": "idle",
@@ -71,7 +71,7 @@ impl Fixture {
         let tenant = |id: &str, auth| {
             let mut config = TenantConfig::for_test(id, auth);
             config.limits.connections = 2;
-            Tenant::with_library(config, library.clone(), &metrics).unwrap()
+            HostedTenant::with_library(config, library.clone(), &metrics).unwrap()
         };
         let token = Token { name: "desk".to_owned(), hash: hash_token("jf_right") };
         let tenants = [tenant("open", Auth::None), tenant("locked", Auth::Tokens(vec![token]))];

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     session::Identity,
-    tenant::{LONGEST_AGENT_TOKEN, Tenant, USUAL_AGENT_TOKEN},
+    tenant::{HostedTenant, LONGEST_AGENT_TOKEN, USUAL_AGENT_TOKEN},
 };
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ struct Wanted {
 /// Answers `{"token", "agent", "lifetime"}`.
 pub(super) async fn issue(
     desktops: &Desktops,
-    tenant: &Tenant,
+    tenant: &HostedTenant,
     identity: &Identity,
     request: Request<Incoming>,
 ) -> Response<Body> {

@@ -165,7 +165,7 @@ impl ClientConnection {
             return self.send(&self.manager.refuse_second(&request));
         }
         let found = data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what)).and_then(
-            |data::Bind { session: data::Id { id }, after }| {
+            |data::BindData { session: data::ById { id }, after }| {
                 let session = self.manager.registry().find(&id, &self.identity);
                 Ok((session.ok_or_else(no_such_session)?, after))
             },

@@ -26,7 +26,7 @@ pub(super) const LOGOUT: ProtocolCommand = ProtocolCommand::Logout;
 
 /// A command's name, looked up.
 #[derive(Debug, Clone)]
-pub(super) enum Known {
+pub(super) enum SessionCommand {
     /// `session.start`.
     Start,
     /// `session.request.logout`.
@@ -57,7 +57,7 @@ impl NoCommand {
     }
 }
 
-impl Known {
+impl SessionCommand {
     /// The same as a command of the protocol; `None`: it is the adapter's own.
     fn protocol(&self) -> Option<ProtocolCommand> {
         match self {
@@ -177,21 +177,21 @@ impl Repertoire {
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn find(&self, name: &str) -> Result<Known, NoCommand> {
+    pub(super) fn find(&self, name: &str) -> Result<SessionCommand, NoCommand> {
         match find_without_adapter(name) {
-            Ok(Known::Standard(command)) if !self.standard.contains(&command) => Err(NoCommand::Unsupported),
+            Ok(SessionCommand::Standard(command)) if !self.standard.contains(&command) => Err(NoCommand::Unsupported),
             Ok(known) => Ok(known),
-            Err(none) => self.extensions.get(name).map(|own| Known::Extension(Arc::clone(own))).ok_or(none),
+            Err(none) => self.extensions.get(name).map(|own| SessionCommand::Extension(Arc::clone(own))).ok_or(none),
         }
     }
 }
 
 /// The command with a name where there is no adapter.
-pub(super) fn find_without_adapter(name: &str) -> Result<Known, NoCommand> {
+pub(super) fn find_without_adapter(name: &str) -> Result<SessionCommand, NoCommand> {
     match ProtocolCommand::from_name(name) {
-        Some(ProtocolCommand::Start) => Ok(Known::Start),
-        Some(ProtocolCommand::Logout) => Ok(Known::Logout),
-        Some(ProtocolCommand::Standard(command)) => Ok(Known::Standard(command)),
+        Some(ProtocolCommand::Start) => Ok(SessionCommand::Start),
+        Some(ProtocolCommand::Logout) => Ok(SessionCommand::Logout),
+        Some(ProtocolCommand::Standard(command)) => Ok(SessionCommand::Standard(command)),
         // A connection's commands, not a session's: whoever reads a connection has taken them out before.
         Some(ProtocolCommand::PrepareSession | ProtocolCommand::BindSession) => Err(NoCommand::Unknown),
         None if has_extension_form(name) => Err(NoCommand::Unsupported),
@@ -234,7 +234,7 @@ mod tests {
         {
             assert_eq!(find_without_adapter(name).unwrap_err(), NoCommand::Unknown, "{name}");
         }
-        assert!(matches!(find_without_adapter("channel.ready"), Ok(Known::Standard(StandardCommand::Ready))));
+        assert!(matches!(find_without_adapter("channel.ready"), Ok(SessionCommand::Standard(StandardCommand::Ready))));
     }
 
     #[test]

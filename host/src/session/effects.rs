@@ -45,7 +45,7 @@ pub(super) enum Effect {
     /// The agent is needed no more, nor the one who is being logged in.
     DropAgent,
     /// The agent is to be logged in instead of the one that there may be.
-    LogIn(LogIn),
+    LogIn(AgentLogIn),
 }
 
 /// What an agent is asked for.
@@ -58,7 +58,7 @@ pub(super) enum Ask {
 }
 
 /// A log-in without a password.
-pub(super) struct LogIn {
+pub(super) struct AgentLogIn {
     pub(super) connection: Arc<AdapterConnection>,
     pub(super) generation: u32,
     /// What the adapter has left for this.

@@ -19,10 +19,10 @@ use tokio::{
 };
 
 use super::{
-    DisposedReason, Identity, Limits, Outbox,
+    DisposedReason, Identity, Outbox, SessionLimits,
     adapter_connection::AdapterConnection,
     client_connection::EventStream,
-    commands::{self, BIND, Known, PREPARE},
+    commands::{self, BIND, PREPARE, SessionCommand},
     handle::SessionHandle,
     input::{Bind, ClientCommand, Control, Migrate, NotMoved, Reply},
     port::PlatformPort,
@@ -57,7 +57,7 @@ struct Connections {
 
 /// What is answered to one HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// The response.
     pub text: String,
     /// The body could not be taken apart at all: the request itself is answered with 400.
@@ -116,7 +116,7 @@ pub struct SessionStatus {
 impl SessionManager {
     /// A tenant without sessions and, yet, without a platform.
     #[must_use]
-    pub fn new(tenant: &str, limits: Limits, metrics: TenantMetrics) -> Self {
+    pub fn new(tenant: &str, limits: SessionLimits, metrics: TenantMetrics) -> Self {
         metrics.set_session_limit(limits.sessions);
         metrics.set_link(false);
         let connections = Connections { serving: Arc::new(AdapterConnection::new()), candidate: None };
@@ -196,13 +196,13 @@ impl SessionManager {
     }
 
     /// Sessions have these limits from now on; those that are there keep theirs, but for how many there may be.
-    pub fn set_limits(&self, limits: Limits) {
+    pub fn set_limits(&self, limits: SessionLimits) {
         self.metrics().set_session_limit(limits.sessions);
         self.registry().set_limits(limits);
     }
 
     /// A command by HTTP. `None`: there is no such session, or not for this identity.
-    pub async fn command(&self, identity: &Identity, session: &str, text: &str) -> Option<Answer> {
+    pub async fn command(&self, identity: &Identity, session: &str, text: &str) -> Option<HttpAnswer> {
         let session = self.registry().find(session, identity)?;
         let request = match self.parse(text) {
             Ok(request) => request,
@@ -210,14 +210,14 @@ impl SessionManager {
         };
         let name = request.command();
         if name == PREPARE || name == BIND {
-            return Some(Answer { text: self.refuse_second(&request), unparsable: false });
+            return Some(HttpAnswer { text: self.refuse_second(&request), unparsable: false });
         }
         let (reply, answer) = oneshot::channel();
         let command = ClientCommand { request, reply: Reply::Once(reply), received: Instant::now() };
         session.mailbox().command(command).await.ok()?;
         // Without one the session has ended meanwhile.
         let text = answer.await.ok()?;
-        Some(Answer { text, unparsable: false })
+        Some(HttpAnswer { text, unparsable: false })
     }
 
     /// An event stream by HTTP: what follows the number `after` goes to the outbox. Dropping the [`EventStream`] says
@@ -347,7 +347,7 @@ impl SessionManager {
     // ---- answers that no session gives ----
 
     /// Reads a message that came by HTTP.
-    pub(super) fn parse(&self, text: &str) -> Result<Request, Answer> {
+    pub(super) fn parse(&self, text: &str) -> Result<Request, HttpAnswer> {
         Request::parse(text).map_err(|bad| {
             self.metrics().bad_message();
             Answer { text: bad.response, unparsable: bad.unparsable }
@@ -373,7 +373,7 @@ impl SessionManager {
             Some(current) => current.repertoire.find(name),
             None => commands::find_without_adapter(name),
         };
-        let label = found.as_ref().map_or(CommandLabel::UNKNOWN, Known::label);
+        let label = found.as_ref().map_or(CommandLabel::UNKNOWN, SessionCommand::label);
         let failure = match found {
             Ok(_) => Failure::new(Code::NotFound, "there is no session on this connection"),
             Err(none) => none.failure(),
@@ -385,9 +385,9 @@ impl SessionManager {
     pub(super) fn refuse_second(&self, request: &Request) -> String {
         let name = request.command();
         let checked = if name == PREPARE {
-            data::parse::<data::Prepare>(request.data()).map(drop)
+            data::parse::<data::PrepareData>(request.data()).map(drop)
         } else {
-            data::parse::<data::Bind>(request.data()).map(drop)
+            data::parse::<data::BindData>(request.data()).map(drop)
         };
         let failure = match checked {
             Err(what) => Failure::new(Code::BadRequest, what),

@@ -74,13 +74,13 @@ pub use client_connection::{ClientConnection, EventStream};
 pub use identity::Identity;
 pub use jackfield_protocol::event::DisposedReason;
 pub use journal::JournalLimits;
-pub use manager::{Answer, Moved, SessionManager, SessionStatus, StreamRefused};
+pub use manager::{HttpAnswer, Moved, SessionManager, SessionStatus, StreamRefused};
 pub use outbox::{CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
 pub use port::{AgentPort, LoggedIn, PlatformPort};
 
 /// What a tenant's sessions may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct SessionLimits {
     /// Sessions at the same time.
     pub sessions: usize,
     /// How many agents may log in each second, once as many as there may be sessions have.
@@ -103,7 +103,7 @@ pub struct Limits {
     pub outbox: OutboxLimits,
 }
 
-impl Default for Limits {
+impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             sessions: 1000,

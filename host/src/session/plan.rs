@@ -4,7 +4,7 @@
 //! and the tree, the limits of the host among them. Must never: change anything. Comes behind the checks of target,
 //! channel type and data; the state of the object itself is checked by the model's rules.
 
-use jackfield_model::{Channel, Conversation, Group, Interaction, Object, Tree, limits, rules};
+use jackfield_model::{ChannelNode, ConversationNode, GroupNode, InteractionNode, Object, Tree, limits, rules};
 use jackfield_plugin_api::{
     Code, Command, Failure, Json,
     command::ObjectKind,
@@ -16,7 +16,7 @@ use super::commands::Repertoire;
 
 /// What a command comes down to.
 #[derive(Debug)]
-pub(super) enum Plan {
+pub(super) enum CommandPlan {
     /// One thing for the platform to do.
     Ask(Command),
     /// One after the other, by the numbers of their channels.
@@ -64,9 +64,9 @@ pub(super) fn plan(
     object: Object<'_>,
     tree: &Tree,
     repertoire: &Repertoire,
-) -> Result<Plan, Failure> {
+) -> Result<CommandPlan, Failure> {
     use Arguments as A;
-    Ok(Plan::Ask(match arguments {
+    Ok(CommandPlan::Ask(match arguments {
         A::AddChannel { endpoint, kind } => add_channel(endpoint, kind, tree, repertoire)?,
         A::RemoveChannel { id } => remove_channel(&id, tree)?,
         A::AddChannelGroup(group) => {
@@ -80,7 +80,7 @@ pub(super) fn plan(
         A::DeactivateAll => {
             let steps =
                 tree.channels_of(on_group(object)?.id).map(|channel| Step { channel: channel.id, options: None });
-            return Ok(Plan::Each(Each::Deactivate, steps.collect()));
+            return Ok(CommandPlan::Each(Each::Deactivate, steps.collect()));
         }
         A::Activate { queue, options } => Command::Activate { channel: key_of(object)?, queue, options },
         A::Deactivate { queues, reason } => Command::Deactivate { channel: key_of(object)?, queues, reason },
@@ -166,15 +166,15 @@ fn of_another_kind() -> Failure {
     Failure::new(Code::Internal, "the command's object is of another kind than its target")
 }
 
-fn on_group(object: Object<'_>) -> Result<&Group, Failure> {
+fn on_group(object: Object<'_>) -> Result<&GroupNode, Failure> {
     if let Object::Group(group) = object { Ok(group) } else { Err(of_another_kind()) }
 }
 
-fn on_channel(object: Object<'_>) -> Result<&Channel, Failure> {
+fn on_channel(object: Object<'_>) -> Result<&ChannelNode, Failure> {
     if let Object::Channel(channel) = object { Ok(channel) } else { Err(of_another_kind()) }
 }
 
-fn on_interaction(object: Object<'_>) -> Result<(&Channel, &Interaction), Failure> {
+fn on_interaction(object: Object<'_>) -> Result<(&ChannelNode, &InteractionNode), Failure> {
     match object {
         Object::Interaction(channel, interaction) | Object::Conversation(channel, interaction, _) => {
             Ok((channel, interaction))
@@ -183,7 +183,7 @@ fn on_interaction(object: Object<'_>) -> Result<(&Channel, &Interaction), Failur
     }
 }
 
-fn on_conversation(object: Object<'_>) -> Result<&Conversation, Failure> {
+fn on_conversation(object: Object<'_>) -> Result<&ConversationNode, Failure> {
     if let Object::Conversation(.., conversation) = object { Ok(conversation) } else { Err(of_another_kind()) }
 }
 
@@ -215,7 +215,7 @@ fn add_channel(endpoint: String, kind: ChannelType, tree: &Tree, repertoire: &Re
 }
 
 fn remove_channel(id: &str, tree: &Tree) -> Result<Command, Failure> {
-    let standalone = |channel: &&Channel| channel.group.is_none() && is_id(id, 'c', channel.id);
+    let standalone = |channel: &&ChannelNode| channel.group.is_none() && is_id(id, 'c', channel.id);
     let channel = tree.channels().iter().find(standalone).ok_or_else(|| not_found(id))?;
     rules::removal_refusal(channel).map_or(Ok(()), |words| Err(invalid_state(words)))?;
     Ok(Command::RemoveChannel { channel: channel.key.clone().into() })
@@ -229,7 +229,7 @@ fn remove_group(id: &str, tree: &Tree) -> Result<Command, Failure> {
     }
 }
 
-fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Result<Plan, Failure> {
+fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Result<CommandPlan, Failure> {
     let mut steps = Vec::new();
     for channel in tree.channels_of(group) {
         let own = options.iter().position(|it| is_id(&it.id, 'c', channel.id));
@@ -241,7 +241,7 @@ fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Re
             let words = format!("data.channeloptions: {} is no channel of this group", unknown.id);
             Err(Failure::new(Code::BadRequest, words))
         }
-        None => Ok(Plan::Each(Each::Activate, steps)),
+        None => Ok(CommandPlan::Each(Each::Activate, steps)),
     }
 }
 
@@ -274,9 +274,9 @@ fn alternate(object: Object<'_>) -> Result<Command, Failure> {
 }
 
 /// Which conversation is held and which retrieved. Both held: the one without the focus is retrieved.
-fn alternation(it: &Interaction) -> Option<(Option<&Conversation>, &Conversation)> {
+fn alternation(it: &InteractionNode) -> Option<(Option<&ConversationNode>, &ConversationNode)> {
     let (primary, consult) = (it.primary()?, it.consult()?);
-    let talks = |conversation: &Conversation| conversation.state == ConversationState::Talking;
+    let talks = |conversation: &ConversationNode| conversation.state == ConversationState::Talking;
     Some(if talks(primary) {
         (Some(primary), consult)
     } else if talks(consult) {

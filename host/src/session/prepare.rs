@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Answer, DisposedReason, Identity, SessionManager, adapter_connection::Current, commands::PREPARE,
-    handle::SessionHandle, input::Control, registry::NotAdded, state::Session, task,
+    handle::SessionHandle, input::Control, registry::NotAdded, state::SessionState, task,
 };
 use crate::metrics::CommandLabel;
 
@@ -70,7 +70,7 @@ pub(super) fn undo(session: &SessionHandle) {
 
 impl SessionManager {
     /// prepareSession by HTTP. Dropping the future undoes it.
-    pub async fn prepare(&self, identity: Identity, text: &str) -> Answer {
+    pub async fn prepare(&self, identity: Identity, text: &str) -> HttpAnswer {
         let request = match self.parse(text) {
             Ok(request) => request,
             Err(answer) => return answer,
@@ -106,7 +106,7 @@ impl SessionManager {
     }
 
     async fn try_prepare(&self, request: &Request, identity: &Identity) -> Result<SessionHandle, Refusal> {
-        let data::Prepare { model, replace, agent: data::Credentials { id: agent, password } } =
+        let data::PrepareData { model, replace, agent: data::Credentials { id: agent, password } } =
             data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
         if !identity.may_log_in(&agent) {
             return Err(Failure::new(Code::Forbidden, "the token is another agent's").into());
@@ -129,7 +129,7 @@ impl SessionManager {
         let handle = SessionHandle::new(&id, &agent, model.as_deref(), identity.clone(), connection.clone());
         let (limits, metrics) = (registry.limits(), registry.metrics.clone());
         // Begun before the log-in: a link that is lost during it is not overlooked.
-        let session = Session::new(&id, limits.clone(), metrics, connection.clone(), repertoire, Instant::now());
+        let session = SessionState::new(&id, limits.clone(), metrics, connection.clone(), repertoire, Instant::now());
         let login = Login::new(agent, password, id).model(model);
         let agent = port.log_in(login, handle.sink(0), limits.command_deadline).await;
         drop(turn);

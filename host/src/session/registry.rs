@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{DisposedReason, Identity, Limits, handle::SessionHandle};
+use super::{DisposedReason, Identity, SessionLimits, handle::SessionHandle};
 use crate::{log_limit::LogLimit, metrics::TenantMetrics};
 
 /// How many agents of a tenant are logged in again, or moved, at the same time.
@@ -32,7 +32,7 @@ pub(super) struct Registry {
     logins: Semaphore,
     /// The bound on lines that tell of log-ins with wrong credentials.
     pub(super) refused_logins: LogLimit,
-    limits: RwLock<Arc<Limits>>,
+    limits: RwLock<Arc<SessionLimits>>,
     state: Mutex<State>,
     /// Told when a session has gone.
     gone: Notify,
@@ -67,7 +67,7 @@ impl Drop for Reservation<'_> {
 }
 
 impl Registry {
-    pub(super) fn new(tenant: &str, limits: Limits, metrics: TenantMetrics) -> Self {
+    pub(super) fn new(tenant: &str, limits: SessionLimits, metrics: TenantMetrics) -> Self {
         Self {
             tenant: tenant.into(),
             metrics,
@@ -92,11 +92,11 @@ impl Registry {
     }
 
     /// What sessions may have that begin now.
-    pub(super) fn limits(&self) -> Arc<Limits> {
+    pub(super) fn limits(&self) -> Arc<SessionLimits> {
         Arc::clone(&self.limits.read())
     }
 
-    pub(super) fn set_limits(&self, limits: Limits) {
+    pub(super) fn set_limits(&self, limits: SessionLimits) {
         *self.limits.write() = Arc::new(limits);
     }
 
@@ -225,16 +225,16 @@ struct Rate {
 }
 
 impl Rate {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &SessionLimits) -> Self {
         Self { left: Self::most(limits), since: Instant::now() }
     }
 
     #[allow(clippy::cast_precision_loss)] // nobody has 2^52 sessions
-    fn most(limits: &Limits) -> f64 {
+    fn most(limits: &SessionLimits) -> f64 {
         (limits.sessions as f64).max(limits.logins_per_second.into())
     }
 
-    fn take(&mut self, limits: &Limits, now: Instant) -> bool {
+    fn take(&mut self, limits: &SessionLimits, now: Instant) -> bool {
         let more = now.saturating_duration_since(self.since).as_secs_f64() * f64::from(limits.logins_per_second);
         self.left = (self.left + more).min(Self::most(limits));
         self.since = now;

@@ -1,7 +1,7 @@
 //! The task of one session.
 //!
 //! Owns: the turn of things: what waits in the mailbox, the next deadline and the log-in that is under way are handled one
-//! after the other by the [`Session`], and what it wants done is done here: messages go to clients, requests to the
+//! after the other by the [`SessionState`], and what it wants done is done here: messages go to clients, requests to the
 //! adapter. Must never: hold a lock while the adapter is called, wait for a client or for the adapter, or let a fault in
 //! one session reach another.
 
@@ -21,13 +21,13 @@ use super::{
     DisposedReason,
     adapter_connection::Current,
     commands::Repertoire,
-    effects::{Ask, Effect, Effects, LogIn},
+    effects::{AgentLogIn, Ask, Effect, Effects},
     handle::SessionHandle,
     input::{Control, Input},
     outbox::CloseCode,
     port::AgentPort,
     registry::Registry,
-    state::Session,
+    state::SessionState,
 };
 
 /// How much is handled before other tasks have their turn.
@@ -43,14 +43,14 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 type LoggedIn = Result<(Box<dyn AgentPort>, Arc<Repertoire>), Failure>;
 
 /// Begins to run a session whose agent has been logged in.
-pub(super) fn spawn(session: Session, agent: Box<dyn AgentPort>, handle: SessionHandle, registry: Arc<Registry>) {
+pub(super) fn spawn(session: SessionState, agent: Box<dyn AgentPort>, handle: SessionHandle, registry: Arc<Registry>) {
     let task =
         Task { session, agent: Some(agent), logging_in: None, busy_since: None, faulty: false, handle, registry };
     tokio::spawn(task.run());
 }
 
 struct Task {
-    session: Session,
+    session: SessionState,
     agent: Option<Box<dyn AgentPort>>,
     /// The agent is being logged in again. Dropping this undoes it.
     logging_in: Option<Pin<Box<dyn Future<Output = LoggedIn> + Send>>>,
@@ -229,8 +229,8 @@ async fn done(logging_in: &mut Option<Pin<Box<dyn Future<Output = LoggedIn> + Se
 }
 
 /// Logs an agent in again.
-async fn log_in(login: LogIn, session: SessionHandle, registry: Arc<Registry>) -> LoggedIn {
-    let LogIn { connection, generation, resume, patient } = login;
+async fn log_in(login: AgentLogIn, session: SessionHandle, registry: Arc<Registry>) -> LoggedIn {
+    let AgentLogIn { connection, generation, resume, patient } = login;
     let current = if patient { connection.connected().await } else { connection.current() };
     let Some(Current { port, repertoire }) = current else {
         return Err(Failure::new(Code::AdapterFailed, "the adapter serves no more"));

@@ -18,14 +18,14 @@ use crate::{
 const UNSOLICITED: (u64, u64) = (50, 20_000);
 
 /// A tenant's plugin.
-pub(super) enum Plugin {
+pub(super) enum TenantPlugin {
     /// A file, run where the tenant's configuration says.
     File(PluginFile, Workers),
     /// One that runs already.
     Loaded(Library),
 }
 
-impl Plugin {
+impl TenantPlugin {
     /// Reads and judges the file that a tenant's configuration names.
     ///
     /// # Errors

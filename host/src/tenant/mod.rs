@@ -34,13 +34,13 @@ mod upgrade;
 use auth::Authenticator;
 pub(crate) use auth::{AGENT_TOKEN_PREFIX, LONGEST_AGENT_TOKEN, USUAL_AGENT_TOKEN};
 pub use auth::{Admitted, NotHolder, hash_token};
-use launch::Plugin;
+use launch::TenantPlugin;
 pub use launch::Workers;
 use run::Run;
-pub use upgrade::{Fate, Progress, Refusal, Stage};
+pub use upgrade::{ChangeOutcome, Progress, Refusal, Stage};
 
 use crate::{
-    config::{Isolation, Limits, Problem, TenantConfig},
+    config::{Isolation, Problem, TenantConfig, TenantLimits},
     metrics::{Depths, Metrics, TenantMetrics},
     plugin::{self, Libraries, Library, LoadError, Trust},
     session::{self, DisposedReason, Identity, JournalLimits, OutboxLimits, SessionManager},
@@ -72,7 +72,7 @@ fn unusable(config: &TenantConfig, error: &LoadError) -> Problem {
 
 /// How it is with a tenant's platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum TenantState {
     /// The first attempt to connect is under way.
     Connecting,
     /// The adapter has it.
@@ -94,7 +94,7 @@ pub enum State {
     },
 }
 
-impl State {
+impl TenantState {
     /// One word for metrics and the operations listener.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -112,19 +112,19 @@ impl State {
 }
 
 /// One tenant at work.
-pub struct Tenant {
+pub struct HostedTenant {
     id: Box<str>,
     config: RwLock<Arc<TenantConfig>>,
     serving: RwLock<Arc<Run>>,
     /// The run on trial, or the last one's fate.
-    change: upgrade::Change,
+    change: upgrade::VersionChange,
     sessions: SessionManager,
     metrics: TenantMetrics,
     connections: AtomicUsize,
     auth: RwLock<Arc<Authenticator>>,
 }
 
-impl Tenant {
+impl HostedTenant {
     /// Starts a tenant: loads its adapter, checks its settings, and begins to connect its platform.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Tenant {
         workers: &Workers,
         metrics: &Metrics,
     ) -> Result<Arc<Self>, Vec<Problem>> {
-        let plugin = Plugin::find(&config, libraries, workers).await?;
+        let plugin = TenantPlugin::find(&config, libraries, workers).await?;
         Self::with_plugin(config, plugin, metrics)
     }
 
@@ -144,10 +144,10 @@ impl Tenant {
     /// # Errors
     /// What is wrong with its settings, by file and key.
     pub fn with_library(config: TenantConfig, library: Library, metrics: &Metrics) -> Result<Arc<Self>, Vec<Problem>> {
-        Self::with_plugin(config, Plugin::Loaded(library), metrics)
+        Self::with_plugin(config, TenantPlugin::Loaded(library), metrics)
     }
 
-    fn with_plugin(config: TenantConfig, plugin: Plugin, metrics: &Metrics) -> Result<Arc<Self>, Vec<Problem>> {
+    fn with_plugin(config: TenantConfig, plugin: TenantPlugin, metrics: &Metrics) -> Result<Arc<Self>, Vec<Problem>> {
         let manifest = plugin.manifest();
         config.settings.resolve(&manifest.settings)?;
         declare(&config.id, manifest, metrics);
@@ -160,7 +160,7 @@ impl Tenant {
             id: config.id.as_str().into(),
             config: RwLock::new(config),
             serving: RwLock::new(run),
-            change: upgrade::Change::default(),
+            change: upgrade::VersionChange::default(),
             sessions,
             metrics: tenant_metrics,
             connections: AtomicUsize::new(0),
@@ -231,7 +231,7 @@ impl Tenant {
     /// Lets a tenant try again that is in quarantine or whose settings were refused. Returns whether it was.
     pub fn release(&self) -> bool {
         let run = self.serving();
-        let given_up = matches!(run.status().0, State::Quarantined { .. } | State::Refused { .. });
+        let given_up = matches!(run.status().0, TenantState::Quarantined { .. } | TenantState::Refused { .. });
         if given_up {
             run.released.notify_one();
         }
@@ -245,7 +245,7 @@ impl Tenant {
     /// What the settings point to is not there, by file and key.
     pub fn retry_if_refused(&self) -> Result<bool, Vec<Problem>> {
         let run = self.serving();
-        if !matches!(run.status().0, State::Refused { .. }) {
+        if !matches!(run.status().0, TenantState::Refused { .. }) {
             return Ok(false);
         }
         let settings = run.config.settings.resolve(&run.manifest().settings)?;
@@ -276,7 +276,7 @@ impl Tenant {
 
     /// How it is with its platform; the link is `None` until the adapter has told it.
     #[must_use]
-    pub fn status(&self) -> (State, Option<Link>) {
+    pub fn status(&self) -> (TenantState, Option<Link>) {
         self.serving().status()
     }
 
@@ -367,16 +367,16 @@ impl Version {
     }
 }
 
-impl std::fmt::Debug for Tenant {
+impl std::fmt::Debug for HostedTenant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Tenant({})", self.id)
     }
 }
 
 /// The limits as sessions know them.
-fn session_limits(limits: &Limits) -> session::Limits {
-    let defaults = session::Limits::default();
-    session::Limits {
+fn session_limits(limits: &TenantLimits) -> session::SessionLimits {
+    let defaults = session::SessionLimits::default();
+    session::SessionLimits {
         sessions: limits.sessions,
         unanswered: limits.commands_in_flight,
         command_deadline: limits.command_deadline,
@@ -391,13 +391,13 @@ fn session_limits(limits: &Limits) -> session::Limits {
 /// One of a tenant's connections; the room is free again when this is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    tenant: Arc<Tenant>,
+    tenant: Arc<HostedTenant>,
 }
 
 impl Connection {
     /// Whose it is.
     #[must_use]
-    pub fn tenant(&self) -> &Arc<Tenant> {
+    pub fn tenant(&self) -> &Arc<HostedTenant> {
         &self.tenant
     }
 }
@@ -412,7 +412,7 @@ impl Drop for Connection {
 /// All tenants of the host.
 #[derive(Debug, Default)]
 pub struct Tenants {
-    running: RwLock<BTreeMap<String, Arc<Tenant>>>,
+    running: RwLock<BTreeMap<String, Arc<HostedTenant>>>,
     /// What is wrong with the files of those that do not run.
     problems: RwLock<Vec<Problem>>,
     /// Those that do not run because an operator or their file says so.
@@ -430,7 +430,7 @@ pub(crate) enum Suspended {
 
 impl Tenants {
     /// Tenants that run, and what is wrong with those that do not.
-    pub fn new(running: impl IntoIterator<Item = Arc<Tenant>>, problems: Vec<Problem>) -> Self {
+    pub fn new(running: impl IntoIterator<Item = Arc<HostedTenant>>, problems: Vec<Problem>) -> Self {
         let running = running.into_iter().map(|tenant| (tenant.id().to_owned(), tenant)).collect();
         Self { running: RwLock::new(running), problems: RwLock::new(problems), suspended: RwLock::default() }
     }
@@ -441,7 +441,7 @@ impl Tenants {
         tenant: &str,
         presented: Option<&str>,
         metrics: &Metrics,
-    ) -> Option<(Arc<Tenant>, Admitted)> {
+    ) -> Option<(Arc<HostedTenant>, Admitted)> {
         let Some(tenant) = self.find(tenant) else {
             auth::pretend(presented);
             metrics.unknown_tenant();
@@ -456,18 +456,18 @@ impl Tenants {
 
     /// The tenant with this name, if it runs.
     #[must_use]
-    pub fn find(&self, tenant: &str) -> Option<Arc<Tenant>> {
+    pub fn find(&self, tenant: &str) -> Option<Arc<HostedTenant>> {
         self.running.read().get(tenant).cloned()
     }
 
     /// Those that run, in order of their names.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Tenant>> {
+    pub fn all(&self) -> Vec<Arc<HostedTenant>> {
         self.running.read().values().cloned().collect()
     }
 
     /// One more runs.
-    pub(crate) fn add(&self, tenant: Arc<Tenant>) {
+    pub(crate) fn add(&self, tenant: Arc<HostedTenant>) {
         self.running.write().insert(tenant.id().to_owned(), tenant);
     }
 

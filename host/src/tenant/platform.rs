@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::{
-    State,
+    TenantState,
     run::{self, Run},
 };
 use crate::{
@@ -76,20 +76,20 @@ pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool
             Attempt::Failed(failure) if failure.code == Code::Rejected => {
                 let why = "the adapter refuses these settings; the tenant stays down until they change";
                 tracing::error!(tenant = run.id(), %failure, "{why}");
-                run.set_state(State::Refused { reason: failure.to_string() });
+                run.set_state(TenantState::Refused { reason: failure.to_string() });
                 Next::Released
             }
             Attempt::Unloadable(error) => {
                 let why = "the library cannot be loaded; the tenant is in quarantine until an operator releases it";
                 tracing::error!(tenant = run.id(), %error, "{why}");
-                run.set_state(State::Quarantined { reason: error.to_string() });
+                run.set_state(TenantState::Quarantined { reason: error.to_string() });
                 Next::Released
             }
             Attempt::Failed(failure) => {
                 let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
                 let why = "the platform cannot be connected; it is tried again";
                 tracing::warn!(tenant = run.id(), %failure, ?pause, "{why}");
-                run.set_state(State::Waiting { reason: failure.to_string() });
+                run.set_state(TenantState::Waiting { reason: failure.to_string() });
                 Next::After(pause)
             }
         };
@@ -99,7 +99,7 @@ pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool
                 Next::Released => {
                     run.released.notified().await;
                     tracing::info!(tenant = run.id(), "the tenant is tried again");
-                    run.set_state(State::Connecting);
+                    run.set_state(TenantState::Connecting);
                     budget.release();
                 }
             }
@@ -128,7 +128,7 @@ fn after_death(run: &Run, budget: &mut Budget, death: Death) -> Next {
         None => {
             let why = "the worker died too often; it is in quarantine until an operator releases it";
             tracing::error!(tenant, reason, recording, culprits, "{why}");
-            run.set_state(State::Quarantined { reason });
+            run.set_state(TenantState::Quarantined { reason });
             Next::Released
         }
     }
@@ -164,7 +164,7 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
     let since = tokio::time::Instant::now();
     tracing::info!(tenant = run.id(), adapter = %run.manifest().id, "the platform is connected");
     run.sessions.set_platform(&run.connection, Some(platform.clone()));
-    run.set_state(State::Connected);
+    run.set_state(TenantState::Connected);
     sink.connected();
     let death = tokio::select! {
         lost = lost_seen.wait_for(Option::is_some) => lost.ok().and_then(|death| death.clone()),
@@ -179,7 +179,7 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
     *run.running.lock() = None;
     let gone = || "the adapter is gone".to_owned();
     run.link(&Link::Down { reason: death.as_ref().map_or_else(gone, Death::for_clients) });
-    run.set_state(State::Waiting { reason: death.as_ref().map_or_else(gone, ToString::to_string) });
+    run.set_state(TenantState::Waiting { reason: death.as_ref().map_or_else(gone, ToString::to_string) });
     Attempt::Lost { after: since.elapsed(), death }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{State, launch::Plugin, platform};
+use super::{TenantState, launch::TenantPlugin, platform};
 use crate::{
     config::TenantConfig,
     metrics::TenantMetrics,
@@ -31,11 +31,11 @@ pub(super) fn fingerprint(settings: &Value) -> Fingerprint {
 }
 
 /// How it is with a run's platform; the link is `None` until the adapter has told it.
-pub(super) type Status = (State, Option<Link>);
+pub(super) type RunStatus = (TenantState, Option<Link>);
 
 pub(super) struct Run {
     pub(super) config: Arc<TenantConfig>,
-    pub(super) plugin: Plugin,
+    pub(super) plugin: TenantPlugin,
     pub(super) sessions: SessionManager,
     pub(super) connection: Arc<AdapterConnection>,
     pub(super) metrics: TenantMetrics,
@@ -43,7 +43,7 @@ pub(super) struct Run {
     pub(super) released: Notify,
     /// The settings of the last attempt to connect, secrets filled in.
     pub(super) tried: Mutex<Option<Fingerprint>>,
-    status: watch::Sender<Status>,
+    status: watch::Sender<RunStatus>,
     /// How often its worker has died.
     deaths: watch::Sender<u64>,
     stop: watch::Sender<bool>,
@@ -54,7 +54,7 @@ impl Run {
     /// Begins to connect a platform.
     pub(super) fn start(
         config: Arc<TenantConfig>,
-        plugin: Plugin,
+        plugin: TenantPlugin,
         sessions: SessionManager,
         connection: Arc<AdapterConnection>,
         metrics: TenantMetrics,
@@ -69,7 +69,7 @@ impl Run {
             running: Mutex::new(None),
             released: Notify::new(),
             tried: Mutex::new(None),
-            status: watch::Sender::new((State::Connecting, None)),
+            status: watch::Sender::new((TenantState::Connecting, None)),
             deaths: watch::Sender::new(0),
             stop,
             life: Mutex::new(None),
@@ -87,7 +87,7 @@ impl Run {
         self.plugin.manifest()
     }
 
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> RunStatus {
         self.status.borrow().clone()
     }
 
@@ -103,8 +103,8 @@ impl Run {
     pub(super) async fn up(&self, deadline: Duration) -> Result<(), String> {
         let (mut status, mut deaths) = (self.status.subscribe(), self.deaths.subscribe());
         let ready = async {
-            let settled = |status: &Status| {
-                matches!(status.0, State::Refused { .. } | State::Quarantined { .. }) || is_up(status)
+            let settled = |status: &RunStatus| {
+                matches!(status.0, TenantState::Refused { .. } | TenantState::Quarantined { .. }) || is_up(status)
             };
             status.wait_for(settled).await.map(|status| status.0.clone())
         };
@@ -114,11 +114,11 @@ impl Run {
                 Err("its worker died".to_owned())
             }
             ready = tokio::time::timeout(deadline, ready) => match ready {
-                Ok(Ok(State::Connected)) => Ok(()),
-                Ok(Ok(State::Refused { reason } | State::Quarantined { reason })) => Err(reason),
+                Ok(Ok(TenantState::Connected)) => Ok(()),
+                Ok(Ok(TenantState::Refused { reason } | TenantState::Quarantined { reason })) => Err(reason),
                 Ok(_) => Err("it was stopped".to_owned()),
                 Err(_) => Err(match self.status() {
-                    (State::Waiting { reason }, _) | (_, Some(Link::Down { reason })) => {
+                    (TenantState::Waiting { reason }, _) | (_, Some(Link::Down { reason })) => {
                         format!("its link is not up after {deadline:?}: {reason}")
                     }
                     _ => format!("its link is not up after {deadline:?}"),
@@ -136,7 +136,7 @@ impl Run {
         self.deaths.send_modify(|deaths| *deaths += 1);
     }
 
-    pub(super) fn set_state(&self, state: State) {
+    pub(super) fn set_state(&self, state: TenantState) {
         self.status.send_modify(|status| status.0 = state);
     }
 
@@ -164,8 +164,8 @@ impl Run {
     }
 }
 
-fn is_up((state, link): &Status) -> bool {
-    *state == State::Connected && *link == Some(Link::Up)
+fn is_up((state, link): &RunStatus) -> bool {
+    *state == TenantState::Connected && *link == Some(Link::Up)
 }
 
 impl std::fmt::Debug for Run {

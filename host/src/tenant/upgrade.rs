@@ -18,7 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{Plugin, Run, State, Tenant, Workers, declare, session_limits};
+use super::{HostedTenant, Run, TenantPlugin, TenantState, Workers, declare, session_limits};
 use crate::{
     config::{Problem, TenantConfig, UpgradeConfig},
     metrics::Metrics,
@@ -61,7 +61,7 @@ pub struct Progress {
 
 /// How a change ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fate {
+pub struct ChangeOutcome {
     /// The version that was to be left.
     pub from: String,
     /// The version that was wanted.
@@ -118,9 +118,9 @@ impl fmt::Display for Refusal {
 
 /// A tenant's change of version, if there is one, and what became of the last.
 #[derive(Default)]
-pub(super) struct Change {
+pub(super) struct VersionChange {
     under_way: Mutex<Option<UnderWay>>,
-    last: Mutex<Option<Fate>>,
+    last: Mutex<Option<ChangeOutcome>>,
     previous: Mutex<Option<(Arc<TenantConfig>, PluginFile, Workers)>>,
     /// Nothing more is begun. Written and read under the lock of what is under way.
     closed: AtomicBool,
@@ -132,7 +132,7 @@ struct UnderWay {
     run: Arc<Run>,
 }
 
-impl Change {
+impl VersionChange {
     /// Stops whatever is under way, for good, and returns the version that was not to be.
     pub(super) async fn abandon(&self) -> Option<Arc<Run>> {
         let under_way = {
@@ -147,7 +147,7 @@ impl Change {
     }
 }
 
-impl Tenant {
+impl HostedTenant {
     /// Begins to move the tenant to another version of its adapter or to other settings. Returns when it is under way;
     /// how it goes is told by [`Self::change`].
     ///
@@ -160,7 +160,7 @@ impl Tenant {
         workers: &Workers,
         metrics: &Metrics,
     ) -> Result<(), Refusal> {
-        let plugin = Plugin::find(&config, libraries, workers).await.map_err(Refusal::Wrong)?;
+        let plugin = TenantPlugin::find(&config, libraries, workers).await.map_err(Refusal::Wrong)?;
         self.change_to(Arc::new(config), plugin, metrics)
     }
 
@@ -175,12 +175,12 @@ impl Tenant {
         let mut config = TenantConfig::clone(&config);
         config.take_rules_of(&self.config());
         config.upgrade.canary = 0.0;
-        self.change_to(Arc::new(config), Plugin::File(file, workers), metrics)
+        self.change_to(Arc::new(config), TenantPlugin::File(file, workers), metrics)
     }
 
     /// The change that is under way, and how the last one ended.
     #[must_use]
-    pub fn change(&self) -> (Option<Progress>, Option<Fate>) {
+    pub fn change(&self) -> (Option<Progress>, Option<ChangeOutcome>) {
         let under_way = self.change.under_way.lock();
         let progress = under_way.as_ref().map(|under_way| under_way.progress.lock().clone());
         (progress, self.change.last.lock().clone())
@@ -189,7 +189,7 @@ impl Tenant {
     fn change_to(
         self: &Arc<Self>,
         config: Arc<TenantConfig>,
-        plugin: Plugin,
+        plugin: TenantPlugin,
         metrics: &Metrics,
     ) -> Result<(), Refusal> {
         let (old, manifest) = (self.serving(), plugin.manifest());
@@ -230,7 +230,7 @@ enum Ended {
 }
 
 async fn carry_out(
-    tenant: Arc<Tenant>,
+    tenant: Arc<HostedTenant>,
     old: Arc<Run>,
     new: Arc<Run>,
     progress: Arc<Mutex<Progress>>,
@@ -251,13 +251,13 @@ async fn carry_out(
     }
     metrics.upgraded(outcome);
     let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    *tenant.change.last.lock() = Some(Fate { from, to, outcome, reason, moved, forced, at });
+    *tenant.change.last.lock() = Some(ChangeOutcome { from, to, outcome, reason, moved, forced, at });
     *tenant.change.under_way.lock() = None;
 }
 
 /// A change under way.
 struct Move<'a> {
-    tenant: &'a Arc<Tenant>,
+    tenant: &'a Arc<HostedTenant>,
     old: &'a Arc<Run>,
     new: &'a Arc<Run>,
     progress: &'a Mutex<Progress>,
@@ -267,7 +267,7 @@ impl Move<'_> {
     async fn through(&self) -> Ended {
         let UpgradeConfig { canary, observe, deadline } = self.new.config.upgrade;
         if let Err(reason) = self.new.up(deadline).await {
-            let refused = matches!(self.new.status().0, State::Refused { .. } | State::Quarantined { .. });
+            let refused = matches!(self.new.status().0, TenantState::Refused { .. } | TenantState::Quarantined { .. });
             // Where the old version does not work either there is nothing to lose by going on.
             if refused || self.new.deaths() > 0 || self.old.is_up() {
                 self.end(self.new).await;
@@ -342,7 +342,7 @@ impl Move<'_> {
         // They may have been changed meanwhile.
         config.take_rules_of(&tenant.config());
         tenant.set_config(Arc::new(config));
-        if let Plugin::File(file, workers) = &self.old.plugin {
+        if let TenantPlugin::File(file, workers) = &self.old.plugin {
             *tenant.change.previous.lock() = Some((Arc::clone(&self.old.config), file.clone(), workers.clone()));
         }
     }

@@ -71,14 +71,14 @@ impl Host {
 /// An outbox whose agent's model is one number.
 struct Bench {
     host: Arc<Host>,
-    outbox: Outbox,
+    outbox: ReportOutbox,
 }
 
 impl Bench {
     fn new(room: usize) -> Self {
         let host = Arc::new(Host::default());
         host.has_room(room);
-        Self { outbox: Outbox::new(1, HostSender::new(host.clone())), host }
+        Self { outbox: ReportOutbox::new(1, HostSender::new(host.clone())), host }
     }
 
     /// Carries out a request that reports once in its last poll; the one message that the host takes.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use jackfield_model::{Capabilities, Channel, Diagnostics, Object, Tree, rules};
+use jackfield_model::{Capabilities, ChannelNode, Diagnostics, Object, Tree, rules};
 use jackfield_plugin_api::{
     Link, Manifest, Report,
     command::StandardCommand,
@@ -212,7 +212,7 @@ impl Desk {
                 })
             }
             Object::Conversation(_, _, conversation) => {
-                let member = |id: &str, member: &jackfield_model::Member| {
+                let member = |id: &str, member: &jackfield_model::MemberNode| {
                     some(json!({"id": id, "address": member.address, "name": member.name, "role": member.role}))
                 };
                 let members: Map<String, Value> = conversation
@@ -235,7 +235,7 @@ impl Desk {
     }
 }
 
-fn state_of(channel: &Channel) -> &'static str {
+fn state_of(channel: &ChannelNode) -> &'static str {
     match channel.status {
         ChannelStatus::Inactive => "INACTIVE",
         ChannelStatus::Active(_) => "ACTIVE",
@@ -243,7 +243,7 @@ fn state_of(channel: &Channel) -> &'static str {
     }
 }
 
-fn info_of(channel: &Channel) -> Value {
+fn info_of(channel: &ChannelNode) -> Value {
     let none = ChannelInfo::default();
     let info = if let ChannelStatus::Active(info) = &channel.status { info } else { &none };
     let pending = info.pending.as_ref().map(|pending| {

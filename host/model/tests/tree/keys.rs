@@ -1,6 +1,6 @@
 //! A tree by the platform's keys: for comparing two trees, whose ids differ.
 
-use jackfield_model::{Channel, Conversation, Interaction, Tree};
+use jackfield_model::{ChannelNode, ConversationNode, InteractionNode, Tree};
 use jackfield_plugin_api::{Report, report};
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ pub fn by_keys(tree: &Tree) -> Value {
     json!({"groups": groups, "channels": channels})
 }
 
-fn channel(tree: &Tree, channel: &Channel) -> Value {
+fn channel(tree: &Tree, channel: &ChannelNode) -> Value {
     let interactions: Map<String, Value> =
         channel.interactions.iter().map(|one| (one.key.to_string(), interaction(one))).collect();
     json!({
@@ -25,12 +25,12 @@ fn channel(tree: &Tree, channel: &Channel) -> Value {
     })
 }
 
-fn group_key(tree: &Tree, channel: &Channel) -> Option<String> {
+fn group_key(tree: &Tree, channel: &ChannelNode) -> Option<String> {
     let group = tree.groups().iter().find(|group| Some(group.id) == channel.group)?;
     Some(group.key.to_string())
 }
 
-fn interaction(interaction: &Interaction) -> Value {
+fn interaction(interaction: &InteractionNode) -> Value {
     let data: Map<String, Value> =
         interaction.data.iter().map(|(key, value)| (key.to_string(), json!(value.get()))).collect();
     let conversations: Map<String, Value> =
@@ -41,7 +41,7 @@ fn interaction(interaction: &Interaction) -> Value {
     })
 }
 
-fn conversation(conversation: &Conversation) -> Value {
+fn conversation(conversation: &ConversationNode) -> Value {
     let members: Map<String, Value> = conversation
         .members
         .iter()
@@ -70,7 +70,7 @@ pub fn as_snapshot(tree: &Tree) -> Report {
     snapshot
 }
 
-fn stated_interaction(channel: &Channel, interaction: &Interaction) -> report::Interaction {
+fn stated_interaction(channel: &ChannelNode, interaction: &InteractionNode) -> report::Interaction {
     let mut stated = report::Interaction::create(&*interaction.key, interaction.direction)
         .state(interaction.state)
         .recording(interaction.recording);
@@ -82,7 +82,7 @@ fn stated_interaction(channel: &Channel, interaction: &Interaction) -> report::I
     stated
 }
 
-fn stated_conversation(conversation: &Conversation) -> report::Conversation {
+fn stated_conversation(conversation: &ConversationNode) -> report::Conversation {
     let mut stated =
         report::Conversation::new(&*conversation.key, conversation.role, conversation.state).muted(conversation.muted);
     stated.members = Some(Vec::new());

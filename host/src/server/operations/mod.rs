@@ -26,10 +26,10 @@ mod query;
 use super::{http::Body, text};
 use crate::{
     config::Problem,
-    logging::Log,
+    logging::HostLog,
     metrics::Metrics,
     reload::Reload,
-    tenant::{State, Tenant, Tenants},
+    tenant::{HostedTenant, TenantState, Tenants},
 };
 
 /// What operators can ask about.
@@ -44,7 +44,7 @@ pub struct Operations {
     /// Whether desktops are let in.
     pub ready: AtomicBool,
     /// The log, which counts what it has lost.
-    pub log: Arc<Log>,
+    pub log: Arc<HostLog>,
     /// When the tenants began to connect.
     pub since: Instant,
 }
@@ -129,7 +129,7 @@ impl Operations {
     /// more than that its tenant is only being connected.
     fn unready(&self) -> Option<&'static str> {
         let tenants = self.tenants.all();
-        let connecting = |tenant: &Arc<Tenant>| tenant.status().0 == State::Connecting;
+        let connecting = |tenant: &Arc<HostedTenant>| tenant.status().0 == TenantState::Connecting;
         if !self.ready.load(Ordering::Relaxed) {
             Some("not ready: the host is shutting down\n")
         } else if tenants.is_empty() {
@@ -143,7 +143,7 @@ impl Operations {
 
     fn metrics(&self) -> Response<Body> {
         let tenants = self.tenants.all();
-        let mut states: BTreeMap<&'static str, usize> = State::ALL.into_iter().map(|state| (state, 0)).collect();
+        let mut states: BTreeMap<&'static str, usize> = TenantState::ALL.into_iter().map(|state| (state, 0)).collect();
         for tenant in &tenants {
             tenant.measure();
             *states.entry(tenant.status().0.as_str()).or_default() += 1;
@@ -224,10 +224,13 @@ impl Operations {
     }
 }
 
-fn describe(tenant: &Tenant) -> Value {
+fn describe(tenant: &HostedTenant) -> Value {
     let (state, link) = tenant.status();
     let reason = match (&state, &link) {
-        (State::Waiting { reason } | State::Quarantined { reason } | State::Refused { reason }, _)
+        (
+            TenantState::Waiting { reason } | TenantState::Quarantined { reason } | TenantState::Refused { reason },
+            _,
+        )
         | (_, Some(Link::Down { reason })) => Some(reason),
         _ => None,
     };

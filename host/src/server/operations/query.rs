@@ -1,13 +1,13 @@
 //! What operators ask for in a request's query.
 
-use crate::{config, reload::Wanted};
+use crate::{config, reload::UpgradeRequest};
 
 /// Reads `adapter=NAME&canary=0.1&observe=5m`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn wanted(query: &str) -> Result<Wanted, String> {
-    let mut wanted = Wanted::default();
+pub(super) fn wanted(query: &str) -> Result<UpgradeRequest, String> {
+    let mut wanted = UpgradeRequest::default();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "adapter" if value.contains('/') || value.starts_with('.') || value.is_empty() => {
@@ -43,7 +43,7 @@ mod tests {
             assert_eq!(read.adapter.as_deref(), Some("simulator@1.2.0"), "{query}");
             assert_eq!((read.canary, read.observe), (Some(0.25), Some(Duration::from_secs(120))), "{query}");
         }
-        assert_eq!(wanted(""), Ok(Wanted::default()));
+        assert_eq!(wanted(""), Ok(UpgradeRequest::default()));
     }
 
     #[test]

@@ -8,19 +8,19 @@ use std::{sync::Arc, time::Duration};
 use jackfield_plugin_api::{Code, Failure, Link};
 use tokio::time::Instant;
 
-use super::{Session, lifecycle::Lifecycle, migration::Migration};
+use super::{SessionState, lifecycle::Lifecycle, migration::Migration};
 use crate::session::{
     DisposedReason,
     adapter_connection::AdapterConnection,
     commands::{LOGOUT, Repertoire},
-    effects::{Effect, Effects, LogIn},
+    effects::{AgentLogIn, Effect, Effects},
 };
 
 /// The first wait before a lost agent is logged in again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// Where an agent is.
-pub(super) enum Agent {
+pub(super) enum AgentPresence {
     /// Logged in.
     Present,
     /// Lost, and being logged in again; so many attempts have failed.
@@ -33,7 +33,7 @@ pub(super) enum Agent {
     Gone,
 }
 
-impl Agent {
+impl AgentPresence {
     /// Whether there is one that can be asked for something.
     pub(super) fn is_present(&self) -> bool {
         match self {
@@ -64,19 +64,19 @@ impl Agent {
     }
 }
 
-impl Session {
+impl SessionState {
     /// The adapter has lost the agent, who has to be logged in again.
     pub(super) fn lose_agent(&mut self, reason: &str, now: Instant, effects: &mut Effects) {
         if self.lifecycle.has_ended() {
             return self.let_go(effects);
         }
-        if let Agent::LoggingIn { failed } = self.agent {
+        if let AgentPresence::LoggingIn { failed } = self.agent {
             // The adapter is gone again before it was through.
             self.drop_agent(effects);
             return self.pause(failed, now);
         }
         self.drop_agent(effects);
-        self.agent = Agent::Gone;
+        self.agent = AgentPresence::Gone;
         let failure = Failure::new(Code::AdapterFailed, "the adapter was lost: the outcome is unknown").context(reason);
         self.fail_asked(&failure, effects, |_| true);
         match &mut self.lifecycle {
@@ -98,7 +98,7 @@ impl Session {
     }
 
     fn log_in(&mut self, failed: u32, effects: &mut Effects) {
-        self.agent = Agent::LoggingIn { failed };
+        self.agent = AgentPresence::LoggingIn { failed };
         let connection = Arc::clone(&self.connection);
         self.push_log_in(connection, true, effects);
     }
@@ -107,30 +107,30 @@ impl Session {
     pub(super) fn push_log_in(&mut self, connection: Arc<AdapterConnection>, patient: bool, effects: &mut Effects) {
         self.generation = self.generation.wrapping_add(1);
         let (generation, resume) = (self.generation, self.resume.clone());
-        effects.push(Effect::LogIn(LogIn { connection, generation, resume, patient }));
+        effects.push(Effect::LogIn(AgentLogIn { connection, generation, resume, patient }));
     }
 
     fn pause(&mut self, failed: u32, now: Instant) {
         let pause = RETRY.0.saturating_mul(1 << failed.min(10)).min(RETRY.1);
-        self.agent = Agent::Pausing { failed: failed + 1, until: now + pause };
+        self.agent = AgentPresence::Pausing { failed: failed + 1, until: now + pause };
     }
 
     /// What became of a log-in.
     pub(super) fn logged_in(&mut self, outcome: Result<Arc<Repertoire>, Failure>, now: Instant, effects: &mut Effects) {
         match (&self.agent, outcome) {
-            (Agent::Migrating(_), outcome) => self.arrived(outcome, now, effects),
-            (Agent::LoggingIn { .. }, Ok(repertoire)) => {
-                self.agent = Agent::Present;
+            (AgentPresence::Migrating(_), outcome) => self.arrived(outcome, now, effects),
+            (AgentPresence::LoggingIn { .. }, Ok(repertoire)) => {
+                self.agent = AgentPresence::Present;
                 let (link, losses) = self.connection.link();
                 self.link.set_tenant(link, losses);
                 self.set_repertoire(repertoire);
                 self.follow_link(effects);
             }
-            (Agent::LoggingIn { .. }, Err(failure)) if is_final(failure.code) => {
+            (AgentPresence::LoggingIn { .. }, Err(failure)) if is_final(failure.code) => {
                 tracing::warn!(session = super::short(&self.id), "an agent cannot be logged in again: {failure}");
                 self.end(Some(DisposedReason::AdapterFailed), false, None, now, effects);
             }
-            (&Agent::LoggingIn { failed }, Err(failure)) => {
+            (&AgentPresence::LoggingIn { failed }, Err(failure)) => {
                 tracing::info!(session = super::short(&self.id), failed, "logging an agent in again: {failure}");
                 self.pause(failed, now);
             }
@@ -158,11 +158,11 @@ impl Session {
         }
         self.connection = Arc::clone(connection);
         match self.agent {
-            Agent::Present | Agent::Migrating(_) => {
+            AgentPresence::Present | AgentPresence::Migrating(_) => {
                 self.lose_agent("the adapter is replaced by another version", now, effects);
             }
-            Agent::LoggingIn { failed } | Agent::Pausing { failed, .. } => self.log_in(failed, effects),
-            Agent::Gone => {}
+            AgentPresence::LoggingIn { failed } | AgentPresence::Pausing { failed, .. } => self.log_in(failed, effects),
+            AgentPresence::Gone => {}
         }
     }
 
@@ -172,8 +172,8 @@ impl Session {
             return;
         }
         match self.agent {
-            Agent::Pausing { failed, .. } => self.log_in(failed, effects),
-            Agent::Migrating(_) => self.migration_due(now, effects),
+            AgentPresence::Pausing { failed, .. } => self.log_in(failed, effects),
+            AgentPresence::Migrating(_) => self.migration_due(now, effects),
             _ => {}
         }
     }

@@ -10,7 +10,7 @@ use jackfield_protocol::{event::Event, message::Response};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Session, lifecycle::Lifecycle};
+use super::{SessionState, lifecycle::Lifecycle};
 use crate::{
     metrics::{CommandLabel, OutcomeLabel},
     session::{
@@ -73,7 +73,7 @@ impl Client {
     }
 }
 
-impl Session {
+impl SessionState {
     /// Gives events their numbers and sends them.
     pub(super) fn emit(&mut self, events: &[Event], effects: &mut Effects) {
         if events.is_empty() {

@@ -14,16 +14,16 @@ use tokio::time::Instant;
 use super::{
     Session,
     lifecycle::Lifecycle,
-    pending::{Pending, Rest, State},
+    pending::{CommandState, PendingCommand, Rest},
 };
 use crate::{
     metrics::{CommandLabel, OutcomeLabel},
     plugin::RequestId,
     session::{
-        commands::{Known, LOGOUT, START},
+        commands::{LOGOUT, START, SessionCommand},
         effects::{Ask, Effect, Effects},
         input::{ClientCommand, Reply},
-        plan::{self, Each, Plan, Step},
+        plan::{self, CommandPlan, Each, Step},
     },
 };
 
@@ -36,7 +36,7 @@ enum Begin {
     Logout,
 }
 
-impl Session {
+impl SessionState {
     /// Takes a command that a client has sent.
     pub(super) fn receive(&mut self, command: ClientCommand, now: Instant, effects: &mut Effects) {
         let ClientCommand { request, reply, received } = command;
@@ -58,8 +58,15 @@ impl Session {
                 Failure::new(Code::NotFound, "there is no session on this connection")
             }
             Ok(command) => {
-                let state = State::Waiting;
-                return self.commands.push(Pending { request, command, reply, received, state, is_impatient: false });
+                let state = CommandState::Waiting;
+                return self.commands.push(PendingCommand {
+                    request,
+                    command,
+                    reply,
+                    received,
+                    state,
+                    is_impatient: false,
+                });
             }
             Err(none) => none.failure(),
         };
@@ -83,7 +90,7 @@ impl Session {
             Ok(Begin::Each(each, steps)) => {
                 let until = now + self.limits.command_deadline;
                 self.commands.get_mut(at).state =
-                    State::Next { until, rest: Box::new(Rest { each, steps: steps.into() }) };
+                    CommandState::Next { until, rest: Box::new(Rest { each, steps: steps.into() }) };
             }
             Ok(Begin::Start { options, actions }) => self.begin_start(at, options, actions, now, effects),
             Ok(Begin::Logout) => self.begin_logout(at, now, effects),
@@ -99,17 +106,17 @@ impl Session {
     }
 
     /// All that can be known without the platform, in the protocol's order.
-    fn check(&self, request: &Request, command: &Known) -> Result<Begin, Failure> {
+    fn check(&self, request: &Request, command: &SessionCommand) -> Result<Begin, Failure> {
         let target = request.target().unwrap_or_default();
         let object = self.tree.find(target).filter(|object| object.kind() == command.kind());
         let Some(object) = object else {
             return Err(plan::no_target(command.kind(), target));
         };
         let command = match command {
-            Known::Standard(command) => *command,
-            Known::Logout => return Ok(Begin::Logout),
-            Known::Start => {
-                let data::Start { extension, actions } =
+            SessionCommand::Standard(command) => *command,
+            SessionCommand::Logout => return Ok(Begin::Logout),
+            SessionCommand::Start => {
+                let data::StartData { extension, actions } =
                     data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
                 if !matches!(self.lifecycle, Lifecycle::Prepared(_)) {
                     return Err(Failure::new(Code::InvalidState, "the session has been started already"));
@@ -117,7 +124,7 @@ impl Session {
                 self.link.must_be_up()?;
                 return Ok(Begin::Start { options: StartOptions::new(extension), actions });
             }
-            Known::Extension(extension) => {
+            SessionCommand::Extension(extension) => {
                 self.must_be_started()?;
                 extension.check(request.data()).map_err(|what| match what {
                     Some(what) => Failure::new(Code::BadRequest, format!("data: {what}")),
@@ -146,8 +153,8 @@ impl Session {
 
     fn plan(&self, arguments: Arguments, object: Object<'_>) -> Result<Begin, Failure> {
         Ok(match plan::plan(arguments, object, &self.tree, &self.repertoire)? {
-            Plan::Ask(command) => Begin::Ask(command),
-            Plan::Each(each, steps) => Begin::Each(each, steps),
+            CommandPlan::Ask(command) => Begin::Ask(command),
+            CommandPlan::Each(each, steps) => Begin::Each(each, steps),
         })
     }
 
@@ -170,7 +177,7 @@ impl Session {
     ) -> RequestId {
         let request = self.new_request();
         effects.push(Effect::Ask(request, ask));
-        self.commands.get_mut(at).state = State::Asked { request, until, rest };
+        self.commands.get_mut(at).state = CommandState::Asked { request, until, rest };
         request
     }
 
@@ -179,7 +186,7 @@ impl Session {
         if let Err(failure) = self.link.must_be_up() {
             return self.answer(at, Response::Failure(&failure), effects);
         }
-        let State::Next { until, rest } = &mut self.commands.get_mut(at).state else { return };
+        let CommandState::Next { until, rest } = &mut self.commands.get_mut(at).state else { return };
         let (until, each, mut steps) = (*until, rest.each, std::mem::take(&mut rest.steps));
         let next = std::iter::from_fn(|| steps.pop_front()).find_map(|step| step.command(each, &self.tree));
         let Some(command) = next else { return self.answer(at, Response::Success, effects) };
@@ -206,7 +213,12 @@ impl Session {
     }
 
     /// Answers what the platform was asked for and will not answer.
-    pub(super) fn fail_asked(&mut self, failure: &Failure, effects: &mut Effects, which: impl Fn(&Known) -> bool) {
+    pub(super) fn fail_asked(
+        &mut self,
+        failure: &Failure,
+        effects: &mut Effects,
+        which: impl Fn(&SessionCommand) -> bool,
+    ) {
         while let Some(at) = self.commands.position(|command| command.is_tried() && which(&command.command)) {
             self.answer(at, Response::Failure(failure), effects);
         }
@@ -222,16 +234,17 @@ impl Session {
         if command.is(LOGOUT) {
             return self.logout_answered(at, outcome, now, effects);
         }
-        let is_extension = matches!(command, Known::Extension(_));
+        let is_extension = matches!(command, SessionCommand::Extension(_));
         let broken = || Failure::new(Code::AdapterFailed, "the adapter's answer is no JSON object");
         match outcome {
             Outcome::Success(data) => {
-                if let State::Asked { until, rest: Some(_), .. } = pending.state {
-                    let State::Asked { rest: Some(rest), .. } = std::mem::replace(&mut pending.state, State::Waiting)
+                if let CommandState::Asked { until, rest: Some(_), .. } = pending.state {
+                    let CommandState::Asked { rest: Some(rest), .. } =
+                        std::mem::replace(&mut pending.state, CommandState::Waiting)
                     else {
                         return;
                     };
-                    pending.state = State::Next { until, rest };
+                    pending.state = CommandState::Next { until, rest };
                     return;
                 }
                 match data.filter(|_| is_extension) {

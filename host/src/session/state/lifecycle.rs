@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use jackfield_plugin_api::{Code, Ending, Failure, Outcome, Report, StartOptions};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Agent, Session};
+use super::{AgentPresence, SessionState};
 use crate::{
     plugin::RequestId,
     session::{
@@ -125,7 +125,7 @@ impl Lifecycle {
     }
 }
 
-impl Session {
+impl SessionState {
     pub(super) fn begin_start(
         &mut self,
         at: usize,
@@ -318,7 +318,7 @@ impl Session {
     pub(super) fn let_go(&mut self, effects: &mut Effects) {
         self.lifecycle = Lifecycle::Over;
         self.drop_agent(effects);
-        self.agent = Agent::Gone;
+        self.agent = AgentPresence::Gone;
     }
 
     /// Nobody came back in time: the agent is logged out.

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use jackfield_plugin_api::{Code, Ending, Failure};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Session, agent::Agent};
+use super::{SessionState, agent::AgentPresence};
 use crate::{
     plugin::RequestId,
     session::{
@@ -69,19 +69,19 @@ impl Migration {
     }
 }
 
-impl Session {
+impl SessionState {
     pub(super) fn begin_migration(&mut self, migrate: Migrate, now: Instant, effects: &mut Effects) {
         let Migrate { from, to, done } = migrate;
         let outcome = match self.agent {
             _ if !self.lifecycle.is_bindable() || !Arc::ptr_eq(&self.connection, &from) => Err(NotMoved::Gone),
-            Agent::Present => {
+            AgentPresence::Present => {
                 let step = Step::Holding { until: now + HOLD };
-                self.agent = Agent::Migrating(Migration { from, to, step, refused: None, done });
+                self.agent = AgentPresence::Migrating(Migration { from, to, step, refused: None, done });
                 return;
             }
-            Agent::Migrating(_) => Err(NotMoved::Busy),
+            AgentPresence::Migrating(_) => Err(NotMoved::Busy),
             // It is being logged in again: let that be on the new one.
-            Agent::LoggingIn { .. } | Agent::Pausing { .. } | Agent::Gone => {
+            AgentPresence::LoggingIn { .. } | AgentPresence::Pausing { .. } | AgentPresence::Gone => {
                 self.replace_connection(&to, now, effects);
                 Ok(())
             }
@@ -91,7 +91,7 @@ impl Session {
 
     /// The agent leaves when no command is in flight.
     pub(super) fn advance_migration(&mut self, now: Instant, effects: &mut Effects) {
-        let Agent::Migrating(Migration { step: Step::Holding { .. }, .. }) = self.agent else { return };
+        let AgentPresence::Migrating(Migration { step: Step::Holding { .. }, .. }) = self.agent else { return };
         if self.commands.in_flight() {
             return;
         }
@@ -101,14 +101,14 @@ impl Session {
     }
 
     fn set_step(&mut self, step: Step) {
-        if let Agent::Migrating(migration) = &mut self.agent {
+        if let AgentPresence::Migrating(migration) = &mut self.agent {
             migration.step = step;
         }
     }
 
     /// Logs the agent in where it is going.
     fn arrive(&mut self, effects: &mut Effects) {
-        let Agent::Migrating(migration) = &mut self.agent else { return };
+        let AgentPresence::Migrating(migration) = &mut self.agent else { return };
         migration.step = Step::Arriving;
         let destination = Arc::clone(migration.destination());
         effects.push(Effect::DropAgent);
@@ -117,7 +117,7 @@ impl Session {
 
     /// What became of the log-in.
     pub(super) fn arrived(&mut self, outcome: Result<Arc<Repertoire>, Failure>, now: Instant, effects: &mut Effects) {
-        let Agent::Migrating(migration) = &self.agent else { return };
+        let AgentPresence::Migrating(migration) = &self.agent else { return };
         let repertoire = match outcome {
             Ok(repertoire) => repertoire,
             Err(failure) => return self.not_taken(failure, now, effects),
@@ -140,7 +140,7 @@ impl Session {
 
     /// The agent is at work where it is.
     fn settled(&mut self, effects: &mut Effects) {
-        if let Agent::Migrating(migration) = std::mem::replace(&mut self.agent, Agent::Present) {
+        if let AgentPresence::Migrating(migration) = std::mem::replace(&mut self.agent, AgentPresence::Present) {
             let outcome = migration.refused.map_or(Ok(()), |failure| Err(NotMoved::Refused(failure)));
             effects.push(Effect::Migrated(migration.done, outcome));
         }
@@ -148,7 +148,7 @@ impl Session {
 
     /// An adapter does not take the agent.
     fn not_taken(&mut self, failure: Failure, now: Instant, effects: &mut Effects) {
-        let Agent::Migrating(migration) = &mut self.agent else { return };
+        let AgentPresence::Migrating(migration) = &mut self.agent else { return };
         if migration.refused.is_none() {
             migration.refused = Some(failure);
             return self.arrive(effects);
@@ -166,7 +166,7 @@ impl Session {
         now: Instant,
         effects: &mut Effects,
     ) -> bool {
-        let Agent::Migrating(migration) = &self.agent else { return false };
+        let AgentPresence::Migrating(migration) = &self.agent else { return false };
         match migration.step {
             Step::Leaving { request, .. } if request == answered => self.arrive(effects),
             Step::Settling { request, .. } if request == answered && success => self.settled(effects),
@@ -181,10 +181,11 @@ impl Session {
 
     /// A step has taken too long.
     pub(super) fn migration_due(&mut self, now: Instant, effects: &mut Effects) {
-        let Agent::Migrating(migration) = &self.agent else { return };
+        let AgentPresence::Migrating(migration) = &self.agent else { return };
         match migration.step {
             Step::Holding { .. } => {
-                if let Agent::Migrating(migration) = std::mem::replace(&mut self.agent, Agent::Present) {
+                if let AgentPresence::Migrating(migration) = std::mem::replace(&mut self.agent, AgentPresence::Present)
+                {
                     effects.push(Effect::Migrated(migration.done, Err(NotMoved::Busy)));
                 }
             }

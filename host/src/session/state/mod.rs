@@ -31,14 +31,14 @@ use jackfield_plugin_api::{Outcome, Report};
 use tokio::time::Instant;
 
 use self::{
-    agent::Agent,
+    agent::AgentPresence,
     client::Client,
     lifecycle::{Lifecycle, StartBy},
     link::LinkState,
     pending::PendingCommands,
 };
 use super::{
-    Limits,
+    SessionLimits,
     adapter_connection::AdapterConnection,
     commands::Repertoire,
     effects::{Ask, Effect, Effects},
@@ -56,16 +56,16 @@ use crate::{
 const NOTES: u32 = 32;
 
 /// One session.
-pub(super) struct Session {
+pub(super) struct SessionState {
     id: Box<str>,
-    limits: Arc<Limits>,
+    limits: Arc<SessionLimits>,
     metrics: TenantMetrics,
     /// What its adapter can do.
     repertoire: Arc<Repertoire>,
     /// Where its agent is logged in, or will be.
     connection: Arc<AdapterConnection>,
     lifecycle: Lifecycle,
-    agent: Agent,
+    agent: AgentPresence,
     /// Which log-in's messages count.
     generation: u32,
     /// What the adapter has left for the next log-in.
@@ -94,11 +94,11 @@ pub(super) struct Snapshot {
     pub(super) journal: usize,
 }
 
-impl Session {
+impl SessionState {
     /// A session whose agent has been logged in, for the first time.
     pub(super) fn new(
         id: &str,
-        limits: Arc<Limits>,
+        limits: Arc<SessionLimits>,
         metrics: TenantMetrics,
         connection: Arc<AdapterConnection>,
         repertoire: Arc<Repertoire>,
@@ -108,7 +108,7 @@ impl Session {
         Self {
             id: id.into(),
             lifecycle: Lifecycle::Prepared(StartBy(now + limits.start_within)),
-            agent: Agent::Present,
+            agent: AgentPresence::Present,
             generation: 0,
             resume: Vec::new(),
             link: LinkState::new(link, losses),

@@ -11,7 +11,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use super::super::{
-    commands::{Known, LOGOUT},
+    commands::{LOGOUT, SessionCommand},
     input::Reply,
     plan::{Each, Step},
 };
@@ -21,18 +21,18 @@ use crate::plugin::RequestId;
 const BEFORE_LOGOUT: Duration = Duration::from_secs(5);
 
 /// A command without its answer.
-pub(super) struct Pending {
+pub(super) struct PendingCommand {
     pub(super) request: Request,
-    pub(super) command: Known,
+    pub(super) command: SessionCommand,
     pub(super) reply: Reply,
     pub(super) received: Instant,
-    pub(super) state: State,
+    pub(super) state: CommandState,
     /// A logout that has waited for long enough.
     pub(super) is_impatient: bool,
 }
 
 /// How far a command has come.
-pub(super) enum State {
+pub(super) enum CommandState {
     /// It waits for its turn.
     Waiting,
     /// The platform has been asked; what comes next is in `rest`.
@@ -47,24 +47,24 @@ pub(super) struct Rest {
     pub(super) steps: VecDeque<Step>,
 }
 
-impl Pending {
+impl PendingCommand {
     /// Whether the platform has been asked for anything of it.
     pub(super) fn is_tried(&self) -> bool {
-        !matches!(self.state, State::Waiting)
+        !matches!(self.state, CommandState::Waiting)
     }
 
     /// The request that it waits for an answer to.
     pub(super) fn asked(&self) -> Option<RequestId> {
         match self.state {
-            State::Asked { request, .. } => Some(request),
+            CommandState::Asked { request, .. } => Some(request),
             _ => None,
         }
     }
 
     fn until(&self) -> Option<Instant> {
         match self.state {
-            State::Asked { until, .. } | State::Next { until, .. } => Some(until),
-            State::Waiting => None,
+            CommandState::Asked { until, .. } | CommandState::Next { until, .. } => Some(until),
+            CommandState::Waiting => None,
         }
     }
 
@@ -79,7 +79,7 @@ impl Pending {
 
     /// A channel's availability has nothing to do with what becomes of a call on it.
     fn is_about_availability(&self) -> bool {
-        matches!(self.command, Known::Standard(StandardCommand::Ready | StandardCommand::NotReady))
+        matches!(self.command, SessionCommand::Standard(StandardCommand::Ready | StandardCommand::NotReady))
     }
 
     fn is_independent_of(&self, other: &Self) -> bool {
@@ -90,7 +90,7 @@ impl Pending {
 
 /// All of them, in the order in which they came.
 #[derive(Default)]
-pub(super) struct PendingCommands(Vec<Pending>);
+pub(super) struct PendingCommands(Vec<PendingCommand>);
 
 impl PendingCommands {
     pub(super) fn len(&self) -> usize {
@@ -101,20 +101,20 @@ impl PendingCommands {
         self.0.is_empty()
     }
 
-    pub(super) fn push(&mut self, command: Pending) {
+    pub(super) fn push(&mut self, command: PendingCommand) {
         self.0.push(command);
     }
 
-    pub(super) fn get(&self, at: usize) -> &Pending {
+    pub(super) fn get(&self, at: usize) -> &PendingCommand {
         &self.0[at]
     }
 
-    pub(super) fn get_mut(&mut self, at: usize) -> &mut Pending {
+    pub(super) fn get_mut(&mut self, at: usize) -> &mut PendingCommand {
         &mut self.0[at]
     }
 
     /// Takes one out: it is answered.
-    pub(super) fn remove(&mut self, at: usize) -> Pending {
+    pub(super) fn remove(&mut self, at: usize) -> PendingCommand {
         let command = self.0.remove(at);
         if self.0.is_empty() && self.0.capacity() > 4 {
             self.0 = Vec::new();
@@ -123,7 +123,7 @@ impl PendingCommands {
     }
 
     /// The first one that this is true of.
-    pub(super) fn position(&self, which: impl FnMut(&Pending) -> bool) -> Option<usize> {
+    pub(super) fn position(&self, which: impl FnMut(&PendingCommand) -> bool) -> Option<usize> {
         self.0.iter().position(which)
     }
 
@@ -134,15 +134,15 @@ impl PendingCommands {
 
     /// Whether the platform is at work on any of them.
     pub(super) fn in_flight(&self) -> bool {
-        self.0.iter().any(Pending::is_tried)
+        self.0.iter().any(PendingCommand::is_tried)
     }
 
     /// The first one that can go on. `held`: none may begin now.
     pub(super) fn next(&self, tree: &Tree, held: bool) -> Option<usize> {
         (0..self.0.len()).find(|&at| match self.0[at].state {
-            State::Waiting => !held && !self.must_wait(at, tree),
-            State::Next { .. } => true,
-            State::Asked { .. } => false,
+            CommandState::Waiting => !held && !self.must_wait(at, tree),
+            CommandState::Next { .. } => true,
+            CommandState::Asked { .. } => false,
         })
     }
 
@@ -185,7 +185,7 @@ impl PendingCommands {
 
 /// Whether what a command is about is still there. Nobody waits for a command to what is gone: whatever the platform
 /// answers, it changes nothing any more.
-fn is_there(command: &Pending, tree: &Tree) -> bool {
+fn is_there(command: &PendingCommand, tree: &Tree) -> bool {
     tree.find(command.request.target().unwrap_or_default()).is_some()
 }
 

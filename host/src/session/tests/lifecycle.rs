@@ -106,7 +106,7 @@ async fn a_bound_connection_takes_no_second_session() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tenant_has_no_more_sessions_than_it_may() {
-    let tenant = Tenant::with(Limits { sessions: 1, ..Limits::default() });
+    let tenant = Tenant::with(SessionLimits { sessions: 1, ..SessionLimits::default() });
     let (_first, _) = tenant.at_work().await;
     let mut second = tenant.client();
     second.send_raw(&Client::prepare_message("ben", false));
@@ -216,7 +216,8 @@ async fn a_start_that_fails_leaves_the_session_prepared() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_is_long_not_answered_holds_no_more_back_than_a_newer_snapshot_says() {
-    let limits = Limits { journal: JournalLimits { events: 20, ..JournalLimits::default() }, ..Limits::default() };
+    let limits =
+        SessionLimits { journal: JournalLimits { events: 20, ..JournalLimits::default() }, ..SessionLimits::default() };
     let tenant = Tenant::with(limits);
     let (mut client, line) = tenant.at_the_start().await;
     for turn in 0..1000 {
@@ -317,7 +318,7 @@ async fn a_shutdown_in_the_middle_of_a_logout_leaves_no_gap_in_the_numbers() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_is_small() {
     // What a session costs beside its tree, its connection and its adapter: it shall stay where it is.
-    assert!(size_of::<super::state::Session>() <= 1024, "{}", size_of::<super::state::Session>());
+    assert!(size_of::<super::state::SessionState>() <= 1024, "{}", size_of::<super::state::SessionState>());
 }
 
 #[tokio::test(start_paused = true)]

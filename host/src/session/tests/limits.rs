@@ -24,7 +24,7 @@ async fn nothing_is_left_of_a_session_that_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn agents_log_in_only_so_fast_beyond_what_a_tenant_may_have_at_once() {
-    let tenant = Tenant::with(Limits { sessions: 5, logins_per_second: 2, ..Limits::default() });
+    let tenant = Tenant::with(SessionLimits { sessions: 5, logins_per_second: 2, ..SessionLimits::default() });
     let log_in = async |expected: &str| {
         let mut client = tenant.client();
         client.send_raw(&Client::prepare_message("ann", true));
@@ -42,7 +42,7 @@ async fn agents_log_in_only_so_fast_beyond_what_a_tenant_may_have_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wrong_password_counts_as_a_log_in() {
-    let tenant = Tenant::with(Limits { sessions: 5, logins_per_second: 2, ..Limits::default() });
+    let tenant = Tenant::with(SessionLimits { sessions: 5, logins_per_second: 2, ..SessionLimits::default() });
     tenant.adapter.refuse(Code::Unauthorized);
     let mut client = tenant.client();
     let mut answers = Vec::new();
@@ -73,7 +73,7 @@ async fn only_so_many_agents_are_logged_in_at_the_same_time_and_others_wait_for_
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_prepared_and_not_started_keeps_its_place_only_for_a_short_time() {
-    let tenant = Tenant::with(Limits { sessions: 1, ..Limits::default() });
+    let tenant = Tenant::with(SessionLimits { sessions: 1, ..SessionLimits::default() });
     // Nobody is connected.
     let mut client = tenant.client();
     client.prepare("ann").await;

@@ -181,7 +181,8 @@ async fn who_is_being_logged_in_again_is_logged_in_on_the_new_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_busy_until_the_deadline_is_moved_as_after_a_crash() {
-    let tenant = Tenant::with(Limits { command_deadline: Duration::from_secs(1000), ..Limits::default() });
+    let tenant =
+        Tenant::with(SessionLimits { command_deadline: Duration::from_secs(1000), ..SessionLimits::default() });
     let (mut client, old) = tenant.at_work().await;
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     old.next_command().await;

@@ -225,10 +225,10 @@ struct Tenant {
 
 impl Tenant {
     fn new() -> Self {
-        Self::with(Limits::default())
+        Self::with(SessionLimits::default())
     }
 
-    fn with(limits: Limits) -> Self {
+    fn with(limits: SessionLimits) -> Self {
         let metrics = Metrics::new(10);
         let manager = SessionManager::new("acme", limits, metrics.tenant("acme", "fake"));
         let manifest = Arc::new(

@@ -21,7 +21,8 @@ async fn a_client_that_comes_back_gets_what_it_missed_once() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_number_and_beyond_the_buffer_there_is_a_snapshot() {
-    let tenant = Tenant::with(Limits { journal: JournalLimits { events: 4, bytes: 10_000 }, ..Limits::default() });
+    let tenant =
+        Tenant::with(SessionLimits { journal: JournalLimits { events: 4, bytes: 10_000 }, ..SessionLimits::default() });
     let (client, line) = tenant.at_work().await;
     let (session, started) = (client.session.clone(), client.seq);
     drop(client);
