@@ -17,7 +17,7 @@ use jackfield::{
     plugin::{
         AdapterMessage, AgentHandle, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, PlatformHandle,
         PlatformSink,
-        worker::{Death, DeathKind, Options, sandbox::Confinement},
+        worker::{Death, DeathKind, WorkerOptions, sandbox::Confinement},
     },
 };
 use jackfield_plugin_api::{
@@ -90,8 +90,8 @@ struct Desk {
     _store: Store,
 }
 
-fn options(store: &Store) -> Options {
-    Options {
+fn options(store: &Store) -> WorkerOptions {
+    WorkerOptions {
         name: "test:odd".to_owned(),
         program: PathBuf::from(env!("CARGO_BIN_EXE_jackfield")),
         confinement: Confinement { memory: Some(200 << 20), files: Some(256), ..Confinement::default() },

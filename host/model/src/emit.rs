@@ -11,8 +11,8 @@ use jackfield_plugin_api::{
 };
 use jackfield_protocol::event::{
     CallEntries, Calls, ChannelCard, ChannelDetails, ChannelState, ConversationCard, Details, Event, EventData,
-    EventName, GroupCard, GroupState, Id, InteractionCard, LinkWord, MemberCard, ObjectState, Path, PendingDetails,
-    Reference, Shown, ShownInteraction, StateOf,
+    EventName, GroupCard, GroupState, InteractionCard, LinkWord, MemberCard, ObjectId, ObjectState, Path,
+    PendingDetails, Reference, Shown, ShownInteraction, StateOf,
 };
 
 use crate::{
@@ -104,7 +104,7 @@ impl Emitter {
     // ---- groups ----
 
     pub(crate) fn group_created(&mut self, group: &GroupNode) {
-        let channelgroup = GroupCard { id: Id('g', group.id), name: group.name.clone() };
+        let channelgroup = GroupCard { id: ObjectId('g', group.id), name: group.name.clone() };
         self.emit(EventName::GroupCreated, EventData::Group { channelgroup });
     }
 
@@ -118,7 +118,7 @@ impl Emitter {
     /// The whole bundle, from the parent.
     pub(crate) fn channel_created(&mut self, channel: &ChannelNode) {
         let card = ChannelCard {
-            id: Id('c', channel.id),
+            id: ObjectId('c', channel.id),
             kind: channel.kind,
             endpoint: channel.endpoint.clone(),
             name: channel.name.clone(),
@@ -208,7 +208,7 @@ impl Emitter {
     }
 
     pub(crate) fn focus(&mut self, interaction: &InteractionNode) {
-        let conversation = interaction.focus.map(|id| Reference { id: Id('v', id) });
+        let conversation = interaction.focus.map(|id| Reference { id: ObjectId('v', id) });
         self.emit(EventName::InteractionFocusChanged, EventData::Focus { conversation });
     }
 
@@ -220,7 +220,7 @@ impl Emitter {
 
     /// The whole bundle, from the interaction.
     pub(crate) fn conversation_created(&mut self, conversation: &ConversationNode) {
-        let card = ConversationCard { id: Id('v', conversation.id), role: conversation.role };
+        let card = ConversationCard { id: ObjectId('v', conversation.id), role: conversation.role };
         self.emit(EventName::ConversationCreated, EventData::Conversation { conversation: card });
         let back = self.enter_conversation(conversation.id);
         self.conversation_state(conversation.state, conversation.muted);
@@ -325,7 +325,7 @@ fn told_before(object: Object<'_>) -> Option<Actions> {
 }
 
 fn card(kind: ChannelType, interaction: &InteractionNode) -> InteractionCard {
-    InteractionCard { id: Id('i', interaction.id), kind, direction: interaction.direction }
+    InteractionCard { id: ObjectId('i', interaction.id), kind, direction: interaction.direction }
 }
 
 /// The data of preview and screenpop.
@@ -345,7 +345,12 @@ fn entries(interaction: &InteractionNode) -> CallEntries {
 }
 
 fn member_card(member: &MemberNode) -> MemberCard {
-    MemberCard { id: Id('m', member.id), address: member.address.clone(), name: member.name.clone(), role: member.role }
+    MemberCard {
+        id: ObjectId('m', member.id),
+        address: member.address.clone(),
+        name: member.name.clone(),
+        role: member.role,
+    }
 }
 
 fn end(reason: Reason, cause: Option<Cause>) -> EventData {

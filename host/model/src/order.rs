@@ -299,7 +299,7 @@ fn is_same(member: &MemberNode, stated: &report::Member) -> bool {
 }
 
 fn member(work: &mut Work<'_>, stated: &report::Member) -> MemberNode {
-    Member {
+    MemberNode {
         id: work.new_id(),
         key: stated.key.as_str().into(),
         address: work.text(stated.address.as_deref()),

@@ -176,7 +176,7 @@ enum PluginCommand {
     },
     /// List what is installed.
     ///
-    /// A copy that is spoilt, or not signed as it must be, is named; the exit status is 1 then.
+    /// A copy that is damaged, or not signed as it must be, is named; the exit status is 1 then.
     List {
         /// The host's configuration.
         #[arg(long, value_name = "FILE", default_value = CONFIG)]

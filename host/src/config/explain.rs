@@ -47,11 +47,11 @@ pub(super) struct Documented {
 /// The files are wrong.
 pub fn explain(source: &Source, tenant: Option<&str>) -> Result<Vec<Explained>, Vec<Problem>> {
     let layers = Layers::of_host(source);
-    let host = HostConfig::check(&layers, layers.read::<raw::Host>().map_err(|problem| vec![problem])?)?;
+    let host = HostConfig::check(&layers, layers.read::<raw::RawHost>().map_err(|problem| vec![problem])?)?;
     let Some(tenant) = tenant else { return Ok(explained(&layers, &documented(SHIPPED), |about| about.set, effect)) };
     let file = host.tenants.join(format!("{tenant}.toml"));
     let layers = Layers::of_tenant(&file, &layers);
-    layers.read::<raw::Tenant>().map_err(|problem| vec![problem])?;
+    layers.read::<raw::RawTenant>().map_err(|problem| vec![problem])?;
     // There a line without # is what holds for this tenant, and one with # what holds for all.
     Ok(explained(&layers, &documented_tenant(), |about| !about.set, |_| WhenApplied::Reload))
 }

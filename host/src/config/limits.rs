@@ -64,7 +64,7 @@ impl<'a> Bounds<'a> {
 
 impl TenantLimits {
     /// Checks what was read; what is wrong is noted with the bounds.
-    pub(super) fn check(bounds: &mut Bounds<'_>, raw: raw::Limits) -> Self {
+    pub(super) fn check(bounds: &mut Bounds<'_>, raw: raw::RawLimits) -> Self {
         Self {
             sessions: bounds.count("limits.sessions", raw.sessions, 1..=1_000_000),
             connections: bounds.count("limits.connections", raw.connections, 1..=1_000_000),

@@ -129,7 +129,7 @@ fn check_host(layers: &Layers) -> Result<HostConfig, Vec<Problem>> {
 
 fn load_tenant(file: &Path, host_layers: &Layers, host: &HostConfig) -> Result<TenantConfig, Vec<Problem>> {
     let layers = Layers::of_tenant(file, host_layers);
-    let raw: raw::Tenant = layers.read().map_err(|problem| vec![problem])?;
+    let raw: raw::RawTenant = layers.read().map_err(|problem| vec![problem])?;
     let adapter = locate::locate(file, host, &raw.adapter);
     TenantConfig::check(&layers, raw, adapter, host)
 }

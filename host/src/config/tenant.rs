@@ -9,7 +9,7 @@ use std::{
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::{AdapterFile, HostConfig, Problem, SettingsConfig, TenantLimits, layers::Layers, limits::Bounds, raw};
-use crate::plugin::worker::{budget::Rules, sandbox::Confinement};
+use crate::plugin::worker::{restart::RestartRules, sandbox::Confinement};
 
 /// One tenant.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,19 +67,19 @@ pub struct WorkerConfig {
     /// How long it may be silent.
     pub patience: Duration,
     /// How often it may die.
-    pub rules: Rules,
+    pub rules: RestartRules,
 }
 
 impl Default for WorkerConfig {
     fn default() -> Self {
         let confinement =
             Confinement { memory: Some(1 << 30), files: Some(4096), nice: Some(0), ..Confinement::default() };
-        Self { confinement, patience: Duration::from_secs(5), rules: Rules::default() }
+        Self { confinement, patience: Duration::from_secs(5), rules: RestartRules::default() }
     }
 }
 
 impl WorkerConfig {
-    fn check(file: &Path, raw: raw::Worker) -> Result<Self, Problem> {
+    fn check(file: &Path, raw: raw::RawWorker) -> Result<Self, Problem> {
         let usual = Self::default();
         let nice = raw.nice.or(usual.confinement.nice);
         if nice.is_some_and(|nice| !(0..=19).contains(&nice)) {
@@ -103,7 +103,7 @@ impl WorkerConfig {
                 write: raw.write,
             },
             patience: raw.patience.map_or(usual.patience, |span| span.0),
-            rules: Rules {
+            rules: RestartRules {
                 crashes: raw.crashes.unwrap_or(usual.rules.crashes),
                 within: raw.within.map_or(usual.rules.within, |span| span.0),
                 ..usual.rules
@@ -130,7 +130,7 @@ impl Default for UpgradeConfig {
 }
 
 impl UpgradeConfig {
-    fn check(file: &Path, raw: &raw::Upgrade) -> Result<Self, Problem> {
+    fn check(file: &Path, raw: &raw::RawUpgrade) -> Result<Self, Problem> {
         let usual = Self::default();
         let canary = raw.canary.unwrap_or(usual.canary);
         if !(0.0..1.0).contains(&canary) {
@@ -186,7 +186,7 @@ pub struct JwtRules {
 }
 
 impl JwtRules {
-    fn check(file: &Path, raw: raw::Jwt) -> Result<Self, Problem> {
+    fn check(file: &Path, raw: raw::RawJwt) -> Result<Self, Problem> {
         let keys = match (raw.keys_file, raw.keys_url) {
             (Some(path), None) => KeySource::File(file.parent().unwrap_or(Path::new(".")).join(path)),
             (None, Some(address)) => KeySource::Url(key_address(file, &address)?),
@@ -240,7 +240,7 @@ impl TenantConfig {
     /// is told, too.
     pub(super) fn check(
         layers: &Layers,
-        raw: raw::Tenant,
+        raw: raw::RawTenant,
         adapter: Result<AdapterFile, Problem>,
         host: &HostConfig,
     ) -> Result<Self, Vec<Problem>> {
@@ -330,7 +330,7 @@ fn isolation(file: &Path, value: Option<&str>) -> Result<Isolation, Problem> {
     }
 }
 
-fn auth(file: &Path, host: &HostConfig, raw: raw::Auth) -> Result<Auth, Vec<Problem>> {
+fn auth(file: &Path, host: &HostConfig, raw: raw::RawAuth) -> Result<Auth, Vec<Problem>> {
     match raw.kind {
         raw::AuthKind::None => {
             let mut problems = Vec::new();
@@ -377,7 +377,7 @@ fn auth(file: &Path, host: &HostConfig, raw: raw::Auth) -> Result<Auth, Vec<Prob
     }
 }
 
-fn check_token(file: &Path, index: usize, token: raw::Token) -> Result<Token, Problem> {
+fn check_token(file: &Path, index: usize, token: raw::RawToken) -> Result<Token, Problem> {
     let key = |name| format!("auth.tokens.{index}.{name}");
     if token.name.is_empty() || token.name.len() > 64 {
         return Err(Problem::key(file, key("name"), "1 to 64 characters"));

@@ -1,7 +1,7 @@
-//! A plugin's file: read, judged, copied, run.
+//! A plugin's file: read, verified, copied, run.
 //!
 //! Owns: all that is known of a file before any of its code runs, and where its copy is run. Must never: run a copy
-//! whose content is no longer the one that was judged.
+//! whose content is no longer the one that was verified.
 
 use std::{
     collections::HashMap,
@@ -22,10 +22,10 @@ use super::{
     Library,
     dispatch::Dispatcher,
     elf, installed,
-    library::Shelf,
+    library::LibraryRegistry,
     load::{self, LoadFailure},
     manifest,
-    store::{self, Copy, Stamp},
+    store::{self, FileStamp, StoredCopy},
     trust::{self, Trust},
     worker::{self, Worker},
 };
@@ -65,8 +65,8 @@ fn can_run_inside(panic: &str) -> Result<(), String> {
     Err(format!("the library is built with panic={panic}: a panic in it would end the host"))
 }
 
-/// A file as it was read and judged.
-struct Judged {
+/// A file as it was read and verified.
+struct VerifiedFile {
     content: Vec<u8>,
     section: Section,
     text: String,
@@ -74,71 +74,71 @@ struct Judged {
     signer: Option<String>,
 }
 
-fn judge(path: &Path, trust: &Trust) -> Result<Judged, String> {
+fn verify(path: &Path, trust: &Trust) -> Result<VerifiedFile, String> {
     let content = store::read(path)?;
     let digest = store::digest(&content);
     // First of all: a store's file that was cut or changed is told as that, not as some library without a manifest.
     store::fits_its_name(path, &digest)?;
     let (section, text) = manifest::read(&content)?;
     let signer = trust.check(path, &content)?.map(str::to_owned);
-    Ok(Judged { content, section, text, digest, signer })
+    Ok(VerifiedFile { content, section, text, digest, signer })
 }
 
-/// Reads a plugin's file and says all that can be said without running any of its code. Nothing is copied.
+/// Describes a plugin's file without running any of its code. Nothing is copied.
 ///
 /// # Errors
 /// It is no plugin, was built for another version of the contract, or is not signed as it must be.
 pub fn describe(path: &Path, trust: &Trust) -> Result<Description, LoadError> {
-    let judged = judge(path, trust).map_err(|reason| LoadError::lasting(path, reason))?;
-    let Judged { section, digest, signer, content, .. } = judged;
+    let verified = verify(path, trust).map_err(|reason| LoadError::lasting(path, reason))?;
+    let VerifiedFile { section, digest, signer, content, .. } = verified;
     let missing = elf::missing(&content);
     Ok(Description { manifest: section.manifest, api: section.api, panic: section.panic, digest, signer, missing })
 }
 
-impl Shelf {
-    /// Reads a file, judges it and copies it into the store.
-    pub(super) fn take(self: Arc<Self>, path: PathBuf) -> Result<PluginFile, String> {
+impl LibraryRegistry {
+    /// Reads a file, verifies it and copies it into the store.
+    pub(super) fn add(self: Arc<Self>, path: PathBuf) -> Result<PluginFile, String> {
         // Held while it is read: of many tenants that start with one library, the first reads it.
-        let shelf = Arc::clone(&self);
-        let mut known = shelf.known.0.lock();
-        let stamps = (Stamp::of(&path).ok(), Stamp::of(&trust::beside(&path)).ok());
-        if let Some(same) = known.get(&path).filter(|it| it.stamps == stamps)
+        let registry = Arc::clone(&self);
+        let mut cached = registry.files.0.lock();
+        let stamps = (FileStamp::of(&path).ok(), FileStamp::of(&trust::beside(&path)).ok());
+        if let Some(same) = cached.get(&path).filter(|it| it.stamps == stamps)
             && let Some(file) = same.file.upgrade()
             && file.copy.check(&file.digest).is_ok()
         {
             return Ok(PluginFile { inner: file });
         }
-        let Judged { content, section, text, digest, signer } = judge(&path, &self.trust)?;
-        let copy = store::keep(&self.store, &digest, &content)?;
+        let VerifiedFile { content, section, text, digest, signer } = verify(&path, &self.trust)?;
+        let copy = store::add(&self.store, &digest, &content)?;
         if signer.is_some() {
-            store::keep_signature(&path, copy.path())?;
+            store::add_signature(&path, copy.path())?;
         }
-        let file = Arc::new(File { shelf: self, path: path.clone(), copy, digest, signer, section, text });
-        known.insert(path, Known { stamps, file: Arc::downgrade(&file) });
+        let file = Arc::new(Inner { registry: self, path: path.clone(), copy, digest, signer, section, text });
+        cached.insert(path, CachedFile { stamps, file: Arc::downgrade(&file) });
         Ok(PluginFile { inner: file })
     }
 }
 
-/// The files that were judged and are still in use. A library of many megabytes is not read for each tenant.
+/// The files that were verified and are still in use, so that a library of many megabytes is not read for each tenant.
 #[derive(Default)]
-pub(super) struct KnownFiles(Mutex<HashMap<PathBuf, Known>>);
+pub(super) struct FileCache(Mutex<HashMap<PathBuf, CachedFile>>);
 
-struct Known {
+struct CachedFile {
     /// Of the file and of its signature, from before they were read.
-    stamps: (Option<Stamp>, Option<Stamp>),
-    file: Weak<File>,
+    stamps: (Option<FileStamp>, Option<FileStamp>),
+    file: Weak<Inner>,
 }
 
-/// A plugin's file: read, judged and copied into the store, ready to run. Cheap to clone.
+/// A plugin's file: read, verified and copied into the store, ready to run. Cheap to clone.
 #[derive(Clone)]
 pub struct PluginFile {
-    inner: Arc<File>,
+    inner: Arc<Inner>,
 }
 
-struct File {
-    shelf: Arc<Shelf>,
+struct Inner {
+    registry: Arc<LibraryRegistry>,
     path: PathBuf,
-    copy: Copy,
+    copy: StoredCopy,
     digest: String,
     signer: Option<String>,
     section: Section,
@@ -176,7 +176,7 @@ impl PluginFile {
         self.inner.copy.path()
     }
 
-    /// Notes in the store that this plugin is installed: a tenant's file may ask for it by name and version.
+    /// Records in the store that this plugin is installed, so that a tenant's file may ask for it by name and version.
     ///
     /// # Errors
     /// It cannot be loaded on this system, or the store cannot be written.
@@ -187,7 +187,7 @@ impl PluginFile {
         if !cannot.is_empty() {
             return Err(format!("cannot be loaded here: {}", cannot.join("; ")));
         }
-        installed::note(&self.inner.shelf.store, self.digest(), self.manifest())
+        installed::record(&self.inner.registry.store, self.digest(), self.manifest())
     }
 
     /// Loads it into this process, or finds it loaded.
@@ -196,15 +196,15 @@ impl PluginFile {
     /// It was built for another version of the contract, or its adapter cannot work here.
     pub async fn run_here(&self) -> Result<Library, LoadError> {
         let cell = {
-            let mut loaded = self.inner.shelf.loaded.lock();
+            let mut loaded = self.inner.registry.loaded.lock();
             Arc::clone(loaded.entry(self.inner.digest.clone()).or_default())
         };
         let library = cell.get_or_try_init(|| self.open()).await;
-        library.cloned().map_err(|failure| self.wrong(failure))
+        library.cloned().map_err(|failure| self.load_error(failure))
     }
 
     async fn open(&self) -> Result<Library, LoadFailure> {
-        let File { section, text, shelf, .. } = &*self.inner;
+        let Inner { section, text, registry, .. } = &*self.inner;
         can_run_inside(&section.panic).map_err(LoadFailure::lasting)?;
         let file = Arc::clone(&self.inner);
         let open = move || {
@@ -217,7 +217,7 @@ impl PluginFile {
             return Err(LoadFailure::lasting(reason));
         }
         let hello = self.hello()?;
-        Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, async |routes| {
+        Library::make(section.manifest.clone(), section.api.clone(), &registry.metrics, async |routes| {
             let instance = checked.create(routes, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
             Ok(Box::new(instance) as Box<dyn MessageSink>)
         })
@@ -228,13 +228,13 @@ impl PluginFile {
     ///
     /// # Errors
     /// The process cannot be started, or the file cannot be loaded in it.
-    pub async fn run_in_worker(&self, options: &worker::Options) -> Result<Library, LoadError> {
-        let File { section, shelf, .. } = &*self.inner;
+    pub async fn run_in_worker(&self, options: &worker::WorkerOptions) -> Result<Library, LoadError> {
+        let Inner { section, registry, .. } = &*self.inner;
         let mut pid = None;
         let run = async |routes: Arc<Dispatcher>| {
-            let dying = Arc::downgrade(&routes);
+            let weak = Arc::downgrade(&routes);
             let on_death = move |death| {
-                if let Some(routes) = dying.upgrade() {
+                if let Some(routes) = weak.upgrade() {
                     routes.lost(&death);
                 }
             };
@@ -245,16 +245,16 @@ impl PluginFile {
             pid = Some(worker.pid());
             Ok(Box::new(worker) as Box<dyn MessageSink>)
         };
-        let made = Library::make(section.manifest.clone(), section.api.clone(), &shelf.metrics, run);
-        let library = made.await.map_err(|failure| self.wrong(failure))?;
+        let made = Library::make(section.manifest.clone(), section.api.clone(), &registry.metrics, run);
+        let library = made.await.map_err(|failure| self.load_error(failure))?;
         Ok(library.in_worker(pid))
     }
 
     fn hello(&self) -> Result<String, String> {
-        serde_json::to_string(&Hello { log: self.inner.shelf.log }).map_err(|error| error.to_string())
+        serde_json::to_string(&Hello { log: self.inner.registry.log }).map_err(|error| error.to_string())
     }
 
-    fn wrong(&self, failure: LoadFailure) -> LoadError {
+    fn load_error(&self, failure: LoadFailure) -> LoadError {
         LoadError { path: self.inner.path.clone(), reason: failure.reason, may_pass: failure.may_pass }
     }
 }
@@ -265,7 +265,7 @@ impl fmt::Debug for PluginFile {
     }
 }
 
-/// Does what waits for the disk where it holds nobody up.
+/// Runs work that waits for the disk on a thread of its own.
 pub(super) async fn blocking<T: Send + 'static, E: From<String> + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
@@ -284,7 +284,7 @@ pub struct LoadError {
 }
 
 impl LoadError {
-    /// One that stays until the file or the system is another one.
+    /// An error that stays until the file or the system changes.
     pub(super) fn lasting(path: &Path, reason: String) -> Self {
         Self { path: path.to_owned(), reason, may_pass: false }
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns: a record beside each installed copy, `DIGEST.json`, with its name and version. Copies without one are those of
 //! libraries that tenants name by their paths: nobody can ask for them by version. Must never: read a library; what is
-//! found here is judged like any other file before it is used.
+//! found here is verified like any other file before it is used.
 
 use std::{
     fmt, fs, io,
@@ -38,15 +38,15 @@ struct Record {
     version: String,
 }
 
-/// Notes that a copy is installed.
-pub(super) fn note(store: &Path, digest: &str, manifest: &Manifest) -> Result<(), String> {
+/// Records that a copy is installed.
+pub(super) fn record(store: &Path, digest: &str, manifest: &Manifest) -> Result<(), String> {
     let record = Record { id: manifest.id.clone(), version: manifest.version.clone() };
     let text = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
     let path = store.join(format!("{digest}.json"));
-    if fs::read(&path).is_ok_and(|noted| noted == text) {
+    if fs::read(&path).is_ok_and(|kept| kept == text) {
         return Ok(());
     }
-    store::put(&path, &text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    store::write_whole(&path, &text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
 /// What is installed in a store, by name and version.

@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use super::{
     LoadError, PlatformHandle, PlatformSink, PluginFile,
     dispatch::Dispatcher,
-    file::{KnownFiles, blocking},
+    file::{FileCache, blocking},
     installed::{self, Installed},
     load::LoadFailure,
     peer::Peer,
@@ -36,15 +36,15 @@ const LOAD_DEADLINE: Duration = Duration::from_secs(10);
 /// The plugin files of this host. Cheap to clone.
 #[derive(Clone)]
 pub struct Libraries {
-    inner: Arc<Shelf>,
+    inner: Arc<LibraryRegistry>,
 }
 
-pub(super) struct Shelf {
+pub(super) struct LibraryRegistry {
     pub(super) store: PathBuf,
     pub(super) trust: Trust,
     pub(super) metrics: Metrics,
     pub(super) log: Level,
-    pub(super) known: KnownFiles,
+    pub(super) files: FileCache,
     /// By the digest of their content.
     pub(super) loaded: Mutex<HashMap<String, Arc<OnceCell<Library>>>>,
 }
@@ -61,12 +61,12 @@ impl Libraries {
     pub fn with_trust(store: impl Into<PathBuf>, trust: Trust, metrics: &Metrics) -> Self {
         let (store, metrics) = (store.into(), metrics.clone());
         Self {
-            inner: Arc::new(Shelf {
+            inner: Arc::new(LibraryRegistry {
                 store,
                 trust,
                 metrics,
                 log: wanted_level(),
-                known: KnownFiles::default(),
+                files: FileCache::default(),
                 loaded: Mutex::default(),
             }),
         }
@@ -87,26 +87,26 @@ impl Libraries {
         Ok(found)
     }
 
-    /// Reads a plugin's file, judges it, copies it into the store and notes that it is installed there.
+    /// Reads a plugin's file, verifies it, copies it into the store and records that it is installed there.
     ///
     /// # Errors
     /// It is no plugin, its manifest is wrong, it cannot be loaded on this system, or the store cannot be written.
     pub async fn install(&self, path: &Path) -> Result<PluginFile, LoadError> {
         let file = self.find(path).await?;
-        let noted = file.clone();
+        let recorded = file.clone();
         let wrong = |reason| LoadError::lasting(path, reason);
-        blocking(move || noted.install()).await.map_err(wrong)?;
+        blocking(move || recorded.install()).await.map_err(wrong)?;
         Ok(file)
     }
 
-    /// Reads a plugin's file, judges it and copies it into the store. Nothing of it runs.
+    /// Reads a plugin's file, verifies it and copies it into the store. Nothing of it runs.
     ///
     /// # Errors
     /// It is no plugin, or its manifest is wrong.
     pub async fn find(&self, path: &Path) -> Result<PluginFile, LoadError> {
-        let (from, shelf) = (path.to_owned(), Arc::clone(&self.inner));
-        let taken = blocking(move || shelf.take(from));
-        taken.await.map_err(|reason: String| LoadError::lasting(path, reason))
+        let (from, registry) = (path.to_owned(), Arc::clone(&self.inner));
+        let added = blocking(move || registry.add(from));
+        added.await.map_err(|reason: String| LoadError::lasting(path, reason))
     }
 
     /// Loads a plugin's file into this process, or finds it loaded.

@@ -33,11 +33,11 @@ pub(super) fn read(file: &[u8]) -> Result<(export::Section, String), String> {
         return Err(format!("its manifest section is longer than {MAX_SECTION} bytes"));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| "its manifest section is not a text".to_owned())?;
-    Ok((judge(text)?, text.to_owned()))
+    Ok((parse_section(text)?, text.to_owned()))
 }
 
 /// Reads the text of a link section and checks all that can be checked by reading.
-pub(super) fn judge(text: &str) -> Result<export::Section, String> {
+pub(super) fn parse_section(text: &str) -> Result<export::Section, String> {
     // The version first: another major version may have another form.
     #[derive(serde::Deserialize)]
     struct Version {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_only_a_newer_version_knows_is_left_out_of_a_newer_plugins_manifest() {
-        let manifest = judge(&section("1.99.0")).unwrap().manifest;
+        let manifest = parse_section(&section("1.99.0")).unwrap().manifest;
         let names = ["Video", "channel.request.fly", "room.request.acme.open", "room.acme.opened", "waits"];
         assert_eq!(manifest.left_out, names);
         assert_eq!(manifest.commands, ["channel.request.dial"]);
@@ -136,19 +136,19 @@ mod tests {
 
     #[test]
     fn a_plugin_of_this_version_must_know_what_it_names() {
-        assert!(judge(&section(abi::API_VERSION)).is_err());
+        assert!(parse_section(&section(abi::API_VERSION)).is_err());
     }
 
     #[test]
     fn a_newer_plugins_manifest_that_is_none_is_refused() {
         for text in [r#"["1.99.0"]"#, r#"{"api": "1.99.0"}"#, r#"{"api": "1.99.0", "manifest": [7]}"#] {
-            assert!(judge(text).unwrap_err().starts_with("its manifest"), "{text}");
+            assert!(parse_section(text).unwrap_err().starts_with("its manifest"), "{text}");
         }
     }
 
     #[test]
     fn a_newer_plugin_must_not_be_wrong_all_the_same() {
         let wrong = section("1.99.0").replace("session.acme.parked", "channel.created");
-        assert!(judge(&wrong).unwrap_err().contains("the protocol's own"));
+        assert!(parse_section(&wrong).unwrap_err().contains("the protocol's own"));
     }
 }

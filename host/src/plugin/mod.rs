@@ -11,7 +11,7 @@
 //! trust.rs      whose plugins may run: signatures
 //! elf.rs        what can be told of a library without loading it
 //! load.rs       opening a copy and agreeing on the version of the contract
-//! file.rs       one plugin file, judged and ready to run
+//! file.rs       one plugin file, verified and ready to run
 //! installed.rs  which files were installed, and which of them a tenant asks for
 //! library.rs    the plugins that run: Libraries, Library
 //! platform.rs   one tenant's platform

@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("cannot be read: {error}"))
 }
 
-/// The name of a content.
+/// The SHA-256 of a content in hexadecimal digits, which is its name in the store.
 pub(super) fn digest(content: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(content))
 }
@@ -42,7 +42,7 @@ pub(super) fn fits_its_name(path: &Path, digest: &str) -> Result<(), String> {
     let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".so"));
     match name.filter(|name| is_digest(name)) {
         Some(name) if name != digest => Err(format!(
-            "spoilt: its content is sha256:{digest:.12} and not what its name says; install the plugin again"
+            "damaged: its content is sha256:{digest:.12} and not what its name says; install the plugin again"
         )),
         _ => Ok(()),
     }
@@ -67,39 +67,39 @@ pub(crate) fn noexec(path: &Path) -> Option<String> {
     noexec.then(|| format!("{} is on a file system that is mounted noexec", path.display()))
 }
 
-/// The copy of a content, made if it is not there.
-pub(super) fn keep(store: &Path, digest: &str, content: &[u8]) -> Result<Copy, String> {
+/// Adds a content to the store, unless it is there. Returns its copy.
+pub(super) fn add(store: &Path, digest: &str, content: &[u8]) -> Result<StoredCopy, String> {
     let path = path_of(store, digest);
     let say = |error: io::Error| format!("cannot be copied to {}: {error}", store.display());
     fs::create_dir_all(store).map_err(say)?;
-    // A copy that someone has spoilt is replaced; the loader of whoever has it open still sees the old file.
-    if let Some(copy) = Copy::of(&path, content) {
+    // A damaged copy is replaced; a process that has the old file open still sees that one.
+    if let Some(copy) = StoredCopy::of(&path, content) {
         return Ok(copy);
     }
-    put(&path, content).map_err(say)?;
-    Copy::of(&path, content).ok_or_else(|| format!("its copy {} is not what was written", path.display()))
+    write_whole(&path, content).map_err(say)?;
+    StoredCopy::of(&path, content).ok_or_else(|| format!("its copy {} is not what was written", path.display()))
 }
 
 /// A file of the store, with the content that was read from it once.
-pub(super) struct Copy {
+pub(super) struct StoredCopy {
     path: PathBuf,
-    stamp: Stamp,
+    stamp: FileStamp,
 }
 
-/// What the system says of a file. No program can change the content without changing this.
+/// The metadata by which a change of a file is noticed. No program can change the content without changing this.
 #[derive(PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
     changed: (i64, i64),
 }
 
-impl Copy {
+impl StoredCopy {
     /// The file with this path, if it has this content.
     fn of(path: &Path, content: &[u8]) -> Option<Self> {
         // Before it is read: a change while it is read shows as well.
-        let stamp = Stamp::of(path).ok()?;
+        let stamp = FileStamp::of(path).ok()?;
         (fs::read(path).ok()? == content).then(|| Self { path: path.to_owned(), stamp })
     }
 
@@ -110,14 +110,16 @@ impl Copy {
     /// Whether it still has the content of this digest. It is only read where the system says that it was touched.
     pub(super) fn check(&self, sha256: &str) -> Result<(), String> {
         let say = |error: io::Error| format!("its copy {} cannot be read: {error}", self.path.display());
-        if Stamp::of(&self.path).map_err(say)? == self.stamp || digest(&fs::read(&self.path).map_err(say)?) == sha256 {
+        if FileStamp::of(&self.path).map_err(say)? == self.stamp
+            || digest(&fs::read(&self.path).map_err(say)?) == sha256
+        {
             return Ok(());
         }
         Err(format!("its copy {} was changed and is not loaded; install the plugin again", self.path.display()))
     }
 }
 
-impl Stamp {
+impl FileStamp {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let about = fs::metadata(path)?;
         let changed = (about.ctime(), about.ctime_nsec());
@@ -125,8 +127,8 @@ impl Stamp {
     }
 }
 
-/// Keeps a signature beside the copy that it is of.
-pub(super) fn keep_signature(original: &Path, copy: &Path) -> Result<(), String> {
+/// Copies the signature of a file beside the copy of that file.
+pub(super) fn add_signature(original: &Path, copy: &Path) -> Result<(), String> {
     let (from, to) = (trust::beside(original), trust::beside(copy));
     if from == to {
         return Ok(());
@@ -135,11 +137,11 @@ pub(super) fn keep_signature(original: &Path, copy: &Path) -> Result<(), String>
     if fs::read(&to).is_ok_and(|kept| kept == text) {
         return Ok(());
     }
-    put(&to, &text).map_err(|error| format!("{} cannot be written: {error}", to.display()))
+    write_whole(&to, &text).map_err(|error| format!("{} cannot be written: {error}", to.display()))
 }
 
-/// Writes a new file and gives it its name when it is whole.
-pub(super) fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Writes a new file, and gives it its name when it is whole.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension(format!("{}-{:x}", std::process::id(), unique()));
     let written = (|| {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&unfinished)?;

@@ -1,8 +1,8 @@
 //! One connection to a tenant's platform, as its sessions see it.
 //!
-//! Owns: the platform behind it, its link, and how well it answers. A tenant has one trunk; while it is moved to another
-//! version of its adapter it has two, and each session is on one of them. Must never: know a session. Set by the
-//! [`SessionManager`](super::SessionManager) at the word of `tenant`.
+//! Owns: the platform behind it, its link, and how well it answers. A tenant has one such connection; while it
+//! is moved to another version of its adapter it has two, and each session is on one of them. Must never: know a session.
+//! `tenant` sets it through the [`SessionManager`](super::SessionManager).
 
 use std::sync::{
     Arc,
@@ -13,30 +13,30 @@ use jackfield_plugin_api::{Code, Link};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{commands::Repertoire, port::PlatformPort};
+use super::{commands::CommandSet, port::PlatformPort};
 
 /// A tenant's platform, and what its adapter can do.
 #[derive(Clone)]
-pub(super) struct Current {
+pub(super) struct CurrentPlatform {
     pub(super) port: Arc<dyn PlatformPort>,
-    pub(super) repertoire: Arc<Repertoire>,
+    pub(super) command_set: Arc<CommandSet>,
 }
 
 /// One connection to a tenant's platform.
 pub struct AdapterConnection {
-    line: watch::Sender<Line>,
+    state: watch::Sender<ConnectionState>,
     link: Mutex<(Link, u64)>,
     answers: AtomicU64,
     faults: AtomicU64,
 }
 
 #[derive(Default)]
-struct Line {
-    current: Option<Current>,
+struct ConnectionState {
+    current: Option<CurrentPlatform>,
     retired: bool,
 }
 
-/// How a trunk has answered since it was opened.
+/// How a connection has answered since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Commands and log-ins that have an answer.
@@ -46,7 +46,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// What came after an earlier tally of the same trunk.
+    /// What was counted after an earlier tally of the same connection.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Tally {
     /// The share of faults.
     #[must_use]
     pub fn rate(self) -> f64 {
-        #[allow(clippy::cast_precision_loss)] // no trunk answers 2^52 commands
+        #[allow(clippy::cast_precision_loss)] // no connection answers 2^52 commands
         if self.answers == 0 { 0.0 } else { self.faults as f64 / self.answers as f64 }
     }
 }
@@ -66,7 +66,7 @@ impl Tally {
 impl AdapterConnection {
     pub(super) fn new() -> Self {
         Self {
-            line: watch::Sender::default(),
+            state: watch::Sender::default(),
             link: Mutex::new((Link::Down { reason: "the platform is not connected yet".to_owned() }, 0)),
             answers: AtomicU64::new(0),
             faults: AtomicU64::new(0),
@@ -87,35 +87,35 @@ impl AdapterConnection {
         }
     }
 
-    pub(super) fn current(&self) -> Option<Current> {
-        self.line.borrow().current.clone()
+    pub(super) fn current(&self) -> Option<CurrentPlatform> {
+        self.state.borrow().current.clone()
     }
 
-    /// Waits until there is a platform. `None`: there never will be one again.
-    pub(super) async fn connected(&self) -> Option<Current> {
-        let mut line = self.line.subscribe();
-        let line = line.wait_for(|line| line.retired || line.current.is_some()).await.ok()?;
-        if line.retired { None } else { line.current.clone() }
+    /// Waits until there is a platform. `None`: the connection is retired and never has one again.
+    pub(super) async fn connected(&self) -> Option<CurrentPlatform> {
+        let mut state = self.state.subscribe();
+        let state = state.wait_for(|state| state.retired || state.current.is_some()).await.ok()?;
+        if state.retired { None } else { state.current.clone() }
     }
 
     pub(super) fn set_port(&self, port: Option<Arc<dyn PlatformPort>>) {
-        self.line.send_modify(|line| {
-            let known = line.current.take();
-            line.current = port.map(|port| {
-                let repertoire = known.map(|known| known.repertoire).filter(|it| it.manifest == *port.manifest());
-                let repertoire = repertoire.unwrap_or_else(|| Arc::new(Repertoire::of(port.manifest())));
-                Current { port, repertoire }
+        self.state.send_modify(|state| {
+            let known = state.current.take();
+            state.current = port.map(|port| {
+                let command_set = known.map(|known| known.command_set).filter(|it| it.manifest == *port.manifest());
+                let command_set = command_set.unwrap_or_else(|| Arc::new(CommandSet::of(port.manifest())));
+                CurrentPlatform { port, command_set }
             });
         });
     }
 
     pub(super) fn is_retired(&self) -> bool {
-        self.line.borrow().retired
+        self.state.borrow().retired
     }
 
-    /// It is used no more: whoever waits for its platform looks for another trunk.
+    /// Ends its use: whoever waits for its platform looks for another connection.
     pub(super) fn retire(&self) {
-        self.line.send_modify(|line| *line = Line { current: None, retired: true });
+        self.state.send_modify(|state| *state = ConnectionState { current: None, retired: true });
     }
 
     /// The link, and how often it was lost.
@@ -125,14 +125,14 @@ impl AdapterConnection {
 
     /// Returns whether this is news.
     pub(super) fn set_link(&self, link: Link) -> bool {
-        let mut state = self.link.lock();
-        if state.0 == link {
+        let mut known = self.link.lock();
+        if known.0 == link {
             return false;
         }
         if link != Link::Up {
-            state.1 += 1;
+            known.1 += 1;
         }
-        state.0 = link;
+        known.0 = link;
         true
     }
 }

@@ -143,14 +143,14 @@ impl Extension {
 
 /// All that the sessions of one adapter can do: made once from its manifest, shared by all of them.
 #[derive(Debug)]
-pub(super) struct Repertoire {
+pub(super) struct CommandSet {
     pub(super) manifest: Arc<Manifest>,
     pub(super) capabilities: Arc<Capabilities>,
     standard: HashSet<StandardCommand>,
     extensions: HashMap<String, Arc<Extension>>,
 }
 
-impl Repertoire {
+impl CommandSet {
     /// What a manifest declares. A schema that is none is told to the log; its command fails.
     pub(super) fn of(manifest: &Arc<Manifest>) -> Self {
         let extensions = manifest.extension_commands.iter().map(|declared| {

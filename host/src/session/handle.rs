@@ -126,7 +126,7 @@ impl SessionHandle {
 
     /// For those who run the host.
     pub(super) fn status(&self) -> SessionStatus {
-        let mailbox = self.0.mailbox.letters();
+        let mailbox = self.0.mailbox.adapter_messages();
         let published = self.0.published.lock();
         let Snapshot { state, link_up, channels, interactions, unanswered, seq, journal } = published.snapshot;
         SessionStatus {
@@ -163,7 +163,7 @@ struct Sink {
 }
 
 impl AgentSink for Sink {
-    fn deliver(&self, letter: AdapterMessage) -> Delivery {
-        self.session.0.mailbox.deliver(self.generation, letter)
+    fn deliver(&self, message: AdapterMessage) -> Delivery {
+        self.session.0.mailbox.deliver(self.generation, message)
     }
 }

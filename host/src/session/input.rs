@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jackfield_plugin_api::Failure;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{DisposedReason, Outbox, adapter_connection::AdapterConnection, commands::Repertoire};
+use super::{DisposedReason, Outbox, adapter_connection::AdapterConnection, commands::CommandSet};
 use crate::plugin::{AdapterMessage, RequestId};
 
 /// One thing that a session is told.
@@ -25,7 +25,7 @@ pub(super) enum Input {
     LinkChanged,
     Control(Control),
     /// What became of the log-in that it asked for.
-    LoggedIn(Result<Arc<Repertoire>, Failure>),
+    LoggedIn(Result<Arc<CommandSet>, Failure>),
     /// The adapter could not be asked, and will not answer.
     NotAsked(RequestId, Failure),
     /// A deadline has come.

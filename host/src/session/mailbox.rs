@@ -17,7 +17,7 @@ use crate::plugin::{AdapterMessage, Delivery};
 const COMMANDS: usize = 32;
 
 /// How many messages of the adapter.
-const LETTERS: usize = 256;
+const ADAPTER_MESSAGES: usize = 256;
 
 /// How many bytes those of each may keep, unless it is one alone.
 const BYTES: (usize, usize) = (256 << 10, 16 << 20);
@@ -43,8 +43,8 @@ struct Queue {
     command_bytes: usize,
     /// Commands that wait or are just being handled.
     unhandled: usize,
-    letters: VecDeque<(u32, AdapterMessage)>,
-    letter_bytes: usize,
+    adapter_messages: VecDeque<(u32, AdapterMessage)>,
+    adapter_bytes: usize,
     /// Whose turn it is, where both have something. What an adapter has said before all others is heard first.
     requests_are_next: bool,
     /// A client has found no room.
@@ -109,17 +109,17 @@ impl Mailbox {
     }
 
     /// Takes what the adapter says of the agent that was logged in as this one.
-    pub(super) fn deliver(&self, generation: u32, letter: AdapterMessage) -> Delivery {
+    pub(super) fn deliver(&self, generation: u32, message: AdapterMessage) -> Delivery {
         let mut queue = self.queue.lock();
         if queue.closed {
             return Delivery::Closed;
         }
-        let bytes = queue.letter_bytes + letter.size();
-        if queue.letters.len() >= LETTERS || bytes > BYTES.1 && !queue.letters.is_empty() {
+        let bytes = queue.adapter_bytes + message.size();
+        if queue.adapter_messages.len() >= ADAPTER_MESSAGES || bytes > BYTES.1 && !queue.adapter_messages.is_empty() {
             return Delivery::Full;
         }
-        queue.letter_bytes = bytes;
-        queue.letters.push_back((generation, letter));
+        queue.adapter_bytes = bytes;
+        queue.adapter_messages.push_back((generation, message));
         drop(queue);
         self.arrived.notify_one();
         Delivery::Accepted
@@ -144,18 +144,18 @@ impl Mailbox {
     }
 
     /// How many messages of the adapter wait.
-    pub(super) fn letters(&self) -> usize {
-        self.queue.lock().letters.len()
+    pub(super) fn adapter_messages(&self) -> usize {
+        self.queue.lock().adapter_messages.len()
     }
 
     /// What is to be handled next, if there is something. `without_adapter`: what the adapter has sent stays where it is.
     pub(super) fn try_recv(&self, without_adapter: bool) -> Option<Input> {
         let mut queue = self.queue.lock();
-        let adapter_may = !without_adapter && !queue.letters.is_empty();
+        let adapter_may = !without_adapter && !queue.adapter_messages.is_empty();
         if adapter_may && (!queue.requests_are_next || queue.requests.is_empty() && !queue.link_changed) {
             queue.requests_are_next = true;
-            let (generation, message) = pop(&mut queue.letters)?;
-            queue.letter_bytes -= message.size();
+            let (generation, message) = pop(&mut queue.adapter_messages)?;
+            queue.adapter_bytes -= message.size();
             return Some(Input::Adapter { generation, message });
         }
         queue.requests_are_next = false;
@@ -235,7 +235,7 @@ mod tests {
         ClientCommand { request, reply: Reply::Once(oneshot::channel().0), received: Instant::now() }
     }
 
-    fn letter(bytes: usize) -> AdapterMessage {
+    fn adapter_message(bytes: usize) -> AdapterMessage {
         FromAgent::Resume(vec![0; bytes]).into()
     }
 
@@ -253,7 +253,7 @@ mod tests {
     fn an_adapter_that_floods_is_told_to_wait_and_takes_no_clients_room() {
         let mailbox = Mailbox::default();
         let taken = (0..1000).filter(|_| mailbox.deliver(0, FromAgent::Link(Link::Up).into()) == Delivery::Accepted);
-        assert_eq!(taken.count(), LETTERS);
+        assert_eq!(taken.count(), ADAPTER_MESSAGES);
         assert!(mailbox.try_command(command("a")).is_ok());
         assert!(mailbox.control(Control::Abandon));
         let order: Vec<String> = (0..4).map(|_| name(mailbox.try_recv(false))).collect();
@@ -263,10 +263,10 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_in_bytes_unless_it_is_one_alone() {
         let mailbox = Mailbox::default();
-        assert_eq!(mailbox.deliver(0, letter(17 << 20)), Delivery::Accepted);
-        assert_eq!(mailbox.deliver(0, letter(1)), Delivery::Full);
+        assert_eq!(mailbox.deliver(0, adapter_message(17 << 20)), Delivery::Accepted);
+        assert_eq!(mailbox.deliver(0, adapter_message(1)), Delivery::Full);
         mailbox.try_recv(false);
-        let taken = (0..10).filter(|_| mailbox.deliver(0, letter(5 << 20)) == Delivery::Accepted);
+        let taken = (0..10).filter(|_| mailbox.deliver(0, adapter_message(5 << 20)) == Delivery::Accepted);
         assert_eq!(taken.count(), 3);
     }
 
@@ -275,11 +275,11 @@ mod tests {
         let mailbox = Mailbox::default();
         for number in 0..3 {
             assert!(mailbox.try_command(command(&number.to_string())).is_ok());
-            mailbox.deliver(0, letter(0));
+            mailbox.deliver(0, adapter_message(0));
         }
         let order: Vec<String> = (0..6).map(|_| name(mailbox.try_recv(false))).collect();
         assert_eq!(order, ["adapter", "0", "adapter", "1", "adapter", "2"]);
-        mailbox.deliver(0, letter(0));
+        mailbox.deliver(0, adapter_message(0));
         assert_eq!(name(mailbox.try_recv(true)), "nothing", "the adapter's may be left where it is");
         assert_eq!(name(mailbox.try_recv(false)), "adapter");
     }

@@ -350,7 +350,7 @@ impl SessionManager {
     pub(super) fn parse(&self, text: &str) -> Result<Request, HttpAnswer> {
         Request::parse(text).map_err(|bad| {
             self.metrics().bad_message();
-            Answer { text: bad.response, unparsable: bad.unparsable }
+            HttpAnswer { text: bad.response, unparsable: bad.unparsable }
         })
     }
 
@@ -370,7 +370,7 @@ impl SessionManager {
     pub(super) fn answer_unbound(&self, request: &Request) -> String {
         let name = request.command();
         let found = match self.serving().current() {
-            Some(current) => current.repertoire.find(name),
+            Some(current) => current.command_set.find(name),
             None => commands::find_without_adapter(name),
         };
         let label = found.as_ref().map_or(CommandLabel::UNKNOWN, SessionCommand::label);

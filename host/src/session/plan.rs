@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 };
 use jackfield_protocol::data::{Arguments, ChannelOptions};
 
-use super::commands::Repertoire;
+use super::commands::CommandSet;
 
 /// What a command comes down to.
 #[derive(Debug)]
@@ -63,11 +63,11 @@ pub(super) fn plan(
     arguments: Arguments,
     object: Object<'_>,
     tree: &Tree,
-    repertoire: &Repertoire,
+    command_set: &CommandSet,
 ) -> Result<CommandPlan, Failure> {
     use Arguments as A;
     Ok(CommandPlan::Ask(match arguments {
-        A::AddChannel { endpoint, kind } => add_channel(endpoint, kind, tree, repertoire)?,
+        A::AddChannel { endpoint, kind } => add_channel(endpoint, kind, tree, command_set)?,
         A::RemoveChannel { id } => remove_channel(&id, tree)?,
         A::AddChannelGroup(group) => {
             within_quota(tree.groups().len(), limits::GROUPS.command, "groups in this session")?;
@@ -203,8 +203,8 @@ fn conversation_at(object: Object<'_>) -> Result<ConversationAt, Failure> {
 
 // ---- those that need more than a translation ----
 
-fn add_channel(endpoint: String, kind: ChannelType, tree: &Tree, repertoire: &Repertoire) -> Result<Command, Failure> {
-    if !repertoire.manifest.channel_types.contains(&kind) {
+fn add_channel(endpoint: String, kind: ChannelType, tree: &Tree, command_set: &CommandSet) -> Result<Command, Failure> {
+    if !command_set.manifest.channel_types.contains(&kind) {
         return Err(Failure::new(Code::Unsupported, "the adapter has no channels of this type"));
     }
     if tree.channels().iter().any(|channel| channel.endpoint.as_deref() == Some(&*endpoint)) {

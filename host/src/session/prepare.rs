@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Answer, DisposedReason, Identity, SessionManager, adapter_connection::Current, commands::PREPARE,
+    DisposedReason, HttpAnswer, Identity, SessionManager, adapter_connection::CurrentPlatform, commands::PREPARE,
     handle::SessionHandle, input::Control, registry::NotAdded, state::SessionState, task,
 };
 use crate::metrics::CommandLabel;
@@ -82,7 +82,7 @@ impl SessionManager {
         } else {
             self.answer_unbound(&request)
         };
-        Answer { text, unparsable: false }
+        HttpAnswer { text, unparsable: false }
     }
 
     /// Carries out prepareSession. Dropping the future undoes it.
@@ -120,7 +120,7 @@ impl SessionManager {
         if let Link::Down { reason } = link {
             return Err(Failure::new(Code::LinkDown, "the link to the platform is down").context(reason).into());
         }
-        let Some(Current { port, repertoire }) = connection.current() else {
+        let Some(CurrentPlatform { port, command_set }) = connection.current() else {
             return Err(Failure::new(Code::LinkDown, "the adapter is being started").into());
         };
         let _room = registry.reserve(&agent, replace)?;
@@ -129,7 +129,7 @@ impl SessionManager {
         let handle = SessionHandle::new(&id, &agent, model.as_deref(), identity.clone(), connection.clone());
         let (limits, metrics) = (registry.limits(), registry.metrics.clone());
         // Begun before the log-in: a link that is lost during it is not overlooked.
-        let session = SessionState::new(&id, limits.clone(), metrics, connection.clone(), repertoire, Instant::now());
+        let session = SessionState::new(&id, limits.clone(), metrics, connection.clone(), command_set, Instant::now());
         let login = Login::new(agent, password, id).model(model);
         let agent = port.log_in(login, handle.sink(0), limits.command_deadline).await;
         drop(turn);

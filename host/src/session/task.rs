@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     DisposedReason,
-    adapter_connection::Current,
-    commands::Repertoire,
+    adapter_connection::CurrentPlatform,
+    commands::CommandSet,
     effects::{AgentLogIn, Ask, Effect, Effects},
     handle::SessionHandle,
     input::{Control, Input},
@@ -40,7 +40,7 @@ const READING: Duration = Duration::from_millis(200);
 /// A clock that is not set.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-type LoggedIn = Result<(Box<dyn AgentPort>, Arc<Repertoire>), Failure>;
+type LoggedIn = Result<(Box<dyn AgentPort>, Arc<CommandSet>), Failure>;
 
 /// Begins to run a session whose agent has been logged in.
 pub(super) fn spawn(session: SessionState, agent: Box<dyn AgentPort>, handle: SessionHandle, registry: Arc<Registry>) {
@@ -96,9 +96,9 @@ impl Task {
                 }
                 outcome = done(&mut self.logging_in) => {
                     self.logging_in = None;
-                    let outcome = outcome.map(|(agent, repertoire)| {
+                    let outcome = outcome.map(|(agent, command_set)| {
                         self.agent = Some(agent);
-                        repertoire
+                        command_set
                     });
                     Input::LoggedIn(outcome)
                 }
@@ -232,12 +232,12 @@ async fn done(logging_in: &mut Option<Pin<Box<dyn Future<Output = LoggedIn> + Se
 async fn log_in(login: AgentLogIn, session: SessionHandle, registry: Arc<Registry>) -> LoggedIn {
     let AgentLogIn { connection, generation, resume, patient } = login;
     let current = if patient { connection.connected().await } else { connection.current() };
-    let Some(Current { port, repertoire }) = current else {
+    let Some(CurrentPlatform { port, command_set }) = current else {
         return Err(Failure::new(Code::AdapterFailed, "the adapter serves no more"));
     };
     let _turn = if patient { registry.logins_again.acquire().await.ok() } else { None };
     let login = Login::again(session.agent(), session.id(), resume).model(session.model().map(ToOwned::to_owned));
     let agent = port.log_in(login, session.sink(generation), registry.limits().command_deadline).await;
     connection.answered(agent.as_ref().err().map(|failure| failure.code));
-    Ok((agent?, repertoire))
+    Ok((agent?, command_set))
 }

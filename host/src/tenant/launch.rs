@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::{
     config::{Isolation, Problem, TenantConfig},
-    plugin::{Libraries, Library, LoadError, PluginFile, WeakLibrary, worker::Options},
+    plugin::{Libraries, Library, LoadError, PluginFile, WeakLibrary, worker::WorkerOptions},
 };
 
 /// How many messages a second a worker may send that nobody asked for, for each session that its tenants may have, and
@@ -121,9 +121,9 @@ impl Workers {
         }
     }
 
-    fn options(&self, config: &TenantConfig, whose: &str, adapter: &str) -> Options {
+    fn options(&self, config: &TenantConfig, whose: &str, adapter: &str) -> WorkerOptions {
         let sessions = u64::try_from(config.limits.sessions).unwrap_or(u64::MAX);
-        Options {
+        WorkerOptions {
             name: format!("{whose}:{adapter}"),
             program: self.inner.program.clone(),
             confinement: config.worker.confinement.clone(),

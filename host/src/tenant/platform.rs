@@ -18,7 +18,7 @@ use super::{
 use crate::{
     plugin::{
         FromPlatform, Library, LoadError, PlatformHandle, PlatformSink,
-        worker::{Death, budget::Budget},
+        worker::{Death, restart::RestartBudget},
     },
     random::random,
 };
@@ -62,7 +62,7 @@ fn growing_pauses() -> ExponentialBackoff {
 /// Keeps a run connected until it is told to stop, and disconnects it then.
 pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool>) {
     let mut pauses = growing_pauses();
-    let mut budget = Budget::default();
+    let mut budget = RestartBudget::default();
     loop {
         let next = match attempt(&run, &mut stop).await {
             Attempt::Stopped => return,
@@ -112,7 +112,7 @@ pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool
 }
 
 /// Decides what follows the death of the tenant's worker.
-fn after_death(run: &Run, budget: &mut Budget, death: Death) -> Next {
+fn after_death(run: &Run, budget: &mut RestartBudget, death: Death) -> Next {
     run.worker_died();
     let rules = &run.config.worker.rules;
     let reason = death.to_string();

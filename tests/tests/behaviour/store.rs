@@ -1,4 +1,4 @@
-//! The plugin store: what is installed is verified, kept, found by version, and never run once it is spoilt.
+//! The plugin store: what is installed is verified, kept, found by version, and never run once it is damaged.
 
 use std::{
     fs,
@@ -189,7 +189,7 @@ fn a_spoilt_copy_is_named_and_refused_until_it_is_installed_again() {
     let copy = place.copy(&fs::read(odd()).unwrap());
     spoil(&copy);
     for said in [place.plugin(&["list"]), place.check("odd@1.0.0"), place.plugin(&["inspect", "odd@1.0.0"])] {
-        assert!(said.unwrap_err().contains("spoilt"));
+        assert!(said.unwrap_err().contains("damaged"));
     }
     place.plugin(&["install", path(&odd())]).unwrap();
     assert!(place.plugin(&["list"]).is_ok() && place.check("odd@1.0.0").is_ok());

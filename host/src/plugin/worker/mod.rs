@@ -3,23 +3,23 @@
 //! Owns: starting the process, the socket to it, and noticing that it is gone, hangs, floods or grows. Must never: load
 //! the plugin into the host, read the worker's standard output, or let one worker's end reach another. Messages go out
 //! through [`Worker`], an [`MessageSink`] like a plugin inside the host; they come back to the same routes. What follows a
-//! death is decided elsewhere ([`budget`]); here it is only told apart and reported once.
+//! death is decided elsewhere ([`restart`]); here it is only told apart and reported once.
 //!
 //! ```text
 //! frame.rs     the bytes on the socket
 //! process.rs   the inside of the worker process
 //! sandbox.rs   what it may use
-//! watch.rs     whether it is alive, and why it died
+//! monitor.rs   whether it is alive, and why it died
 //! recorder.rs  what was said last
-//! budget.rs    how often it may die
+//! restart.rs   how often it may die, and when it is started again
 //! ```
 
-pub mod budget;
 pub mod frame;
+mod monitor;
 pub mod process;
 pub mod recorder;
+pub mod restart;
 pub mod sandbox;
-mod watch;
 
 use std::{
     os::unix::net::UnixStream as StdUnixStream,
@@ -49,12 +49,12 @@ use tokio::{
 };
 use tokio_util::codec::FramedRead;
 
-pub use self::watch::{Death, DeathKind};
+pub use self::monitor::{Death, DeathKind};
 use self::{
     frame::{Frame, FrameDecoder, READY, Ready, SETUP, Setup},
+    monitor::{WorkerActivity, WorkerMonitor},
     recorder::Recorder,
     sandbox::Confinement,
-    watch::{Pulse, Watch},
 };
 use super::load::LoadFailure;
 
@@ -68,7 +68,7 @@ const READY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How a worker is run.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct WorkerOptions {
     /// For whom it works, in logs and in the list of processes: `tenant:adapter`.
     pub name: String,
     /// The program to run with [`COMMAND`]; the host's own.
@@ -83,10 +83,10 @@ pub struct Options {
     pub recordings: Option<PathBuf>,
 }
 
-/// Whoever wants to know that a worker has died. Called once.
+/// Called once, when the worker has died.
 pub type OnDeath = Box<dyn FnOnce(Death) + Send>;
 
-/// A running worker; dropping it lets go of it: its socket is closed, and it ends.
+/// A running worker. Dropping it closes its socket, and the process ends.
 pub struct Worker {
     shared: Arc<Shared>,
     pid: u32,
@@ -101,7 +101,7 @@ struct Shared {
     /// The host wants the worker to end.
     let_go: AtomicBool,
     recorder: Recorder,
-    pulse: Pulse,
+    activity: WorkerActivity,
 }
 
 impl Worker {
@@ -116,14 +116,14 @@ impl Worker {
         library: &Path,
         api: &str,
         hello: &str,
-        options: &Options,
+        options: &WorkerOptions,
         host: Arc<dyn MessageSink>,
         on_death: OnDeath,
     ) -> Result<Self, LoadFailure> {
         let begun = std::time::Instant::now();
         let (mut child, socket) = spawn(options).map_err(|error| format!("a worker cannot be started: {error}"))?;
         let pid = child.id().ok_or_else(|| "the worker ended at once".to_owned())?;
-        let stderr = watch::follow_stderr(&mut child, &options.name);
+        let stderr = monitor::follow_stderr(&mut child, &options.name);
         let (read, mut write) = socket.into_split();
         let mut frames = FramedRead::new(read, FrameDecoder::default());
         let setup = Setup {
@@ -136,7 +136,7 @@ impl Worker {
         let set_up = set_up(&setup, &mut frames, &mut write);
         let ready = match tokio::time::timeout(READY_DEADLINE, set_up).await {
             Ok(Ok(ready)) => ready,
-            Ok(Err(error)) => return Err(watch::why_not_ready(child, &stderr, &error).await.into()),
+            Ok(Err(error)) => return Err(monitor::why_not_ready(child, &stderr, &error).await.into()),
             Err(_) => return Err("the worker did not load the library in time".to_owned().into()),
         };
         if let Some(failure) = ready.failure {
@@ -150,8 +150,8 @@ impl Worker {
         let shared = Arc::new(Shared::default());
         tokio::spawn(send(Arc::clone(&shared), write));
         let reading = tokio::spawn(receive(Arc::clone(&shared), frames, host));
-        let watch = Watch { shared: Arc::clone(&shared), child, reading, stderr, options: options.clone() };
-        tokio::spawn(watch.until_the_end(on_death));
+        let monitor = WorkerMonitor { shared: Arc::clone(&shared), child, reading, stderr, options: options.clone() };
+        tokio::spawn(monitor.until_the_end(on_death));
         Ok(Self { shared, pid })
     }
 
@@ -212,7 +212,7 @@ impl Shared {
 const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "16MiB");
 
 /// Starts the process. Its standard input is the socket, its standard output leads nowhere.
-fn spawn(options: &Options) -> std::io::Result<(Child, UnixStream)> {
+fn spawn(options: &WorkerOptions) -> std::io::Result<(Child, UnixStream)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let mut command = Command::new(&options.program);
@@ -296,7 +296,7 @@ async fn receive(shared: Arc<Shared>, mut frames: FromWorker, host: Arc<dyn Mess
             }
             Some(Err(_)) | None => return ReadEnd::Closed,
         };
-        if shared.pulse.beat(kind, id) {
+        if shared.activity.note(kind, id) {
             continue;
         }
         shared.recorder.note(false, kind, id, &payload);
@@ -309,10 +309,10 @@ async fn receive(shared: Arc<Shared>, mut frames: FromWorker, host: Arc<dyn Mess
 async fn deliver(shared: &Shared, host: &dyn MessageSink, kind: Kind, id: u64, payload: &str) {
     let mut backoff = Backoff::new(Duration::from_micros(100), Duration::from_millis(20));
     while host.send(kind, id, payload) == Status::FULL {
-        shared.pulse.set_waiting(true);
+        shared.activity.set_waiting(true);
         tokio::time::sleep(backoff.next_pause()).await;
     }
-    shared.pulse.set_waiting(false);
+    shared.activity.set_waiting(false);
 }
 
 #[cfg(test)]

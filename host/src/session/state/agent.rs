@@ -12,7 +12,7 @@ use super::{SessionState, lifecycle::Lifecycle, migration::Migration};
 use crate::session::{
     DisposedReason,
     adapter_connection::AdapterConnection,
-    commands::{LOGOUT, Repertoire},
+    commands::{CommandSet, LOGOUT},
     effects::{AgentLogIn, Effect, Effects},
 };
 
@@ -116,14 +116,14 @@ impl SessionState {
     }
 
     /// What became of a log-in.
-    pub(super) fn logged_in(&mut self, outcome: Result<Arc<Repertoire>, Failure>, now: Instant, effects: &mut Effects) {
+    pub(super) fn logged_in(&mut self, outcome: Result<Arc<CommandSet>, Failure>, now: Instant, effects: &mut Effects) {
         match (&self.agent, outcome) {
             (AgentPresence::Migrating(_), outcome) => self.arrived(outcome, now, effects),
-            (AgentPresence::LoggingIn { .. }, Ok(repertoire)) => {
+            (AgentPresence::LoggingIn { .. }, Ok(command_set)) => {
                 self.agent = AgentPresence::Present;
                 let (link, losses) = self.connection.link();
                 self.link.set_tenant(link, losses);
-                self.set_repertoire(repertoire);
+                self.set_command_set(command_set);
                 self.follow_link(effects);
             }
             (AgentPresence::LoggingIn { .. }, Err(failure)) if is_final(failure.code) => {
@@ -141,9 +141,9 @@ impl SessionState {
     }
 
     /// The agent may be one of another version of the adapter, which can do other things.
-    pub(super) fn set_repertoire(&mut self, repertoire: Arc<Repertoire>) {
-        self.tree.set_capabilities(&repertoire.capabilities);
-        self.repertoire = repertoire;
+    pub(super) fn set_command_set(&mut self, command_set: Arc<CommandSet>) {
+        self.tree.set_capabilities(&command_set.capabilities);
+        self.command_set = command_set;
     }
 
     /// The session is on another adapter connection from now on, as after a crash.

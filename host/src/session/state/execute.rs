@@ -12,7 +12,7 @@ use jackfield_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    Session,
+    SessionState,
     lifecycle::Lifecycle,
     pending::{CommandState, PendingCommand, Rest},
 };
@@ -44,7 +44,7 @@ impl SessionState {
             // Whoever works by requests has no connection that shows that it is there.
             self.restart_grace();
         }
-        let found = self.repertoire.find(request.command());
+        let found = self.command_set.find(request.command());
         let refused = match found {
             _ if self.commands.len() >= self.limits.unanswered => {
                 let words = format!("more than {} commands have no answer yet", self.limits.unanswered);
@@ -70,7 +70,7 @@ impl SessionState {
             }
             Err(none) => none.failure(),
         };
-        let label = self.repertoire.find(request.command()).map_or(CommandLabel::UNKNOWN, |command| command.label());
+        let label = self.command_set.find(request.command()).map_or(CommandLabel::UNKNOWN, |command| command.label());
         self.metrics.command(label, OutcomeLabel::Failure(refused.code), now - received);
         effects.reply(reply, request.respond(Response::Failure(&refused)));
     }
@@ -152,7 +152,7 @@ impl SessionState {
     }
 
     fn plan(&self, arguments: Arguments, object: Object<'_>) -> Result<Begin, Failure> {
-        Ok(match plan::plan(arguments, object, &self.tree, &self.repertoire)? {
+        Ok(match plan::plan(arguments, object, &self.tree, &self.command_set)? {
             CommandPlan::Ask(command) => Begin::Ask(command),
             CommandPlan::Each(each, steps) => Begin::Each(each, steps),
         })

@@ -142,7 +142,7 @@ impl SessionState {
     }
 
     pub(super) fn reset_tree(&mut self, actions: bool) {
-        self.tree = Tree::new(&self.id, Arc::clone(&self.repertoire.capabilities), actions);
+        self.tree = Tree::new(&self.id, Arc::clone(&self.command_set.capabilities), actions);
     }
 
     pub(super) fn start_answered(&mut self, at: usize, outcome: Outcome, effects: &mut Effects) {

@@ -73,7 +73,7 @@ impl LinkState {
         self.tenant = link;
     }
 
-    /// The session is on another trunk, whose link is this and was lost so many times. The new agent has a link of its
+    /// The session is on another adapter connection, whose link is this and was lost so many times. The new agent has a link of its
     /// own, which is up unless it says otherwise. Returns whether the link is up as before; one that is down comes up by
     /// a snapshot of its own.
     pub(super) fn change_connection(&mut self, link: Link, losses: u64) -> bool {

@@ -16,7 +16,7 @@ use crate::{
     plugin::RequestId,
     session::{
         adapter_connection::AdapterConnection,
-        commands::Repertoire,
+        commands::CommandSet,
         effects::{Ask, Effect, Effects},
         input::{Migrate, NotMoved},
     },
@@ -116,14 +116,14 @@ impl SessionState {
     }
 
     /// What became of the log-in.
-    pub(super) fn arrived(&mut self, outcome: Result<Arc<Repertoire>, Failure>, now: Instant, effects: &mut Effects) {
+    pub(super) fn arrived(&mut self, outcome: Result<Arc<CommandSet>, Failure>, now: Instant, effects: &mut Effects) {
         let AgentPresence::Migrating(migration) = &self.agent else { return };
-        let repertoire = match outcome {
-            Ok(repertoire) => repertoire,
+        let command_set = match outcome {
+            Ok(command_set) => command_set,
             Err(failure) => return self.not_taken(failure, now, effects),
         };
         self.connection = Arc::clone(migration.destination());
-        self.set_repertoire(repertoire);
+        self.set_command_set(command_set);
         let (link, losses) = self.connection.link();
         let stays_up = self.link.change_connection(link, losses);
         // Not arriving any more: there is an agent.

@@ -40,7 +40,7 @@ use self::{
 use super::{
     SessionLimits,
     adapter_connection::AdapterConnection,
-    commands::Repertoire,
+    commands::CommandSet,
     effects::{Ask, Effect, Effects},
     handle::short,
     input::{Control, Input},
@@ -61,7 +61,7 @@ pub(super) struct SessionState {
     limits: Arc<SessionLimits>,
     metrics: TenantMetrics,
     /// What its adapter can do.
-    repertoire: Arc<Repertoire>,
+    command_set: Arc<CommandSet>,
     /// Where its agent is logged in, or will be.
     connection: Arc<AdapterConnection>,
     lifecycle: Lifecycle,
@@ -101,7 +101,7 @@ impl SessionState {
         limits: Arc<SessionLimits>,
         metrics: TenantMetrics,
         connection: Arc<AdapterConnection>,
-        repertoire: Arc<Repertoire>,
+        command_set: Arc<CommandSet>,
         now: Instant,
     ) -> Self {
         let (link, losses) = connection.link();
@@ -112,7 +112,7 @@ impl SessionState {
             generation: 0,
             resume: Vec::new(),
             link: LinkState::new(link, losses),
-            tree: Tree::new(id, Arc::clone(&repertoire.capabilities), false),
+            tree: Tree::new(id, Arc::clone(&command_set.capabilities), false),
             journal: Journal::new(limits.journal),
             commands: PendingCommands::default(),
             client: Client::new(limits.prepared_grace.min(limits.resume_grace), now),
@@ -121,7 +121,7 @@ impl SessionState {
             connection,
             limits,
             metrics,
-            repertoire,
+            command_set,
         }
     }
 
@@ -272,7 +272,7 @@ impl SessionState {
             }
             self.noted += 1;
             tracing::warn!(
-                adapter = %self.repertoire.manifest.id,
+                adapter = %self.command_set.manifest.id,
                 session = short(&self.id),
                 kind = note.kind.as_str(),
                 "left out of a report: {}", note.what

@@ -24,19 +24,19 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{OnDeath, Options, ReadEnd, Shared};
+use super::{OnDeath, ReadEnd, Shared, WorkerOptions};
 
-/// How often a worker is asked whether it is alive, and looked at.
-const BEAT: Duration = Duration::from_millis(500);
-/// How long a worker that is let go of may take to end.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How often a worker is sent a heartbeat, and its bounds are checked.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a worker whose socket is closed may take to exit.
+const EXIT_DEADLINE: Duration = Duration::from_secs(5);
 /// Ids from here on are those of heartbeats; no platform or agent gets so far.
 const PING: u64 = 1 << 63;
 
 /// How a worker died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeathKind {
-    /// It was let go of and ended.
+    /// The host closed its socket, and it ended.
     Released,
     /// It ended by itself.
     Exit,
@@ -97,19 +97,20 @@ impl fmt::Display for Death {
     }
 }
 
-/// What the reading task notes of a worker's life.
+/// What the reading task records of a worker's messages.
 #[derive(Debug, Default)]
-pub(super) struct Pulse {
-    beats: AtomicU64,
+pub(super) struct WorkerActivity {
+    heartbeats_answered: AtomicU64,
     unsolicited: AtomicU64,
+    /// The host does not read from the worker.
     waiting: AtomicBool,
 }
 
-impl Pulse {
-    /// Notes a message; `true`: it was the answer to a heartbeat, and is for nobody else.
-    pub(super) fn beat(&self, kind: Kind, id: u64) -> bool {
+impl WorkerActivity {
+    /// Records a message. Returns whether it was the answer to a heartbeat, which is for nobody else.
+    pub(super) fn note(&self, kind: Kind, id: u64) -> bool {
         if kind == Kind::DONE && id >= PING {
-            self.beats.fetch_add(1, Relaxed);
+            self.heartbeats_answered.fetch_add(1, Relaxed);
             return true;
         }
         if kind != Kind::ANSWER && kind != Kind::DONE {
@@ -121,20 +122,20 @@ impl Pulse {
         false
     }
 
-    /// The worker is not being read from, so its silence says nothing.
+    /// Says whether the host has stopped reading from the worker, whose silence then means nothing.
     pub(super) fn set_waiting(&self, waiting: bool) {
         self.waiting.store(waiting, Relaxed);
     }
 }
 
 /// The last lines of a worker's standard error.
-pub(super) type Tail = Arc<Mutex<VecDeque<String>>>;
+pub(super) type StderrTail = Arc<Mutex<VecDeque<String>>>;
 
 /// Writes a worker's standard error into the host's log, under its name.
-pub(super) fn follow_stderr(child: &mut Child, name: &str) -> Tail {
+pub(super) fn follow_stderr(child: &mut Child, name: &str) -> StderrTail {
     const LINES_PER_SECOND: u32 = 100;
     const LONGEST: u64 = 2048;
-    let tail = Tail::default();
+    let tail = StderrTail::default();
     let Some(stderr) = child.stderr.take() else { return tail };
     let (name, kept) = (name.to_owned(), Arc::clone(&tail));
     tokio::spawn(async move {
@@ -165,8 +166,8 @@ pub(super) fn follow_stderr(child: &mut Child, name: &str) -> Tail {
 }
 
 /// What to say of a worker that ended before it was ready.
-pub(super) async fn why_not_ready(mut child: Child, stderr: &Tail, error: &str) -> String {
-    let status = tokio::time::timeout(FAREWELL, child.wait()).await;
+pub(super) async fn why_not_ready(mut child: Child, stderr: &StderrTail, error: &str) -> String {
+    let status = tokio::time::timeout(EXIT_DEADLINE, child.wait()).await;
     let how = match status {
         Ok(Ok(status)) => format!("the worker ended while it loaded the library ({})", describe(status)),
         _ => format!("the worker did not start: {error}"),
@@ -177,23 +178,23 @@ pub(super) async fn why_not_ready(mut child: Child, stderr: &Tail, error: &str) 
     }
 }
 
-/// Looks after one worker.
-pub(super) struct Watch {
+/// Watches one worker, and ends it where it breaks a bound.
+pub(super) struct WorkerMonitor {
     pub(super) shared: Arc<Shared>,
     pub(super) child: Child,
     pub(super) reading: JoinHandle<ReadEnd>,
-    pub(super) stderr: Tail,
-    pub(super) options: Options,
+    pub(super) stderr: StderrTail,
+    pub(super) options: WorkerOptions,
 }
 
-impl Watch {
-    /// Waits for the worker's end, brings it about where it must be, and tells of it.
+impl WorkerMonitor {
+    /// Waits for the worker's end, kills it where it breaks a bound, and reports its death.
     pub(super) async fn until_the_end(mut self, on_death: OnDeath) {
-        let verdict = self.live().await;
-        // From here on nothing is handed over any more, and what waits is answered by whoever is told of the death.
+        let verdict = self.wait_for_end().await;
+        // From here on the worker is sent nothing. Requests that still wait are failed by `on_death`.
         self.shared.close();
         let status = self.end(verdict.is_some()).await;
-        let (kind, how) = verdict.unwrap_or_else(|| self.judge(status));
+        let (kind, how) = verdict.unwrap_or_else(|| self.classify(status));
         let in_flight = self.shared.recorder.in_flight();
         let recording = if kind == DeathKind::Released { None } else { self.record(kind, &how, &in_flight).await };
         let is_by_itself = matches!(kind, DeathKind::Exit | DeathKind::Signal);
@@ -202,11 +203,11 @@ impl Watch {
         on_death(Death { kind, detail, in_flight, recording });
     }
 
-    /// Until the worker ends (`None`) or must be ended.
-    async fn live(&mut self) -> Option<(DeathKind, String)> {
-        let mut ticks = tokio::time::interval(BEAT);
+    /// Waits until the worker ends by itself (`None`) or must be ended.
+    async fn wait_for_end(&mut self) -> Option<(DeathKind, String)> {
+        let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut heart = Heart::new();
+        let mut heartbeat = Heartbeat::new();
         loop {
             tokio::select! {
                 _ = self.child.wait() => return None,
@@ -220,7 +221,7 @@ impl Watch {
                     if self.shared.closed.load(Relaxed) {
                         return None;
                     }
-                    if let Some(verdict) = heart.look(&self.shared, &self.options, self.child.id()) {
+                    if let Some(verdict) = heartbeat.check(&self.shared, &self.options, self.child.id()) {
                         return Some(verdict);
                     }
                 }
@@ -228,9 +229,9 @@ impl Watch {
         }
     }
 
-    /// Ends the process, at once or by leaving it time for its own end.
+    /// Waits for the process to exit, and kills it after the deadline or at once.
     async fn end(&mut self, at_once: bool) -> Option<ExitStatus> {
-        if !at_once && let Ok(status) = tokio::time::timeout(FAREWELL, self.child.wait()).await {
+        if !at_once && let Ok(status) = tokio::time::timeout(EXIT_DEADLINE, self.child.wait()).await {
             return status.ok();
         }
         // It may have ended in this very moment; then there is nothing to kill.
@@ -238,8 +239,8 @@ impl Watch {
         self.child.wait().await.ok()
     }
 
-    /// What the exit status says.
-    fn judge(&self, status: Option<ExitStatus>) -> (DeathKind, String) {
+    /// How the worker died, by its exit status.
+    fn classify(&self, status: Option<ExitStatus>) -> (DeathKind, String) {
         if self.shared.let_go.load(Relaxed) {
             return (DeathKind::Released, "the host let go of it".to_owned());
         }
@@ -269,44 +270,44 @@ impl Watch {
     }
 }
 
-/// What is known of a worker's heart.
-struct Heart {
-    pings: u64,
-    seen: u64,
-    last: Instant,
+/// The heartbeats of one worker, and its rate of messages that nobody asked for.
+struct Heartbeat {
+    sent: u64,
+    answered: u64,
+    last_answer: Instant,
     unsolicited: u64,
-    looked: Instant,
+    last_check: Instant,
 }
 
-impl Heart {
+impl Heartbeat {
     fn new() -> Self {
-        Self { pings: 0, seen: 0, last: Instant::now(), unsolicited: 0, looked: Instant::now() }
+        Self { sent: 0, answered: 0, last_answer: Instant::now(), unsolicited: 0, last_check: Instant::now() }
     }
 
-    /// Looks at the worker once; says why it must be ended, if it must.
-    fn look(&mut self, shared: &Shared, options: &Options, pid: Option<u32>) -> Option<(DeathKind, String)> {
+    /// Checks the worker once. Returns why it must be ended, if it must.
+    fn check(&mut self, shared: &Shared, options: &WorkerOptions, pid: Option<u32>) -> Option<(DeathKind, String)> {
         let now = Instant::now();
-        let beats = shared.pulse.beats.load(Relaxed);
-        if beats != self.seen || self.pings == beats || shared.pulse.waiting.load(Relaxed) {
-            (self.seen, self.last) = (beats, now);
+        let answered = shared.activity.heartbeats_answered.load(Relaxed);
+        if answered != self.answered || self.sent == answered || shared.activity.waiting.load(Relaxed) {
+            (self.answered, self.last_answer) = (answered, now);
         }
-        if now - self.last > options.patience {
-            let seconds = (now - self.last).as_secs_f64();
+        if now - self.last_answer > options.patience {
+            let seconds = (now - self.last_answer).as_secs_f64();
             return Some((DeathKind::Hang, format!("it has not answered for {seconds:.1} s")));
         }
-        if self.pings == beats {
-            self.pings += 1;
-            shared.put(Kind::PING, PING + self.pings, "null");
+        if self.sent == answered {
+            self.sent += 1;
+            shared.put(Kind::PING, PING + self.sent, "null");
         }
-        let sent = shared.pulse.unsolicited.load(Relaxed);
-        let allowed = options.unsolicited_per_second as f64 * (now - self.looked).as_secs_f64().max(0.1);
-        if sent.saturating_sub(self.unsolicited) as f64 > allowed {
+        let unsolicited = shared.activity.unsolicited.load(Relaxed);
+        let allowed = options.unsolicited_per_second as f64 * (now - self.last_check).as_secs_f64().max(0.1);
+        if unsolicited.saturating_sub(self.unsolicited) as f64 > allowed {
             return Some((
                 DeathKind::Flood,
                 format!("more than {} messages a second that nobody asked for", options.unsolicited_per_second),
             ));
         }
-        (self.unsolicited, self.looked) = (sent, now);
+        (self.unsolicited, self.last_check) = (unsolicited, now);
         let (used, limit) = (pid.and_then(resident)?, options.confinement.memory?);
         (used > limit).then(|| (DeathKind::Memory, format!("it uses {used} bytes of memory; {limit} are allowed")))
     }
@@ -319,7 +320,7 @@ pub(crate) fn resident(pid: u32) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-fn last_line(stderr: &Tail) -> Option<String> {
+fn last_line(stderr: &StderrTail) -> Option<String> {
     stderr.lock().iter().rev().find(|line| !line.is_empty()).cloned()
 }
 
