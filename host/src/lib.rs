@@ -14,7 +14,6 @@ mod log_limit;
 pub mod logging;
 pub mod metrics;
 pub mod plugin;
-mod random;
 pub mod reload;
 pub mod server;
 pub mod session;

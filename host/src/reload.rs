@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
+use jackfield_plugin_api::Backoff;
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -23,9 +23,8 @@ use crate::{
 /// How long a tenant whose file is gone may take to end.
 const REMOVAL: Duration = Duration::from_secs(15);
 
-/// A tenant that could not be started is tried again after this, then after ever longer pauses.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The pauses before a tenant that could not be started is tried again.
+const START_AGAIN: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(300)).with_jitter();
 
 /// What is needed to start tenants and to change them.
 #[derive(Debug)]
@@ -354,15 +353,12 @@ impl Reload {
 
     /// Tries to start those tenants again that could not be started, as long as there are any; never returns.
     pub async fn keep_trying(&self) {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_jitter()
-            .without_max_times();
         loop {
             self.unstarted.notified().await;
-            for pause in pauses.build() {
+            let mut backoff = START_AGAIN;
+            loop {
                 // A reload tries them itself, and the pauses begin anew after it.
+                let pause = backoff.next_pause();
                 let reloaded = tokio::time::timeout(pause, self.unstarted.notified()).await.is_ok();
                 if reloaded || self.try_again().await {
                     self.unstarted.notify_one();

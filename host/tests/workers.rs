@@ -15,8 +15,8 @@ use std::{
 use jackfield::{
     metrics::Metrics,
     plugin::{
-        AdapterMessage, AgentHandle, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, PlatformHandle,
-        PlatformSink,
+        AdapterMessage, AgentPort, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, PlatformHandle,
+        PlatformPort, PlatformSink,
         worker::{Death, DeathKind, WorkerOptions, sandbox::Confinement},
     },
 };
@@ -81,7 +81,7 @@ impl PlatformSink for Owner {
 
 /// One agent of a tenant of the odd adapter in a worker.
 struct Desk {
-    agent: AgentHandle,
+    agent: Box<dyn AgentPort>,
     from_agent: mpsc::Receiver<AdapterMessage>,
     deaths: mpsc::Receiver<Death>,
     requests: u64,

@@ -50,6 +50,28 @@ pub enum Code {
 }
 
 impl Code {
+    /// All codes that this version knows.
+    pub const ALL: [Self; 18] = [
+        Self::BadRequest,
+        Self::UnknownCommand,
+        Self::NotFound,
+        Self::InvalidState,
+        Self::Unsupported,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Conflict,
+        Self::RateLimited,
+        Self::QuotaExceeded,
+        Self::Rejected,
+        Self::Unreachable,
+        Self::Busy,
+        Self::Timeout,
+        Self::LinkDown,
+        Self::ShuttingDown,
+        Self::Internal,
+        Self::AdapterFailed,
+    ];
+
     /// The code as the protocol writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -127,9 +149,12 @@ mod tests {
     use super::*;
     #[test]
     fn every_code_survives() {
-        for word in ["bad_request", "not_found", "adapter_failed", "internal"] {
-            let code: Code = serde_json::from_str(&format!("{word:?}")).unwrap();
-            assert_eq!((code.as_str(), serde_json::to_string(&code).unwrap()), (word, format!("{word:?}")));
+        // The last one of the enum stands last in the list: none is left out.
+        assert_eq!(Code::ALL.len(), Code::AdapterFailed as usize + 1);
+        for code in Code::ALL {
+            let written = serde_json::to_string(&code).unwrap();
+            assert_eq!(written, format!("\"{code}\""));
+            assert_eq!(serde_json::from_str::<Code>(&written).unwrap(), code);
         }
     }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use jackfield::server::websocket::{Application, Outgoing, WebSocketConnection};
+use jackfield::server::websocket::{Application, CloseCode, Outgoing, WebSocketConnection};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -42,7 +42,7 @@ impl Application for Echo {
         self.0.pop_front().map_or(Poll::Pending, |message| Poll::Ready(Outgoing::Message(message)))
     }
 
-    fn poll_overflow(&mut self, _: &mut Context<'_>) -> Poll<(u16, &'static str)> {
+    fn poll_overflow(&mut self, _: &mut Context<'_>) -> Poll<(CloseCode, &'static str)> {
         Poll::Pending
     }
 

@@ -8,8 +8,10 @@
 //! data.rs     what the data of each command must look like
 //! message.rs  requests read without changing a byte, and responses
 //! event.rs    the events and their data
+//! close.rs    why a connection is closed
 //! ```
 
+pub mod close;
 pub mod command;
 pub mod data;
 pub mod event;

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use jackfield_plugin_api::{command::StandardCommand, manifest::PROTOCOL_EVENTS};
-use jackfield_protocol::{command::ProtocolCommand, event::EventName};
+use jackfield_plugin_api::{Code, command::StandardCommand, manifest::PROTOCOL_EVENTS};
+use jackfield_protocol::{close::CloseCode, command::ProtocolCommand, event::EventName};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
@@ -70,6 +70,28 @@ fn told_with_others(cells: &str, object: &str, verb: &str) -> bool {
 fn an_adapter_cannot_declare_an_event_of_the_protocol() {
     let own: BTreeSet<&str> = EventName::STANDARD.iter().map(EventName::as_str).collect();
     assert_eq!(own, PROTOCOL_EVENTS.iter().copied().collect());
+}
+
+/// The words of a text that are written as code.
+fn code_words(text: &str) -> BTreeSet<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_list_of_failure_codes_has_every_code_and_no_other() {
+    let listed = section("7. Failure codes").lines().find(|line| line.starts_with('`')).unwrap();
+    // What stands behind the list is about another member.
+    let listed = listed.split(". ").next().unwrap();
+    assert_eq!(code_words(listed), Code::ALL.iter().map(|code| code.as_str()).collect());
+}
+
+#[test]
+fn the_table_of_close_codes_has_every_code_and_no_other() {
+    let cells = first_cells(section("9. When the connection"), "| closed with | means").join(" ");
+    let told: BTreeSet<u16> = cells.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    // Nobody sends 1006: it is what a client's own library says where there was no close.
+    let sent = CloseCode::ALL.iter().map(|code| code.number());
+    assert_eq!(told, sent.chain([1006]).collect());
 }
 
 #[test]

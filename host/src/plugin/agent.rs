@@ -11,7 +11,7 @@ use jackfield_plugin_api::{
 };
 use serde::Serialize;
 
-use super::{PlatformHandle, RequestId, message::AgentRoute, peer::Peer};
+use super::{AgentPort, PlatformHandle, RequestId, message::AgentRoute, peer::Peer};
 
 /// A session's agent. Dropping it drops the plugin's agent.
 pub struct AgentHandle {
@@ -27,39 +27,6 @@ impl AgentHandle {
         Self { _platform: platform, peer, id, route }
     }
 
-    /// Begins the session.
-    ///
-    /// # Errors
-    /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
-    pub fn start(&self, request: RequestId, options: &StartOptions) -> Result<(), Failure> {
-        let message = wire::Start { request, options: options.clone() };
-        self.ask(Kind::START, request, &message, None)
-    }
-
-    /// Hands a command over. An answer that is read after `until` is not delivered any more.
-    ///
-    /// # Errors
-    /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
-    pub fn command(&self, request: RequestId, command: &Command, until: Instant) -> Result<(), Failure> {
-        self.ask(Kind::COMMAND, request, &wire::Execute { request, command: Cow::Borrowed(command) }, Some(until))
-    }
-
-    /// Asks for a snapshot.
-    ///
-    /// # Errors
-    /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
-    pub fn snapshot(&self, request: RequestId) -> Result<(), Failure> {
-        self.ask(Kind::SNAPSHOT, request, &wire::BareRequest { request }, None)
-    }
-
-    /// Ends the session.
-    ///
-    /// # Errors
-    /// It was not handed over, and no answer will come: `rate_limited` or `adapter_failed`.
-    pub fn log_out(&self, request: RequestId, ending: Ending) -> Result<(), Failure> {
-        self.ask(Kind::LOG_OUT, request, &wire::LogOut { request, ending }, None)
-    }
-
     fn ask<T: Serialize>(
         &self,
         kind: Kind,
@@ -72,6 +39,25 @@ impl AgentHandle {
             // It may have been answered already all the same; then there is nothing to take back.
             let _ = self.route.settle(request);
         })
+    }
+}
+
+impl AgentPort for AgentHandle {
+    fn start(&self, request: RequestId, options: &StartOptions) -> Result<(), Failure> {
+        let message = wire::Start { request, options: options.clone() };
+        self.ask(Kind::START, request, &message, None)
+    }
+
+    fn command(&self, request: RequestId, command: &Command, until: Instant) -> Result<(), Failure> {
+        self.ask(Kind::COMMAND, request, &wire::Execute { request, command: Cow::Borrowed(command) }, Some(until))
+    }
+
+    fn snapshot(&self, request: RequestId) -> Result<(), Failure> {
+        self.ask(Kind::SNAPSHOT, request, &wire::BareRequest { request }, None)
+    }
+
+    fn log_out(&self, request: RequestId, ending: Ending) -> Result<(), Failure> {
+        self.ask(Kind::LOG_OUT, request, &wire::LogOut { request, ending }, None)
     }
 }
 

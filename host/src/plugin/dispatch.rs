@@ -15,7 +15,7 @@ use std::{
 };
 
 use jackfield_plugin_api::{
-    Code, Failure, Link, Manifest,
+    Backoff, Code, Failure, Link, Manifest,
     wire::{
         Breach, BreachKind, Done, Kind, Level, Log, MAX_PAYLOAD, MAX_RESUME_STATE, MessageSink, Metric, Resume, Status,
     },
@@ -277,8 +277,9 @@ fn tell_lost(agent: Arc<AgentRoute>, reason: String) {
     let tell = move || agent.deliver(FromAgent::Lost { reason: reason.clone() }.into());
     if tell() == Status::FULL {
         tokio::spawn(async move {
+            let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(100));
             while tell() == Status::FULL {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(backoff.next_pause()).await;
             }
         });
     }

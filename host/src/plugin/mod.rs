@@ -2,8 +2,8 @@
 //!
 //! Owns: loading, negotiation of the contract's version, the life of platforms and agents on the other side, and the
 //! translation of calls into what crosses the boundary. Must never: block its caller, or let what the plugin does reach
-//! anything but the sinks that were given for it. Data goes out by the methods of [`PlatformHandle`] and [`AgentHandle`], and comes
-//! back through [`PlatformSink`] and [`AgentSink`], in the order in which the plugin sent it.
+//! anything but the sinks that were given for it. Requests go out through [`PlatformPort`] and [`AgentPort`]; what the
+//! plugin sends comes back through [`PlatformSink`] and [`AgentSink`], in the order in which it was sent.
 //!
 //! ```text
 //! manifest.rs   a plugin file's link section, read without loading the file
@@ -14,6 +14,7 @@
 //! file.rs       one plugin file, verified and ready to run
 //! installed.rs  which files were installed, and which of them a tenant asks for
 //! library.rs    the plugins that run: Libraries, Library
+//! port.rs       the adapter as a session needs it
 //! platform.rs   one tenant's platform
 //! agent.rs      one session's agent
 //! peer.rs       one running plugin, wherever it runs: what is sent to it and awaited from it
@@ -35,6 +36,7 @@ mod manifest;
 mod message;
 mod peer;
 mod platform;
+mod port;
 mod store;
 mod trust;
 pub mod worker;
@@ -48,6 +50,7 @@ pub use self::{
     library::{Libraries, Library, WeakLibrary},
     message::AdapterMessage,
     platform::PlatformHandle,
+    port::{AgentPort, LogInFuture, PlatformPort},
     trust::Trust,
 };
 

@@ -16,7 +16,9 @@ use jackfield_plugin_api::{
     wire::{self, Kind},
 };
 
-use super::{AgentHandle, AgentSink, PlatformSink, contract::InFlight, peer::Peer};
+use super::{
+    AgentHandle, AgentPort, AgentSink, LogInFuture, PlatformPort, PlatformSink, contract::InFlight, peer::Peer,
+};
 
 /// A tenant's platform. Cheap to clone.
 #[derive(Clone)]
@@ -52,32 +54,6 @@ impl PlatformHandle {
         connected.map(|()| Self { inner: Arc::new(inner) })
     }
 
-    /// What the adapter says of itself.
-    #[must_use]
-    pub fn manifest(&self) -> &Arc<Manifest> {
-        self.inner.peer.manifest()
-    }
-
-    /// Logs an agent in. What is reported for it, and what answers its commands, goes to the sink.
-    ///
-    /// # Errors
-    /// What the adapter says, `timeout` after the deadline, `adapter_failed`.
-    pub async fn log_in(
-        &self,
-        login: Login,
-        sink: Arc<dyn AgentSink>,
-        deadline: Duration,
-    ) -> Result<AgentHandle, Failure> {
-        let Connected { peer, id: platform, tenant, in_flight, .. } = &*self.inner;
-        let agent = peer.new_id();
-        let session = login.session.clone();
-        let route = peer.routes.add_agent(agent, Arc::clone(in_flight), tenant.clone(), session, sink);
-        // Made before the call: dropping it undoes the log-in, however far it has come.
-        let handle = AgentHandle::new(self.clone(), Arc::clone(peer), agent, route);
-        peer.call(Kind::LOG_IN, agent, &wire::LogIn { platform: *platform, login }, deadline).await?;
-        Ok(handle)
-    }
-
     /// Disconnects the tenant. After the deadline it is no longer waited for.
     pub async fn disconnect(&self, deadline: Duration) {
         let Connected { peer, id, tenant, gone, .. } = &*self.inner;
@@ -88,6 +64,26 @@ impl PlatformHandle {
             tracing::warn!(adapter = %peer.manifest().id, tenant, "disconnecting: {failure}");
         }
         peer.routes.remove(*id);
+    }
+}
+
+impl PlatformPort for PlatformHandle {
+    fn manifest(&self) -> &Arc<Manifest> {
+        self.inner.peer.manifest()
+    }
+
+    fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> LogInFuture {
+        let handle = self.clone();
+        Box::pin(async move {
+            let Connected { peer, id: platform, tenant, in_flight, .. } = &*handle.inner;
+            let (peer, platform, agent) = (Arc::clone(peer), *platform, peer.new_id());
+            let session = login.session.clone();
+            let route = peer.routes.add_agent(agent, Arc::clone(in_flight), tenant.clone(), session, sink);
+            // Made before the call: dropping it undoes the log-in, however far it has come.
+            let handle = AgentHandle::new(handle, Arc::clone(&peer), agent, route);
+            peer.call(Kind::LOG_IN, agent, &wire::LogIn { platform, login }, deadline).await?;
+            Ok(Box::new(handle) as Box<dyn AgentPort>)
+        })
     }
 }
 

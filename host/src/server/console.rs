@@ -12,7 +12,7 @@ use hyper::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{http::Body, text};
+use super::response::Body;
 
 /// Where the console is.
 const HOME: &str = "/console/";
@@ -79,7 +79,7 @@ fn tag_of(content: &[u8]) -> HeaderValue {
 /// Answers a request for the console; `None` where the path is not the console's.
 pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     if matches!(path, "/" | "/console") {
-        let mut response = Response::new(text(""));
+        let mut response = Response::new(Body::whole(""));
         *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
         response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(HOME));
         return Some(response);
@@ -92,7 +92,7 @@ pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option
     } else if headers.get(header::IF_NONE_MATCH).is_some_and(|known| *known == *file.tag) {
         with_status(StatusCode::NOT_MODIFIED)
     } else {
-        Response::new(text(Bytes::from_static(file.content)))
+        Response::new(Body::whole(Bytes::from_static(file.content)))
     };
     let headers = response.headers_mut();
     for (name, value) in CONFINED {
@@ -104,7 +104,7 @@ pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option
 }
 
 fn with_status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(text(""));
+    let mut response = Response::new(Body::whole(""));
     *response.status_mut() = status;
     response
 }

@@ -6,6 +6,7 @@
 use std::task::{Context, Poll};
 
 use hyper::body::Bytes;
+use jackfield_protocol::close::CloseCode;
 use tokio::{sync::watch, time::Instant};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -88,12 +89,12 @@ impl Application for Desktop {
                 // The session writes JSON, which is UTF-8.
                 Outgoing::Message(Message::Text(Utf8Bytes::try_from(message.text).unwrap_or_default()))
             }
-            Out::Close(code, reason) => Outgoing::Close(code.0, reason),
+            Out::Close(code, reason) => Outgoing::Close(code, reason),
         })
     }
 
-    fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<(u16, &'static str)> {
-        self.outlet.poll_close(cx).map(|(code, reason)| (code.0, reason))
+    fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<(CloseCode, &'static str)> {
+        self.outlet.poll_close(cx)
     }
 
     fn is_busy(&self) -> bool {

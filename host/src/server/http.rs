@@ -4,28 +4,27 @@
 //! message means; the tenant's [`SessionManager`](crate::session::SessionManager) takes it as text and hands an answer back.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use futures_util::Stream;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
-    body::{self, Bytes, Frame, Incoming, SizeHint},
+    body::{Bytes, Incoming},
     header::{self, HeaderValue},
 };
 use jackfield_plugin_api::Code;
+use jackfield_protocol::close::CloseCode;
 use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
     Desktops, Peer,
-    routes::{failure, too_many},
-    stream::Answering,
-    text,
+    response::{Body, failure, json_text, too_many},
 };
 use crate::{
     metrics::Metrics,
@@ -91,11 +90,10 @@ pub(super) async fn read(
 }
 
 fn respond(answer: HttpAnswer) -> Response<Body> {
-    let mut response = Response::new(text(answer.text));
+    let mut response = json_text(answer.text);
     if answer.unparsable {
         *response.status_mut() = StatusCode::BAD_REQUEST;
     }
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -121,7 +119,8 @@ pub(super) async fn events(
     let (outbox, outlet) = Outbox::of_stream(tenant.outbox_limits());
     match tenant.sessions().stream(identity, session, after, outbox).await {
         Ok(stream) => {
-            let mut response = Response::new(Body::events(stream, outlet, connection, desktops.metrics.clone(), peer));
+            let mut response =
+                Response::new(Body::stream(Events::new(stream, outlet, connection, desktops.metrics.clone(), peer)));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -136,74 +135,12 @@ pub(super) async fn events(
     }
 }
 
-/// A response's body: a text, or an event stream.
-pub(super) struct Body {
-    kind: Kind,
-    /// Until it is dropped, the peer is not expected to send another request.
-    answering: Option<Answering>,
-}
-
-enum Kind {
-    Whole(Option<Bytes>),
-    Events(Box<Events>),
-}
-
-impl Body {
-    pub(super) fn whole(text: Bytes) -> Self {
-        Self { kind: Kind::Whole(Some(text).filter(|text| !text.is_empty())), answering: None }
-    }
-
-    /// The peer is not expected to send another request while this body is there.
-    pub(super) fn keep(&mut self, answering: Answering) {
-        self.answering = Some(answering);
-    }
-
-    fn events(stream: EventStream, outlet: Outlet, connection: Connection, metrics: Metrics, peer: Peer) -> Self {
-        let mut first = Vec::new();
-        frame(&mut first, Some("bind"), None, &stream.bound);
-        let kind = Kind::Events(Box::new(Events {
-            first,
-            outlet,
-            closed: None,
-            sign: Box::pin(sleep(SIGN_EVERY)),
-            metrics,
-            _stream: stream,
-            _connection: connection,
-            _peer: peer,
-        }));
-        Self { kind, answering: None }
-    }
-}
-
-impl body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut self.kind {
-            Kind::Whole(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Kind::Events(events) => events.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self.kind, Kind::Whole(None))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Whole(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
-            Kind::Events(_) => SizeHint::default(),
-        }
-    }
-}
-
 /// An event stream; dropping it tells the session that its client is gone.
 struct Events {
     /// What stands before the first event; empty afterwards.
     first: Vec<u8>,
     outlet: Outlet,
-    closed: Option<u16>,
+    closed: Option<CloseCode>,
     sign: Pin<Box<Sleep>>,
     metrics: Metrics,
     _stream: EventStream,
@@ -212,7 +149,26 @@ struct Events {
 }
 
 impl Events {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn new(stream: EventStream, outlet: Outlet, connection: Connection, metrics: Metrics, peer: Peer) -> Self {
+        let mut first = Vec::new();
+        frame(&mut first, Some("bind"), None, &stream.bound);
+        Self {
+            first,
+            outlet,
+            closed: None,
+            sign: Box::pin(sleep(SIGN_EVERY)),
+            metrics,
+            _stream: stream,
+            _connection: connection,
+            _peer: peer,
+        }
+    }
+}
+
+impl Stream for Events {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.closed.is_some() {
             return Poll::Ready(None);
         }
@@ -221,9 +177,9 @@ impl Events {
             match self.outlet.poll_next(cx) {
                 Poll::Ready(Out::Message(Message { seq, text })) => frame(&mut out, None, seq, &text),
                 Poll::Ready(Out::Close(code, reason)) => {
-                    self.closed = Some(code.0);
+                    self.closed = Some(code);
                     // An event, for a page is shown nothing else. One that does not close its stream then connects again.
-                    let data = json!({"code": code.0, "reason": reason}).to_string();
+                    let data = json!({"code": code.number(), "reason": reason}).to_string();
                     frame(&mut out, Some("closed"), None, data.as_bytes());
                     break;
                 }

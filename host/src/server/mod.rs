@@ -15,18 +15,17 @@
 //! desktop.rs     a desktop on a WebSocket
 //! websocket.rs   one WebSocket connection, whatever it carries
 //! http.rs        commands and events over plain HTTP
+//! tokens.rs      a short-lived token for one agent
+//! response.rs    what a request is answered with
 //! operations.rs  the operators' listener: metrics, health, lists, and what operators can do
 //! ```
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use hyper::{
-    Request, Response,
-    body::{Bytes, Incoming},
-    service::service_fn,
-};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use jackfield_protocol::close::CloseCode;
 use parking_lot::Mutex;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
@@ -44,6 +43,7 @@ mod handshake;
 mod http;
 mod operations;
 mod refusals;
+mod response;
 mod routes;
 mod strangers;
 mod stream;
@@ -53,8 +53,8 @@ pub mod websocket;
 
 pub use operations::Operations;
 
-use http::Body;
 use refusals::Refusals;
+use response::Body;
 use strangers::{Stranger, Strangers};
 use stream::{Guarded, Patience};
 use tls::{Tls, Transport};
@@ -312,19 +312,14 @@ async fn prepared(stream: TcpStream, tls: Option<Arc<Tls>>, patience: Patience) 
 }
 
 /// A session's close code as a word for the metrics.
-const fn closed_by_session(code: u16) -> &'static str {
+const fn closed_by_session(code: CloseCode) -> &'static str {
     match code {
-        1000 => "session_over",
-        1001 => "shutdown",
-        4001 => "taken_over",
-        4008 => "slow",
+        CloseCode::Normal => "session_over",
+        CloseCode::GoingAway => "shutdown",
+        CloseCode::TakenOver => "taken_over",
+        CloseCode::TooSlow => "slow",
         _ => "other",
     }
-}
-
-/// A text as a response's body.
-fn text(text: impl Into<Bytes>) -> Body {
-    Body::whole(text.into())
 }
 
 #[cfg(test)]

@@ -12,10 +12,13 @@ use hyper::{
     upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
-use jackfield_plugin_api::{Code, Failure};
-use serde_json::json;
+use jackfield_plugin_api::Code;
 
-use super::{Desktops, Guarded, Peer, Transport, console, desktop, handshake, http, http::Body, text, tokens};
+use super::{
+    Desktops, Guarded, Peer, Transport, console, desktop, handshake, http,
+    response::{Body, failure, json_text, too_many},
+    tokens,
+};
 use crate::{
     session::{ClientConnection, Identity, Outbox},
     tenant::{AGENT_TOKEN_PREFIX, Admitted, HostedTenant},
@@ -58,7 +61,7 @@ fn console_file(desktops: &Desktops, request: &Request<Incoming>) -> Option<Resp
 
 /// What a browser asks before it lets a page send a token.
 fn preflight() -> Response<Body> {
-    let mut response = Response::new(text(""));
+    let mut response = Response::new(Body::whole(""));
     *response.status_mut() = StatusCode::NO_CONTENT;
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
@@ -106,9 +109,7 @@ fn extensions(tenant: &HostedTenant) -> Response<Body> {
     // Not by way of a JSON value: it would sort the properties, which the schema's author has put in order.
     let body = BTreeMap::from([("commands", tenant.extension_commands())]);
     let body = serde_json::to_string(&body).expect("names and schemas are JSON");
-    let mut response = Response::new(text(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    json_text(body)
 }
 
 /// The token of an event stream's address: `EventSource` can send no header. Only an agent's short-lived one is taken
@@ -139,23 +140,6 @@ fn wrong_method(allowed: &'static str) -> Response<Body> {
         failure(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, "this address does not take this method");
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
-}
-
-/// Answers with a failure object of the protocol.
-pub(super) fn failure(status: StatusCode, code: Code, message: &str) -> Response<Body> {
-    let body = json!({"result": "failure", "failure": Failure::new(code, message)});
-    let mut response = Response::new(text(body.to_string()));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
-}
-
-/// Refuses a connection of a tenant that has as many as it may have.
-pub(super) fn too_many(desktops: &Desktops) -> Response<Body> {
-    desktops.metrics.connection_refused("tenant");
-    let message = "the tenant has as many connections as it may have";
-    failure(StatusCode::SERVICE_UNAVAILABLE, Code::QuotaExceeded, message)
 }
 
 /// Answers 101, and serves the connection from then on.
@@ -203,7 +187,7 @@ fn upgrade(
 }
 
 fn switching(handshake: &handshake::Handshake) -> Response<Body> {
-    let mut response = Response::new(text(""));
+    let mut response = Response::new(Body::whole(""));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

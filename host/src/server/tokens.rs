@@ -15,9 +15,8 @@ use serde_json::json;
 
 use super::{
     Desktops,
-    http::{Body, read},
-    routes::failure,
-    text,
+    http::read,
+    response::{Body, failure, json_text},
 };
 use crate::{
     session::Identity,
@@ -58,10 +57,8 @@ pub(super) async fn issue(
     match tenant.issue_agent_token(identity, &agent, lifetime) {
         Ok(Some(token)) => {
             let answer = json!({"token": token, "agent": agent, "lifetime": lifetime.as_secs()});
-            let mut response = Response::new(text(answer.to_string()));
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            let mut response = json_text(answer.to_string());
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
         Ok(None) => failure(

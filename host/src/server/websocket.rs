@@ -29,6 +29,8 @@ use tokio_tungstenite::{
     },
 };
 
+pub use jackfield_protocol::close::CloseCode;
+
 const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(60);
 const BIND_WITHIN: Duration = Duration::from_secs(30);
@@ -69,7 +71,7 @@ pub trait Application {
 
     /// The client does not read, so nothing can be sent now. Returns the code and reason if the connection is to be closed
     /// all the same; otherwise the task is woken when that may have changed.
-    fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<(u16, &'static str)>;
+    fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<(CloseCode, &'static str)>;
 
     /// Whether so much waits to be sent that a client that does not read should not be read from either.
     fn is_busy(&self) -> bool;
@@ -84,7 +86,7 @@ pub enum Outgoing {
     /// A message.
     Message(Message),
     /// Nothing follows: close the connection with this code and reason.
-    Close(u16, &'static str),
+    Close(CloseCode, &'static str),
 }
 
 /// Why a connection ended.
@@ -109,7 +111,7 @@ pub enum ConnectionEnd {
     /// The host is shutting down.
     Shutdown,
     /// The application closed it with this code and reason.
-    Application(u16, &'static str),
+    Application(CloseCode, &'static str),
 }
 
 impl ConnectionEnd {
@@ -126,16 +128,16 @@ impl ConnectionEnd {
     }
 
     /// The close code and reason, unless the client is gone or has closed by itself.
-    const fn close(self) -> Option<(u16, &'static str)> {
+    const fn close(self) -> Option<(CloseCode, &'static str)> {
         Some(match self {
             Self::Client | Self::Lost => return None,
-            Self::Silent => (1001, "no sign of life"),
-            Self::Unbound => (4002, "no prepareSession or bindSession in time"),
-            Self::TooLarge => (1009, "the message is too large"),
-            Self::Bytes => (1003, "messages are text"),
-            Self::NotUtf8 => (1007, "the text is not UTF-8"),
-            Self::NotWebSocket => (1002, "not WebSocket"),
-            Self::Shutdown => (1001, "the host is shutting down"),
+            Self::Silent => (CloseCode::GoingAway, "no sign of life"),
+            Self::Unbound => (CloseCode::Unbound, "no prepareSession or bindSession in time"),
+            Self::TooLarge => (CloseCode::TooLarge, "the message is too large"),
+            Self::Bytes => (CloseCode::Unsupported, "messages are text"),
+            Self::NotUtf8 => (CloseCode::InvalidText, "the text is not UTF-8"),
+            Self::NotWebSocket => (CloseCode::ProtocolError, "not WebSocket"),
+            Self::Shutdown => (CloseCode::GoingAway, "the host is shutting down"),
             Self::Application(code, reason) => (code, reason),
         })
     }
@@ -332,7 +334,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketConnection<S> {
 
     /// Says the last words, or answers the client's, and waits a little for it to take them.
     pub async fn finish(mut self, end: ConnectionEnd) {
-        let linger = if matches!(end, ConnectionEnd::Application(4008, _)) { LINGER_SLOW } else { LINGER };
+        let linger =
+            if matches!(end, ConnectionEnd::Application(CloseCode::TooSlow, _)) { LINGER_SLOW } else { LINGER };
         let _ = timeout(linger, async {
             match end.close() {
                 None if end == ConnectionEnd::Lost => return,
@@ -342,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketConnection<S> {
                     }
                 }
                 Some((code, reason)) => {
-                    let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::from_static(reason) };
+                    let frame = CloseFrame { code: code.number().into(), reason: Utf8Bytes::from_static(reason) };
                     if self.socket.send(Message::Close(Some(frame))).await.is_err() {
                         return;
                     }
@@ -399,8 +402,8 @@ mod tests {
             self.waiting.pop_front().map_or(Poll::Pending, |message| Poll::Ready(Outgoing::Message(message)))
         }
 
-        fn poll_overflow(&mut self, _: &mut Context<'_>) -> Poll<(u16, &'static str)> {
-            if self.waiting.len() > self.room { Poll::Ready((4008, "slow")) } else { Poll::Pending }
+        fn poll_overflow(&mut self, _: &mut Context<'_>) -> Poll<(CloseCode, &'static str)> {
+            if self.waiting.len() > self.room { Poll::Ready((CloseCode::TooSlow, "slow")) } else { Poll::Pending }
         }
 
         fn is_busy(&self) -> bool {
@@ -500,7 +503,7 @@ mod tests {
         let mut application = Echo { waiting, room: 10, ..echo() };
         let (_open, closing) = watch::channel(false);
         let end = connection.run(&mut application, closing).await;
-        assert_eq!(end, ConnectionEnd::Application(4008, "slow"));
+        assert_eq!(end, ConnectionEnd::Application(CloseCode::TooSlow, "slow"));
         let finishing = tokio::spawn(connection.finish(end));
         let (texts, code) = read(&mut client).await;
         assert!(texts.iter().all(|text| *text == big), "what has been begun is finished");

@@ -13,12 +13,13 @@ use jackfield_plugin_api::{Code, Link};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{commands::CommandSet, port::PlatformPort};
+use super::commands::CommandSet;
+use crate::plugin::PlatformPort;
 
 /// A tenant's platform, and what its adapter can do.
 #[derive(Clone)]
 pub(super) struct CurrentPlatform {
-    pub(super) port: Arc<dyn PlatformPort>,
+    pub(super) platform: Arc<dyn PlatformPort>,
     pub(super) command_set: Arc<CommandSet>,
 }
 
@@ -98,13 +99,13 @@ impl AdapterConnection {
         if state.retired { None } else { state.current.clone() }
     }
 
-    pub(super) fn set_port(&self, port: Option<Arc<dyn PlatformPort>>) {
+    pub(super) fn set_platform(&self, platform: Option<Arc<dyn PlatformPort>>) {
         self.state.send_modify(|state| {
             let known = state.current.take();
-            state.current = port.map(|port| {
-                let command_set = known.map(|known| known.command_set).filter(|it| it.manifest == *port.manifest());
-                let command_set = command_set.unwrap_or_else(|| Arc::new(CommandSet::of(port.manifest())));
-                CurrentPlatform { port, command_set }
+            state.current = platform.map(|platform| {
+                let command_set = known.map(|known| known.command_set).filter(|it| it.manifest == *platform.manifest());
+                let command_set = command_set.unwrap_or_else(|| Arc::new(CommandSet::of(platform.manifest())));
+                CurrentPlatform { platform, command_set }
             });
         });
     }

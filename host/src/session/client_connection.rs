@@ -4,9 +4,6 @@
 //! Must never: wait for the platform (prepareSession runs beside it). Text comes in from the server; answers go to the
 //! connection's [`Outbox`].
 
-use jackfield_protocol::data;
-use jackfield_protocol::message::Request;
-use jackfield_protocol::message::Response;
 use std::{
     future::Future,
     pin::Pin,
@@ -16,6 +13,10 @@ use std::{
 
 use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Failure};
+use jackfield_protocol::{
+    data,
+    message::{Request, Response},
+};
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::Instant};
 

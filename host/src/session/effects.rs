@@ -5,13 +5,14 @@
 use std::{sync::Arc, time::Instant};
 
 use jackfield_plugin_api::{Command, Ending, Failure, StartOptions};
+use jackfield_protocol::close::CloseCode;
 use tokio::sync::oneshot;
 
 use super::{
     DisposedReason, Outbox,
     adapter_connection::AdapterConnection,
     input::{NotMoved, Reply},
-    outbox::{CloseCode, Message},
+    outbox::Message,
 };
 use crate::plugin::RequestId;
 

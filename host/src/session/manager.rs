@@ -3,14 +3,14 @@
 //! Owns: the tenant's adapter connections, requests by HTTP, the move of sessions from one adapter connection to another,
 //! and their common end. Must never: touch a session's state; it sends each what it wants of it.
 
-use crate::metrics::OutcomeLabel;
-use jackfield_protocol::data;
-use jackfield_protocol::message::Request;
-use jackfield_protocol::message::Response;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use jackfield_plugin_api::{Code, Failure, Link};
+use jackfield_protocol::{
+    data,
+    message::{Request, Response},
+};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{
@@ -25,12 +25,11 @@ use super::{
     commands::{self, BIND, PREPARE, SessionCommand},
     handle::SessionHandle,
     input::{Bind, ClientCommand, Control, Migrate, NotMoved, Reply},
-    port::PlatformPort,
     registry::{LOGINS_AGAIN, Registry},
 };
 use crate::{
-    metrics::{CommandLabel, TenantMetrics},
-    plugin::PlatformHandle,
+    metrics::{CommandLabel, OutcomeLabel, TenantMetrics},
+    plugin::PlatformPort,
 };
 
 /// How long to wait before the sessions that could not be moved are tried again.
@@ -154,7 +153,7 @@ impl SessionManager {
     pub(super) fn connection_for_newcomer(&self) -> Arc<AdapterConnection> {
         let connections = self.0.connections.lock();
         match &connections.candidate {
-            Some((connection, share)) if crate::random::random() < *share => Arc::clone(connection),
+            Some((connection, share)) if is_drawn(*share) => Arc::clone(connection),
             _ => Arc::clone(&connections.serving),
         }
     }
@@ -170,17 +169,12 @@ impl SessionManager {
         }
     }
 
-    /// An adapter connection's platform is this from now on. Sessions whose agent was lost are logged in again on it.
-    pub fn set_platform(&self, connection: &Arc<AdapterConnection>, platform: Option<PlatformHandle>) {
-        self.set_port(connection, platform.map(|platform| Arc::new(platform) as Arc<dyn PlatformPort>));
-    }
-
-    /// As [`Self::set_platform`], for any platform.
-    pub fn set_port(&self, connection: &Arc<AdapterConnection>, port: Option<Arc<dyn PlatformPort>>) {
-        if port.is_none() {
+    /// Sets an adapter connection's platform. Sessions whose agent was lost are logged in again on it.
+    pub fn set_platform(&self, connection: &Arc<AdapterConnection>, platform: Option<Arc<dyn PlatformPort>>) {
+        if platform.is_none() {
             self.set_link(connection, Link::Down { reason: "the adapter is being started".to_owned() });
         }
-        connection.set_port(port);
+        connection.set_platform(platform);
     }
 
     /// An adapter connection's link is this from now on; until the first call it is down. Called on any thread.
@@ -395,6 +389,12 @@ impl SessionManager {
         };
         self.answer(request, CommandLabel::of(name), Instant::now(), Response::Failure(&failure))
     }
+}
+
+/// Whether the next of many belongs to this share of them, 0 to 1, by chance.
+fn is_drawn(share: f64) -> bool {
+    // Without a source of randomness nobody is.
+    getrandom::u32().is_ok_and(|random| f64::from(random) < share * f64::from(u32::MAX))
 }
 
 /// Moves one session.

@@ -1,7 +1,9 @@
 //! Sessions: what one agent's desktop and one adapter say to each other, and all that is kept in between.
 //!
 //! Owns: the protocol (`protocol.md`) but for its transports: checks, the order of commands, the journal, resume and
-//! takeover, deadlines. Its messages are `jackfield_protocol`'s, the objects and their events `jackfield_model`'s. Must never: know a platform, a socket or a configuration file.
+//! takeover, deadlines. Its messages are `jackfield_protocol`'s, the objects and their events
+//! `jackfield_model`'s; the adapter is a [`PlatformPort`](crate::plugin::PlatformPort). Must never: know a platform, a socket
+//! or a configuration file.
 //!
 //! In the order in which a message goes through:
 //!
@@ -13,7 +15,6 @@
 //! state/                 the session itself: inputs in, effects out
 //! effects.rs             what a session wants done
 //! plan.rs                what the platform is asked for
-//! port.rs                the adapter as a session needs it
 //! journal.rs             the numbered events that a returning client may still need
 //! outbox.rs              what waits for a connection to be written
 //! ```
@@ -61,7 +62,6 @@ mod mailbox;
 mod manager;
 mod outbox;
 mod plan;
-mod port;
 mod prepare;
 mod registry;
 mod state;
@@ -72,11 +72,10 @@ use std::time::Duration;
 pub use adapter_connection::{AdapterConnection, Tally};
 pub use client_connection::{ClientConnection, EventStream};
 pub use identity::Identity;
-pub use jackfield_protocol::event::DisposedReason;
+pub use jackfield_protocol::{close::CloseCode, event::DisposedReason};
 pub use journal::JournalLimits;
 pub use manager::{HttpAnswer, Moved, SessionManager, SessionStatus, StreamRefused};
-pub use outbox::{CloseCode, Message, Out, Outbox, OutboxLimits, Outlet};
-pub use port::{AgentPort, LoggedIn, PlatformPort};
+pub use outbox::{Message, Out, Outbox, OutboxLimits, Outlet};
 
 /// What a tenant's sessions may have.
 #[derive(Debug, Clone, PartialEq, Eq)]

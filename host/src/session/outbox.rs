@@ -3,7 +3,7 @@
 //! Owns: the queue between a session and the one who writes to its client, its bounds, and the wake-up. Must never: make
 //! the session wait, or grow with a client that does not read. Messages come from connections and sessions; the server
 //! takes them from the [`Outlet`]. When the queue is full everything in it is dropped and the connection is closed with
-//! [`CloseCode::TOO_SLOW`]: a client that comes back finds the events in its session's journal.
+//! [`CloseCode::TooSlow`]: a client that comes back finds the events in its session's journal.
 
 use std::{
     collections::VecDeque,
@@ -13,6 +13,7 @@ use std::{
 };
 
 use hyper::body::Bytes;
+use jackfield_protocol::close::CloseCode;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -36,21 +37,6 @@ impl Message {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
-}
-
-/// A close code of WebSocket, as section 6 of the protocol uses them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CloseCode(pub u16);
-
-impl CloseCode {
-    /// The session is over, and the connection was for it alone.
-    pub const NORMAL: Self = Self(1000);
-    /// The host is shutting down, or the tenant is removed.
-    pub const GOING_AWAY: Self = Self(1001);
-    /// Another connection has bound the session.
-    pub const TAKEN_OVER: Self = Self(4001);
-    /// The client did not read.
-    pub const TOO_SLOW: Self = Self(4008);
 }
 
 /// What the server writes next.
@@ -154,7 +140,7 @@ impl Outbox {
             queue.bytes += bytes;
             push(&mut queue.waiting);
         } else {
-            queue.close(CloseCode::TOO_SLOW, "the client does not read", true);
+            queue.close(CloseCode::TooSlow, "the client does not read", true);
             self.0.drained.notify_one();
         }
         let waker = queue.waker.take();
@@ -192,7 +178,7 @@ impl Outbox {
     /// The session is over: closes a connection that was for it alone.
     pub(super) fn session_over(&self) {
         if self.0.one_session {
-            self.close(CloseCode::NORMAL, "the session is over");
+            self.close(CloseCode::Normal, "the session is over");
         }
     }
 
@@ -409,7 +395,7 @@ mod tests {
         assert!(outbox.send(message("a")) && outbox.send(message("b")));
         assert!(!outbox.send(message("c")));
         assert!(outbox.is_closed());
-        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TOO_SLOW, "the client does not read")));
+        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TooSlow, "the client does not read")));
         assert_eq!(outlet.try_next(), None);
     }
 
@@ -418,7 +404,7 @@ mod tests {
         let (outbox, mut outlet) = Outbox::new(OutboxLimits { messages: 100, bytes: 10 });
         assert!(outbox.send(message("sixteen bytes...")), "a client that reads gets one message, however long it is");
         assert!(!outbox.send(message("c")));
-        assert!(matches!(outlet.try_next(), Some(Out::Close(CloseCode::TOO_SLOW, _))));
+        assert!(matches!(outlet.try_next(), Some(Out::Close(CloseCode::TooSlow, _))));
     }
 
     #[test]
@@ -445,10 +431,10 @@ mod tests {
     fn closing_comes_after_what_is_waiting_and_nothing_after_it() {
         let (outbox, mut outlet) = bounded(4);
         outbox.send(message("a"));
-        outbox.close(CloseCode::TAKEN_OVER, "taken over");
+        outbox.close(CloseCode::TakenOver, "taken over");
         assert!(!outbox.send(message("b")));
         assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));
-        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TAKEN_OVER, "taken over")));
+        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TakenOver, "taken over")));
         assert_eq!(outlet.try_next(), None);
     }
 
@@ -459,7 +445,7 @@ mod tests {
         assert!(outbox.send_all(three()), "a client that reads gets what one report made, however much it is");
         assert_eq!(outbox.len(), 3);
         assert!(!outbox.send_all(three()));
-        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TOO_SLOW, "the client does not read")));
+        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TooSlow, "the client does not read")));
     }
 
     #[test]
@@ -468,7 +454,7 @@ mod tests {
         outbox.send(message("a"));
         outbox.session_over();
         assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));
-        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::NORMAL, "the session is over")));
+        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::Normal, "the session is over")));
         let (outbox, mut outlet) = bounded(2);
         outbox.session_over();
         assert_eq!(outlet.try_next(), None);

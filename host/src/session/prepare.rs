@@ -4,13 +4,14 @@
 //! agent is confirmed or replaced) and undoing it at every point where nobody waits for it any more. Must never: keep an
 //! agent that no session owns.
 
-use jackfield_protocol::data;
-use jackfield_protocol::message::Request;
-use jackfield_protocol::message::Response;
-use serde_json::json;
 use std::time::Duration;
 
 use jackfield_plugin_api::{Code, Failure, Link, Login};
+use jackfield_protocol::{
+    data,
+    message::{Request, Response},
+};
+use serde_json::json;
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout},
@@ -120,7 +121,7 @@ impl SessionManager {
         if let Link::Down { reason } = link {
             return Err(Failure::new(Code::LinkDown, "the link to the platform is down").context(reason).into());
         }
-        let Some(CurrentPlatform { port, command_set }) = connection.current() else {
+        let Some(CurrentPlatform { platform, command_set }) = connection.current() else {
             return Err(Failure::new(Code::LinkDown, "the adapter is being started").into());
         };
         let _room = registry.reserve(&agent, replace)?;
@@ -131,7 +132,7 @@ impl SessionManager {
         // Begun before the log-in: a link that is lost during it is not overlooked.
         let session = SessionState::new(&id, limits.clone(), metrics, connection.clone(), command_set, Instant::now());
         let login = Login::new(agent, password, id).model(model);
-        let agent = port.log_in(login, handle.sink(0), limits.command_deadline).await;
+        let agent = platform.log_in(login, handle.sink(0), limits.command_deadline).await;
         drop(turn);
         connection.answered(agent.as_ref().err().map(|failure| failure.code));
         if agent.as_ref().is_err_and(|failure| failure.code == Code::Unauthorized)

@@ -15,6 +15,7 @@ use std::{
 };
 
 use jackfield_plugin_api::{Code, Failure, Login};
+use jackfield_protocol::close::CloseCode;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -24,11 +25,10 @@ use super::{
     effects::{AgentLogIn, Ask, Effect, Effects},
     handle::SessionHandle,
     input::{Control, Input},
-    outbox::CloseCode,
-    port::AgentPort,
     registry::Registry,
     state::SessionState,
 };
+use crate::plugin::AgentPort;
 
 /// How much is handled before other tasks have their turn.
 const AT_ONCE: usize = 32;
@@ -144,7 +144,7 @@ impl Task {
                 // Its state is beyond that: the client is at least not left waiting.
                 self.registry.ended(&self.handle, reason);
                 if let Some(outbox) = self.handle.outbox() {
-                    outbox.close(CloseCode::GOING_AWAY, "the session has failed");
+                    outbox.close(CloseCode::GoingAway, "the session has failed");
                 }
                 self.session.give_up();
             }
@@ -232,12 +232,12 @@ async fn done(logging_in: &mut Option<Pin<Box<dyn Future<Output = LoggedIn> + Se
 async fn log_in(login: AgentLogIn, session: SessionHandle, registry: Arc<Registry>) -> LoggedIn {
     let AgentLogIn { connection, generation, resume, patient } = login;
     let current = if patient { connection.connected().await } else { connection.current() };
-    let Some(CurrentPlatform { port, command_set }) = current else {
+    let Some(CurrentPlatform { platform, command_set }) = current else {
         return Err(Failure::new(Code::AdapterFailed, "the adapter serves no more"));
     };
     let _turn = if patient { registry.logins_again.acquire().await.ok() } else { None };
     let login = Login::again(session.agent(), session.id(), resume).model(session.model().map(ToOwned::to_owned));
-    let agent = port.log_in(login, session.sink(generation), registry.limits().command_deadline).await;
+    let agent = platform.log_in(login, session.sink(generation), registry.limits().command_deadline).await;
     connection.answered(agent.as_ref().err().map(|failure| failure.code));
     Ok((agent?, command_set))
 }

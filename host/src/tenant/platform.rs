@@ -6,8 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use jackfield_plugin_api::{Code, Failure, Json, Link, Settings, Tenant as TenantForAdapter};
+use jackfield_plugin_api::{Backoff, Code, Failure, Json, Link, Settings, Tenant as TenantForAdapter};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -15,17 +14,14 @@ use super::{
     TenantState,
     run::{self, Run},
 };
-use crate::{
-    plugin::{
-        FromPlatform, Library, LoadError, PlatformHandle, PlatformSink,
-        worker::{Death, restart::RestartBudget},
-    },
-    random::random,
+use crate::plugin::{
+    FromPlatform, Library, LoadError, PlatformHandle, PlatformSink,
+    worker::{Death, restart::RestartBudget},
 };
 
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A platform that was there for so long failed for a new reason: the pauses begin anew.
+/// The pauses between attempts. They have jitter, so that tenants that failed together do not come back together.
+const CONNECT_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60)).with_jitter();
+/// A platform that was connected for so long failed for a new reason: the pauses begin anew.
 const STABLE: Duration = Duration::from_secs(120);
 
 /// What became of one attempt.
@@ -48,20 +44,9 @@ enum Next {
     Released,
 }
 
-/// Growing pauses between attempts; each is made longer by chance, so that tenants that failed together do not come back
-/// together.
-fn growing_pauses() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .with_jitter()
-        .without_max_times()
-        .build()
-}
-
 /// Keeps a run connected until it is told to stop, and disconnects it then.
 pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool>) {
-    let mut pauses = growing_pauses();
+    let mut backoff = CONNECT_AGAIN;
     let mut budget = RestartBudget::default();
     loop {
         let next = match attempt(&run, &mut stop).await {
@@ -69,9 +54,9 @@ pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool
             Attempt::Lost { death: Some(death), .. } => after_death(&run, &mut budget, death),
             Attempt::Lost { after, death: None } => {
                 if after > STABLE {
-                    pauses = growing_pauses();
+                    backoff.reset();
                 }
-                Next::After(pauses.next().unwrap_or(LONGEST_PAUSE))
+                Next::After(backoff.next_pause())
             }
             Attempt::Failed(failure) if failure.code == Code::Rejected => {
                 let why = "the adapter refuses these settings; the tenant stays down until they change";
@@ -86,7 +71,7 @@ pub(super) async fn keep_connected(run: Arc<Run>, mut stop: watch::Receiver<bool
                 Next::Released
             }
             Attempt::Failed(failure) => {
-                let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+                let pause = backoff.next_pause();
                 let why = "the platform cannot be connected; it is tried again";
                 tracing::warn!(tenant = run.id(), %failure, ?pause, "{why}");
                 run.set_state(TenantState::Waiting { reason: failure.to_string() });
@@ -117,10 +102,10 @@ fn after_death(run: &Run, budget: &mut RestartBudget, death: Death) -> Next {
     let rules = &run.config.worker.rules;
     let reason = death.to_string();
     let recording = death.recording.map_or_else(String::new, |path| path.display().to_string());
-    let verdict = budget.died(rules, std::time::Instant::now(), death.in_flight, random());
-    let culprits = verdict.culprits.join(", ");
+    let decision = budget.died(rules, std::time::Instant::now(), death.in_flight);
+    let culprits = decision.culprits.join(", ");
     let tenant = run.id();
-    match verdict.restart_after {
+    match decision.restart_after {
         Some(wait) => {
             tracing::error!(tenant, reason, recording, culprits, ?wait, "the worker died; it is started again");
             Next::After(wait)
@@ -163,7 +148,7 @@ async fn attempt(run: &Arc<Run>, stop: &mut watch::Receiver<bool>) -> Attempt {
     };
     let since = tokio::time::Instant::now();
     tracing::info!(tenant = run.id(), adapter = %run.manifest().id, "the platform is connected");
-    run.sessions.set_platform(&run.connection, Some(platform.clone()));
+    run.sessions.set_platform(&run.connection, Some(Arc::new(platform.clone())));
     run.set_state(TenantState::Connected);
     sink.connected();
     let death = tokio::select! {

@@ -11,8 +11,8 @@ use std::{
 };
 
 use jackfield_plugin_api::{
-    AgentHost, Code, Command, Failure, Link, Login, Outcome, Platform, PlatformHost, Secret, StartOptions, Tenant,
-    tracing,
+    AgentHost, Backoff, Code, Command, Failure, Link, Login, Outcome, Platform, PlatformHost, Secret, StartOptions,
+    Tenant, tracing,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -31,8 +31,8 @@ use crate::{
 
 /// How many requests of a tenant's agents may wait.
 const MAILBOX: usize = 1024;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The pauses before attempts to connect.
+const CONNECT_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 /// A connection on which nothing arrived for this long is asked for a sign of life …
 const ASK_AFTER: Duration = Duration::from_secs(5);
 /// … and is given up after this long.
@@ -106,7 +106,7 @@ impl AsteriskPlatform {
         };
         let agents = settings.agents.clone();
         let (sender, mailbox) = mpsc::channel(MAILBOX);
-        let now = Instant::now();
+        let (now, mut backoff) = (Instant::now(), CONNECT_AGAIN);
         let task = Task {
             switch: Switch::new(settings.clone(), format!("{:08x}", u32::from_be_bytes(nonce)), now),
             settings,
@@ -115,7 +115,8 @@ impl AsteriskPlatform {
             connection: None,
             heard: now,
             asked: false,
-            pause: FIRST_PAUSE,
+            pause: backoff.next_pause(),
+            backoff,
             why_not: String::new(),
             fenced: false,
             sessions: HashMap::new(),
@@ -175,7 +176,9 @@ struct Task {
     connection: Option<Connection>,
     heard: Instant,
     asked: bool,
+    /// Before the next attempt to connect.
     pause: Duration,
+    backoff: Backoff,
     /// Why the last attempt to connect failed.
     why_not: String,
     fenced: bool,
@@ -255,13 +258,14 @@ impl Task {
         self.connection = Some(connection);
         self.heard = Instant::now();
         self.asked = false;
-        self.pause = FIRST_PAUSE;
+        self.backoff.reset();
+        self.pause = self.backoff.next_pause();
         self.step(Input::Connected);
     }
 
     /// Said once, and again when it is for another reason.
     fn not_connected(&mut self, reason: String) {
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = self.backoff.next_pause();
         if self.why_not != reason {
             tracing::warn!("no connection to Asterisk: {reason}");
             self.host.link(Link::Down { reason: format!("no connection to Asterisk: {reason}") });

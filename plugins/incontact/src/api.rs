@@ -10,16 +10,18 @@ use std::{
 };
 
 use hyper::Method;
-use jackfield_plugin_api::{Code, Failure, PlatformHost};
+use jackfield_plugin_api::{Backoff, Code, Failure, PlatformHost};
 use serde_json::Value;
 
 use crate::{
-    backoff::Backoff,
     circuit::Circuit,
     http::{Body, Http, Outgoing, Reply, Trouble, query},
     settings::Settings,
     token::{Claims, Key, Tokens},
 };
+
+/// The pauses between attempts; with jitter, so that many agents do not come back in the same moment.
+pub(crate) const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15)).with_jitter();
 
 /// The longest `Retry-After` that a request waits for.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -171,7 +173,7 @@ impl Api {
 
     /// Keeps the link: looks for the platform while it is not reached. Never returns.
     pub(crate) async fn keep(&self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = RETRY;
         loop {
             self.circuit.until(false).await;
             match self.probe().await {
@@ -183,7 +185,7 @@ impl Api {
                 }
                 Err(why) => {
                     self.circuit.stays_open(&why);
-                    tokio::time::sleep(backoff.next()).await;
+                    tokio::time::sleep(backoff.next_pause()).await;
                 }
             }
         }
@@ -382,7 +384,7 @@ impl Api {
 
     async fn call_with_retries(&self, key: &Key, call: &Call<'_>) -> Result<(u16, Value), Refusal> {
         self.circuit.check().map_err(Refusal::NotAsked)?;
-        let (mut backoff, mut renewed, mut waited) = (Backoff::default(), false, Duration::ZERO);
+        let (mut backoff, mut renewed, mut waited) = (RETRY, false, Duration::ZERO);
         loop {
             let (token, sent) = self.send(key, call).await?;
             let read = call.method == Method::GET && !call.path.ends_with("/get-next-event");
@@ -423,10 +425,10 @@ impl Api {
                 }
             };
             let again = read && refusal.status().is_none_or(|status| status >= 500);
-            if !again || backoff.failed() == 2 {
+            if !again || backoff.failures() == 2 {
                 return Err(refusal);
             }
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(backoff.next_pause()).await;
         }
     }
 

@@ -16,8 +16,7 @@ use serde_json::{Map, Value, json};
 use tokio::task::AbortHandle;
 
 use crate::{
-    api::{Api, Group, Pages, Refusal, text, truth},
-    backoff::Backoff,
+    api::{Api, Group, Pages, RETRY, Refusal, text, truth},
     token::Key,
 };
 
@@ -276,7 +275,7 @@ impl Directory {
 /// Polls while anybody listens.
 async fn poll(directory: Weak<Directory>) {
     let mut contents = Contents::default();
-    let mut backoff = Backoff::default();
+    let mut backoff = RETRY;
     let mut first = true;
     loop {
         let Some(directory) = directory.upgrade() else { return };
@@ -294,7 +293,7 @@ async fn poll(directory: Weak<Directory>) {
             }
             Err(refusal) => {
                 tracing::warn!("address book: {}", refusal.failure());
-                pause.max(backoff.next())
+                pause.max(backoff.next_pause())
             }
         };
         drop(directory);

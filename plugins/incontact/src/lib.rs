@@ -8,7 +8,7 @@
 //! agent.rs      the contract's traits
 //! settings.rs   what a tenant's file says
 //! api.rs        discovery, addresses, versions, what an answer means
-//! http.rs, token.rs, circuit.rs, backoff.rs   what it stands on
+//! http.rs, token.rs, circuit.rs   what it stands on
 //! sign_in.rs    signing in at CXone's own page
 //! line/         one agent's session and long poll
 //! model/        what CXone told, and what the host is told of it
@@ -20,7 +20,6 @@
 
 mod agent;
 mod api;
-mod backoff;
 mod circuit;
 mod commands;
 mod directory;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jackfield::plugin::Library;
+use jackfield::plugin::{Library, PlatformPort};
 use jackfield_plugin_api::{Code, Ending, Outcome, StartOptions};
 use serde_json::json;
 

@@ -13,8 +13,8 @@ use std::{
 use jackfield::{
     metrics::Metrics,
     plugin::{
-        AdapterMessage, AgentHandle, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, PlatformHandle,
-        PlatformSink,
+        AdapterMessage, AgentPort, AgentSink, Delivery, FromAgent, FromPlatform, Libraries, Library, PlatformHandle,
+        PlatformPort, PlatformSink,
     },
 };
 use jackfield_plugin_api::{
@@ -214,7 +214,7 @@ impl PlatformSink for Sink {
 
 /// One agent, logged in.
 pub struct Desk {
-    pub agent: AgentHandle,
+    pub agent: Box<dyn AgentPort>,
     pub sink: Arc<Sink>,
     next: AtomicU64,
 }

@@ -1,6 +1,6 @@
 //! An adapter that does as it should, from log-in to log-out.
 
-use jackfield::plugin::{FromPlatform, Library};
+use jackfield::plugin::{FromPlatform, Library, PlatformPort};
 use jackfield_plugin_api::{Code, Ending, Login, Outcome, StartOptions, report::Availability};
 use serde_json::json;
 

@@ -10,7 +10,8 @@ use super::*;
 use crate::{
     metrics::Metrics,
     plugin::{
-        AgentHandle, Delivery, Library, PlatformHandle, RequestId, contract::MAX_IN_FLIGHT, message::MAX_UNANSWERED,
+        AgentPort, Delivery, Library, PlatformHandle, PlatformPort, RequestId, contract::MAX_IN_FLIGHT,
+        message::MAX_UNANSWERED,
     },
 };
 
@@ -61,7 +62,7 @@ struct Bench {
     routes: Arc<Dispatcher>,
     metrics: Metrics,
     sinks: [Arc<Sink>; 3],
-    agents: [AgentHandle; 2],
+    agents: [Box<dyn AgentPort>; 2],
     library: Library,
     _platform: PlatformHandle,
 }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 mod query;
 
-use super::{http::Body, text};
+use super::response::{Body, json_text};
 use crate::{
     config::Problem,
     logging::HostLog,
@@ -154,7 +154,7 @@ impl Operations {
             self.metrics.set_tenants(state, count);
         }
         self.metrics.set_log_lines_lost(self.log.lost_lines());
-        let mut response = Response::new(text(self.metrics.render()));
+        let mut response = Response::new(Body::whole(self.metrics.render()));
         let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, version);
         response
@@ -251,7 +251,7 @@ fn describe(tenant: &HostedTenant) -> Value {
 }
 
 fn plain(status: StatusCode, body: &'static str) -> Response<Body> {
-    let mut response = Response::new(text(body));
+    let mut response = Response::new(Body::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
@@ -269,7 +269,5 @@ fn with_status(status: StatusCode, mut response: Response<Body>) -> Response<Bod
 }
 
 fn json_of(value: &Value) -> Response<Body> {
-    let mut response = Response::new(text(format!("{value:#}\n")));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    json_text(format!("{value:#}\n"))
 }

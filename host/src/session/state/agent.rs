@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jackfield_plugin_api::{Code, Failure, Link};
+use jackfield_plugin_api::{Backoff, Code, Failure, Link};
 use tokio::time::Instant;
 
 use super::{SessionState, lifecycle::Lifecycle, migration::Migration};
@@ -16,17 +16,17 @@ use crate::session::{
     effects::{AgentLogIn, Effect, Effects},
 };
 
-/// The first wait before a lost agent is logged in again, and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// The pauses before a lost agent is logged in again.
+pub(super) const LOG_IN_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 
 /// Where an agent is.
 pub(super) enum AgentPresence {
     /// Logged in.
     Present,
-    /// Lost, and being logged in again; so many attempts have failed.
-    LoggingIn { failed: u32 },
+    /// Lost, and being logged in again.
+    LoggingIn,
     /// Lost, and logged in again after a pause.
-    Pausing { failed: u32, until: Instant },
+    Pausing { until: Instant },
     /// On its way to another adapter connection.
     Migrating(Migration),
     /// The session is over.
@@ -70,10 +70,10 @@ impl SessionState {
         if self.lifecycle.has_ended() {
             return self.let_go(effects);
         }
-        if let AgentPresence::LoggingIn { failed } = self.agent {
+        if matches!(self.agent, AgentPresence::LoggingIn) {
             // The adapter is gone again before it was through.
             self.drop_agent(effects);
-            return self.pause(failed, now);
+            return self.pause_log_in(now);
         }
         self.drop_agent(effects);
         self.agent = AgentPresence::Gone;
@@ -88,7 +88,8 @@ impl SessionState {
         }
         self.link.lose_agent(reason);
         self.follow_link(effects);
-        self.log_in(0, effects);
+        self.log_in_backoff.reset();
+        self.log_in(effects);
     }
 
     /// Nothing is heard of the agent any more, nor of the one who is being logged in.
@@ -97,8 +98,8 @@ impl SessionState {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    fn log_in(&mut self, failed: u32, effects: &mut Effects) {
-        self.agent = AgentPresence::LoggingIn { failed };
+    fn log_in(&mut self, effects: &mut Effects) {
+        self.agent = AgentPresence::LoggingIn;
         let connection = Arc::clone(&self.connection);
         self.push_log_in(connection, true, effects);
     }
@@ -110,29 +111,29 @@ impl SessionState {
         effects.push(Effect::LogIn(AgentLogIn { connection, generation, resume, patient }));
     }
 
-    fn pause(&mut self, failed: u32, now: Instant) {
-        let pause = RETRY.0.saturating_mul(1 << failed.min(10)).min(RETRY.1);
-        self.agent = AgentPresence::Pausing { failed: failed + 1, until: now + pause };
+    fn pause_log_in(&mut self, now: Instant) {
+        self.agent = AgentPresence::Pausing { until: now + self.log_in_backoff.next_pause() };
     }
 
     /// What became of a log-in.
     pub(super) fn logged_in(&mut self, outcome: Result<Arc<CommandSet>, Failure>, now: Instant, effects: &mut Effects) {
         match (&self.agent, outcome) {
             (AgentPresence::Migrating(_), outcome) => self.arrived(outcome, now, effects),
-            (AgentPresence::LoggingIn { .. }, Ok(command_set)) => {
+            (AgentPresence::LoggingIn, Ok(command_set)) => {
                 self.agent = AgentPresence::Present;
                 let (link, losses) = self.connection.link();
                 self.link.set_tenant(link, losses);
                 self.set_command_set(command_set);
                 self.follow_link(effects);
             }
-            (AgentPresence::LoggingIn { .. }, Err(failure)) if is_final(failure.code) => {
+            (AgentPresence::LoggingIn, Err(failure)) if is_final(failure.code) => {
                 tracing::warn!(session = super::short(&self.id), "an agent cannot be logged in again: {failure}");
                 self.end(Some(DisposedReason::AdapterFailed), false, None, now, effects);
             }
-            (&AgentPresence::LoggingIn { failed }, Err(failure)) => {
+            (AgentPresence::LoggingIn, Err(failure)) => {
+                let failed = self.log_in_backoff.failures();
                 tracing::info!(session = super::short(&self.id), failed, "logging an agent in again: {failure}");
-                self.pause(failed, now);
+                self.pause_log_in(now);
             }
             // Nobody has asked for one.
             (_, Ok(_)) => effects.push(Effect::DropAgent),
@@ -161,7 +162,7 @@ impl SessionState {
             AgentPresence::Present | AgentPresence::Migrating(_) => {
                 self.lose_agent("the adapter is replaced by another version", now, effects);
             }
-            AgentPresence::LoggingIn { failed } | AgentPresence::Pausing { failed, .. } => self.log_in(failed, effects),
+            AgentPresence::LoggingIn | AgentPresence::Pausing { .. } => self.log_in(effects),
             AgentPresence::Gone => {}
         }
     }
@@ -172,7 +173,7 @@ impl SessionState {
             return;
         }
         match self.agent {
-            AgentPresence::Pausing { failed, .. } => self.log_in(failed, effects),
+            AgentPresence::Pausing { .. } => self.log_in(effects),
             AgentPresence::Migrating(_) => self.migration_due(now, effects),
             _ => {}
         }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jackfield_plugin_api::{Code, Failure, Json};
-use jackfield_protocol::{event::Event, message::Response};
+use jackfield_protocol::{close::CloseCode, event::Event, message::Response};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::{
         commands::BIND,
         effects::{Effect, Effects},
         input::Bind,
-        outbox::{CloseCode, Message, Outbox},
+        outbox::{Message, Outbox},
     },
 };
 
@@ -134,7 +134,7 @@ impl SessionState {
             return;
         }
         if let Some(old) = self.client.outbox.replace(outbox) {
-            effects.push(Effect::Close(old, CloseCode::TAKEN_OVER, "another connection has bound the session"));
+            effects.push(Effect::Close(old, CloseCode::TakenOver, "another connection has bound the session"));
         }
         self.restart_grace();
     }

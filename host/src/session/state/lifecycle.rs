@@ -4,16 +4,15 @@
 //! the clock, by replacement or by the host. Must never: tell a client that something has succeeded that has not, or leave
 //! a command without an answer.
 
-use jackfield_model::Diagnostics;
-use jackfield_model::Tree;
-use jackfield_protocol::event::Event;
-use jackfield_protocol::event::EventData;
-use jackfield_protocol::event::EventName;
-use jackfield_protocol::event::Path;
-use jackfield_protocol::message::Response;
 use std::{sync::Arc, time::Duration};
 
+use jackfield_model::{Diagnostics, Tree};
 use jackfield_plugin_api::{Code, Ending, Failure, Outcome, Report, StartOptions};
+use jackfield_protocol::{
+    close::CloseCode,
+    event::{Event, EventData, EventName, Path},
+    message::Response,
+};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{AgentPresence, SessionState};
@@ -24,7 +23,6 @@ use crate::{
         commands::START,
         effects::{Ask, Effect, Effects},
         journal::Journal,
-        outbox::CloseCode,
     },
 };
 
@@ -245,7 +243,7 @@ impl SessionState {
             Some(events) => effects.push(Effect::Replay(outbox, events)),
             None => {
                 // More than the journal keeps: the client has to come back for a snapshot.
-                effects.push(Effect::Close(outbox.clone(), CloseCode::TOO_SLOW, "events were lost; bind again"));
+                effects.push(Effect::Close(outbox.clone(), CloseCode::TooSlow, "events were lost; bind again"));
                 self.client.disconnect(&outbox);
             }
         }
@@ -293,7 +291,7 @@ impl SessionState {
         let Some(outbox) = self.client.outbox().cloned() else { return };
         effects.push(Effect::Send(outbox.clone(), disposed));
         if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {
-            effects.push(Effect::Close(outbox, CloseCode::GOING_AWAY, reason.as_str()));
+            effects.push(Effect::Close(outbox, CloseCode::GoingAway, reason.as_str()));
         }
     }
 

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use jackfield_plugin_api::{Code, Failure, Link};
+use jackfield_plugin_api::{Backoff, Code, Failure, Link};
 use tokio::time::Instant;
 
 use crate::plugin::RequestId;
 
-/// The first wait before a snapshot is asked for again, and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// The pauses before a snapshot is asked for again.
+const SNAPSHOT_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
 /// The link of one session.
 #[derive(Debug)]
@@ -29,23 +29,20 @@ pub(super) struct LinkState {
     /// Why it is down.
     reason: String,
     recovery: Recovery,
+    backoff: Backoff,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Recovery {
     No,
-    /// A snapshot must be asked for now; so many attempts have failed.
-    Due {
-        failed: u32,
-    },
+    /// A snapshot must be asked for now.
+    Due,
     Asked {
         request: RequestId,
         until: Instant,
-        failed: u32,
     },
     Waits {
         until: Instant,
-        failed: u32,
     },
     /// The snapshot has been applied.
     Done,
@@ -63,6 +60,7 @@ impl LinkState {
             stale: false,
             reason: String::new(),
             recovery: Recovery::No,
+            backoff: SNAPSHOT_AGAIN,
         }
     }
 
@@ -132,7 +130,7 @@ impl LinkState {
             self.stale = false;
             self.reason = down.unwrap_or_else(|| "the link was interrupted".to_owned());
             // Not yet: the client is told of the loss before anything is done about it.
-            self.recovery = if self.raw_up() { Recovery::Due { failed: 0 } } else { Recovery::No };
+            self.recovery = if self.raw_up() { self.first_snapshot() } else { Recovery::No };
             return Some(Link::Down { reason: self.reason.clone() });
         }
         if self.up {
@@ -152,7 +150,7 @@ impl LinkState {
         }
         if self.recovery == Recovery::No || self.stale {
             self.stale = false;
-            self.recovery = Recovery::Due { failed: 0 };
+            self.recovery = self.first_snapshot();
         }
         if self.recovery == Recovery::Done {
             self.recovery = Recovery::No;
@@ -162,51 +160,53 @@ impl LinkState {
         None
     }
 
+    fn first_snapshot(&mut self) -> Recovery {
+        self.backoff.reset();
+        Recovery::Due
+    }
+
     fn raw_up(&self) -> bool {
         self.lost.is_none() && self.tenant == Link::Up && self.agent == Link::Up
     }
 
     /// Whether the agent must be asked for a snapshot now.
     pub(super) fn wants_snapshot(&self) -> bool {
-        matches!(self.recovery, Recovery::Due { .. })
+        self.recovery == Recovery::Due
     }
 
     /// The agent was asked for a snapshot, and must answer until then.
     pub(super) fn snapshot_asked(&mut self, request: RequestId, until: Instant) {
-        if let Recovery::Due { failed } = self.recovery {
-            self.recovery = Recovery::Asked { request, until, failed };
+        if self.recovery == Recovery::Due {
+            self.recovery = Recovery::Asked { request, until };
         }
     }
 
     /// Takes an answer, if it is to the snapshot: then [`Self::follow`] tells what has become of the link.
     pub(super) fn snapshot_answered(&mut self, answered: RequestId, success: bool, now: Instant) -> bool {
-        let Recovery::Asked { request, failed, .. } = self.recovery else { return false };
+        let Recovery::Asked { request, .. } = self.recovery else { return false };
         if request != answered {
             return false;
         }
-        self.recovery =
-            if success { Recovery::Done } else { Recovery::Waits { until: now + wait(failed), failed: failed + 1 } };
+        self.recovery = if success { Recovery::Done } else { self.next_snapshot(now) };
         true
     }
 
     pub(super) fn tick(&mut self, now: Instant) {
         match self.recovery {
-            Recovery::Asked { until, failed, .. } if until <= now => {
-                self.recovery = Recovery::Waits { until: now + wait(failed), failed: failed + 1 };
-            }
-            Recovery::Waits { until, failed } if until <= now => self.recovery = Recovery::Due { failed },
+            Recovery::Asked { until, .. } if until <= now => self.recovery = self.next_snapshot(now),
+            Recovery::Waits { until } if until <= now => self.recovery = Recovery::Due,
             _ => {}
         }
     }
 
+    fn next_snapshot(&mut self, now: Instant) -> Recovery {
+        Recovery::Waits { until: now + self.backoff.next_pause() }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.recovery {
-            Recovery::Asked { until, .. } | Recovery::Waits { until, .. } => Some(until),
-            Recovery::No | Recovery::Due { .. } | Recovery::Done => None,
+            Recovery::Asked { until, .. } | Recovery::Waits { until } => Some(until),
+            Recovery::No | Recovery::Due | Recovery::Done => None,
         }
     }
-}
-
-fn wait(failed: u32) -> Duration {
-    RETRY.0.saturating_mul(1 << failed.min(10)).min(RETRY.1)
 }

@@ -81,7 +81,7 @@ impl SessionState {
             }
             AgentPresence::Migrating(_) => Err(NotMoved::Busy),
             // It is being logged in again: let that be on the new one.
-            AgentPresence::LoggingIn { .. } | AgentPresence::Pausing { .. } | AgentPresence::Gone => {
+            AgentPresence::LoggingIn | AgentPresence::Pausing { .. } | AgentPresence::Gone => {
                 self.replace_connection(&to, now, effects);
                 Ok(())
             }

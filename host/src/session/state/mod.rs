@@ -23,15 +23,14 @@ mod link;
 mod migration;
 mod pending;
 
-use jackfield_model::Diagnostics;
-use jackfield_model::Tree;
 use std::sync::Arc;
 
-use jackfield_plugin_api::{Outcome, Report};
+use jackfield_model::{Diagnostics, Tree};
+use jackfield_plugin_api::{Backoff, Outcome, Report};
 use tokio::time::Instant;
 
 use self::{
-    agent::AgentPresence,
+    agent::{AgentPresence, LOG_IN_AGAIN},
     client::Client,
     lifecycle::{Lifecycle, StartBy},
     link::LinkState,
@@ -52,8 +51,8 @@ use crate::{
     plugin::{AdapterMessage, FromAgent, RequestId},
 };
 
-/// How often a session's log tells what was left out of reports; all of it is counted.
-const NOTES: u32 = 32;
+/// How many diagnostics of reports one session writes to the log; all of them are counted.
+const MAX_LOGGED_DIAGNOSTICS: u32 = 32;
 
 /// One session.
 pub(super) struct SessionState {
@@ -66,6 +65,7 @@ pub(super) struct SessionState {
     connection: Arc<AdapterConnection>,
     lifecycle: Lifecycle,
     agent: AgentPresence,
+    log_in_backoff: Backoff,
     /// Which log-in's messages count.
     generation: u32,
     /// What the adapter has left for the next log-in.
@@ -76,8 +76,8 @@ pub(super) struct SessionState {
     commands: PendingCommands,
     client: Client,
     next_request: RequestId,
-    /// How often a report's nonsense was written to the log.
-    noted: u32,
+    /// How many diagnostics of reports were written to the log.
+    logged_diagnostics: u32,
 }
 
 /// What others are told of a session.
@@ -109,6 +109,7 @@ impl SessionState {
             id: id.into(),
             lifecycle: Lifecycle::Prepared(StartBy(now + limits.start_within)),
             agent: AgentPresence::Present,
+            log_in_backoff: LOG_IN_AGAIN,
             generation: 0,
             resume: Vec::new(),
             link: LinkState::new(link, losses),
@@ -117,7 +118,7 @@ impl SessionState {
             commands: PendingCommands::default(),
             client: Client::new(limits.prepared_grace.min(limits.resume_grace), now),
             next_request: 1,
-            noted: 0,
+            logged_diagnostics: 0,
             connection,
             limits,
             metrics,
@@ -129,7 +130,7 @@ impl SessionState {
     pub(super) fn handle(&mut self, input: Input, now: Instant, effects: &mut Effects) {
         match input {
             Input::Command(command) => self.receive(command, now, effects),
-            Input::Adapter { generation, message } => self.hear(generation, message, now, effects),
+            Input::Adapter { generation, message } => self.adapter_message(generation, message, now, effects),
             Input::LinkChanged => {
                 let (link, losses) = self.connection.link();
                 self.link.set_tenant(link, losses);
@@ -145,7 +146,7 @@ impl SessionState {
         self.client.run_grace(runs, now);
     }
 
-    /// When it has to be told that time has passed.
+    /// When it must be given the next [`Input::Tick`].
     pub(super) fn deadline(&self) -> Option<Instant> {
         let deadlines = [
             self.commands.deadline(),
@@ -162,7 +163,7 @@ impl SessionState {
         matches!(self.lifecycle, Lifecycle::Over)
     }
 
-    /// It cannot go on, and nobody is told any more.
+    /// Ends the session at once, without a message to its client.
     pub(super) fn give_up(&mut self) {
         self.lifecycle = Lifecycle::Over;
     }
@@ -202,7 +203,7 @@ impl SessionState {
         }
     }
 
-    /// Does what has become possible.
+    /// Goes on with what has become possible.
     fn advance(&mut self, now: Instant, effects: &mut Effects) {
         while let Some(at) = self.commands.next(&self.tree, self.agent.is_migrating()) {
             self.go_on(at, now, effects);
@@ -222,7 +223,7 @@ impl SessionState {
 
     // ---- what comes from the adapter ----
 
-    fn hear(&mut self, generation: u32, message: AdapterMessage, now: Instant, effects: &mut Effects) {
+    fn adapter_message(&mut self, generation: u32, message: AdapterMessage, now: Instant, effects: &mut Effects) {
         if generation != self.generation {
             return;
         }
@@ -244,16 +245,16 @@ impl SessionState {
         }
     }
 
-    /// What is reported before session.start is nobody's business, and after the end of no interest.
+    /// Applies a report. One that comes before session.start or after the end is ignored.
     fn apply(&mut self, report: &Report, effects: &mut Effects) {
         if !self.lifecycle.is_started() && !matches!(self.lifecycle, Lifecycle::Starting { .. }) {
             return;
         }
-        let mut notes = Diagnostics::new();
-        let events = self.tree.apply(report, &mut notes);
+        let mut diagnostics = Diagnostics::new();
+        let events = self.tree.apply(report, &mut diagnostics);
         self.metrics.adapter().report(events.len());
-        if !notes.is_empty() {
-            self.note(&notes);
+        if !diagnostics.is_empty() {
+            self.log_diagnostics(&diagnostics);
         }
         match &mut self.lifecycle {
             Lifecycle::Starting { first, .. } => Self::hold_until_started(first, &events, &self.tree, &self.journal),
@@ -262,20 +263,20 @@ impl SessionState {
     }
 
     #[cold]
-    fn note(&mut self, notes: &Diagnostics) {
-        for (kind, count) in notes.counts() {
+    fn log_diagnostics(&mut self, diagnostics: &Diagnostics) {
+        for (kind, count) in diagnostics.counts() {
             (0..count.min(1000)).for_each(|_| self.metrics.adapter().report_note(kind.as_str()));
         }
-        for note in notes.first() {
-            if self.noted >= NOTES {
+        for diagnostic in diagnostics.first() {
+            if self.logged_diagnostics >= MAX_LOGGED_DIAGNOSTICS {
                 return;
             }
-            self.noted += 1;
+            self.logged_diagnostics += 1;
             tracing::warn!(
                 adapter = %self.command_set.manifest.id,
                 session = short(&self.id),
-                kind = note.kind.as_str(),
-                "left out of a report: {}", note.what
+                kind = diagnostic.kind.as_str(),
+                "left out of a report: {}", diagnostic.what
             );
         }
     }

@@ -3,11 +3,11 @@
 //! Owns: their order, which of them may go on, and their deadlines. Must never: know what a command does. Commands to one
 //! object, its parents and its children keep their order; others go side by side. Release and reject wait for nothing.
 
-use jackfield_model::Tree;
-use jackfield_plugin_api::command::ObjectKind;
-use jackfield_plugin_api::command::StandardCommand;
-use jackfield_protocol::message::Request;
 use std::{collections::VecDeque, time::Duration};
+
+use jackfield_model::Tree;
+use jackfield_plugin_api::command::{ObjectKind, StandardCommand};
+use jackfield_protocol::message::Request;
 use tokio::time::Instant;
 
 use super::super::{

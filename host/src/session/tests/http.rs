@@ -24,7 +24,7 @@ async fn events(outlet: &mut Outlet) -> Vec<String> {
     std::iter::from_fn(|| outlet.try_next())
         .map(|out| match out {
             Out::Message(message) => words(&serde_json::from_slice(&message.text).unwrap()),
-            Out::Close(code, _) => format!("close {}", code.0),
+            Out::Close(code, _) => format!("close {}", code.number()),
         })
         .collect()
 }

@@ -127,7 +127,7 @@ async fn a_lost_adapter_fails_commands_once_and_the_agent_is_logged_in_again_wit
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     client.send("channel.request.ready", ".c1", json!({}));
     let (request, _) = line.next_command().await;
-    tenant.set_port(None);
+    tenant.set_platform(None);
     line.tell(FromAgent::Lost { reason: "the worker died".to_owned() });
     line.tell(FromAgent::Answer { request, report: None, outcome: Outcome::success() });
     settle().await;
@@ -141,7 +141,7 @@ async fn a_lost_adapter_fails_commands_once_and_the_agent_is_logged_in_again_wit
 
     tokio::time::sleep(Duration::from_secs(600)).await;
     tenant.set_link(Link::Up);
-    tenant.set_port(Some(Arc::new(Port(Arc::clone(&tenant.adapter)))));
+    tenant.set_platform(Some(Arc::new(Port(Arc::clone(&tenant.adapter)))));
     settle().await;
     assert_eq!(tenant.adapter.logins(), 2);
     let line = tenant.adapter.line();

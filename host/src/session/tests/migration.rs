@@ -11,7 +11,7 @@ struct Other {
 impl Tenant {
     fn other(&self) -> Other {
         let (connection, adapter) = (self.manager.open_connection(), Adapter::like(&self.adapter));
-        self.manager.set_port(&connection, Some(Arc::new(Port(Arc::clone(&adapter)))));
+        self.manager.set_platform(&connection, Some(Arc::new(Port(Arc::clone(&adapter)))));
         self.manager.set_link(&connection, Link::Up);
         Other { connection, adapter }
     }

@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     metrics::Metrics,
-    plugin::{AgentSink, Delivery, FromAgent, RequestId},
+    plugin::{AgentPort, AgentSink, Delivery, FromAgent, LogInFuture, PlatformPort, RequestId},
 };
 
 /// What the adapter was asked for.
@@ -99,6 +99,12 @@ impl Line {
 }
 
 struct Handle(Arc<Line>);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handle")
+    }
+}
 
 impl Handle {
     fn take(&self, request: RequestId, asked: Asked) -> Result<(), Failure> {
@@ -192,7 +198,7 @@ impl PlatformPort for Port {
         &self.0.manifest
     }
 
-    fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, _: Duration) -> LoggedIn {
+    fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, _: Duration) -> LogInFuture {
         let adapter = Arc::clone(&self.0);
         adapter.sinks.lock().unwrap().push(Arc::clone(&sink));
         Box::pin(async move {
@@ -246,7 +252,7 @@ impl Tenant {
             .unwrap(),
         );
         let adapter = Adapter::new(manifest);
-        manager.set_port(&manager.serving(), Some(Arc::new(Port(Arc::clone(&adapter)))));
+        manager.set_platform(&manager.serving(), Some(Arc::new(Port(Arc::clone(&adapter)))));
         manager.set_link(&manager.serving(), Link::Up);
         Self { manager, adapter, metrics }
     }
@@ -255,8 +261,8 @@ impl Tenant {
         self.manager.set_link(&self.manager.serving(), link);
     }
 
-    fn set_port(&self, port: Option<Arc<dyn PlatformPort>>) {
-        self.manager.set_port(&self.manager.serving(), port);
+    fn set_platform(&self, port: Option<Arc<dyn PlatformPort>>) {
+        self.manager.set_platform(&self.manager.serving(), port);
     }
 
     /// What operators are told of its sessions.
@@ -338,7 +344,7 @@ impl Client {
                 }
                 Some(value)
             }
-            Out::Close(code, _) => Some(json!({"close": code.0})),
+            Out::Close(code, _) => Some(json!({"close": code.number()})),
         }
     }
 

@@ -18,8 +18,7 @@ use serde_json::{Value, json};
 
 use super::{Ids, Line, Lists, Sync, open};
 use crate::{
-    api::{Call, Group, list, text},
-    backoff::Backoff,
+    api::{Call, Group, RETRY, list, text},
     http::encode,
     model::Event,
 };
@@ -64,7 +63,7 @@ impl Line {
             let _ = tokio::time::timeout(Duration::from_secs(5), turn).await;
             return;
         }
-        let mut backoff = Backoff::default();
+        let mut backoff = RETRY;
         while open(&self.ids).current.is_some() {
             if self.api.circuit.check().is_err() {
                 self.api.circuit.until(true).await;
@@ -77,8 +76,8 @@ impl Line {
                 self.tell_link(Link::Up);
             } else {
                 self.need_replay();
-                let pause = backoff.next();
-                if backoff.failed() == FAILURES_UNTIL_DOWN {
+                let pause = backoff.next_pause();
+                if backoff.failures() == FAILURES_UNTIL_DOWN {
                     self.tell_link(Link::Down { reason: "CXone does not answer the agent's polls".to_owned() });
                 }
                 // A pause spares CXone; it does not keep anybody waiting who needs the state now.
