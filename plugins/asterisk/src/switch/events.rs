@@ -150,23 +150,26 @@ impl Switch {
                 let rings_until = self.phones.get(&phone).and_then(|phone| phone.rings_until);
                 self.leg_ended(&phone, channel, why(self.now, cause, None, rings_until), None);
             }
-            Some(Owner::Party) => {
-                let Some((room, party)) = self.remove_party(channel) else {
-                    self.owners.remove(channel);
-                    return;
-                };
-                let left = match party.state {
-                    PartyState::Dialing => {
-                        let cause = why(self.now, cause, party.cause, party.rings_until);
-                        Left::by_accident(cause_of(cause))
-                    }
-                    _ => Left::hung_up(),
-                };
-                self.answer_waiter(party.waiter, left.cause);
-                self.settle(room, left);
-            }
+            Some(Owner::Party) => self.party_over(channel, cause, false),
             None => {}
         }
+    }
+
+    /// Somebody has left. `unseen`: while nobody listened.
+    pub(super) fn party_over(&mut self, channel: &str, cause: Option<u16>, unseen: bool) {
+        let Some((room, party)) = self.remove_party(channel) else {
+            self.owners.remove(channel);
+            return;
+        };
+        let left = match party.state {
+            PartyState::Dialing => {
+                let cause = why(self.now, cause, party.cause, party.rings_until);
+                Left::by_accident(cause_of(cause))
+            }
+            _ => Left::hung_up(),
+        };
+        self.answer_waiter(party.waiter, left.cause);
+        self.settle(room, if unseen { left.unseen() } else { left });
     }
 
     /// The phone's own hold key does what the desktop's button does.

@@ -231,16 +231,17 @@ impl Switch {
     pub(super) fn end_calls_of(&mut self, key: &str, cause: Option<u16>) {
         let Some(live) = self.phones.get(key).and_then(Phone::live) else { return };
         let conversations: Vec<_> = live.conversations.iter().map(|it| (it.key.clone(), it.state)).collect();
-        let left = match cause {
-            Some(16) => Left::hung_up(),
-            _ => Left::by_accident(Cause::Unreachable),
+        let (left, talked) = match cause {
+            Some(16) => (Left::hung_up(), Reason::Released),
+            _ => (Left::by_accident(Cause::Unreachable), Reason::Lost),
         };
         for (conversation, state) in conversations {
             let Some(seat) = self.seat_of(key, &conversation) else { continue };
             let (reason, cause) = match state {
-                ConversationState::Alerting => (Reason::Abandoned, None),
+                // The caller has not gone: somebody else is offered it.
+                ConversationState::Alerting => (Reason::Redirected, None),
                 ConversationState::Dialing => (Reason::Failed, Some(Cause::Cancelled)),
-                _ => (Reason::Released, None),
+                _ => (talked, None),
             };
             if let Some(room) = self.leave_room(&seat, reason, cause) {
                 self.settle(room, left);

@@ -276,7 +276,7 @@ impl Switch {
         if let Some(phone) = self.phones.get_mut(&seat.phone) {
             phone.ready_since = now;
         }
-        self.take_offer_back(seat, Reason::Abandoned, Cause::NoAnswer, now + self.settings.offer_again);
+        self.take_offer_back(seat, Reason::Redirected, Cause::NoAnswer, now + self.settings.offer_again);
     }
 
     fn take_offer_back(&mut self, seat: &Seat, reason: Reason, cause: Cause, again: std::time::Instant) {

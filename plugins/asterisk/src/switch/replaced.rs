@@ -67,7 +67,7 @@ impl Switch {
     /// The phone that rings was answered at another one, which enters next in its place.
     pub(super) fn offer_picked_up(&mut self, key: &str, leg: &ChannelId) {
         let Some(seat) = self.alerting_seat(key) else { return };
-        let Some(room) = self.leave_room(&seat, Reason::Abandoned, Some(Cause::Cancelled)) else { return };
+        let Some(room) = self.leave_room(&seat, Reason::Redirected, Some(Cause::Cancelled)) else { return };
         if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
             ticket.waiting = false;
         }

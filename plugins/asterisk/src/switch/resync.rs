@@ -298,7 +298,10 @@ impl Switch {
         // Customers first: a call whose both ends are gone ended; it was not the phone that was lost.
         let (parties, legs): (Vec<_>, Vec<_>) =
             missing.into_iter().partition(|channel| self.owners.get(channel) == Some(&Owner::Party));
-        for channel in parties.into_iter().chain(legs) {
+        for channel in parties {
+            self.party_over(&channel, None, true);
+        }
+        for channel in legs {
             self.channel_over(&channel, None);
         }
     }

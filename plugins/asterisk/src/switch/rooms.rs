@@ -21,11 +21,13 @@ pub(crate) struct Left {
     pub(crate) cause: Cause,
     /// The agent did not mean to: a customer who came from a queue goes back to it.
     pub(crate) keep_customer: bool,
+    /// It was found out later: nobody knows how the call ended.
+    pub(crate) unseen: bool,
 }
 
 impl Left {
     pub(crate) const fn because(cause: Cause) -> Self {
-        Self { cause, keep_customer: false }
+        Self { cause, keep_customer: false, unseen: false }
     }
 
     pub(crate) const fn hung_up() -> Self {
@@ -38,7 +40,12 @@ impl Left {
     }
 
     pub(crate) const fn by_accident(cause: Cause) -> Self {
-        Self { cause, keep_customer: true }
+        Self { cause, keep_customer: true, unseen: false }
+    }
+
+    /// The same, told of what was over when the link came back.
+    pub(crate) const fn unseen(self) -> Self {
+        Self { unseen: true, ..self }
     }
 }
 
@@ -307,8 +314,9 @@ impl Switch {
     /// Ends the conversation of an agent who has nobody to talk to.
     fn end_alone(&mut self, seat: &Seat, left: Left) {
         let (reason, cause) = match self.conversation(seat).map(|conversation| conversation.state) {
-            Some(ConversationState::Alerting) => (Reason::Abandoned, None),
             Some(ConversationState::Dialing) => (Reason::Failed, Some(left.cause)),
+            _ if left.unseen => (Reason::Lost, None),
+            Some(ConversationState::Alerting) => (Reason::Abandoned, None),
             _ => (Reason::Released, None),
         };
         self.leave_room(seat, reason, cause);

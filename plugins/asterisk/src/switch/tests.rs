@@ -305,7 +305,8 @@ fn who_does_not_answer_goes_not_ready_and_the_next_is_offered_it() {
     bench.enters("c1", &["queue", "sales"], "555");
     assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
     bench.tick(20);
-    assert!(bench.interaction("anna").gone);
+    let gone = bench.interaction("anna");
+    assert_eq!((gone.gone, gone.reason), (true, Some(Reason::Redirected)));
     let ChannelStatus::Active(info) = bench.status("anna") else { panic!("active") };
     assert_eq!(info.reason_code.as_deref(), Some("noanswer"));
     assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
@@ -424,6 +425,7 @@ fn a_customer_whose_agents_phone_was_lost_waits_again() {
     let mut bench = Bench::in_call();
     let leg = bench.originated();
     bench.over(&leg, 27);
+    assert_eq!(bench.interaction("anna").reason, Some(Reason::Lost));
     assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
     bench.agent("bert", "1002");
     assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
@@ -446,7 +448,8 @@ fn after_a_lost_link_what_ended_is_ended_and_what_lives_goes_on() {
     bench.ready = false;
     bench.input(Input::Connected);
     assert!(bench.ready);
-    assert_eq!(bench.interaction("anna").state, Some(InteractionState::Ended));
+    let ended = bench.interaction("anna");
+    assert_eq!((ended.state, ended.reason), (Some(InteractionState::Ended), Some(Reason::Lost)));
     assert_eq!(bench.states("bert"), [ConversationState::Talking]);
     // The bridge was gone as well: it is made again with both in it.
     let created = bench.sent.iter().rev().take_while(|it| it.uri != "channels");
