@@ -93,6 +93,21 @@ fn a_chat_is_ended_by_the_remote_side() {
 }
 
 #[test]
+fn who_writes_is_named_in_the_call_data() {
+    for kind in ["Chat", "Email"] {
+        let mut stage = Stage::new(json!({}));
+        let anna = stage.session("anna");
+        stage.channel(anna, "desk", if kind == "Chat" { ChannelType::Chat } else { ChannelType::Email });
+        let data = json!({ "type": kind, "from": "visitor", "name": "Vera Visitor" });
+        stage.does(anna, extension("session.request.simulator.inbound", Target::Session, data));
+        let told = stage.told(anna);
+        let changed = told.iter().find(|(name, _)| name == "interaction.datachanged").expect("there is call data");
+        assert_eq!(changed.1["data"]["name"], "Vera Visitor");
+        stage.everybody_goes_home();
+    }
+}
+
+#[test]
 fn the_consulted_party_hangs_up_with_and_without_the_focus() {
     let (mut stage, anna) = anna_talks();
     stage.consult(anna, "5551234");

@@ -56,6 +56,9 @@ impl Switch {
             let call = self.new_call();
             self.add_party(call, from.to_owned(), name, MemberRole::Customer);
             contact.call = Some(call);
+        } else if let Some(name) = name {
+            // There is no party to carry it.
+            contact.data.insert("name".to_owned(), name.into());
         }
         self.metric("contacts_total", vec![kind.as_str().to_owned()], 1.0);
         contact
