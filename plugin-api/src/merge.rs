@@ -160,6 +160,7 @@ impl Statement for Interaction {
             reason,
             cause,
             recording: later.recording.or(self.recording),
+            recording_unknown: self.recording_unknown || later.recording_unknown,
             url: later_of(&self.url, &later.url),
             data,
             conversations: match (&self.conversations, &later.conversations) {

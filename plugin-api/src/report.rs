@@ -378,6 +378,11 @@ pub struct Interaction {
     /// Whether it is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// Read when the interaction is created: the platform does not tell whether it records. The desktop is told nothing
+    /// of it until [`recording`](Self::recording) is stated. Else what is not stated is [`Recording::Off`], which a host
+    /// of version 1.0 takes it for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub recording_unknown: bool,
     /// The address that the desktop should open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -430,6 +435,13 @@ impl Interaction {
     #[must_use]
     pub fn recording(mut self, recording: Recording) -> Self {
         self.recording = Some(recording);
+        self
+    }
+
+    /// States that the platform does not tell whether it records.
+    #[must_use]
+    pub fn recording_unknown(mut self) -> Self {
+        self.recording_unknown = true;
         self
     }
 

@@ -553,6 +553,7 @@ fn apply_interaction(interaction: &mut Interaction, said: &Interaction) {
     set(&mut interaction.reason, &said.reason);
     set(&mut interaction.cause, &said.cause);
     set(&mut interaction.recording, &said.recording);
+    interaction.recording_unknown |= said.recording_unknown;
     set(&mut interaction.url, &said.url);
     for (key, value) in &said.data {
         match value {

@@ -344,7 +344,9 @@ impl ClientModel {
         let (required, optional): (&[&str], &[&str]) = match kind {
             "channelgroup" => (&["state"], &[]),
             "channel" => (&["state"], &["availability"]),
-            "interaction" if self.nodes[target].is_telephony() => (&["state", "recording"], &["calls"]),
+            // Once the platform has told whether it records, it is always told.
+            "interaction" if self.nodes[target].told.contains_key("recording") => (&["state", "recording"], &["calls"]),
+            "interaction" if self.nodes[target].is_telephony() => (&["state"], &["calls", "recording"]),
             "interaction" => (&["state"], &[]),
             "conversation" => (&["state", "muted"], &[]),
             _ => return Err("the session has no state".into()),

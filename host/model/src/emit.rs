@@ -181,10 +181,10 @@ impl Emitter {
         kind: ChannelType,
         state: InteractionState,
         calls: Option<Calls>,
-        recording: Recording,
+        recording: Option<Recording>,
     ) {
         // Only calls can be recorded.
-        let recording = (kind == ChannelType::Telephony).then_some(recording);
+        let recording = recording.filter(|_| kind == ChannelType::Telephony);
         self.emit_state(StateOf::Interaction { state, calls, recording });
     }
 

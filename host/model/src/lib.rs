@@ -153,7 +153,7 @@ pub struct InteractionNode {
     /// Its state.
     pub state: InteractionState,
     /// Whether it is recorded.
-    pub recording: Recording,
+    pub recording: Option<Recording>,
     /// The address that the desktop should open.
     pub url: Option<Box<str>>,
     /// The call data.

@@ -38,10 +38,11 @@ pub(crate) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
         key: stated.key.as_str().into(),
         direction,
         state,
-        recording: stated
-            .recording
-            .filter(|_| kind == ChannelType::Telephony && state != InteractionState::Ended)
-            .unwrap_or(Recording::Off),
+        recording: if kind == ChannelType::Telephony && state != InteractionState::Ended {
+            stated.recording.or((!stated.recording_unknown).then_some(Recording::Off))
+        } else {
+            Some(Recording::Off)
+        },
         url: url(work, stated).map(Into::into),
         data: CallData::default(),
         conversations: Vec::new(),

@@ -29,7 +29,7 @@ pub(crate) struct InteractionPlan<'r> {
     pub(crate) taken_unseen: bool,
     /// The state that it will have (before it is completed, where it is gone).
     pub(crate) state: InteractionState,
-    pub(crate) recording: Recording,
+    pub(crate) recording: Option<Recording>,
     pub(crate) calls_before: Option<Calls>,
     pub(crate) calls_after: Option<Calls>,
     /// What will be of each of its conversations, in their order.
@@ -98,10 +98,10 @@ pub(crate) fn of<'r>(
         state = InteractionState::Ended;
     }
     let recording = match (state, stated.and_then(|stated| stated.recording)) {
-        (InteractionState::Ended, _) => Recording::Off,
+        (InteractionState::Ended, _) => Some(Recording::Off),
         // Only calls can be recorded.
-        _ if kind != ChannelType::Telephony => Recording::Off,
-        (_, Some(recording)) if !gone => recording,
+        _ if kind != ChannelType::Telephony => Some(Recording::Off),
+        (_, stated @ Some(_)) if !gone => stated,
         _ => interaction.recording,
     };
     let members = remaining(interaction, &fates).map(|(_, _, members)| members);

@@ -59,7 +59,7 @@ fn holds_of_interaction(precondition: Precondition, channel: &ChannelNode, inter
         Precondition::ConsultConnected => {
             interaction.primary().is_some() && interaction.consult().is_some_and(ConversationNode::is_live)
         }
-        Precondition::Recorded => interaction.recording != Recording::Off,
+        Precondition::Recorded => interaction.recording != Some(Recording::Off),
         _ => true,
     }
 }
@@ -105,7 +105,7 @@ pub fn changes_nothing(command: StandardCommand, object: Object<'_>) -> bool {
 }
 
 fn is_recorded(object: Object<'_>, recording: Recording) -> bool {
-    matches!(object, Object::Interaction(_, interaction) if interaction.recording == recording)
+    matches!(object, Object::Interaction(_, interaction) if interaction.recording == Some(recording))
 }
 
 /// A set of standard commands.

@@ -203,7 +203,7 @@ impl Desk {
                     [_] => Some("SINGLE"),
                     _ => Some("CONSULT"),
                 };
-                let recording = (channel.kind == ChannelType::Telephony).then_some(interaction.recording);
+                let recording = interaction.recording.filter(|_| channel.kind == ChannelType::Telephony);
                 json!({
                     "created": {"type": channel.kind.as_str(), "direction": interaction.direction},
                     "told": some(json!({"state": interaction.state, "recording": recording, "calls": calls})),

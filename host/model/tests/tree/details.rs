@@ -112,6 +112,24 @@ fn the_data_of_one_report_is_weighed_together() {
 }
 
 #[test]
+fn nothing_is_told_of_a_recording_of_which_the_platform_tells_nothing() {
+    let mut desk = desk();
+    let talks = || call("E", [one(Talking)]);
+    let told = |desk: &mut Desk, interaction| {
+        let told = desk.apply(&on([interaction]));
+        let at = told.words.iter().rposition(|word| word == "state.updated(interaction)");
+        at.map(|at| data(&told, at)["recording"].clone())
+    };
+    assert_eq!(told(&mut desk, talks().recording_unknown()), Some(Value::Null));
+    assert_eq!(told(&mut desk, talks().recording(Recording::Paused)), Some("PAUSED".into()));
+    // It is known from now on.
+    assert_eq!(told(&mut desk, talks().recording_unknown()), None);
+    assert_eq!(told(&mut desk, talks().recording(Recording::Off)), Some("OFF".into()));
+    assert_eq!(told(&mut desk, Interaction::gone("E")), Some("OFF".into()));
+    assert_eq!(told(&mut desk, talks()), Some("OFF".into()), "what does not say so records nothing");
+}
+
+#[test]
 fn a_recording_that_is_stated_of_what_is_gone_says_nothing() {
     let mut desk = desk();
     let on_chat = |interaction| Report::new().channel(Channel::new("chat").interaction(interaction));

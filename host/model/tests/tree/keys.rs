@@ -71,9 +71,8 @@ pub fn as_snapshot(tree: &Tree) -> Report {
 }
 
 fn stated_interaction(channel: &ChannelNode, interaction: &InteractionNode) -> report::Interaction {
-    let mut stated = report::Interaction::create(&*interaction.key, interaction.direction)
-        .state(interaction.state)
-        .recording(interaction.recording);
+    let mut stated = report::Interaction::create(&*interaction.key, interaction.direction).state(interaction.state);
+    stated.recording = interaction.recording;
     stated.url = interaction.url.as_deref().map(str::to_owned);
     stated.data = interaction.data.iter().map(|(key, value)| (key.to_string(), Some(value.clone()))).collect();
     if channel.kind == report::ChannelType::Telephony {

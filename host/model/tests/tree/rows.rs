@@ -388,6 +388,7 @@ rows! {
     setdisposition: talk(), call(m1()) => "";
     setinteractiondata: talk(), call(m1().data("k", serde_json::json!({"a": [1, 2.50]}))) => "DATA";
     recording_start: talk(), call(m1().recording(Recording::On)) => "I";
+    recording_start_that_tells_its_name: talk(), call(m1().recording(Recording::On).data("FILE", "c1.wav")) => "DATA I";
     recording_pause: and(talk(), [call(m1().recording(Recording::On))]), call(m1().recording(Recording::Paused)) => "I";
     recording_resume: and(talk(), [call(m1().recording(Recording::Paused))]), call(m1().recording(Recording::On)) => "I";
     recording_stop: and(talk(), [call(m1().recording(Recording::On))]), call(m1().recording(Recording::Off)) => "I";

@@ -426,6 +426,8 @@ fn a_call_is_in_a_state_for_these_commands() {
     assert_eq!(call(inbound([one(Held)])), [&started, "release retrieve mute unmute blindtransfer"]);
     let recorded = format!("{started} recording.pause recording.resume");
     assert_eq!(call(inbound([one(Talking)]).recording(Recording::On)), [&recorded, talking]);
+    // Somebody else may record it.
+    assert_eq!(call(inbound([one(Talking)]).recording_unknown()), [&recorded, talking]);
     assert_eq!(
         call(Interaction::create("M", Direction::Inbound).state(InteractionState::Ended)),
         [format!("{data} complete")]
