@@ -75,17 +75,24 @@ pub(crate) enum Group {
     /// The list of scripts where the older one is gone.
     ScriptSearch,
     Voicemail,
+    /// The list of callbacks.
+    Callbacks,
+    /// What an agent does about one of them.
+    CallbackCalls,
 }
 
 impl Group {
     const fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
-            Self::Interaction | Self::StopRecord | Self::Conference | Self::Disposition | Self::Voicemail => {
-                "interaction"
-            }
+            Self::Interaction
+            | Self::StopRecord
+            | Self::Conference
+            | Self::Disposition
+            | Self::Voicemail
+            | Self::CallbackCalls => "interaction",
             Self::Phone => "phone",
-            Self::Admin | Self::Dispositions | Self::Scripts | Self::ScriptSearch => "admin",
+            Self::Admin | Self::Dispositions | Self::Scripts | Self::ScriptSearch | Self::Callbacks => "admin",
             Self::Realtime => "realtime",
             Self::Signal => "signal",
         }
@@ -445,10 +452,10 @@ impl Api {
         };
         let base = self.base(&found, key, &token).await;
         let mut url = format!("{base}/inContactAPI/services/v{}.0/{}", self.version(call.group), call.path);
-        let mut body = Body::None;
-        if call.method == Method::POST {
-            body = Body::Json(call.params.clone());
-        } else if let Some(params) = call.params.as_object().filter(|params| !params.is_empty()) {
+        // The documents have the parameters of a DELETE in its query, NICE's own client has them in a body: here in both.
+        let body = if call.method == Method::GET { Body::None } else { Body::Json(call.params.clone()) };
+        let in_query = call.params.as_object().filter(|params| call.method != Method::POST && !params.is_empty());
+        if let Some(params) = in_query {
             let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let pairs: Vec<_> = params.iter().map(|(name, value)| (name.clone(), text(value))).collect();
             url = format!("{url}?{}", query(&pairs));
@@ -475,6 +482,8 @@ impl Api {
             Group::Scripts => versions.scripts,
             Group::ScriptSearch => versions.script_search,
             Group::Voicemail => versions.voicemail,
+            Group::Callbacks => versions.callbacks,
+            Group::CallbackCalls => versions.callback_calls,
         }
     }
 }

@@ -138,6 +138,10 @@ pub(crate) struct Versions {
     pub(crate) script_search: u16,
     /// Playing voice mails.
     pub(crate) voicemail: u16,
+    /// Callbacks that were promised: listing and making them.
+    pub(crate) callbacks: u16,
+    /// Dialling, putting off and cancelling one of them.
+    pub(crate) callback_calls: u16,
 }
 
 impl Default for Versions {
@@ -156,6 +160,8 @@ impl Default for Versions {
             scripts: 12,
             script_search: 34,
             voicemail: 4,
+            callbacks: 25,
+            callback_calls: 21,
         }
     }
 }

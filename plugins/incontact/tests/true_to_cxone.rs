@@ -322,10 +322,13 @@ async fn nothing_is_said_of_a_recording_that_is_not_the_agents_until_it_is_pause
     let bench = Bench::new().await;
     let anna = bench.ready("anna", "7001").await;
     let key = anna.talking(&bench, ANNA).await;
-    assert_eq!(anna.session.view().interaction(&key).unwrap().recording, None);
+    let view = anna.session.view();
+    let shown = view.interaction(&key).unwrap();
+    assert_eq!((shown.recording, shown.recording_unknown), (None, true));
     for (action, then) in [
         (RecordAction::Pause, jackfield_plugin_api::report::Recording::Paused),
         (RecordAction::Resume, jackfield_plugin_api::report::Recording::On),
+        (RecordAction::Stop, jackfield_plugin_api::report::Recording::Off),
     ] {
         anna.done(Command::Record { interaction: at(&key), action }).await;
         assert_eq!(anna.session.view().interaction(&key).unwrap().recording, Some(then));
@@ -349,16 +352,31 @@ async fn a_logout_is_over_when_cxones_session_is() {
 }
 
 #[tokio::test]
-async fn an_offer_that_nobody_took_is_told_as_rejected() {
+async fn an_offer_that_nobody_took_goes_elsewhere() {
     let bench = Bench::new().await;
     let anna = bench.ready("anna", "7001").await;
     let key = bench.arrive(ANNA, "call");
     anna.offered(&key).await;
     bench.remote(ANNA, &key, "refuse");
     anna.gone(&key).await;
-    let reports = anna.session.reports();
+    assert_eq!(why_it_ended(&anna, &key), Some(Reason::Redirected));
+}
+
+#[tokio::test]
+async fn a_call_that_cxone_cuts_with_the_agent_session_is_lost() {
+    let bench = Bench::new().await;
+    let anna = bench.ready("anna", "7001").await;
+    let key = anna.talking(&bench, ANNA).await;
+    bench.emulator.control("log-off", json!({"agent": ANNA}));
+    anna.gone(&key).await;
+    assert_eq!(why_it_ended(&anna, &key), Some(Reason::Lost));
+    bench.no_complaints();
+}
+
+fn why_it_ended(desk: &Desk, key: &str) -> Option<Reason> {
+    let reports = desk.session.reports();
     let told = reports.iter().flat_map(|it| &it.channels).flat_map(|it| &it.interactions);
-    assert_eq!(told.filter(|it| it.key == key).filter_map(|it| it.reason).next_back(), Some(Reason::Rejected));
+    told.filter(|it| it.key == key).filter_map(|it| it.reason).next_back()
 }
 
 #[tokio::test]
@@ -463,6 +481,21 @@ async fn supervisors_listen_and_agents_see_their_queues() {
 }
 
 #[tokio::test]
+async fn who_may_not_read_the_activity_of_skills_sees_his_own_queues() {
+    let closed = with(|data| {
+        let agents = data.business_unit.iter_mut().flat_map(|unit| &mut unit.agent);
+        agents.for_each(|agent| agent.denied.push("skills/activity".to_owned()));
+    });
+    let bench = Bench::of(closed, |_| ()).await;
+    let anna = bench.ready("anna", "7001").await;
+    bench.emulator.control("queued", json!({"skill": 100, "count": 4}));
+    let queues = anna.data(extension("session.request.incontact.queues", Target::Session, json!({}))).await;
+    let sales = queues["queues"].as_array().unwrap().iter().find(|queue| queue["skillName"] == "Sales").unwrap();
+    assert_eq!((&sales["waiting"], &sales["mediaType"]), (&json!(4), &json!("Phone Call")));
+    assert!(sales["oldestSince"].is_string());
+}
+
+#[tokio::test]
 async fn groups_are_the_agents_channels() {
     let bench = Bench::new().await;
     let session = bench.tenant.log_in("anna", "anna-secret").await.unwrap();
@@ -496,4 +529,90 @@ async fn an_address_that_cannot_be_reached_from_here_is_left_for_the_general_one
     anna.talking(&bench, ANNA).await;
     assert!(!bench.tenant.links().iter().any(|link| matches!(link, Link::Down { reason } if !reason.contains("yet"))));
     bench.no_complaints();
+}
+
+#[tokio::test]
+async fn a_callback_is_promised_put_off_offered_when_it_is_due_and_made() {
+    let bench = Bench::new().await;
+    let anna = bench.ready("anna", "7001").await;
+    let callbacks = |verb: &str, data: Value| {
+        extension(&format!("session.request.incontact.callback{verb}"), Target::Session, data)
+    };
+    let promised = json!({"number": "5550001", "firstName": "Ada", "lastName": "Example", "notes": "about the order",
+                          "time": "2026-12-01T10:00:00Z", "skillId": "200"});
+    anna.fails_with(callbacks(".create", json!({"number": "5550001", "time": "soon", "skillId": 100})), Code::Rejected)
+        .await;
+    assert_eq!(anna.data(callbacks(".create", promised)).await, json!({}));
+    let told = || events(&anna, "session.incontact.callbacks");
+    eventually("it is told", || told().last().is_some_and(|told| told["callbacks"][0]["name"] == "Ada Example")).await;
+
+    let listed = anna.data(callbacks("s", json!({}))).await["callbacks"][0].clone();
+    assert_eq!((&listed["number"], &listed["notes"]), (&json!("5550001"), &json!("about the order")));
+    let id = listed["id"].clone();
+    let later = json!({"id": id, "time": "2026-12-01T11:00:00Z"});
+    assert_eq!(anna.data(callbacks(".reschedule", later)).await, json!({}));
+    eventually("it is put off", || {
+        told().last().is_some_and(|told| told["callbacks"][0]["time"] == "2026-12-01T11:00:00Z")
+    })
+    .await;
+
+    bench.emulator.control("callback-due", json!({"callback": id}));
+    eventually("it is due", || !events(&anna, "session.incontact.callback.due").is_empty()).await;
+    let due = &events(&anna, "session.incontact.callback.due")[0];
+    assert_eq!((&due["id"], &due["name"]), (&id, &json!("Ada Example")));
+    let key = anna.talking(&bench, ANNA).await;
+    anna.fails_with(callbacks(".dial", json!({"id": id})), Code::InvalidState).await;
+    anna.done(Command::Release { conversation: call(&key) }).await;
+    anna.done(Command::Complete { interaction: at(&key) }).await;
+
+    assert_eq!(anna.data(callbacks(".dial", json!({"id": id}))).await, json!({}));
+    let view = anna.session.view();
+    let made = view.interactions().next().unwrap();
+    assert_eq!(made.direction, Some(jackfield_plugin_api::report::Direction::Outbound));
+    anna.in_state(&made.key, State::Talking).await;
+    eventually("none is left", || told().last().is_some_and(|told| told["callbacks"] == json!([]))).await;
+    anna.fails_with(callbacks(".cancel", json!({"id": id})), Code::NotFound).await;
+    bench.no_complaints();
+}
+
+#[tokio::test]
+async fn an_expert_is_consulted_from_a_conference_and_taken_into_it() {
+    for join_resumes in [false, true] {
+        let data = with(|data| {
+            data.behaviour.join_resumes = join_resumes;
+            data.business_unit.iter_mut().for_each(|unit| unit.max_conference_parties = 5);
+        });
+        let bench = Bench::of(data, |_| ()).await;
+        let anna = bench.ready("anna", "7001").await;
+        let key = anna.talking(&bench, ANNA).await;
+        anna.done(Command::BlindConference { conversation: call(&key), destination: "5550001".to_owned() }).await;
+        let parties = || anna.session.view().conversation(&key).unwrap().members.clone().unwrap().len();
+        assert_eq!(parties(), 2);
+
+        // Whom nobody reaches leaves the conference as it was.
+        bench.fault("dial-phone", json!({"status": {"status": 400}}));
+        anna.fails_with(consult(&key, "5550002"), Code::Rejected).await;
+        assert!(is(&anna.session.view(), &key, State::Talking) && parties() == 2);
+
+        anna.done(consult(&key, "5550002")).await;
+        let second = anna.consult();
+        assert!(is(&anna.session.view(), &key, State::Held) && parties() == 2);
+        anna.in_state(&second, State::Talking).await;
+        let alternate = |hold: &str, retrieve: &str| Command::Alternate {
+            interaction: at(&key),
+            hold: Some(hold.to_owned()),
+            retrieve: retrieve.to_owned(),
+        };
+        anna.done(alternate(&second, &key)).await;
+        assert!(is(&anna.session.view(), &key, State::Talking) && is(&anna.session.view(), &second, State::Held));
+        anna.done(alternate(&key, &second)).await;
+        anna.fails_with(Command::ConsultTransfer { interaction: at(&key) }, Code::InvalidState).await;
+
+        anna.done(Command::ConsultConference { interaction: at(&key) }).await;
+        assert!(is(&anna.session.view(), &key, State::Talking), "by itself: {join_resumes}");
+        assert_eq!((parties(), anna.session.view().conversation(&second)), (3, None));
+        let numbers = bench.about(ANNA)["contacts"].as_array().unwrap().iter().map(|it| it["Status"].clone()).collect();
+        assert_eq!(Value::Array(numbers), json!(["Joined", "Joined", "Joined"]));
+        bench.no_complaints();
+    }
 }

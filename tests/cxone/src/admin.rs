@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     agent_api::Done,
-    clock,
+    callbacks, clock,
     data::{AgentId, BusinessUnit, Entry, Media},
     request::{Answer, Request},
     world::{Refusal, World, refuse},
@@ -33,12 +33,15 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
             agent.map_or_else(|| missing("agent", id), |agent| read(json!({"agents": [agent]})))
         }
         ["agents", id, "skills"] => read(agent_skills(unit, id)),
+        ["agents", id, "queues"] => read(agent_queues(world, unit, id)),
         ["agents", _, "address-books"] => address_books(world, unit, request),
         ["agents", id, "messages"] => {
             let mine = world.messages.iter().filter(|(agent, _)| agent.to_string() == id);
             let mine: Vec<_> = mine.map(|(_, message)| message.clone()).collect();
             read(json!({"messages": mine}))
         }
+        ["agents", id, "scheduled-callbacks"] => read(world.list_callbacks(id)),
+        ["scheduled-callbacks"] if request.method == "POST" => callbacks::create(world, request),
         ["address-books", id, "entries"] => entries(world, unit, id, request),
         ["address-books", id, "dynamic-entries"] => dynamic_entries(world, unit, id, request),
         ["teams", _, "unavailable-codes"] => {
@@ -162,6 +165,19 @@ fn agent_skills(unit: &BusinessUnit, id: &str) -> Value {
                "useDisposition": !skill.disposition.is_empty(), "requireDisposition": skill.require_disposition})
     });
     json!({"agentSkillAssignments": list.collect::<Vec<_>>()})
+}
+
+/// What waits for an agent, which he may read of his own skills without the permission for all.
+fn agent_queues(world: &World, unit: &BusinessUnit, id: &str) -> Value {
+    let mine = unit.agent.iter().find(|one| one.id.to_string() == id).map(|one| &one.skills[..]).unwrap_or_default();
+    let mine = mine.iter().filter_map(|skill| unit.skill(*skill)).filter(|skill| !skill.outbound);
+    let list = mine.map(|skill| {
+        let (waiting, since) = world.queued.get(&skill.id).copied().unwrap_or((skill.queued, 0));
+        json!({"businessUnitId": unit.id, "agentId": id, "skillId": skill.id, "skillName": skill.name,
+               "mediaType": skill.media.id(), "queueCount": waiting, "longestQueueTimeInSeconds": "0",
+               "earliestQueueTimeInUTC": (waiting > 0).then(|| clock::text(since))})
+    });
+    json!({"resultSet": {"queues": list.collect::<Vec<_>>()}})
 }
 
 fn address_books(world: &mut World, unit: &BusinessUnit, request: &Request) -> Done {

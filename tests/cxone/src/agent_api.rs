@@ -5,6 +5,7 @@
 use serde_json::json;
 
 use crate::{
+    callbacks,
     contacts::{Arrival, Leg},
     data::{AgentId, Media},
     request::{Answer, Request},
@@ -186,8 +187,7 @@ fn hold_conference(world: &World, agent: AgentId, request: &Request, held: bool)
     let number = request.need("conferenceNo")?;
     let wanted = if held { "Joined" } else { "Holding" };
     let of_it = |leg: &&Leg| leg.agent == agent && leg.is_live() && leg.conference == Some(number);
-    let mut parties = world.legs.iter().filter(of_it).peekable();
-    if parties.peek().is_none() || !parties.all(|leg| leg.status == wanted) {
+    if !world.legs.iter().filter(of_it).any(|leg| leg.status == wanted) {
         return refuse(409, "InvalidState", format!("there is no conference {number} to hold or resume"));
     }
     later(move |world| world.hold_conference(agent, number, held))
@@ -262,6 +262,9 @@ fn in_status(world: &mut World, agent: AgentId, contact: u64, wanted: &[&str]) -
 /// # Errors
 /// As the call has it.
 pub(crate) fn contact_call(world: &mut World, agent: AgentId, contact: u64, call: &str, request: &Request) -> Done {
+    if let "dial" | "reschedule" | "cancel" = call {
+        return callbacks::act(world, agent, contact, call, request);
+    }
     let Some(leg) = world.leg(agent, contact).cloned() else {
         return refuse(404, "ContactNotFound", format!("the agent has no contact {contact}"));
     };
@@ -285,8 +288,21 @@ pub(crate) fn contact_call(world: &mut World, agent: AgentId, contact: u64, call
         "join-conference" => {
             need(&["Active", "Holding"])?;
             let number = request.need("conferenceNo")?;
+            let most = world.data.agent(agent).map_or(3, |(unit, _)| unit.max_conference_parties);
+            let of_it = |leg: &&Leg| leg.agent == agent && leg.is_live() && leg.conference == Some(number);
+            let parties = world.legs.iter().filter(of_it).count();
+            if parties == 0 {
+                return refuse(404, "ConferenceNotFound", format!("there is no conference {number}"));
+            }
+            // The agent is one of them.
+            if parties + 2 > most {
+                return refuse(409, "TooManyParties", format!("a conference has at most {most} parties"));
+            }
             later(move |world| {
                 world.join_conference(agent, contact, number);
+                if world.data.behaviour.join_resumes {
+                    world.hold_conference(agent, number, false);
+                }
             })
         }
         "email-park" => need(&["Active"]).and_then(|()| later(move |world| world.set_status(agent, contact, "Parked"))),

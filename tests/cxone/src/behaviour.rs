@@ -20,6 +20,9 @@ pub struct Behaviour {
     pub keeps_agent_leg: bool,
     /// `transfer-calls` is accepted while the second call is still dialling. Else it is answered with 409.
     pub connects_dialing: bool,
+    /// `join-conference` takes the agent back into a conference that he has left for a while. Else he comes back by
+    /// `conference-resume`.
+    pub join_resumes: bool,
     /// Where `AgentSessionStart` stands in the first batch.
     pub session_start: Place,
     /// An agent session that cannot be started is accepted with 202, and `SessionStartFailed` follows.
@@ -40,6 +43,7 @@ impl Default for Behaviour {
             rings_agent: true,
             keeps_agent_leg: true,
             connects_dialing: false,
+            join_resumes: false,
             session_start: Place::First,
             start_fails_by_event: false,
             lists_scripts: true,
@@ -75,13 +79,14 @@ impl Behaviour {
     /// Every combination of the switches that change a decision of a client that handles calls.
     pub fn combinations() -> impl Iterator<Item = Self> {
         let parents = [Parent::Own, Parent::Original, Parent::Empty];
-        (0..parents.len() * 8).map(move |number| {
+        (0..parents.len() * 16).map(move |number| {
             let is = |bit: usize| number >> bit & 1 == 1;
             Self {
-                parent: parents[number >> 3],
+                parent: parents[number >> 4],
                 rings_agent: is(0),
                 connects_dialing: is(1),
                 session_start: if is(2) { Place::Last } else { Place::First },
+                shares_master: !is(3),
                 ..Self::default()
             }
         })

@@ -243,7 +243,10 @@ impl World {
             .map(|leg| leg.contact)
             .collect();
         for contact in parties {
-            self.set_status(agent, contact, if held { "Holding" } else { "Joined" });
+            let status = if held { "Holding" } else { "Joined" };
+            if self.leg(agent, contact).is_some_and(|leg| leg.status != status) {
+                self.set_status(agent, contact, status);
+            }
         }
     }
 

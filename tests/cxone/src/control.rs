@@ -62,6 +62,10 @@ pub(crate) fn control(world: &mut World, request: &Request) -> Result<Answer, Re
             world.emit(agent, json!({"Type": "UpdateMessages"}));
             done()
         }
+        "callback-due" => {
+            world.offer_callback(request.need("callback")?)?;
+            done()
+        }
         "phone" => {
             let agent = request.need("agent")?;
             match request.param("behaviour") {

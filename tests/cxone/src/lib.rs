@@ -8,6 +8,7 @@ mod admin;
 mod agent_api;
 mod auth;
 pub mod behaviour;
+mod callbacks;
 mod calls;
 pub mod clock;
 mod contacts;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     behaviour::Place,
+    callbacks::Callback,
     clock::{self, Clock},
     contacts::Leg,
     data::{AgentId, Data, Media, UnavailableCode},
@@ -65,6 +66,8 @@ pub(crate) struct World {
     pub played: Vec<(u64, u64)>,
     /// Messages for agents.
     pub messages: Vec<(AgentId, Value)>,
+    /// Callbacks that were promised.
+    pub callbacks: Vec<Callback>,
     /// Authorization codes: whose, the challenge, and where to they were sent.
     pub codes: HashMap<String, (AgentId, String, String)>,
     /// What is to go wrong.
@@ -222,6 +225,7 @@ impl World {
             told_where: 0,
             played: Vec::new(),
             messages: Vec::new(),
+            callbacks: Vec::new(),
             codes: HashMap::new(),
             faults: Faults::default(),
             counts: BTreeMap::new(),

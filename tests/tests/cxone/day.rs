@@ -101,7 +101,8 @@ async fn an_inbound_call_with_all_that_can_be_done_in_one_call(emulator: Emulato
         anna.does(&format!("conversation.request.{verb}"), &primary, json!({}), "state.updated(primary)").await;
     }
     anna.does("conversation.request.senddtmf", &primary, json!({"digits": "12#"}), "").await;
-    for verb in ["start", "pause", "resume", "stop"] {
+    // A script may record: that can be paused and ended though the agent has not begun it.
+    for verb in ["pause", "resume", "stop", "start", "pause", "resume", "stop"] {
         let command = format!("interaction.request.recording.{verb}");
         anna.does(&command, &interaction, json!({}), "state.updated(interaction)").await;
     }

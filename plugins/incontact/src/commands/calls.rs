@@ -12,9 +12,7 @@ use jackfield_plugin_api::{
 };
 use serde_json::json;
 
-use super::{
-    Waiting, act, act_patiently, contact, contact_of, no_params, number, path, rejected, two, until, with_case,
-};
+use super::{Failed, Waiting, act, act_patiently, contact_of, no_params, path, rejected, two, until, with_case};
 use crate::{
     api::Group,
     line::Line,
@@ -137,57 +135,82 @@ pub(super) fn forget_intent_of_failure<T, E>(
 }
 
 pub(super) async fn hold(line: &Line, key: &str, conversation: &str) -> Result<(), Failure> {
-    if let Some(conference) = conference(line, key, conversation)? {
-        return conference.set_held(line, key, true).await;
-    }
-    let contact = contact(line, key, conversation)?;
-    let held = until(&contact, |stage| stage == Stage::Held);
-    let after = After::Case(key.to_owned());
-    act(line, after, Group::Interaction, &path(&contact, "hold"), no_params(), held).await?;
-    Ok(())
+    Ok(Talk::of(line, key, conversation)?.set_held(line, After::Case(key.to_owned()), true).await?)
 }
 
 pub(super) async fn retrieve(line: &Line, key: &str, conversation: &str) -> Result<(), Failure> {
-    if let Some(conference) = conference(line, key, conversation)? {
-        return conference.set_held(line, key, false).await;
+    Ok(Talk::of(line, key, conversation)?.set_held(line, After::Case(key.to_owned()), false).await?)
+}
+
+/// What is held and taken back as one: a call, or a conference by the number that CXone has given it.
+#[derive(Debug, Clone)]
+pub(super) struct Talk {
+    /// Its living contacts, the oldest first; there is one at least.
+    pub(super) parties: Vec<String>,
+    /// Of a conference.
+    pub(super) number: Option<String>,
+}
+
+impl Talk {
+    /// What a conversation is. A conference whose number CXone has not told is its first call.
+    pub(super) fn of(line: &Line, key: &str, conversation: &str) -> Result<Self, Failure> {
+        with_case(line, key, |case, facts| {
+            let first = contact_of(case, facts, conversation)?;
+            let conv = case.convs.iter().find(|conv| conv.key == conversation && conv.is_conference(facts));
+            let (Some(conv), Some(number)) = (conv, &facts.conference) else {
+                return Ok(Self { parties: vec![first], number: None });
+            };
+            let parties = conv.contacts.iter().filter(|id| facts.stage(id) != Stage::Over).cloned().collect();
+            Ok(Self { parties, number: Some(number.clone()) })
+        })
     }
-    let contact = contact(line, key, conversation)?;
-    let after = After::Case(key.to_owned());
-    let resumed = until(&contact, Stage::talking);
-    act(line, after, Group::Interaction, &path(&contact, "resume"), no_params(), resumed).await?;
-    Ok(())
-}
 
-/// A conference, by the number that CXone has given it.
-struct Conference {
-    number: String,
-    parties: Vec<String>,
-}
+    /// The contact that stands for all of it.
+    pub(super) fn contact(&self) -> &str {
+        &self.parties[0]
+    }
 
-/// The conference that a conversation is, if it is one and CXone has told its number.
-fn conference(line: &Line, key: &str, conversation: &str) -> Result<Option<Conference>, Failure> {
-    with_case(line, key, |case, facts| {
-        let conv = case.convs.iter().find(|conv| conv.key == conversation && conv.is_conference(facts));
-        let (Some(conv), Some(number)) = (conv, &facts.conference) else { return Ok(None) };
-        let parties = conv.contacts.iter().filter(|id| facts.stage(id) != Stage::Over).cloned().collect();
-        Ok(Some(Conference { number: number.clone(), parties }))
-    })
-}
+    /// How far those are who have not left.
+    fn stages<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = Stage> + 'a {
+        self.parties.iter().map(|id| facts.stage(id)).filter(|stage| *stage != Stage::Over)
+    }
 
-impl Conference {
-    /// The agent leaves it for a while, with the others staying together; or comes back.
-    async fn set_held(&self, line: &Line, key: &str, held: bool) -> Result<(), Failure> {
-        let verb = if held { "interactions/conference-hold" } else { "interactions/conference-resume" };
-        let parties = self.parties.clone();
+    /// Nobody is there any more.
+    pub(super) fn over(&self, facts: &Facts) -> bool {
+        self.stages(facts).next().is_none()
+    }
+
+    /// Somebody hears the agent.
+    pub(super) fn talking(&self, facts: &Facts) -> bool {
+        self.stages(facts).any(Stage::talking)
+    }
+
+    /// All wait.
+    pub(super) fn held(&self, facts: &Facts) -> bool {
+        !self.over(facts) && self.stages(facts).all(|stage| stage == Stage::Held)
+    }
+
+    /// The agent leaves it for a while, and the others of a conference stay together; or he comes back.
+    pub(super) async fn set_held(&self, line: &Line, after: After, held: bool) -> Result<(), Failed> {
+        let me = self.clone();
         let look = move |facts: &Facts| {
-            let stages = || parties.iter().map(|id| facts.stage(id)).filter(|stage| *stage != Stage::Over);
-            if stages().next().is_none() {
-                return Some(Err(Failure::new(Code::InvalidState, "the conference ended meanwhile")));
+            if me.over(facts) {
+                return Some(Err(Failure::new(Code::InvalidState, "the call ended meanwhile")));
             }
-            stages().all(|stage| stage == if held { Stage::Held } else { Stage::Joined }).then(|| Ok(String::new()))
+            let done = if held { me.held(facts) } else { me.stages(facts).all(Stage::talking) };
+            done.then(|| Ok(String::new()))
         };
-        let params = json!({"conferenceNo": number(&self.number)});
-        act(line, After::Case(key.to_owned()), Group::Conference, verb, params, look).await?;
+        match &self.number {
+            Some(number) => {
+                let verb = if held { "interactions/conference-hold" } else { "interactions/conference-resume" };
+                let params = json!({"conferenceNo": super::number(number)});
+                act(line, after, Group::Conference, verb, params, look).await?;
+            }
+            None => {
+                let verb = path(self.contact(), if held { "hold" } else { "resume" });
+                act(line, after, Group::Interaction, &verb, no_params(), look).await?;
+            }
+        }
         Ok(())
     }
 }
@@ -237,10 +260,9 @@ pub(super) async fn record(line: &Line, key: &str, action: RecordAction) -> Resu
     let after = After::Case(key.to_owned());
     act(line, after, group, &path(&contact, verb), no_params(), looked).await?;
     if action == RecordAction::Stop {
-        // Whoever began it, it is over.
         line.with(|model| {
-            if let Some(case) = model.cases.get_mut(key).filter(|case| case.scripted) {
-                case.scripted = false;
+            if let Some(case) = model.cases.get_mut(key) {
+                case.recording_stopped();
                 model.touch_case(key, std::time::Instant::now());
             }
         });

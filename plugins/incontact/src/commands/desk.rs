@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{act, contact, dial, no_params, number, path, rejected, until, with_case};
 use crate::{
-    api::{Group, text},
+    api::{Group, list, text},
     line::Line,
     model::{After, Media, Stage},
     sign_in::{self, CodeAnswer},
@@ -22,8 +22,14 @@ pub(super) async fn queues(line: &Line) -> Outcome {
 }
 
 async fn read_queues(line: &Line) -> Result<Vec<Value>, Failure> {
+    let activity = line.api.all_pages(&line.key, Group::Realtime, "skills/activity", json!({})).await;
+    let activity = match activity {
+        Ok(pages) => pages.items,
+        // Who may not read it of all skills may read his own queues, without who serves them.
+        Err(refusal) if matches!(refusal.status(), Some(403 | 404)) => return own_queues(line).await,
+        Err(refusal) => return Err(refusal.into()),
+    };
     let mine: Vec<_> = dial::skills(line).await?.iter().map(|skill| text(skill, "skillId")).collect();
-    let activity = line.api.all_pages(&line.key, Group::Realtime, "skills/activity", json!({})).await?.items;
     let shown = activity.iter().filter(|skill| mine.contains(&text(skill, "skillId"))).map(|skill| {
         let mut queue = json!({
             "skillId": text(skill, "skillId"), "skillName": text(skill, "skillName"),
@@ -41,6 +47,23 @@ async fn read_queues(line: &Line) -> Result<Vec<Value>, Failure> {
             }
         }
         queue
+    });
+    Ok(shown.collect())
+}
+
+async fn own_queues(line: &Line) -> Result<Vec<Value>, Failure> {
+    let path = format!("agents/{}/queues", line.agent);
+    let queues = list(line.read(Group::Admin, &path, json!({"updatedSince": "1970-01-01T00:00:00.000Z"})).await?);
+    let shown = queues.iter().map(|queue| {
+        let media = text(queue, "mediaType").parse::<u64>().map(Media::from);
+        let mut shown = json!({
+            "skillId": text(queue, "skillId"), "skillName": text(queue, "skillName"),
+            "mediaType": media.map(|media| media.name()).unwrap_or_default(), "waiting": queue["queueCount"],
+        });
+        if !queue["earliestQueueTimeInUTC"].is_null() {
+            shown["oldestSince"] = queue["earliestQueueTimeInUTC"].clone();
+        }
+        shown
     });
     Ok(shown.collect())
 }

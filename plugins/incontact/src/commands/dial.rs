@@ -4,7 +4,7 @@ use jackfield_plugin_api::{Code, Failure, Json, Outcome};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{calls, number, rejected, step};
+use super::{act, calls, number, rejected};
 use crate::{
     api::{Group, list, text, truth},
     line::Line,
@@ -56,17 +56,22 @@ pub(super) async fn dial(line: &Line, destination: &str, extensions: &Json) -> O
                 Err(failure) => return failure.into(),
             };
             let params = json!({"phoneNumber": phone, "skillId": number(&skill)});
-            place(line, "dial-phone", params).await.into()
+            place(line, Group::Interaction, "dial-phone", params).await.into()
         }
-        Destination::Agent(id) => place(line, "dial-agent", json!({"targetAgentId": number(&id)})).await.into(),
-        Destination::Skill(id) => place(line, "dial-skill", json!({"skillId": number(&id)})).await.into(),
+        Destination::Agent(id) => {
+            place(line, Group::Interaction, "dial-agent", json!({"targetAgentId": number(&id)})).await.into()
+        }
+        Destination::Skill(id) => {
+            place(line, Group::Interaction, "dial-skill", json!({"skillId": number(&id)})).await.into()
+        }
     }
 }
 
-async fn place(line: &Line, path: &str, params: Value) -> Result<(), Failure> {
+/// Makes a call that becomes an interaction of its own.
+pub(super) async fn place(line: &Line, group: Group, path: &str, params: Value) -> Result<(), Failure> {
     calls::phone_up(line).await?;
     let known = known_contacts(line);
-    let contact = step(line, path, params, new_call(known)).await?;
+    let contact = act(line, After::Nothing, group, path, params, new_call(known)).await?;
     // It has been reported by now unless it is held back; nothing of ours holds it.
     let key = line.with(|model| model.cases.key_of(&model.facts, &contact));
     let waiting = super::Waiting::new(line, After::Case(key), move |_| Some(Ok(contact.clone())));

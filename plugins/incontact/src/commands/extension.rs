@@ -4,7 +4,7 @@ use hyper::Method;
 use jackfield_plugin_api::{Code, Failure, Json, Outcome, report::Target};
 use serde_json::{Map, Value, json};
 
-use super::{act, calls, contact, desk, disposition, no_params};
+use super::{act, callbacks, calls, contact, desk, disposition, no_params};
 use crate::{
     api::{Call, Group, list},
     http::{encode, query},
@@ -29,6 +29,10 @@ pub(super) async fn carry_out(line: &Line, name: &str, target: &Target, data: &J
             Ok(())
         }
         ("queues", _) => return desk::queues(line).await,
+        ("callbacks", _) => return callbacks::all(line).await,
+        ("callback.create" | "callback.dial" | "callback.reschedule" | "callback.cancel", _) => {
+            callbacks::act(line, name.trim_start_matches("callback."), &members).await
+        }
         ("signin", _) => return desk::sign_in(line, &members).await,
         ("addcontact", _) => desk::add_contact(line, &members).await,
         ("monitor" | "coach" | "barge" | "takeover", _) => desk::supervise(line, name, &members).await,

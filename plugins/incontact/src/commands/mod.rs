@@ -11,10 +11,12 @@
 //! contact.rs    chat and e-mail, call data, dispositions, completion
 //! groups.rs     channel groups
 //! disposition.rs  how a contact ended, with notes and tags
+//! callbacks.rs  callbacks that were promised to customers
 //! desk.rs       queues, supervision, voice mail, signing in again
 //! extension.rs  the adapter's own commands, by their names
 //! ```
 
+pub(crate) mod callbacks;
 mod calls;
 mod contact;
 mod desk;
@@ -97,11 +99,6 @@ fn contact_of(case: &Case, facts: &Facts, conversation: &str) -> Result<String, 
     let conv = case.convs.iter().find(|conv| conv.key == conversation);
     let contact = conv.and_then(|conv| conv.contact(facts)).map(|contact| contact.now.id.clone());
     contact.ok_or_else(|| Failure::new(Code::InvalidState, "CXone no longer has this call"))
-}
-
-/// The contact of a conversation, by the interaction's and the conversation's keys.
-fn contact(line: &Line, key: &str, conversation: &str) -> Result<String, Failure> {
-    with_case(line, key, |case, facts| contact_of(case, facts, conversation))
 }
 
 /// The living primary and consult of an interaction.

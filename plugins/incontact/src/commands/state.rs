@@ -163,10 +163,14 @@ async fn set_state_after(line: &Line, after: After, available: bool, reason: &st
     if !reason.is_empty() {
         params["reason"] = json!(reason);
     }
-    let why = reason.to_owned();
+    let why = reason.trim().to_ascii_lowercase();
+    let before = line.look(|facts| facts.state.clone());
     let look = move |facts: &Facts| {
         let state = &facts.state;
-        let is = |name: &str, reason: &str| name.eq_ignore_ascii_case(wanted) && (available || reason == why);
+        // What CXone calls no reason is its own: any other than before will do.
+        let none = |given: &str| given.trim().is_empty() || given != before.reason || before.current != state.current;
+        let fits = |given: &str| available || given.trim().to_ascii_lowercase() == why || why.is_empty() && none(given);
+        let is = |name: &str, given: &str| name.eq_ignore_ascii_case(wanted) && fits(given);
         let next = state.next.as_ref().is_some_and(|(name, reason)| is(name, reason));
         (is(&state.current, &state.reason) || next).then(|| Ok(String::new()))
     };
@@ -175,7 +179,14 @@ async fn set_state_after(line: &Line, after: After, available: bool, reason: &st
 }
 
 pub(super) async fn not_ready(line: &Line, reason: &str) -> Result<(), Failure> {
-    let codes = codes(line).await?;
+    let codes = match codes(line).await {
+        Ok(codes) => codes,
+        // Who may not read the codes can name one all the same: CXone knows whether it is there.
+        Err(failure) if matches!(failure.code, Code::Forbidden | Code::NotFound) && reason != "acw" => {
+            return set_state(line, false, reason).await;
+        }
+        Err(failure) => return Err(failure),
+    };
     let active = |code: &&Value| code["isActive"].is_null() || truth(code, "isActive");
     let is_acw = |code: &Value| truth(code, "isAcw") || truth(code, "isACW");
     let found = if reason == "acw" {

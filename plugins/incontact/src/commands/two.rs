@@ -10,7 +10,8 @@ use jackfield_plugin_api::{Code, Failure, report::Reason};
 use serde_json::{Value, json};
 
 use super::{
-    Failed, Waiting, act, calls, contact_of,
+    A_MOMENT, Failed, Waiting, act,
+    calls::{self, Talk},
     dial::{Destination, failed, known_contacts, new_call, skill_without_asking},
     no_params, number, path, rejected, step, two_calls, until, with_case,
 };
@@ -58,17 +59,17 @@ impl Drop for Expecting<'_> {
     }
 }
 
-/// Holds a call if it is active, and calls somebody from it; gives the new contact. What was begun is undone where it
-/// fails.
-async fn call_from(line: &Line, key: &str, original: &str, destination: &str) -> Result<String, Failed> {
-    let (dial, params) = second_call(line, original, destination).await?;
+/// Holds what goes on if it is active, and calls somebody from it; gives the new contact. What was begun is undone where
+/// it fails.
+async fn call_from(line: &Line, key: &str, original: &Talk, destination: &str) -> Result<String, Failed> {
+    let (dial, params) = second_call(line, original.contact(), destination).await?;
     calls::phone_up(line).await?;
     let known = known_contacts(line);
     let _expecting = Expecting::new(line, key);
-    let active = line.look(|facts| facts.stage(original).talking());
+    let active = line.look(|facts| original.talking(facts));
     let called = async {
         if active {
-            step(line, &path(original, "hold"), no_params(), until(original, |stage| stage == Stage::Held)).await?;
+            original.set_held(line, After::Nothing, true).await?;
         }
         step(line, dial, params, new_call(known.clone())).await
     };
@@ -89,13 +90,12 @@ fn refused<T>(done: &Result<T, Failed>) -> bool {
     done.as_ref().is_err_and(|failed| failed.certain)
 }
 
-/// Resumes a call that was held for something that did not come about.
-async fn take_back(line: &Line, original: &str) {
-    if line.look(|facts| facts.stage(original)) == Stage::Held {
-        let resumed = step(line, &path(original, "resume"), no_params(), until(original, Stage::talking)).await;
-        if let Err(failed) = resumed {
-            tracing::warn!("a call stays on hold: {}", failed.failure);
-        }
+/// Resumes what was held for something that did not come about.
+async fn take_back(line: &Line, original: &Talk) {
+    if line.look(|facts| original.held(facts))
+        && let Err(failed) = original.set_held(line, After::Nothing, false).await
+    {
+        tracing::warn!("a call stays on hold: {}", failed.failure);
     }
 }
 
@@ -110,18 +110,15 @@ async fn hang_up(line: &Line, contact: &str) {
 }
 
 pub(super) async fn consult(line: &Line, key: &str, destination: &str) -> Result<(), Failure> {
-    let original = with_case(line, key, |case, facts| {
-        let primary = case.convs.iter().find(|conv| !conv.consult);
-        let primary = primary.ok_or_else(|| rejected("the original call is over"))?;
-        if primary.is_conference(facts) {
-            return Err(rejected("CXone cannot hold a conference to consult from it"));
-        }
-        contact_of(case, facts, &primary.key)
+    let primary = with_case(line, key, |case, _| {
+        let primary = case.convs.iter().find(|conv| !conv.consult).map(|conv| conv.key.clone());
+        primary.ok_or_else(|| rejected("the original call is over"))
     })?;
+    let original = Talk::of(line, key, &primary)?;
     let (first, known) = (original.clone(), known_contacts(line));
     let both = move |facts: &Facts| {
         let new = new_call(known.clone())(facts)?;
-        (facts.stage(&first) != Stage::Active).then_some(new)
+        (!first.talking(facts)).then_some(new)
     };
     let waiting = Waiting::new(line, After::Case(key.to_owned()), both);
     call_from(line, key, &original, destination).await?;
@@ -129,22 +126,19 @@ pub(super) async fn consult(line: &Line, key: &str, destination: &str) -> Result
 }
 
 pub(super) async fn alternate(line: &Line, key: &str, hold: Option<&str>, retrieve: &str) -> Result<(), Failure> {
-    let (held, taken) = with_case(line, key, |case, facts| {
-        let held = hold.map(|hold| contact_of(case, facts, hold)).transpose()?;
-        Ok((held, contact_of(case, facts, retrieve)?))
-    })?;
+    let held = hold.map(|hold| Talk::of(line, key, hold)).transpose()?;
+    let taken = Talk::of(line, key, retrieve)?;
     let (one, other) = (held.clone(), taken.clone());
     let both = move |facts: &Facts| {
-        let is_held = one.as_ref().is_none_or(|one| facts.stage(one) == Stage::Held);
-        (is_held && facts.stage(&other).talking()).then(|| Ok(String::new()))
+        (one.as_ref().is_none_or(|one| one.held(facts)) && other.talking(facts)).then(|| Ok(String::new()))
     };
     let waiting = Waiting::new(line, After::Case(key.to_owned()), both);
     if let Some(held) = &held
-        && line.look(|facts| facts.stage(held).talking())
+        && line.look(|facts| held.talking(facts))
     {
-        step(line, &path(held, "hold"), no_params(), until(held, |stage| stage == Stage::Held)).await?;
+        held.set_held(line, After::Nothing, true).await?;
     }
-    let resumed = step(line, &path(&taken, "resume"), no_params(), until(&taken, Stage::talking)).await;
+    let resumed = taken.set_held(line, After::Nothing, false).await;
     if let Some(held) = held.filter(|_| refused(&resumed)) {
         take_back(line, &held).await;
     }
@@ -178,12 +172,12 @@ async fn connect(line: &Line, key: &str, contacts: &[String], reason: Reason) ->
 }
 
 /// The same for a call that may still ring: where CXone does not connect it yet, its answer is waited for.
-async fn connect_ringing(line: &Line, key: &str, original: &str, second: &str) -> Result<(), Failed> {
-    let contacts = [original.to_owned(), second.to_owned()];
+async fn connect_ringing(line: &Line, key: &str, original: &Talk, second: &str) -> Result<(), Failed> {
+    let contacts = [original.contact().to_owned(), second.to_owned()];
     let rang = line.look(|facts| facts.stage(second)) == Stage::Dialing;
     match connect(line, key, &contacts, Reason::Transferred).await {
         // It may have been answered since.
-        Err(Failed { status: Some(409), .. }) if rang => {
+        Err(Failed { status: Some(400 | 409), .. }) if rang => {
             answered(line, original, second, ANSWER_FOR_TRANSFER).await?;
             connect(line, key, &contacts, Reason::Transferred).await
         }
@@ -207,23 +201,44 @@ pub(super) async fn leave(line: &Line, key: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until both are joined; the end of either is a failure.
-fn joined(first: &str, second: &str) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
-    let both = [first.to_owned(), second.to_owned()];
+/// Waits until all are joined; the end of one is a failure.
+fn joined(original: &Talk, second: &str) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
+    let (original, second) = (original.clone(), second.to_owned());
     move |facts| {
-        let stages = both.each_ref().map(|id| facts.stage(id));
-        if stages.contains(&Stage::Over) {
+        if original.over(facts) || facts.stage(&second) == Stage::Over {
             return Some(Err(Failure::new(Code::InvalidState, "a party left meanwhile")));
         }
-        stages.iter().all(|stage| *stage == Stage::Joined).then(|| Ok(String::new()))
+        let all = original.parties.iter().chain([&second]).map(|id| facts.stage(id));
+        let mut there = all.filter(|stage| *stage != Stage::Over);
+        there.all(|stage| stage == Stage::Joined).then(|| Ok(String::new()))
     }
 }
 
 pub(super) async fn conference(line: &Line, key: &str) -> Result<(), Failure> {
-    let (first, second) = with_case(line, key, two_calls)?;
-    let (after, look) = (After::Case(key.to_owned()), joined(&first, &second));
-    act(line, after, Group::Interaction, "interactions/conference-calls", no_params(), look).await?;
-    Ok(())
+    let (primary, second) = with_case(line, key, |case, facts| {
+        let primary = case.convs.iter().find(|conv| !conv.consult).map(|conv| conv.key.clone());
+        Ok((primary.unwrap_or_default(), two_calls(case, facts)?.1))
+    })?;
+    let original = Talk::of(line, key, &primary)?;
+    let waiting = Waiting::new(line, After::Case(key.to_owned()), joined(&original, &second));
+    Ok(make_one(line, &original, &second, waiting).await?)
+}
+
+/// A second call becomes part of the first, or of the conference that it is, to which the agent comes back with it.
+async fn make_one(line: &Line, original: &Talk, second: &str, waiting: Waiting<'_>) -> Result<(), Failed> {
+    let Some(number) = &original.number else {
+        step(line, "interactions/conference-calls", no_params(), joined(original, second)).await?;
+        return Ok(waiting.come("conference-calls").await.map(drop)?);
+    };
+    let params = json!({"conferenceNo": super::number(number)});
+    let in_it = until(second, |stage| stage == Stage::Joined);
+    act(line, After::Nothing, Group::Conference, &path(second, "join-conference"), params, in_it).await?;
+    // The documents do not say whether CXone takes the agent back into it together with the new party.
+    let all = Waiting::new(line, After::Nothing, joined(original, second));
+    if all.come_soon(A_MOMENT).await.is_none() {
+        original.set_held(line, After::Nothing, false).await?;
+    }
+    Ok(waiting.come("join-conference").await.map(drop)?)
 }
 
 /// Hides the second call of an interaction while this lives.
@@ -254,23 +269,21 @@ impl Drop for Hidden<'_> {
     }
 }
 
-fn blind<'a>(line: &'a Line, key: &'a str, conversation: &str) -> Result<(String, Hidden<'a>), Failure> {
-    let (original, talking) = with_case(line, key, |case, facts| {
-        let id = contact_of(case, facts, conversation)?;
-        if case.convs.iter().any(|conv| conv.key == conversation && conv.is_conference(facts)) {
-            return Err(rejected("CXone cannot hold a conference to call somebody from it"));
-        }
-        Ok((id.clone(), facts.stage(&id).talking()))
-    })?;
-    if line.look(|facts| facts.calls().count()) > 1 {
+fn blind<'a>(line: &'a Line, key: &'a str, conversation: &str) -> Result<(Talk, Hidden<'a>), Failure> {
+    let original = Talk::of(line, key, conversation)?;
+    if line.look(|facts| facts.calls().count()) > original.parties.len() {
         return Err(rejected("CXone connects exactly two calls: the agent has a second one already"));
     }
+    let talking = line.look(|facts| original.talking(facts));
     Ok((original, Hidden::new(line, key, talking)))
 }
 
 pub(super) async fn blind_transfer(line: &Line, key: &str, conversation: &str, to: &str) -> Result<(), Failure> {
     let (original, _hidden) = blind(line, key, conversation)?;
-    let talking = line.look(|facts| facts.stage(&original).talking());
+    if original.parties.len() > 1 {
+        return Err(rejected("CXone connects exactly two calls: a conference cannot be transferred"));
+    }
+    let talking = line.look(|facts| original.talking(facts));
     let second = call_from(line, key, &original, to).await?;
     let done = connect_ringing(line, key, &original, &second).await;
     if refused(&done) {
@@ -299,10 +312,10 @@ pub(super) async fn blind_conference(line: &Line, key: &str, conversation: &str,
 }
 
 /// Waits until the called party is there.
-async fn answered(line: &Line, original: &str, second: &str, patience: Duration) -> Result<(), Failure> {
-    let (first, id) = (original.to_owned(), second.to_owned());
+async fn answered(line: &Line, original: &Talk, second: &str, patience: Duration) -> Result<(), Failure> {
+    let (first, id) = (original.clone(), second.to_owned());
     let answered = move |facts: &Facts| {
-        if facts.stage(&first) == Stage::Over {
+        if first.over(facts) {
             return Some(Err(Failure::new(Code::InvalidState, "the call ended meanwhile")));
         }
         match facts.contact(&id) {
@@ -322,18 +335,15 @@ async fn answered(line: &Line, original: &str, second: &str, patience: Duration)
     }
 }
 
-async fn join(line: &Line, key: &str, original: &str, second: &str) -> Result<(), Failed> {
+async fn join(line: &Line, key: &str, original: &Talk, second: &str) -> Result<(), Failed> {
     // From here on the second call is to be seen: as a member.
-    let look = joined(original, second);
-    let waiting = Waiting::new(line, After::Case(key.to_owned()), look);
+    let waiting = Waiting::new(line, After::Case(key.to_owned()), joined(original, second));
     line.with(|model| {
         if let Some(case) = model.cases.get_mut(key) {
             case.blind = None;
-            // Nothing changes for the desktop until both are joined.
+            // Nothing changes for the desktop until all are joined.
             model.touch_case(key, std::time::Instant::now());
         }
     });
-    line.send(Group::Interaction, "interactions/conference-calls", no_params()).await?;
-    waiting.come("conference-calls").await?;
-    Ok(())
+    make_one(line, original, second, waiting).await
 }

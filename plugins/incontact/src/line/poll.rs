@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::{Ids, Line, Lists, Sync, open};
 use crate::{
     api::{Call, Group, RETRY, list, text},
+    commands::callbacks,
     http::encode,
     model::Event,
 };
@@ -31,6 +32,12 @@ const LONGEST_REPLAY: usize = 50;
 const SESSION_ENDED: &str = "session.incontact.agentsession.ended";
 /// The event that tells of messages for the agent.
 const MESSAGES: &str = "session.incontact.messages";
+/// The event that tells of all callbacks that are promised.
+const CALLBACKS: &str = "session.incontact.callbacks";
+/// The event that tells of one that is due.
+const CALLBACK_DUE: &str = "session.incontact.callback.due";
+/// The event that tells what has become of it.
+const CALLBACK_STATUS: &str = "session.incontact.callback.status";
 
 /// What became of a poll.
 enum Polled {
@@ -120,14 +127,23 @@ impl Line {
 
     /// Takes a batch in.
     fn take(&self, events: &[Value]) {
-        let (mut over, mut failed) = (None, None);
+        let (mut over, mut failed, mut own) = (None, None, Vec::new());
         self.with(|model| {
             for event in model.take(events, Instant::now()) {
                 match event {
                     Event::SessionEnd { message } => over = Some(message),
                     Event::StartFailed { message } => failed = Some(message),
                     Event::ReadAgain => *open(&self.lists) = Lists::default(),
-                    Event::Messages => self.read_messages(),
+                    Event::Messages => {
+                        let path = format!("agents/{}/messages", self.agent);
+                        self.read_and_tell(Group::Admin, path, (MESSAGES, "messages"), message);
+                    }
+                    Event::Callbacks => {
+                        let path = callbacks::list_of(&self.agent);
+                        self.read_and_tell(Group::Callbacks, path, (CALLBACKS, "callbacks"), callbacks::shown);
+                    }
+                    Event::CallbackDue(callback) => own.push((CALLBACK_DUE, callbacks::shown(&callback))),
+                    Event::CallbackStatus(status) => own.push((CALLBACK_STATUS, json!({"status": status}))),
                     _ => {}
                 }
             }
@@ -135,6 +151,9 @@ impl Line {
                 self.synced.send_replace(Sync::Needed);
             }
         });
+        for (name, data) in own {
+            self.report_extra(Report::new().event(ExtensionEvent::new(Target::Session, name, data)));
+        }
         if let Some(message) = failed {
             *open(&self.start_failed) = Some(message.clone());
             self.over(&message);
@@ -148,20 +167,25 @@ impl Line {
         }
     }
 
-    /// Tells the desktop what messages there are for the agent. Polling goes on meanwhile.
-    fn read_messages(&self) {
-        let (api, key, host, agent) = (self.api.clone(), self.key.clone(), self.host.clone(), self.agent.clone());
+    /// Tells the desktop a list that has changed, by an event and a member of these names. Polling goes on meanwhile.
+    fn read_and_tell(
+        &self,
+        group: Group,
+        path: String,
+        (event, member): (&'static str, &'static str),
+        shown: fn(&Value) -> Value,
+    ) {
+        let (api, key, host) = (self.api.clone(), self.key.clone(), self.host.clone());
         tokio::spawn(async move {
-            let path = format!("agents/{agent}/messages");
             let patience = api.settings.timing.request();
-            let call = Call { group: Group::Admin, method: Method::GET, path: &path, params: json!({}), patience };
+            let call = Call { group, method: Method::GET, path: &path, params: json!({}), patience };
             match api.call(&key, call).await {
                 Ok((_, answer)) => {
-                    let messages = list(answer).iter().map(message).collect::<Vec<_>>();
-                    let event = ExtensionEvent::new(Target::Session, MESSAGES, json!({"messages": messages}));
+                    let told = list(answer).iter().map(shown).collect::<Vec<_>>();
+                    let event = ExtensionEvent::new(Target::Session, event, json!({member: told}));
                     host.report(Report::new().event(event));
                 }
-                Err(refusal) => tracing::warn!("messages for the agent: {}", refusal.failure()),
+                Err(refusal) => tracing::warn!("{member} for the agent: {}", refusal.failure()),
             }
         });
     }

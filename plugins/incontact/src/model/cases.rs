@@ -50,7 +50,7 @@ pub(crate) struct Case {
     recording: Option<Recording>,
     /// Somebody else records: it was paused, though the agent had not asked for it.
     #[serde(default)]
-    pub(crate) scripted: bool,
+    scripted: bool,
     /// The contact's own data, as shown last.
     #[serde(skip)]
     shown: BTreeMap<String, Json>,
@@ -129,6 +129,12 @@ impl Case {
     /// It will not end after all.
     pub(crate) fn intend_nothing(&mut self, contact: &str) {
         self.intents.remove(contact);
+    }
+
+    /// Whoever began to record, it is over.
+    pub(crate) fn recording_stopped(&mut self) {
+        self.scripted = false;
+        self.recording = Some(Recording::Off);
     }
 
     fn has(&self, contact: &str) -> bool {
@@ -332,6 +338,7 @@ impl Case {
         if self.media == Media::Call {
             interaction.conversations = Some(std::mem::take(&mut told.conversations));
             interaction.recording = told.recording;
+            interaction.recording_unknown = told.recording.is_none();
         } else if let Some(contact) = shown.iter().find(|contact| contact.live()) {
             interaction.state = Some(match contact.now.stage {
                 Stage::Offered => InteractionState::Alerting,
@@ -563,11 +570,13 @@ fn member(contact: &Contact, consult: bool) -> Member {
 fn natural_end(facts: &Facts, contact: &Contact) -> Intent {
     let now = &contact.now;
     let refused = |text: &str| text.to_ascii_lowercase().contains("refus");
-    if contact.spoken {
+    if contact.lost {
+        (Reason::Lost, None)
+    } else if contact.spoken {
         (Reason::Released, None)
     } else if refused(&now.code) || now.inbound && refused(&facts.state.reason) && facts.state.since >= now.changed {
-        // Nobody took it, and CXone has made the agent unavailable for that.
-        (Reason::Rejected, None)
+        // The agent did not take it: CXone offers it to somebody else, and has made him unavailable for that.
+        (Reason::Redirected, None)
     } else if now.inbound {
         (Reason::Abandoned, None)
     } else {

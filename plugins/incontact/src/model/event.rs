@@ -42,6 +42,12 @@ pub(crate) enum Event {
     Conference(String),
     /// There are messages for the agent.
     Messages,
+    /// A callback that was promised is due: the agent is to make it, or put it off.
+    CallbackDue(Value),
+    /// What has become of it.
+    CallbackStatus(String),
+    /// There are other callbacks than before.
+    Callbacks,
     /// Nothing to this adapter.
     Other,
 }
@@ -133,6 +139,18 @@ impl Media {
         }
     }
 
+    /// What CXone's lists call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Email => "E-Mail",
+            Self::Chat => "Chat",
+            Self::Call => "Phone Call",
+            Self::Voicemail => "Voice Mail",
+            Self::WorkItem => "Work Item",
+            Self::Digital => "Digital",
+        }
+    }
+
     /// The desktop can take and end it. What it cannot is shown, so that the agent sees whose turn it is.
     pub(crate) const fn handled(self) -> bool {
         !matches!(self, Self::Digital)
@@ -194,6 +212,8 @@ pub(crate) struct ContactEvent {
     /// ParentContactId, where that is another contact: one that was never transferred names itself.
     pub(crate) parent: Option<String>,
     pub(crate) stage: Stage,
+    /// Its status is none of those that are known: `stage` says nothing of a contact that was there before.
+    pub(crate) strange: bool,
     /// Over, and nothing is left to be done.
     pub(crate) done: bool,
     pub(crate) call_type: String,
@@ -229,7 +249,8 @@ fn some(event: &Value, name: &str) -> Option<String> {
 }
 
 fn truth(event: &Value, name: &str) -> bool {
-    text(event, name).eq_ignore_ascii_case("true")
+    let text = text(event, name);
+    text.eq_ignore_ascii_case("true") || text == "1"
 }
 
 impl Event {
@@ -245,9 +266,9 @@ impl Event {
             "AgentState" => Self::State(AgentState::read(event)),
             "AgentLeg" => Self::Leg(AgentLeg {
                 id: text(event, "AgentLegId"),
-                status: match text(event, "Status").as_str() {
-                    "Active" => LegStatus::Up,
-                    "Dialing" | "Ringing" => LegStatus::Dialing,
+                status: match text(event, "Status").to_ascii_lowercase().as_str() {
+                    "active" => LegStatus::Up,
+                    "dialing" | "ringing" => LegStatus::Dialing,
                     _ => LegStatus::Down,
                 },
             }),
@@ -263,6 +284,9 @@ impl Event {
             "SessionStartFailed" => Self::StartFailed { message: text(event, "Message") },
             "Conference" => Self::Conference(text(event, "ConferenceNo")),
             "UpdateMessages" => Self::Messages,
+            "PromiseKeeper" => Self::CallbackDue(event.clone()),
+            "PromiseKeeperStatus" => Self::CallbackStatus(text(event, "Status")),
+            "UpdateCallbacks" => Self::Callbacks,
             "PopURL" => Self::Pop { contact: text(event, "ContactId"), url: text(event, "URL") },
             "PageOpen" => Self::Pop { contact: text(event, "ContactID"), url: text(event, "PageUri") },
             "UpdateUnavailableCodes" | "UpdateSkills" | "UpdateTeams" => Self::ReadAgain,
@@ -296,24 +320,28 @@ impl AgentState {
 impl ContactEvent {
     fn read(event: &Value, media: Media) -> Self {
         let inbound = truth(event, "IsInbound");
-        let stage = match text(event, "Status").as_str() {
-            "Dialing" | "NaturalCallDialing" | "NaturalCallRinging" | "NaturalCallAMD" => Stage::Dialing,
-            "Ringing" if !inbound => Stage::Dialing,
-            "Active" | "Interrupted" => Stage::Active,
-            "Holding" | "Parked" => Stage::Held,
-            "Joined" => Stage::Joined,
-            "Masking" => Stage::Masked,
-            "Disconnected" | "CallBackDisconnected" | "Discarded" | "Transfer" | "Closed" => Stage::Over,
-            _ => Stage::Offered,
+        // CXone's own clients write them now with capitals and now without.
+        let known = match text(event, "Status").to_ascii_lowercase().as_str() {
+            "dialing" | "naturalcalldialing" | "naturalcallringing" | "naturalcallamd" => Some(Stage::Dialing),
+            "ringing" if !inbound => Some(Stage::Dialing),
+            "incoming" | "ringing" | "inviting" | "waiting" | "preview" => Some(Stage::Offered),
+            "active" | "interrupted" => Some(Stage::Active),
+            "holding" | "hold" | "parked" => Some(Stage::Held),
+            "joined" | "conference" => Some(Stage::Joined),
+            "masking" => Some(Stage::Masked),
+            "disconnected" | "callbackdisconnected" | "discarded" | "transfer" | "closed" => Some(Stage::Over),
+            _ => None,
         };
+        let stage = known.unwrap_or_default();
         let id = some(event, "ContactID").or_else(|| some(event, "ContactId")).unwrap_or_default();
         let either = |one: &str, other: &str| some(event, one).or_else(|| some(event, other));
         Self {
             media,
             master: either("MasterID", "MasterId").unwrap_or_else(|| id.clone()),
-            parent: some(event, "ParentContactId").filter(|parent| *parent != id),
+            parent: either("ParentContactId", "ParentContactID").filter(|parent| *parent != id),
             id,
             stage,
+            strange: known.is_none(),
             done: stage == Stage::Over && truth(event, "FinalState"),
             call_type: text(event, "CallType"),
             inbound,

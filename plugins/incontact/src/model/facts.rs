@@ -22,6 +22,8 @@ pub(crate) struct Contact {
     pub(crate) case: Option<String>,
     /// A screen-pop address that came by itself.
     pub(crate) pop: Option<String>,
+    /// Nobody saw how it ended, or CXone has cut it together with the agent session.
+    pub(crate) lost: bool,
     /// The running replay has named it.
     seen: bool,
 }
@@ -32,9 +34,16 @@ impl Contact {
         self.now.stage != Stage::Over
     }
 
+    fn end_unseen(&mut self) {
+        self.now.stage = Stage::Over;
+        self.now.done = true;
+        self.lost = true;
+    }
+
     /// A call that the agent makes, or that CXone makes for him: not one that is offered to him.
     pub(crate) fn made_here(&self) -> bool {
-        self.now.media == Media::Call && (!self.now.inbound || self.now.stage == Stage::Dialing)
+        let offered = self.now.stage == Stage::Offered;
+        self.now.media == Media::Call && !offered && (!self.now.inbound || self.now.stage == Stage::Dialing)
     }
 }
 
@@ -137,7 +146,12 @@ impl Facts {
                     _ => Touched::Nothing,
                 }
             }
-            Event::ReadAgain | Event::Messages | Event::Other => Touched::Nothing,
+            Event::ReadAgain
+            | Event::Messages
+            | Event::CallbackDue(_)
+            | Event::CallbackStatus(_)
+            | Event::Callbacks
+            | Event::Other => Touched::Nothing,
         }
     }
 
@@ -174,10 +188,13 @@ impl Facts {
         Touched::State
     }
 
-    fn apply_contact(&mut self, event: ContactEvent) -> Touched {
+    fn apply_contact(&mut self, mut event: ContactEvent) -> Touched {
         let id = event.id.clone();
         if let Some(known) = self.contacts.iter_mut().find(|known| known.now.id == id) {
             known.seen = true;
+            if event.strange {
+                event.stage = known.now.stage;
+            }
             if is_older(&event.changed, &known.now.changed) {
                 self.out_of_order = true;
                 return Touched::Nothing;
@@ -189,13 +206,13 @@ impl Facts {
             known.now = event;
             return Touched::Contact(id);
         }
-        let old = self.done.iter().any(|(done, changed)| *done == id && event.changed <= *changed);
+        let old = self.done.iter().any(|(done, changed)| *done == id && !is_older(changed, &event.changed));
         if old || event.done {
             self.out_of_order |= old && !event.done;
             return Touched::Nothing;
         }
         let spoken = event.stage.spoken() || event.stage == Stage::Over;
-        self.contacts.push(Contact { now: event, spoken, case: None, pop: None, seen: true });
+        self.contacts.push(Contact { now: event, spoken, case: None, pop: None, lost: false, seen: true });
         Touched::Contact(id)
     }
 
@@ -220,8 +237,7 @@ impl Facts {
         self.out_of_order = false;
         let mut missing = Vec::new();
         for contact in self.contacts.iter_mut().filter(|contact| !contact.seen && !contact.now.done) {
-            contact.now.stage = Stage::Over;
-            contact.now.done = true;
+            contact.end_unseen();
             contact.seen = true;
             missing.push(contact.now.id.clone());
         }
@@ -238,10 +254,7 @@ impl Facts {
         self.leg_id.clear();
         self.muted = false;
         self.conference = None;
-        for contact in &mut self.contacts {
-            contact.now.stage = Stage::Over;
-            contact.now.done = true;
-        }
+        self.contacts.iter_mut().for_each(Contact::end_unseen);
     }
 
     /// Forgets a contact that is done.
@@ -275,7 +288,47 @@ impl Facts {
     }
 }
 
-/// Whether a word is older than another by their times. A word without a time is taken as it comes.
+/// Whether a word is older than another by their times. Words without a time are taken as they come, and so are those whose
+/// times are not in ISO 8601 and UTC: they cannot be told apart by their letters.
 fn is_older(one: &str, other: &str) -> bool {
-    !one.is_empty() && one < other
+    match (moment(one), moment(other)) {
+        (Some(one), Some(other)) => one < other,
+        _ => false,
+    }
+}
+
+/// A time up to its seconds, and what there is of a fraction without the zeros at its end.
+fn moment(text: &str) -> Option<(&str, &str)> {
+    let time = text.strip_suffix(['Z', 'z']).or_else(|| text.strip_suffix("+00:00")).unwrap_or(text);
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let fits = seconds.len() == "2026-01-01T00:00:00".len() && seconds.as_bytes()[10] == b'T';
+    let only = |text: &str, more: &str| text.chars().all(|it| it.is_ascii_digit() || more.contains(it));
+    (fits && only(seconds, "-T:") && only(fraction, "")).then(|| (seconds, fraction.trim_end_matches('0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_older;
+
+    #[test]
+    fn times_are_compared_however_exactly_they_are_told() {
+        let older = [
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.5Z"),
+            ("2026-01-01T00:00:00.123Z", "2026-01-01T00:00:00.1234567Z"),
+            ("2026-01-01T00:00:00.9Z", "2026-01-01T00:00:01"),
+            ("2026-01-01T00:00:00.9+00:00", "2026-01-01T00:00:01Z"),
+        ];
+        for (one, other) in older {
+            assert!(is_older(one, other) && !is_older(other, one), "{one} {other}");
+        }
+        assert!(!is_older("2026-01-01T00:00:00.500Z", "2026-01-01T00:00:00.5Z"));
+    }
+
+    #[test]
+    fn words_whose_times_cannot_be_compared_are_taken_as_they_come() {
+        let foreign = [("1/2/2026 9:00:00 AM", "1/2/2026 10:00:00 PM"), ("", "2026-01-01T00:00:00Z")];
+        for (one, other) in foreign {
+            assert!(!is_older(one, other) && !is_older(other, one), "{one} {other}");
+        }
+    }
 }

@@ -402,6 +402,19 @@ fn repeated_and_late_events_say_nothing() {
 }
 
 #[test]
+fn a_status_is_known_in_capitals_or_not_and_a_strange_one_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.play(&[contact("1", "incoming", json!({})), contact("1", "ACTIVE", json!({}))]);
+    assert_eq!(shape(bench.view.interaction("1").unwrap()), [("1", Talking, None)]);
+    let more = json!({"ScreenPopUrl": "https://crm.example/1"});
+    bench.play(&[contact("1", "SomethingNew", more)]);
+    let shown = bench.view.interaction("1").unwrap();
+    assert_eq!((shape(shown), shown.url.as_deref()), (vec![("1", Talking, None)], Some("https://crm.example/1")));
+    bench.play(&[contact("2", "SomethingNew", json!({}))]);
+    assert_eq!(shape(bench.view.interaction("2").unwrap()), [("2", Alerting, None)]);
+}
+
+#[test]
 fn words_without_a_time_or_a_number_are_taken_as_they_come() {
     let mut bench = Bench::new();
     let timeless = |status: &str| contact("1", status, json!({"LastStateChangeTimeUTC": ""}));
