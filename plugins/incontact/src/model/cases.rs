@@ -181,10 +181,27 @@ impl Cases {
 
     /// A contact has come that was not there before: it may be one that a command waits for.
     pub(super) fn claim(&mut self, facts: &mut Facts, id: &str) {
+        let handed_over = self.handed_over(facts, id);
         let Some(contact) = facts.contacts.iter_mut().find(|contact| contact.now.id == id) else { return };
-        if contact.made_here() && contact.case.is_none() && !self.holds(id) && !self.expecting.is_empty() {
-            contact.case = Some(self.expecting.remove(0));
+        if contact.case.is_some() || self.holds(id) {
+            return;
         }
+        if contact.made_here() && !self.expecting.is_empty() {
+            contact.case = Some(self.expecting.remove(0));
+        } else {
+            contact.case = handed_over;
+        }
+    }
+
+    /// The interaction of a colleague's consultation in which he has handed over his customer: nobody has offered that call
+    /// to the agent, who talks to the customer at once. It may have another master than the consultation.
+    fn handed_over(&self, facts: &Facts, id: &str) -> Option<String> {
+        let new = facts.contact(id).filter(|new| facts.known() && new.now.stage.talking() && !new.made_here())?;
+        let consulted = |it: &&Contact| {
+            it.now.id != new.now.id && it.now.media == Media::Call && it.now.call_type == "Consult" && it.now.inbound
+        };
+        let consult = facts.contacts.iter().filter(consulted).find(|it| it.spoken && self.holds(&it.now.id))?;
+        Some(self.key_of(facts, &consult.now.id))
     }
 
     /// The key of the interaction that a contact belongs to: the one that has it, that it was made for, that its parent
