@@ -11,12 +11,14 @@ use std::{
 use jackfield_plugin_api::{Code, Failure, Secret, Tenant};
 use serde::Deserialize;
 
-use crate::ari::connection::Address;
+use crate::ari::{connection::Address, tls};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     url: String,
+    #[serde(default)]
+    tls: RawTls,
     user: String,
     password: Secret,
     application: Option<String>,
@@ -49,6 +51,12 @@ struct Raw {
     queues: BTreeMap<String, RawQueue>,
     #[serde(default)]
     agents: BTreeMap<String, RawAgent>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawTls {
+    roots: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -244,7 +252,7 @@ impl Settings {
             return Err(wrong("settings: recording_name: must contain {id}, and no \"..\""));
         }
         Ok(Self {
-            address: address(&raw.url, raw.user, &raw.password, application)?,
+            address: address(&raw.url, &raw.tls, raw.user, &raw.password, application)?,
             phone,
             dial: raw.dial,
             leg: raw.leg,
@@ -268,10 +276,17 @@ impl Settings {
     }
 }
 
-fn address(url: &str, user: String, password: &Secret, application: String) -> Result<Address, Failure> {
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or_else(|| wrong("settings: url: must be like \"http://127.0.0.1:8088\" (TLS is not supported)"))?;
+fn address(url: &str, tls: &RawTls, user: String, password: &Secret, application: String) -> Result<Address, Failure> {
+    let (rest, port, encrypted) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+        (Some(rest), _) => (rest, 8088, false),
+        (_, Some(rest)) => (rest, 8089, true),
+        _ => {
+            return Err(wrong("settings: url: must be like \"http://127.0.0.1:8088\" or \"https://pbx.example:8089\""));
+        }
+    };
+    if tls.roots.is_some() && !encrypted {
+        return Err(wrong("settings: tls.roots: url is not https"));
+    }
     let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.is_empty() || authority.contains(['@', '?', '#', ' ']) || prefix.contains(['?', '#', ' ']) {
         return Err(wrong("settings: url: must be like \"http://127.0.0.1:8088\""));
@@ -279,11 +294,12 @@ fn address(url: &str, user: String, password: &Secret, application: String) -> R
     let authority = if authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
         authority.to_owned()
     } else {
-        format!("{authority}:8088")
+        format!("{authority}:{port}")
     };
     let prefix = prefix.trim_end_matches('/');
     let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-    Ok(Address { authority, prefix, user, password: password.reveal().to_owned(), application })
+    let tls = encrypted.then(|| tls::client(tls.roots.as_deref())).transpose()?;
+    Ok(Address { authority, tls, prefix, user, password: password.reveal().to_owned(), application })
 }
 
 fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue, Failure> {

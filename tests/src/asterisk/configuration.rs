@@ -44,7 +44,9 @@ impl Asterisk {
             fs::create_dir_all(self.folder.join(folder)).expect("a folder for Asterisk");
         }
         for (file, text) in [
-            ("http.conf", with_port(from_readme("http.conf"), self.http)),
+            ("http.conf", format!("{}{}", with_port(from_readme("http.conf"), self.http), self.encrypted())),
+            ("asterisk.pem", self.certificate.cert.pem()),
+            ("asterisk.key", self.certificate.signing_key.serialize_pem()),
             ("ari.conf", format!("{}\n[watcher]\ntype = user\npassword = {PASSWORD}\nread_only = yes\n", from_readme("ari.conf"))),
             ("extensions.conf", self.dialplan()),
             ("pjsip.conf", self.pjsip()),
@@ -57,6 +59,13 @@ impl Asterisk {
         ] {
             fs::write(self.folder.join("etc").join(file), text).expect("a configuration file");
         }
+    }
+
+    fn encrypted(&self) -> String {
+        let lines = from_readme("https.conf");
+        assert!(lines.contains("8089") && lines.contains("/etc/asterisk/keys"), "the README names them:\n{lines}");
+        let folder = self.folder.join("etc").display().to_string();
+        lines.replace("8089", &self.https.to_string()).replace("/etc/asterisk/keys", &folder)
     }
 
     fn dialplan(&self) -> String {

@@ -101,6 +101,10 @@ pub struct Asterisk {
     folder: PathBuf,
     /// Of ARI.
     pub http: u16,
+    /// Of ARI over TLS.
+    pub https: u16,
+    /// Whom it says to be there: 127.0.0.1, signed by itself.
+    certificate: rcgen::CertifiedKey<rcgen::KeyPair>,
     /// Of SIP.
     pub sip: u16,
     /// Where the outside world answers.
@@ -131,9 +135,10 @@ impl Asterisk {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("jackfield-asterisk-{}-{number}", std::process::id()));
-        let http = free_tcp_port();
+        let (http, https) = (free_tcp_port(), free_tcp_port());
+        let certificate = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let (sip, outside) = (free_udp_port(), free_udp_port());
-        let mut asterisk = Self { process: None, folder, http, sip, outside, phones };
+        let mut asterisk = Self { process: None, folder, http, https, certificate, sip, outside, phones };
         asterisk.configure();
         asterisk.run().await;
         Some(asterisk)
@@ -297,6 +302,16 @@ impl Asterisk {
             "application": APPLICATION, "dial": "PJSIP/{number}@trunk", "variables": ["CUSTOMER_ID"],
             "queues": {"sales": {"caller_id": "Sales <5550100>"}, "short": {}},
         })
+    }
+
+    /// The same over TLS; `trusting` its certificate, or not.
+    pub fn encrypted_settings(&self, trusting: bool) -> Value {
+        let mut settings = self.settings(self.http);
+        settings["url"] = format!("https://127.0.0.1:{}", self.https).into();
+        if trusting {
+            settings["tls"] = json!({"roots": self.certificate.cert.pem()});
+        }
+        settings
     }
 
     /// What it has written into its log.

@@ -156,3 +156,26 @@ async fn wrong_credentials_are_an_error_of_the_settings_and_a_missing_asterisk_i
     cut.mend();
     until("the link comes up", || async { (tenant.link() == Some(Link::Up)).then_some(()) }).await;
 }
+
+#[tokio::test]
+async fn a_call_is_answered_over_an_encrypted_link_and_who_is_not_trusted_is_not_spoken_to() {
+    type Tenant = jackfield_plugin_api::testkit::Tenant<jackfield_asterisk::AsteriskPlatform>;
+    let Some(asterisk) = Asterisk::start(&["1001"]).await else { return };
+    let connect = async |settings| {
+        Tenant::connect::<jackfield_asterisk::Asterisk>(crate::desk::MANIFEST, settings).await.unwrap()
+    };
+    let wary = connect(asterisk.encrypted_settings(false)).await;
+    assert!(matches!(wary.link(), Some(Link::Down { reason }) if reason.contains("certificate")));
+    wary.disconnect().await;
+    let tenant = connect(asterisk.encrypted_settings(true)).await;
+    until("the link comes up", || async { (tenant.link() == Some(Link::Up)).then_some(()) }).await;
+    let lab = Lab { asterisk, tenant };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let mut customer = lab.call(&anna).await;
+    anna.does(Command::Hold { conversation: anna.primary() }).await;
+    anna.does(Command::Retrieve { conversation: anna.primary() }).await;
+    customer.media.hears(AGENT).await;
+    anna.does(Command::Release { conversation: anna.primary() }).await;
+    assert!(customer.succeeds().await);
+    lab.close().await;
+}

@@ -4,10 +4,11 @@
 //! is full, Asterisk has stopped reading and the connection is over. What arrives is read at once by its own task
 //! (Asterisk closes a socket whose reader is slower than 100 ms) into a second bounded queue.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use data_encoding::BASE64;
 use futures_util::{SinkExt, StreamExt, stream::SplitStream};
+use rustls::ClientConfig;
 use tokio::{net::TcpStream, sync::mpsc, task::JoinSet, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -19,7 +20,10 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Message, selftest};
+use super::{
+    Message, selftest,
+    tls::{self, Stream},
+};
 
 /// How many requests may wait for the socket.
 const OUTGOING: usize = 8192;
@@ -35,12 +39,17 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Address {
     /// Host and port of its HTTP server.
     pub(crate) authority: String,
+    /// Encrypts the way there; `None`: in the clear.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     /// The HTTP server's prefix (`prefix` in `http.conf`), with a slash in front, or nothing.
     pub(crate) prefix: String,
     pub(crate) user: String,
     pub(crate) password: String,
     pub(crate) application: String,
 }
+
+/// The WebSocket to it.
+pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -67,10 +76,12 @@ impl Connection {
             .await
             .unwrap_or_else(|_| Err(Refused::Unreachable("Asterisk does not answer".to_owned())))?;
         let found = selftest::check(&mut socket, address).await?;
-        Ok(Self::start(socket, found))
+        Ok(Self::start(socket, found, address.tls.is_some()))
     }
 
-    fn start(socket: WebSocketStream<TcpStream>, found: selftest::Report) -> Self {
+    /// `encrypted`: each frame is a TLS record of its own. Asterisk waits for its socket before it reads the next frame, and
+    /// does not see one that its TLS has read together with another until something else comes.
+    fn start(socket: Socket, found: selftest::Report, encrypted: bool) -> Self {
         let (mut sink, stream) = socket.split();
         let (outgoing, mut to_send) = mpsc::channel::<String>(OUTGOING);
         let (received, incoming) = mpsc::channel(INCOMING);
@@ -81,6 +92,9 @@ impl Connection {
                 let send = async {
                     sink.feed(Frame::text(first)).await?;
                     while let Ok(next) = to_send.try_recv() {
+                        if encrypted {
+                            sink.flush().await?;
+                        }
                         sink.feed(Frame::text(next)).await?;
                     }
                     sink.flush().await
@@ -110,7 +124,7 @@ impl Connection {
     }
 }
 
-async fn read(mut stream: SplitStream<WebSocketStream<TcpStream>>, received: mpsc::Sender<Result<Message, String>>) {
+async fn read(mut stream: SplitStream<Socket>, received: mpsc::Sender<Result<Message, String>>) {
     let problem = loop {
         match stream.next().await {
             Some(Ok(Frame::Text(text))) => {
@@ -129,12 +143,20 @@ async fn read(mut stream: SplitStream<WebSocketStream<TcpStream>>, received: mps
     let _ = received.send(Err(problem)).await;
 }
 
-async fn handshake(address: &Address) -> Result<WebSocketStream<TcpStream>, Refused> {
+async fn handshake(address: &Address) -> Result<Socket, Refused> {
     let unreachable = |error: &dyn std::fmt::Display| Refused::Unreachable(format!("{}: {error}", address.authority));
     let wrong = |error: &dyn std::fmt::Display| Refused::Settings(format!("{}: {error}", address.authority));
     let stream = TcpStream::connect(&address.authority).await.map_err(|error| unreachable(&error))?;
     stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
-    let uri = format!("ws://{}{}/ari/events?app={}", address.authority, address.prefix, address.application);
+    let stream: Box<dyn Stream> = match &address.tls {
+        Some(config) => {
+            let host = address.authority.rsplit_once(':').map_or(&*address.authority, |(host, _)| host);
+            tls::encrypt(config.clone(), host, stream).await.map_err(|why| unreachable(&why))?
+        }
+        None => Box::new(stream),
+    };
+    let scheme = if address.tls.is_some() { "wss" } else { "ws" };
+    let uri = format!("{scheme}://{}{}/ari/events?app={}", address.authority, address.prefix, address.application);
     let mut request = uri.into_client_request().map_err(|error| wrong(&error))?;
     let credentials = BASE64.encode(format!("{}:{}", address.user, address.password).as_bytes());
     let header = HeaderValue::from_str(&format!("Basic {credentials}")).map_err(|error| wrong(&error))?;

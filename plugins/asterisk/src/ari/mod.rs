@@ -8,6 +8,7 @@
 pub(crate) mod connection;
 mod message;
 mod selftest;
+pub(crate) mod tls;
 
 pub(crate) use message::{Bridge, Caller, Channel, Endpoint, Event, Message, Response, bridges, channels};
 

@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{WebSocketStream, tungstenite::Message as Frame};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::{
     Message, Request, Response,
-    connection::{Address, Refused},
+    connection::{Address, Refused, Socket},
 };
 
 /// How long Asterisk may take for one answer.
@@ -40,8 +40,6 @@ pub(crate) struct Report {
     /// One line for each thing that is missing.
     pub(crate) missing: Vec<String>,
 }
-
-type Socket = WebSocketStream<TcpStream>;
 
 /// Tries what matters. An error: nothing would work.
 pub(super) async fn check(socket: &mut Socket, address: &Address) -> Result<Report, Refused> {
