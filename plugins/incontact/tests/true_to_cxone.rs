@@ -352,6 +352,19 @@ async fn a_logout_is_over_when_cxones_session_is() {
 }
 
 #[tokio::test]
+async fn a_logout_without_effect_fails_and_the_agent_goes_on() {
+    let bench = Bench::new().await;
+    let anna = bench.ready("anna", "7001").await;
+    bench.fault("agent-sessions", json!("no_effect"));
+    let failure = anna.session.log_out(Ending::LogOut).await.unwrap_err();
+    assert_eq!(failure.code, Code::Timeout);
+    let key = anna.talking(&bench, ANNA).await;
+    anna.done(Command::Release { conversation: call(&key) }).await;
+    anna.session.log_out(Ending::LogOut).await.unwrap();
+    assert_eq!(bench.about(ANNA)["loggedIn"], json!(false));
+}
+
+#[tokio::test]
 async fn an_offer_that_nobody_took_goes_elsewhere() {
     let bench = Bench::new().await;
     let anna = bench.ready("anna", "7001").await;

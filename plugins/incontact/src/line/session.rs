@@ -107,7 +107,7 @@ impl Line {
         let foreign = |contact: &Contact| contact.live() && !contact.now.media.handled();
         let others = self.look(|facts| facts.contacts.iter().any(foreign));
         let out = |facts: &Facts| facts.session.is_none().then(|| Ok(String::new()));
-        let (_, out) = self.want(After::Nothing, out);
+        let (number, out) = self.want(After::Nothing, out);
         let path = format!("agent-sessions/{}", encode(&id));
         let params = json!({"forceLogoff": !others, "endContacts": !others, "ignorePersonalQueue": true});
         let patience = self.api.settings.timing.request();
@@ -115,13 +115,18 @@ impl Line {
         match self.api.call(&self.key, call).await {
             Ok(_) => {
                 // It is told of by an event, or by a poll that finds no session; either ends the waiting.
-                if tokio::time::timeout(self.api.settings.timing.event(), out).await.is_err() {
-                    tracing::warn!(agent = %self.agent, "CXone has not told of the end of the agent session");
+                let patience = self.api.settings.timing.event();
+                if tokio::time::timeout(patience, out).await.is_err() && self.look(|facts| facts.session.is_some()) {
+                    self.with(|model| model.unwant(number));
+                    open(&self.ids).leaving = false;
+                    let failure = Failure::new(Code::Timeout, "CXone has accepted the logout, but the session goes on");
+                    return Err(failure.context(format!("CXone: no AgentSessionEnd within {} s", patience.as_secs())));
                 }
             }
             Err(Refusal::Answered { status: 404 | 409, .. }) if !others && self.rejoin_to_end().await => {}
             Err(Refusal::Answered { status: 404, .. }) => {}
             Err(refusal) => {
+                self.with(|model| model.unwant(number));
                 open(&self.ids).leaving = false;
                 let failure = refusal.failure();
                 let words = if others {
