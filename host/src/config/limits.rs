@@ -11,8 +11,14 @@ pub struct TenantLimits {
     pub sessions: usize,
     /// WebSocket connections and event streams.
     pub connections: usize,
+    /// How many agents may log in each second, after as many at once as there may be sessions.
+    pub logins_per_second: u32,
     /// How long a session waits for its client to return.
     pub resume_grace: Duration,
+    /// The same of one that is prepared and not started.
+    pub prepared_grace: Duration,
+    /// How long a session may be prepared and not started, connected or not.
+    pub start_within: Duration,
     /// How long a command may take.
     pub command_deadline: Duration,
     /// How long a blindconference may take.
@@ -65,10 +71,14 @@ impl<'a> Bounds<'a> {
 impl TenantLimits {
     /// Checks what was read; what is wrong is noted with the bounds.
     pub(super) fn check(bounds: &mut Bounds<'_>, raw: raw::RawLimits) -> Self {
+        let logins = bounds.count("limits.logins_per_second", raw.logins_per_second, 1..=1_000_000);
         Self {
             sessions: bounds.count("limits.sessions", raw.sessions, 1..=1_000_000),
             connections: bounds.count("limits.connections", raw.connections, 1..=1_000_000),
+            logins_per_second: logins.try_into().unwrap_or(u32::MAX),
             resume_grace: bounds.span("limits.resume_grace", raw.resume_grace, 0..=24 * HOUR),
+            prepared_grace: bounds.span("limits.prepared_grace", raw.prepared_grace, 0..=HOUR),
+            start_within: bounds.span("limits.start_within", raw.start_within, SECOND..=24 * HOUR),
             command_deadline: bounds.span("limits.command_deadline", raw.command_deadline, 10..=HOUR),
             conference_deadline: bounds.span("limits.conference_deadline", raw.conference_deadline, 10..=HOUR),
             connect_deadline: bounds.span("limits.connect_deadline", raw.connect_deadline, 10..=HOUR),

@@ -106,7 +106,10 @@ pub(super) struct RawShutdown {
 pub(super) struct RawLimits {
     pub(super) sessions: usize,
     pub(super) connections: usize,
+    pub(super) logins_per_second: usize,
     pub(super) resume_grace: Span,
+    pub(super) prepared_grace: Span,
+    pub(super) start_within: Span,
     pub(super) command_deadline: Span,
     pub(super) conference_deadline: Span,
     pub(super) connect_deadline: Span,

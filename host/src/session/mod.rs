@@ -102,6 +102,8 @@ pub struct SessionLimits {
     pub outbox: OutboxLimits,
 }
 
+/// Those of the tests of sessions.
+#[cfg(test)]
 impl Default for SessionLimits {
     fn default() -> Self {
         Self {

@@ -375,16 +375,17 @@ impl std::fmt::Debug for HostedTenant {
 
 /// The limits as sessions know them.
 fn session_limits(limits: &TenantLimits) -> session::SessionLimits {
-    let defaults = session::SessionLimits::default();
     session::SessionLimits {
         sessions: limits.sessions,
+        logins_per_second: limits.logins_per_second,
         unanswered: limits.commands_in_flight,
         command_deadline: limits.command_deadline,
         slow_deadline: limits.conference_deadline,
         resume_grace: limits.resume_grace,
-        journal: JournalLimits { events: limits.journal_events, ..defaults.journal },
-        outbox: OutboxLimits { messages: limits.outbox_messages, ..defaults.outbox },
-        ..defaults
+        prepared_grace: limits.prepared_grace,
+        start_within: limits.start_within,
+        journal: JournalLimits { events: limits.journal_events, ..JournalLimits::default() },
+        outbox: OutboxLimits { messages: limits.outbox_messages, ..OutboxLimits::default() },
     }
 }
 

@@ -79,6 +79,31 @@ async fn preparesession_needs_an_agent_with_a_password() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_not_started_ends_when_its_operator_says() {
+    let host = Setup::new().tenant(Tenant::simulator("demo").limits("start_within = \"1s\"")).start().await;
+    let mut agent = host.connect().await;
+    assert_eq!(agent.prepare("1001", false).await["result"], "success");
+    let heard = agent.hears("session.disposed").await;
+    assert_eq!(heard.data("session.disposed"), &json!({"reason": "expired"}));
+}
+
+#[tokio::test]
+async fn agents_log_in_only_as_often_as_their_operator_says() {
+    let tenant = Tenant::simulator("demo")
+        .settings("agents = [{ id = \"1001\", password = \"right\" }]")
+        .limits("sessions = 1\nlogins_per_second = 1");
+    let host = Setup::new().tenant(tenant).start().await;
+    let mut agent = host.connect().await;
+    for _ in 0..50 {
+        match agent.prepare("1001", false).await["failure"]["code"].as_str() {
+            Some("unauthorized") => {}
+            code => return assert_eq!(code, Some("rate_limited")),
+        }
+    }
+    panic!("fifty log-ins, and none too many");
+}
+
+#[tokio::test]
 async fn a_live_session_asks_for_confirmation_and_is_replaced_with_override() {
     let (host, puppet) = Host::puppet().await;
     puppet.starts_with(phone_with_call());
