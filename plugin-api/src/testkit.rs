@@ -91,26 +91,26 @@ pub struct Observation {
 /// One tenant, connected by the adapter under test.
 pub struct Tenant<P> {
     platform: P,
-    seen: Arc<Seen>,
+    record: Arc<TenantRecord>,
 }
 
 /// What an adapter told about a tenant.
-struct Seen {
+struct TenantRecord {
     manifest: Manifest,
-    told: Mutex<Told>,
+    log: Mutex<TenantLog>,
 }
 
 #[derive(Default)]
-struct Told {
+struct TenantLog {
     links: Vec<Link>,
     metrics: Vec<Observation>,
     complaints: Vec<String>,
     sessions: usize,
 }
 
-impl Seen {
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock()
+impl TenantRecord {
+    fn lock(&self) -> MutexGuard<'_, TenantLog> {
+        self.log.lock()
     }
 
     fn complain(&self, about: impl Into<String>) {
@@ -118,11 +118,11 @@ impl Seen {
     }
 }
 
-impl PlatformBackend for Seen {
+impl PlatformBackend for TenantRecord {
     fn link(&self, link: Link) {
-        let mut told = self.lock();
-        if told.links.last() != Some(&link) {
-            told.links.push(link);
+        let mut log = self.lock();
+        if log.links.last() != Some(&link) {
+            log.links.push(link);
         }
     }
 
@@ -131,14 +131,14 @@ impl PlatformBackend for Seen {
             return self.complain(wrong);
         }
         let labels: Vec<_> = labels.iter().map(ToString::to_string).collect();
-        let mut told = self.lock();
-        let series: BTreeSet<_> = told.metrics.iter().filter(|it| it.name == name).map(|it| &it.labels).collect();
+        let mut log = self.lock();
+        let series: BTreeSet<_> = log.metrics.iter().filter(|it| it.name == name).map(|it| &it.labels).collect();
         let most = self.manifest.metrics.iter().find(|kind| kind.name == name).map_or(0, |kind| kind.max_series);
         if series.len() >= most && !series.contains(&labels) {
-            told.complaints.push(format!("the metric {name:?} has more than {most} series"));
+            log.complaints.push(format!("the metric {name:?} has more than {most} series"));
             return;
         }
-        told.metrics.push(Observation { name: name.to_owned(), labels, value });
+        log.metrics.push(Observation { name: name.to_owned(), labels, value });
     }
 }
 
@@ -151,10 +151,10 @@ impl<P: Platform> Tenant<P> {
         let wrong = |text: String| Failure::new(Code::Rejected, text);
         let manifest = check_manifest(manifest).map_err(wrong)?;
         let settings = Json::of(&settings).map_err(|error| wrong(error.to_string()))?;
-        let seen = Arc::new(Seen { manifest, told: Mutex::default() });
+        let record = Arc::new(TenantRecord { manifest, log: Mutex::default() });
         let tenant = crate::Tenant::new("test", Settings::new(settings));
-        let host = PlatformHost::new(Arc::clone(&seen) as Arc<dyn PlatformBackend>);
-        Ok(Self { platform: A::load()?.connect(tenant, host).await?, seen })
+        let host = PlatformHost::new(Arc::clone(&record) as Arc<dyn PlatformBackend>);
+        Ok(Self { platform: A::load()?.connect(tenant, host).await?, record })
     }
 
     /// The adapter's own object.
@@ -165,25 +165,25 @@ impl<P: Platform> Tenant<P> {
     /// The link as it was told last.
     #[must_use]
     pub fn link(&self) -> Option<Link> {
-        self.seen.lock().links.last().cloned()
+        self.record.lock().links.last().cloned()
     }
 
     /// Everything told about the link, each change once.
     #[must_use]
     pub fn links(&self) -> Vec<Link> {
-        self.seen.lock().links.clone()
+        self.record.lock().links.clone()
     }
 
     /// The metrics that were reported.
     #[must_use]
     pub fn metrics(&self) -> Vec<Observation> {
-        self.seen.lock().metrics.clone()
+        self.record.lock().metrics.clone()
     }
 
     /// What a host would count against the adapter, or would not hear. A good test ends by asserting that there is none.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        self.seen.lock().complaints.clone()
+        self.record.lock().complaints.clone()
     }
 
     /// Logs an agent in.
@@ -192,9 +192,9 @@ impl<P: Platform> Tenant<P> {
     /// What the adapter says.
     pub async fn log_in(&self, agent: &str, password: &str) -> Result<Session<P::Agent>, Failure> {
         let session = {
-            let mut told = self.seen.lock();
-            told.sessions += 1;
-            format!("session-{}", told.sessions)
+            let mut log = self.record.lock();
+            log.sessions += 1;
+            format!("session-{}", log.sessions)
         };
         self.log_in_with(Login::new(agent, password, session)).await
     }
@@ -204,9 +204,10 @@ impl<P: Platform> Tenant<P> {
     /// # Errors
     /// What the adapter says.
     pub async fn log_in_with(&self, login: Login) -> Result<Session<P::Agent>, Failure> {
-        let line = Arc::new(Line { seen: Arc::clone(&self.seen), said: Mutex::default(), news: Notify::new() });
-        let host = AgentHost::new(Arc::clone(&line) as Arc<dyn AgentBackend>);
-        let session = Session { agent: self.platform.log_in(login, host).await?, line };
+        let record =
+            Arc::new(SessionRecord { tenant: Arc::clone(&self.record), log: Mutex::default(), news: Notify::new() });
+        let host = AgentHost::new(Arc::clone(&record) as Arc<dyn AgentBackend>);
+        let session = Session { agent: self.platform.log_in(login, host).await?, record };
         session.resume_state();
         Ok(session)
     }
@@ -220,18 +221,18 @@ impl<P: Platform> Tenant<P> {
 /// One agent of the adapter under test.
 pub struct Session<G> {
     agent: G,
-    line: Arc<Line>,
+    record: Arc<SessionRecord>,
 }
 
 /// What an adapter told about a session.
-struct Line {
-    seen: Arc<Seen>,
-    said: Mutex<Said>,
+struct SessionRecord {
+    tenant: Arc<TenantRecord>,
+    log: Mutex<SessionLog>,
     news: Notify,
 }
 
 #[derive(Default)]
-struct Said {
+struct SessionLog {
     reports: Vec<Report>,
     /// How many there were, those that were taken away among them.
     reported: usize,
@@ -241,40 +242,40 @@ struct Said {
     ended: bool,
 }
 
-impl Line {
-    fn lock(&self) -> MutexGuard<'_, Said> {
-        self.said.lock()
+impl SessionRecord {
+    fn lock(&self) -> MutexGuard<'_, SessionLog> {
+        self.log.lock()
     }
 }
 
-impl AgentBackend for Line {
+impl AgentBackend for SessionRecord {
     fn report(&self, mut report: Report) {
-        let mut said = self.lock();
-        if said.ended {
-            return self.seen.complain("a report after the session's end");
+        let mut log = self.lock();
+        if log.ended {
+            return self.tenant.complain("a report after the session's end");
         }
-        for wrong in checks::in_report(&self.seen.manifest, &said.view, &report) {
-            self.seen.complain(wrong);
+        for wrong in checks::in_report(&self.tenant.manifest, &log.view, &report) {
+            self.tenant.complain(wrong);
         }
-        let declared = &self.seen.manifest.extension_events;
+        let declared = &self.tenant.manifest.extension_events;
         report.events.retain(|event| declared.iter().any(|kind| kind.name == event.name));
         if report.is_empty() {
             return;
         }
-        said.view.apply(&report);
-        said.reported += 1;
-        said.reports.push(report);
-        drop(said);
+        log.view.apply(&report);
+        log.reported += 1;
+        log.reports.push(report);
+        drop(log);
         self.news.notify_waiters();
     }
 
     fn link(&self, link: Link) {
-        let mut said = self.lock();
-        if said.ended || said.links.last() == Some(&link) {
+        let mut log = self.lock();
+        if log.ended || log.links.last() == Some(&link) {
             return;
         }
-        said.links.push(link);
-        drop(said);
+        log.links.push(link);
+        drop(log);
         self.news.notify_waiters();
     }
 }
@@ -306,16 +307,16 @@ impl<G: Agent> Session<G> {
 
     /// Carries a command out. One that the manifest does not declare never reaches the adapter, as in a host.
     pub async fn command(&self, command: Command) -> Outcome {
-        let seen = &self.line.seen;
-        if !checks::is_declared(&seen.manifest, &command) {
-            seen.complain(format!("{command:?} is not declared, and a host answers it with unsupported"));
+        let tenant = &self.record.tenant;
+        if !checks::is_declared(&tenant.manifest, &command) {
+            tenant.complain(format!("{command:?} is not declared, and a host answers it with unsupported"));
             return Outcome::unsupported();
         }
-        let before = self.line.lock().reported;
+        let before = self.record.lock().reported;
         let outcome = self.agent.command(command.clone()).await;
-        let reported = self.line.lock().reported > before;
+        let reported = self.record.lock().reported > before;
         if let Some(wrong) = checks::in_outcome(&command, &outcome, reported) {
-            seen.complain(wrong);
+            tenant.complain(wrong);
         }
         self.resume_state();
         outcome
@@ -342,7 +343,7 @@ impl<G: Agent> Session<G> {
         self.resume_state();
         // Who leaves is not asked whether it can be done.
         if result.is_ok() || ending == Ending::Leave {
-            self.line.lock().ended = true;
+            self.record.lock().ended = true;
         }
         result
     }
@@ -351,7 +352,7 @@ impl<G: Agent> Session<G> {
     pub fn resume_state(&self) -> Vec<u8> {
         let state = self.agent.resume_state();
         if state.len() > MAX_RESUME_STATE {
-            self.line.seen.complain(format!("a resume state of {} bytes; at most {MAX_RESUME_STATE}", state.len()));
+            self.record.tenant.complain(format!("a resume state of {} bytes; at most {MAX_RESUME_STATE}", state.len()));
         }
         state
     }
@@ -359,25 +360,25 @@ impl<G: Agent> Session<G> {
     /// Everything that was reported, in order.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
-        self.line.lock().reports.clone()
+        self.record.lock().reports.clone()
     }
 
     /// What was reported since this was asked last, in order.
     #[must_use]
     pub fn take_reports(&self) -> Vec<Report> {
-        std::mem::take(&mut self.line.lock().reports)
+        std::mem::take(&mut self.record.lock().reports)
     }
 
     /// What was told of this agent's own link.
     #[must_use]
     pub fn links(&self) -> Vec<Link> {
-        self.line.lock().links.clone()
+        self.record.lock().links.clone()
     }
 
     /// How things are by all that was reported.
     #[must_use]
     pub fn view(&self) -> View {
-        self.line.lock().view.clone()
+        self.record.lock().view.clone()
     }
 
     /// Waits until the reports say something.
@@ -387,11 +388,11 @@ impl<G: Agent> Session<G> {
     pub async fn wait_until(&self, what: &str, holds: impl Fn(&View) -> bool) {
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {
-                let news = self.line.news.notified();
+                let news = self.record.news.notified();
                 let mut news = std::pin::pin!(news);
                 // Listening before looking, so that nothing is missed in between.
                 news.as_mut().enable();
-                if holds(&self.line.lock().view) {
+                if holds(&self.record.lock().view) {
                     return;
                 }
                 news.await;
@@ -401,12 +402,12 @@ impl<G: Agent> Session<G> {
     }
 
     fn snapshots(&self) -> usize {
-        self.line.lock().reports.iter().filter(|report| report.snapshot).count()
+        self.record.lock().reports.iter().filter(|report| report.snapshot).count()
     }
 
     fn expect_snapshot(&self, method: &str, before: usize, result: &Result<(), Failure>) {
         if result.is_ok() && self.snapshots() <= before {
-            self.line.seen.complain(format!("{method} returned without having reported a snapshot"));
+            self.record.tenant.complain(format!("{method} returned without having reported a snapshot"));
         }
         self.resume_state();
     }

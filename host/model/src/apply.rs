@@ -1,4 +1,4 @@
-//! What a report makes of the groups and channels.
+//! Applies a report to the groups and channels.
 //!
 //! Owns the order of one report: what is gone, what stays, what is new, each oldest first; the channel pair last where
 //! an interaction ended and none began, else first. Interactions are `plan.rs`'s and `order.rs`'s. Must never fail:
@@ -14,11 +14,11 @@ use jackfield_protocol::event::{Event, EventName};
 
 use crate::{
     Capabilities, ChannelNode, DiagnosticKind, Diagnostics, GroupNode, InteractionNode, Object, Tree, emit::Emitter,
-    keys::Places, limits, order, plan, push, rules::Actions,
+    keys::KeyIndex, limits, order, plan, push, rules::Actions,
 };
 
-/// What is needed while a report is applied.
-pub(crate) struct Work<'a> {
+/// What is needed while a report is applied to the tree.
+pub(crate) struct ReportContext<'a> {
     pub(crate) emitter: Emitter,
     pub(crate) diagnostics: &'a mut Diagnostics,
     capabilities: &'a Capabilities,
@@ -48,15 +48,15 @@ impl Count {
     }
 }
 
-impl Work<'_> {
+impl ReportContext<'_> {
     pub(crate) fn new_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         id
     }
 
-    /// Takes a place for an interaction in this state on a channel that has so many. False: there is none.
-    fn takes_place(&mut self, on_channel: &mut Count, state: InteractionState) -> bool {
+    /// Reserves room for an interaction in this state on a channel that has so many. Returns whether there was some.
+    fn reserve(&mut self, on_channel: &mut Count, state: InteractionState) -> bool {
         let most = if crate::is_busy(state) {
             (limits::LIVE.report, limits::LIVE_IN_SESSION.report)
         } else {
@@ -77,7 +77,7 @@ impl Work<'_> {
         |key| own.contains(key)
     }
 
-    /// A text for keeping.
+    /// A text, cut to the length that is kept.
     pub(crate) fn text(&mut self, text: Option<&str>) -> Option<Box<str>> {
         text.map(|text| {
             let kept = limits::cut(text);
@@ -90,14 +90,14 @@ impl Work<'_> {
 }
 
 /// The statements of a report that have not been used yet.
-struct Open<'r, T> {
-    stated: plan::Few<Option<&'r T>>,
-    places: Places<&'r str>,
+struct UnusedStatements<'r, T> {
+    stated: plan::SmallList<Option<&'r T>>,
+    places: KeyIndex<&'r str>,
 }
 
-impl<'r, T: plan::Stated> Open<'r, T> {
+impl<'r, T: plan::Statement> UnusedStatements<'r, T> {
     /// Statements of different keys.
-    fn of(stated: plan::Few<&'r T>) -> Self {
+    fn of(stated: plan::SmallList<&'r T>) -> Self {
         let places = stated.iter().map(|stated| stated.key()).collect();
         Self { stated: stated.into_iter().map(Some).collect(), places }
     }
@@ -116,11 +116,11 @@ impl<'r, T: plan::Stated> Open<'r, T> {
     }
 }
 
-/// A new channel and what was said of its interactions, which are told when all channels have been.
-type Fresh<'r> = (u64, plan::Few<&'r report::Interaction>);
+/// A new channel and the statements about its interactions, which are emitted when all channels have been.
+type NewChannelStatements<'r> = (u64, plan::SmallList<&'r report::Interaction>);
 
 /// A group or a channel without one.
-enum Top {
+enum TopLevel {
     Group(u64),
     Channel(u64),
 }
@@ -133,7 +133,7 @@ impl Tree {
         let bytes: usize = interactions().map(|interaction| interaction.data.weight()).sum();
         let capabilities = Arc::clone(&self.capabilities);
         let count = Count::of(interactions());
-        let mut work = Work {
+        let mut context = ReportContext {
             emitter: Emitter::new(),
             diagnostics,
             capabilities: &capabilities,
@@ -141,16 +141,16 @@ impl Tree {
             count,
             room_for_data: limits::DATA_IN_SESSION.report.saturating_sub(bytes),
         };
-        self.apply_objects(&mut work, report);
-        self.next_id = work.next_id;
+        self.apply_objects(&mut context, report);
+        self.next_id = context.next_id;
         if !self.started {
-            work.emitter.emitted.clear();
+            context.emitter.emitted.clear();
         } else if self.actions {
-            self.emit_new_actions(&mut work.emitter);
-            self.add_actions(&mut work.emitter.emitted);
+            self.emit_new_actions(&mut context.emitter);
+            self.add_actions(&mut context.emitter.emitted);
         }
-        self.emit_extensions(&mut work, report);
-        let mut emitted = work.emitter.emitted;
+        self.emit_extensions(&mut context, report);
+        let mut emitted = context.emitter.emitted;
         if self.started {
             return emitted;
         }
@@ -179,91 +179,96 @@ impl Tree {
         self.early.truncate(fits);
     }
 
-    fn apply_objects<'r>(&mut self, work: &mut Work<'_>, report: &'r Report) {
-        let stated = plan::firsts(&report.groups, limits::LIST, work.diagnostics);
-        let mut groups = Open::of(stated);
-        let mut stated = plan::firsts(&report.channels, limits::LIST, work.diagnostics);
+    fn apply_objects<'r>(&mut self, context: &mut ReportContext<'_>, report: &'r Report) {
+        let stated = plan::firsts(&report.groups, limits::LIST, context.diagnostics);
+        let mut groups = UnusedStatements::of(stated);
+        let mut stated = plan::firsts(&report.channels, limits::LIST, context.diagnostics);
         stated.retain(|channel| {
             let undeclared = channel.kind.filter(|kind| !self.capabilities.channel_types().contains(kind));
             if let Some(kind) = undeclared {
-                work.diagnostics
+                context
+                    .diagnostics
                     .add(DiagnosticKind::ChannelType, || format!("channel {} of type {}", channel.key, kind.as_str()));
             }
             undeclared.is_none()
         });
         plan::rekey(&mut self.channels, &stated);
-        let mut channels = Open::of(stated);
+        let mut channels = UnusedStatements::of(stated);
 
         let mut last = 0;
         while let Some(top) = self.top_after(&mut last) {
-            self.apply_gone(work, &top, report.snapshot, &mut groups, &mut channels);
+            self.apply_gone(context, &top, report.snapshot, &mut groups, &mut channels);
         }
         groups.take_all(|group| group.gone);
         channels.take_all(|channel| channel.gone);
-        let mut fresh: Vec<Fresh<'r>> = Vec::new();
+        let mut fresh: Vec<NewChannelStatements<'r>> = Vec::new();
         last = 0;
         while let Some(top) = self.top_after(&mut last) {
             match top {
-                Top::Channel(id) => self.apply_channel(work, id, report.snapshot, &mut channels),
-                Top::Group(id) => {
-                    self.apply_group(work, id, report.snapshot, &mut groups, &mut channels, &mut fresh);
+                TopLevel::Channel(id) => self.apply_channel(context, id, report.snapshot, &mut channels),
+                TopLevel::Group(id) => {
+                    self.apply_group(context, id, report.snapshot, &mut groups, &mut channels, &mut fresh);
                 }
             }
         }
         for group in groups.take_all(|_| true) {
-            self.open_group(work, group, &mut channels, &mut fresh);
+            self.open_group(context, group, &mut channels, &mut fresh);
         }
         for channel in channels.take_all(|_| true) {
             if let Some(group) = &channel.group {
-                work.diagnostics.add(DiagnosticKind::Unknown, || format!("group {group} of channel {}", channel.key));
+                context
+                    .diagnostics
+                    .add(DiagnosticKind::Unknown, || format!("group {group} of channel {}", channel.key));
             } else if channel.kind.is_none() {
-                work.diagnostics
+                context
+                    .diagnostics
                     .add(DiagnosticKind::Unknown, || format!("channel {}, without a type to create it", channel.key));
             } else {
-                self.open_channel(work, channel, None, &mut fresh);
+                self.open_channel(context, channel, None, &mut fresh);
             }
         }
         for (id, interactions) in fresh {
-            self.open_interactions(work, id, interactions);
+            self.open_interactions(context, id, interactions);
         }
-        self.complete_oldest(work);
+        self.complete_oldest(context);
     }
 
     /// Completes the oldest of too many ended interactions: they would be in the way of the next ones.
-    fn complete_oldest(&mut self, work: &mut Work<'_>) {
+    fn complete_oldest(&mut self, context: &mut ReportContext<'_>) {
         for at in 0..self.channels.len() {
             for _ in limits::ENDED..Count::of(&self.channels[at].interactions).ended {
-                self.complete_oldest_of(work, at);
+                self.complete_oldest_of(context, at);
             }
         }
-        while work.count.ended > limits::ENDED_IN_SESSION {
+        while context.count.ended > limits::ENDED_IN_SESSION {
             let oldest = |at: &usize| oldest_ended(&self.channels[*at]).map(|(id, _)| id);
             let with_ended = (0..self.channels.len()).filter(|at| oldest(at).is_some());
             let Some(at) = with_ended.min_by_key(|at| oldest(at)) else { return };
-            self.complete_oldest_of(work, at);
+            self.complete_oldest_of(context, at);
         }
     }
 
-    fn complete_oldest_of(&mut self, work: &mut Work<'_>, channel: usize) {
+    fn complete_oldest_of(&mut self, context: &mut ReportContext<'_>, channel: usize) {
         let channel = &mut self.channels[channel];
         let Some((_, place)) = oldest_ended(channel) else { return };
         let mut interaction = channel.interactions.remove(place);
-        work.count.ended -= 1;
-        work.diagnostics
+        context.count.ended -= 1;
+        context
+            .diagnostics
             .add(DiagnosticKind::TooMany, || format!("ended interaction {}, which was completed", interaction.key));
-        let back = work.emitter.enter_channel(channel);
-        let plan = plan::of(channel.kind, &mut interaction, None, true, work.diagnostics);
-        order::carry_out(work, channel.kind, &mut interaction, plan);
-        work.emitter.leave(back);
+        let back = context.emitter.enter_channel(channel);
+        let plan = plan::of(channel.kind, &mut interaction, None, true, context.diagnostics);
+        order::carry_out(context, channel.kind, &mut interaction, plan);
+        context.emitter.leave(back);
     }
 
     /// The oldest group or channel without one that is younger than the last, which it becomes.
-    fn top_after(&self, last: &mut u64) -> Option<Top> {
+    fn top_after(&self, last: &mut u64) -> Option<TopLevel> {
         let group = self.groups.iter().map(|group| group.id).find(|id| id > last);
         let alone = self.channels.iter().filter(|channel| channel.group.is_none()).map(|channel| channel.id);
         let channel = alone.into_iter().find(|id| id > last);
         *last = group.into_iter().chain(channel).min()?;
-        Some(if group == Some(*last) { Top::Group(*last) } else { Top::Channel(*last) })
+        Some(if group == Some(*last) { TopLevel::Group(*last) } else { TopLevel::Channel(*last) })
     }
 
     fn place_of(&self, channel: u64) -> Option<usize> {
@@ -278,51 +283,51 @@ impl Tree {
 
     fn apply_gone(
         &mut self,
-        work: &mut Work<'_>,
-        top: &Top,
+        context: &mut ReportContext<'_>,
+        top: &TopLevel,
         whole: bool,
-        groups: &mut Open<'_, report::Group>,
-        channels: &mut Open<'_, report::Channel>,
+        groups: &mut UnusedStatements<'_, report::Group>,
+        channels: &mut UnusedStatements<'_, report::Channel>,
     ) {
         let id = match *top {
-            Top::Channel(id) => return self.apply_gone_channel(work, id, whole, channels),
-            Top::Group(id) => id,
+            TopLevel::Channel(id) => return self.apply_gone_channel(context, id, whole, channels),
+            TopLevel::Group(id) => id,
         };
         let Some(at) = self.groups.iter().position(|group| group.id == id) else { return };
         if !groups.find(&self.groups[at].key).map_or(whole, |stated| stated.gone) {
             for channel in self.ids_of_group(id) {
-                self.apply_gone_channel(work, channel, whole, channels);
+                self.apply_gone_channel(context, channel, whole, channels);
             }
             return;
         }
         for channel in self.ids_of_group(id) {
             // what is said of it is said of another one by now
             let stated = self.place_of(channel).and_then(|at| channels.find(&self.channels[at].key));
-            self.dispose_channel(work, channel, stated.filter(|stated| stated.gone));
+            self.dispose_channel(context, channel, stated.filter(|stated| stated.gone));
         }
         self.groups.remove(at);
-        let back = work.emitter.enter_group(id);
-        work.emitter.bare(EventName::GroupDisposed);
-        work.emitter.leave(back);
+        let back = context.emitter.enter_group(id);
+        context.emitter.bare(EventName::GroupDisposed);
+        context.emitter.leave(back);
     }
 
     fn apply_gone_channel(
         &mut self,
-        work: &mut Work<'_>,
+        context: &mut ReportContext<'_>,
         id: u64,
         whole: bool,
-        channels: &mut Open<'_, report::Channel>,
+        channels: &mut UnusedStatements<'_, report::Channel>,
     ) {
         let Some(at) = self.place_of(id) else { return };
         let channel = &self.channels[at];
         let stated = channels.find(&channel.key);
         if stated.map_or(whole || channel.vanished, |stated| stated.gone) {
-            self.dispose_channel(work, id, stated);
+            self.dispose_channel(context, id, stated);
         } else if let Some(what) = stated.and_then(|stated| self.difference(channel, stated)) {
             if whole {
-                self.dispose_channel(work, id, None);
+                self.dispose_channel(context, id, None);
             } else {
-                work.diagnostics.add(DiagnosticKind::CannotChange, || format!("{what} of channel {}", channel.key));
+                context.diagnostics.add(DiagnosticKind::CannotChange, || format!("{what} of channel {}", channel.key));
             }
         }
     }
@@ -343,39 +348,39 @@ impl Tree {
         }
     }
 
-    fn dispose_channel(&mut self, work: &mut Work<'_>, id: u64, stated: Option<&report::Channel>) {
+    fn dispose_channel(&mut self, context: &mut ReportContext<'_>, id: u64, stated: Option<&report::Channel>) {
         let Some(at) = self.place_of(id) else { return };
         let mut channel = self.channels.remove(at);
-        let back = work.emitter.enter_channel(&channel);
+        let back = context.emitter.enter_channel(&channel);
         let ends = stated.map_or(&[][..], |stated| &stated.interactions);
-        let ends = Open::of(plan::firsts(ends, limits::LIST, work.diagnostics));
+        let ends = UnusedStatements::of(plan::firsts(ends, limits::LIST, context.diagnostics));
         for mut interaction in std::mem::take(&mut channel.interactions) {
-            *work.count.of_state(interaction.state) -= 1;
+            *context.count.of_state(interaction.state) -= 1;
             let stated = ends.find(&interaction.key);
-            let plan = plan::of(channel.kind, &mut interaction, stated, true, work.diagnostics);
-            order::carry_out(work, channel.kind, &mut interaction, plan);
+            let plan = plan::of(channel.kind, &mut interaction, stated, true, context.diagnostics);
+            order::carry_out(context, channel.kind, &mut interaction, plan);
         }
         if channel.is_active() || channel.occupied {
             channel.occupied = false;
             if channel.is_active() {
                 channel.status = ChannelStatus::Inactive;
             }
-            work.emitter.channel_pair(&channel);
+            context.emitter.channel_pair(&channel);
         }
-        work.emitter.bare(EventName::ChannelDisposed);
-        work.emitter.leave(back);
+        context.emitter.bare(EventName::ChannelDisposed);
+        context.emitter.leave(back);
     }
 
     // ---- what stays ----
 
     fn apply_group<'r>(
         &mut self,
-        work: &mut Work<'_>,
+        context: &mut ReportContext<'_>,
         id: u64,
         whole: bool,
-        groups: &mut Open<'r, report::Group>,
-        channels: &mut Open<'r, report::Channel>,
-        fresh: &mut Vec<Fresh<'r>>,
+        groups: &mut UnusedStatements<'r, report::Group>,
+        channels: &mut UnusedStatements<'r, report::Channel>,
+        fresh: &mut Vec<NewChannelStatements<'r>>,
     ) {
         let Some(at) = self.groups.iter().position(|group| group.id == id) else { return };
         let key = self.groups[at].key.clone();
@@ -384,34 +389,44 @@ impl Tree {
         let olds = self.ids_of_group(id);
         let populated = !olds.is_empty() || !new.is_empty() && self.channels.len() < limits::CHANNELS.report;
         let group = &mut self.groups[at];
-        let back = work.emitter.enter_group(id);
+        let back = context.emitter.enter_group(id);
         if group.populated != populated {
             group.populated = populated;
-            work.emitter.group_state(group);
+            context.emitter.group_state(group);
         }
-        work.emitter.leave(back);
+        context.emitter.leave(back);
         for channel in olds {
-            self.apply_channel(work, channel, whole, channels);
+            self.apply_channel(context, channel, whole, channels);
         }
-        let back = work.emitter.enter_group(id);
+        let back = context.emitter.enter_group(id);
         for channel in new {
-            self.open_channel(work, channel, Some(id), fresh);
+            self.open_channel(context, channel, Some(id), fresh);
         }
-        work.emitter.leave(back);
+        context.emitter.leave(back);
     }
 
-    fn apply_channel(&mut self, work: &mut Work<'_>, id: u64, whole: bool, channels: &mut Open<'_, report::Channel>) {
+    fn apply_channel(
+        &mut self,
+        context: &mut ReportContext<'_>,
+        id: u64,
+        whole: bool,
+        channels: &mut UnusedStatements<'_, report::Channel>,
+    ) {
         let Some(channel) = self.channels.iter_mut().find(|channel| channel.id == id) else { return };
         let Some(stated) = channels.take(&channel.key) else { return };
-        let back = work.emitter.enter_channel(channel);
-        change_channel(work, channel, stated, whole);
-        work.emitter.leave(back);
+        let back = context.emitter.enter_channel(channel);
+        change_channel(context, channel, stated, whole);
+        context.emitter.leave(back);
     }
 
     // ---- what is new ----
 
     /// Statements that would create channels in this group.
-    fn new_channels_of<'r>(&self, group: &str, channels: &mut Open<'r, report::Channel>) -> Vec<&'r report::Channel> {
+    fn new_channels_of<'r>(
+        &self,
+        group: &str,
+        channels: &mut UnusedStatements<'r, report::Channel>,
+    ) -> Vec<&'r report::Channel> {
         channels.take_all(|stated| {
             stated.group.as_deref() == Some(group)
                 && stated.kind.is_some()
@@ -421,89 +436,94 @@ impl Tree {
 
     fn open_group<'r>(
         &mut self,
-        work: &mut Work<'_>,
+        context: &mut ReportContext<'_>,
         stated: &'r report::Group,
-        channels: &mut Open<'r, report::Channel>,
-        fresh: &mut Vec<Fresh<'r>>,
+        channels: &mut UnusedStatements<'r, report::Channel>,
+        fresh: &mut Vec<NewChannelStatements<'r>>,
     ) {
         if self.groups.len() >= limits::GROUPS.report {
-            return work.diagnostics.add(DiagnosticKind::TooMany, || format!("group {}", stated.key));
+            return context.diagnostics.add(DiagnosticKind::TooMany, || format!("group {}", stated.key));
         }
         let new = self.new_channels_of(&stated.key, channels);
         let group = GroupNode {
-            id: work.new_id(),
+            id: context.new_id(),
             key: stated.key.as_str().into(),
-            name: work.text(stated.name.as_deref()),
+            name: context.text(stated.name.as_deref()),
             populated: !new.is_empty() && self.channels.len() < limits::CHANNELS.report,
         };
         let id = group.id;
-        work.emitter.group_created(&group);
-        let back = work.emitter.enter_group(id);
-        work.emitter.group_state(&group);
+        context.emitter.group_created(&group);
+        let back = context.emitter.enter_group(id);
+        context.emitter.group_state(&group);
         push(&mut self.groups, group);
         for channel in new {
-            self.open_channel(work, channel, Some(id), fresh);
+            self.open_channel(context, channel, Some(id), fresh);
         }
-        work.emitter.bare(EventName::GroupInitialized);
-        work.emitter.leave(back);
+        context.emitter.bare(EventName::GroupInitialized);
+        context.emitter.leave(back);
     }
 
     /// Creates a channel. The emitter is at its parent.
     fn open_channel<'r>(
         &mut self,
-        work: &mut Work<'_>,
+        context: &mut ReportContext<'_>,
         stated: &'r report::Channel,
         group: Option<u64>,
-        fresh: &mut Vec<Fresh<'r>>,
+        fresh: &mut Vec<NewChannelStatements<'r>>,
     ) {
         let Some(kind) = stated.kind else { return };
         if self.channels.len() >= limits::CHANNELS.report {
-            return work.diagnostics.add(DiagnosticKind::TooMany, || format!("channel {}", stated.key));
+            return context.diagnostics.add(DiagnosticKind::TooMany, || format!("channel {}", stated.key));
         }
-        let mut interactions = plan::firsts(&stated.interactions, limits::LIST, work.diagnostics);
+        let mut interactions = plan::firsts(&stated.interactions, limits::LIST, context.diagnostics);
         let mut count = Count::default();
         interactions.retain(|stated| {
-            let fits = plan::state_if_new(kind, stated).is_none_or(|state| work.takes_place(&mut count, state));
+            let fits = plan::state_if_new(kind, stated).is_none_or(|state| context.reserve(&mut count, state));
             if !fits {
-                work.diagnostics.add(DiagnosticKind::TooMany, || format!("interaction {}", stated.key));
+                context.diagnostics.add(DiagnosticKind::TooMany, || format!("interaction {}", stated.key));
             }
             fits
         });
         let channel = ChannelNode {
-            id: work.new_id(),
+            id: context.new_id(),
             group,
             key: stated.key.as_str().into(),
             kind,
-            endpoint: work.text(stated.endpoint.as_deref()),
-            name: work.text(stated.name.as_deref()),
+            endpoint: context.text(stated.endpoint.as_deref()),
+            name: context.text(stated.name.as_deref()),
             status: stated.status.as_ref().map_or(ChannelStatus::Inactive, |stated| status(stated).into_owned()),
             occupied: interactions.iter().any(|stated| plan::is_busy_if_new(kind, stated)),
             interactions: Vec::new(),
-            told: Actions::default(),
+            emitted_actions: Actions::default(),
             vanished: false,
         };
-        work.emitter.channel_created(&channel);
+        context.emitter.channel_created(&channel);
         fresh.push((channel.id, interactions));
         let at = self.channels.partition_point(|other| other.place() < channel.place());
         self.channels.reserve_exact(1);
         self.channels.insert(at, channel);
     }
 
-    fn open_interactions(&mut self, work: &mut Work<'_>, channel: u64, stated: plan::Few<&report::Interaction>) {
+    fn open_interactions(
+        &mut self,
+        context: &mut ReportContext<'_>,
+        channel: u64,
+        stated: plan::SmallList<&report::Interaction>,
+    ) {
         let Some(channel) = self.channels.iter_mut().find(|one| one.id == channel) else { return };
-        let back = work.emitter.enter_channel(channel);
+        let back = context.emitter.enter_channel(channel);
         for stated in stated {
-            if let Some(interaction) = order::open(work, channel.kind, stated) {
+            if let Some(interaction) = order::open(context, channel.kind, stated) {
                 push(&mut channel.interactions, interaction);
             }
         }
-        work.emitter.leave(back);
+        context.emitter.leave(back);
     }
 
     // ---- extension events ----
 
     /// They ride behind the state that they belong to.
-    fn emit_extensions(&self, work: &mut Work<'_>, report: &Report) {
+    fn emit_extensions(&self, context: &mut ReportContext<'_>, report: &Report) {
         for event in report.events.iter().take(limits::LIST) {
             let name = event.name.as_str();
             let object = self.by_keys(&event.on);
@@ -520,17 +540,17 @@ impl Tree {
                         "is about another kind of object"
                     }
                     Some(object) => {
-                        work.emitter.extension(object.path(), name, &event.data);
+                        context.emitter.extension(object.path(), name, &event.data);
                         continue;
                     }
                 }
             };
             let shown = limits::cut(name);
-            work.diagnostics.add(DiagnosticKind::ExtensionEvent, || format!("event {shown} {complaint}"));
+            context.diagnostics.add(DiagnosticKind::ExtensionEvent, || format!("event {shown} {complaint}"));
         }
         if report.events.len() > limits::LIST {
             let count = report.events.len();
-            work.diagnostics.add(DiagnosticKind::TooMany, || format!("{count} extension events"));
+            context.diagnostics.add(DiagnosticKind::TooMany, || format!("{count} extension events"));
         }
     }
 
@@ -557,16 +577,16 @@ impl Tree {
 }
 
 /// Emits what changed in a channel that stays. The emitter is at the channel.
-fn change_channel(work: &mut Work<'_>, channel: &mut ChannelNode, stated: &report::Channel, whole: bool) {
-    let before = work.emitter.emitted.len();
+fn change_channel(context: &mut ReportContext<'_>, channel: &mut ChannelNode, stated: &report::Channel, whole: bool) {
+    let before = context.emitter.emitted.len();
     let mut changed = false;
     if let Some(stated) = stated.status.as_ref().map(status).filter(|stated| **stated != channel.status) {
         channel.status = stated.into_owned();
         changed = true;
     }
-    let stated = plan::firsts(&stated.interactions, limits::LIST, work.diagnostics);
+    let stated = plan::firsts(&stated.interactions, limits::LIST, context.diagnostics);
     plan::rekey(&mut channel.interactions, &stated);
-    let mut interactions = Open::of(stated);
+    let mut interactions = UnusedStatements::of(stated);
     let mut another = Vec::new();
     let mut ended = false;
     let mut at = 0;
@@ -581,29 +601,30 @@ fn change_channel(work: &mut Work<'_>, channel: &mut ChannelNode, stated: &repor
             stated = None;
         }
         if stated.is_some_and(|stated| stated.direction.is_some_and(|direction| direction != interaction.direction)) {
-            work.diagnostics
+            context
+                .diagnostics
                 .add(DiagnosticKind::CannotChange, || format!("direction of interaction {}", interaction.key));
         }
         let was = interaction.state;
         let was_busy = interaction.is_busy();
-        let plan = plan::of(channel.kind, interaction, stated, false, work.diagnostics);
-        let gone = order::carry_out(work, channel.kind, interaction, plan);
+        let plan = plan::of(channel.kind, interaction, stated, false, context.diagnostics);
+        let gone = order::carry_out(context, channel.kind, interaction, plan);
         ended |= was_busy && (gone || !interaction.is_busy());
-        *work.count.of_state(was) -= 1;
+        *context.count.of_state(was) -= 1;
         if gone {
             at -= 1;
             channel.interactions.remove(at);
         } else {
-            *work.count.of_state(interaction.state) += 1;
+            *context.count.of_state(interaction.state) += 1;
         }
     }
     let known = channel.interactions.len();
     let mut count = Count::of(&channel.interactions);
     for stated in another.into_iter().chain(interactions.take_all(|_| true)) {
         let state = plan::state_if_new(channel.kind, stated);
-        if state.is_some_and(|state| !work.takes_place(&mut count, state)) {
-            work.diagnostics.add(DiagnosticKind::TooMany, || format!("interaction {}", stated.key));
-        } else if let Some(interaction) = order::open(work, channel.kind, stated) {
+        if state.is_some_and(|state| !context.reserve(&mut count, state)) {
+            context.diagnostics.add(DiagnosticKind::TooMany, || format!("interaction {}", stated.key));
+        } else if let Some(interaction) = order::open(context, channel.kind, stated) {
             push(&mut channel.interactions, interaction);
         }
     }
@@ -612,10 +633,10 @@ fn change_channel(work: &mut Work<'_>, channel: &mut ChannelNode, stated: &repor
     changed |= occupied != channel.occupied;
     channel.occupied = occupied;
     if changed {
-        let pair = work.emitter.emitted.len();
-        work.emitter.channel_pair(channel);
+        let pair = context.emitter.emitted.len();
+        context.emitter.channel_pair(channel);
         if begun || !ended {
-            work.emitter.emitted[before..].rotate_left(pair - before);
+            context.emitter.emitted[before..].rotate_left(pair - before);
         }
     }
 }

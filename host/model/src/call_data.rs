@@ -6,7 +6,7 @@
 
 use jackfield_plugin_api::Json;
 
-use crate::{keys::Places, limits};
+use crate::{keys::KeyIndex, limits};
 
 /// The entries of one interaction.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl CallData {
         is_own: impl Fn(&str) -> bool,
         room: &mut usize,
     ) -> (Patch<'r>, usize) {
-        let places: Places<&str> = self.entries.iter().map(|(key, _)| &**key).collect();
+        let places: KeyIndex<&str> = self.entries.iter().map(|(key, _)| &**key).collect();
         let mut changes: Vec<(&str, Option<&Json>, Option<usize>)> = stated
             .map(|(key, value)| (key, value, places.find(key)))
             .filter(|(_, value, at)| at.map(|at| &self.entries[at].1) != *value)

@@ -271,11 +271,11 @@ impl Tree {
     /// Emits the state once more of each object of which nothing changed but what can be done with it now.
     pub(crate) fn emit_new_actions(&mut self, emitter: &mut Emitter) {
         let states = emitter.emitted.iter().filter(|event| event.name == EventName::StateUpdated);
-        let told: HashSet<Path> = states.map(|event| event.on).collect();
+        let emitted: HashSet<Path> = states.map(|event| event.on).collect();
         let mut again = Vec::new();
         for (path, object) in self.objects() {
-            let (before, now) = (told_before(object), rules::actions(object, &self.capabilities));
-            if before != Some(now) && before.is_some() && !told.contains(&path) {
+            let (before, now) = (emitted_actions_of(object), rules::actions(object, &self.capabilities));
+            if before != Some(now) && before.is_some() && !emitted.contains(&path) {
                 again.push(path);
             }
         }
@@ -303,11 +303,11 @@ impl Tree {
             self.objects().into_iter().map(|(_, object)| rules::actions(object, &self.capabilities)).collect();
         let mut all = all.into_iter().skip(1 + self.groups.len());
         for channel in &mut self.channels {
-            channel.told = all.next().unwrap_or_default();
+            channel.emitted_actions = all.next().unwrap_or_default();
             for interaction in &mut channel.interactions {
-                interaction.told = all.next().unwrap_or_default();
+                interaction.emitted_actions = all.next().unwrap_or_default();
                 for conversation in &mut interaction.conversations {
-                    conversation.told = all.next().unwrap_or_default();
+                    conversation.emitted_actions = all.next().unwrap_or_default();
                 }
             }
         }
@@ -315,12 +315,12 @@ impl Tree {
 }
 
 /// What the desktop was told of it; `None` for objects whose actions never change.
-fn told_before(object: Object<'_>) -> Option<Actions> {
+fn emitted_actions_of(object: Object<'_>) -> Option<Actions> {
     match object {
         Object::Session | Object::Group(_) => None,
-        Object::Channel(channel) => Some(channel.told),
-        Object::Interaction(_, interaction) => Some(interaction.told),
-        Object::Conversation(_, _, conversation) => Some(conversation.told),
+        Object::Channel(channel) => Some(channel.emitted_actions),
+        Object::Interaction(_, interaction) => Some(interaction.emitted_actions),
+        Object::Conversation(_, _, conversation) => Some(conversation.emitted_actions),
     }
 }
 

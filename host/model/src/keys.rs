@@ -11,12 +11,12 @@ use smallvec::SmallVec;
 const FEW: usize = 8;
 
 /// The places of different keys, numbered in the order in which they were added.
-pub(crate) enum Places<K> {
+pub(crate) enum KeyIndex<K> {
     Few(SmallVec<[K; FEW]>),
     Many(HashMap<K, usize>),
 }
 
-impl<K: Copy + Eq + Hash> Places<K> {
+impl<K: Copy + Eq + Hash> KeyIndex<K> {
     pub(crate) fn new() -> Self {
         Self::Few(SmallVec::new())
     }
@@ -52,7 +52,7 @@ impl<K: Copy + Eq + Hash> Places<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash> FromIterator<K> for Places<K> {
+impl<K: Copy + Eq + Hash> FromIterator<K> for KeyIndex<K> {
     /// Of keys that are there twice the first stands, and the others take no place.
     fn from_iter<I: IntoIterator<Item = K>>(keys: I) -> Self {
         let mut places = Self::new();
@@ -77,7 +77,7 @@ mod tests {
         for count in [0, 1, FEW, FEW + 1, 1000] {
             let keys: Vec<String> = (0..count).map(|n| n.to_string()).collect();
             let twice = keys.iter().chain(&keys).map(String::as_str);
-            let places: Places<&str> = twice.collect();
+            let places: KeyIndex<&str> = twice.collect();
             assert!(keys.iter().enumerate().all(|(n, key)| places.find(key.as_str()) == Some(n)));
             assert_eq!(places.find("other"), None);
         }
@@ -107,7 +107,7 @@ mod tests {
     fn ten_times_as_many_keys_are_looked_at_about_ten_times_as_often() {
         let looks = |count: u32| {
             let looked_at = Cell::new(0);
-            let places: Places<Counted<'_>> = (0..count).map(|n| Counted(n, &looked_at)).collect();
+            let places: KeyIndex<Counted<'_>> = (0..count).map(|n| Counted(n, &looked_at)).collect();
             assert!((0..count).all(|n| places.find(&Counted(n, &looked_at)) == Some(n as usize)));
             looked_at.get()
         };

@@ -136,7 +136,7 @@ pub struct ChannelNode {
     pub occupied: bool,
     /// In order of creation.
     pub interactions: Vec<InteractionNode>,
-    told: Actions,
+    emitted_actions: Actions,
     /// Its new key was known already: this one is gone.
     vanished: bool,
 }
@@ -162,7 +162,7 @@ pub struct InteractionNode {
     pub conversations: Vec<ConversationNode>,
     /// The number of the conversation that has the focus.
     pub focus: Option<u64>,
-    told: Actions,
+    emitted_actions: Actions,
     vanished: bool,
 }
 
@@ -181,7 +181,7 @@ pub struct ConversationNode {
     pub muted: bool,
     /// The other parties.
     pub members: Vec<MemberNode>,
-    told: Actions,
+    emitted_actions: Actions,
 }
 
 /// A party of a conversation.

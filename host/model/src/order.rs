@@ -1,9 +1,9 @@
-//! In which order the difference is said, for one interaction.
+//! The order of the events about one interaction.
 //!
 //! Owns the order of `protocol.md` section 4 from the finished [`InteractionPlan`]: its own state first when a conversation opens;
 //! each conversation in order (primary, consult) with its end or its change, the focus right after a disposal when the
 //! focused one ends and another stays; new conversations; focus; data; screen pop; ended; its state; disposal. It
-//! changes the interaction while it speaks, so that every event tells what holds at that moment. Must never decide what
+//! changes the interaction as it emits, so that every event tells what holds at that moment. Must never decide what
 //! a report means: `plan.rs` has.
 
 use jackfield_plugin_api::report::{
@@ -14,27 +14,31 @@ use jackfield_protocol::event::EventName;
 
 use crate::{
     CallData, ConversationNode, DiagnosticKind, Diagnostics, InteractionNode, MemberNode,
-    apply::Work,
+    apply::ReportContext,
     call_data::Patch,
     emit, limits,
-    plan::{self, ConversationChange, ConversationFate, InteractionPlan, Opening},
+    plan::{self, ConversationChange, ConversationFate, InteractionPlan, NewConversation},
     push,
     rules::Actions,
 };
 
-/// Creates the interaction of a statement that says enough, and says all of it. The emitter is at the channel.
-pub(crate) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Interaction) -> Option<InteractionNode> {
+/// Creates the interaction of a statement that says enough, and emits all of it. The emitter is at the channel.
+pub(crate) fn open(
+    context: &mut ReportContext<'_>,
+    kind: ChannelType,
+    stated: &report::Interaction,
+) -> Option<InteractionNode> {
     // What is wrong with the conversations is noted where there is an interaction for them.
     let mut diagnostics = Diagnostics::new();
     let (Some((state, openings)), Some(direction)) = (plan::if_new(kind, stated, &mut diagnostics), stated.direction)
     else {
         if !plan::is_gone(stated) && !plan::was_never_taken(stated) {
-            work.diagnostics.add(DiagnosticKind::Unknown, || format!("interaction {}", stated.key));
+            context.diagnostics.add(DiagnosticKind::Unknown, || format!("interaction {}", stated.key));
         }
         return None;
     };
     let mut interaction = InteractionNode {
-        id: work.new_id(),
+        id: context.new_id(),
         key: stated.key.as_str().into(),
         direction,
         state,
@@ -43,27 +47,27 @@ pub(crate) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
         } else {
             Some(Recording::Off)
         },
-        url: url(work, stated).map(Into::into),
+        url: url(context, stated).map(Into::into),
         data: CallData::default(),
         conversations: Vec::new(),
         focus: None,
-        told: Actions::default(),
+        emitted_actions: Actions::default(),
         vanished: false,
     };
-    set_data(work, &mut interaction, stated);
-    work.diagnostics.append(diagnostics);
+    set_data(context, &mut interaction, stated);
+    context.diagnostics.append(diagnostics);
     if openings.is_empty()
         && let Some(list) = &stated.conversations
     {
-        plan::note_misplaced(&interaction, list, work.diagnostics);
+        plan::note_misplaced(&interaction, list, context.diagnostics);
     }
     let calls = emit::calls(openings.iter().map(|opening| opening.members.len()));
 
-    work.emitter.interaction_created(kind, &interaction);
-    let back = work.emitter.enter_interaction(interaction.id);
-    work.emitter.interaction_state(kind, state, calls, interaction.recording);
+    context.emitter.interaction_created(kind, &interaction);
+    let back = context.emitter.enter_interaction(interaction.id);
+    context.emitter.interaction_state(kind, state, calls, interaction.recording);
     for opening in openings {
-        open_conversation(work, &mut interaction, opening);
+        open_conversation(context, &mut interaction, opening);
     }
     if interaction.conversations.len() == 2 {
         interaction.focus = interaction
@@ -73,58 +77,58 @@ pub(crate) fn open(work: &mut Work<'_>, kind: ChannelType, stated: &report::Inte
             .or(interaction.conversations.last())
             .map(|conversation| conversation.id);
     }
-    work.emitter.interaction_data(&interaction);
+    context.emitter.interaction_data(&interaction);
     if state < InteractionState::Started {
-        work.emitter.preview(kind, &interaction);
+        context.emitter.preview(kind, &interaction);
     }
     if interaction.consult().is_some() {
-        work.emitter.focus(&interaction);
+        context.emitter.focus(&interaction);
     }
     if state == InteractionState::Started {
-        work.emitter.screen_pop(kind, &interaction);
+        context.emitter.screen_pop(kind, &interaction);
     }
-    work.emitter.bare(EventName::InteractionInitialized);
-    work.emitter.leave(back);
+    context.emitter.bare(EventName::InteractionInitialized);
+    context.emitter.leave(back);
     Some(interaction)
 }
 
-/// Carries a plan out and says it. The answer: the interaction was disposed of. The emitter is at the channel.
+/// Carries a plan out and emits its events. Returns whether the interaction was disposed of. The emitter is at the channel.
 pub(crate) fn carry_out(
-    work: &mut Work<'_>,
+    context: &mut ReportContext<'_>,
     kind: ChannelType,
     interaction: &mut InteractionNode,
     mut plan: InteractionPlan<'_>,
 ) -> bool {
-    let back = work.emitter.enter_interaction(interaction.id);
+    let back = context.emitter.enter_interaction(interaction.id);
     let was = interaction.state;
     let changed = plan.state != was || plan.calls_before != plan.calls_after || plan.recording != interaction.recording;
     interaction.recording = plan.recording;
-    let mut told = false;
+    let mut emitted_state = false;
     if plan.taken_unseen {
         interaction.state = InteractionState::Started;
-        work.emitter.screen_pop(kind, interaction);
-        work.emitter.interaction_state(kind, InteractionState::Started, plan.calls_before, plan.recording);
+        context.emitter.screen_pop(kind, interaction);
+        context.emitter.interaction_state(kind, InteractionState::Started, plan.calls_before, plan.recording);
     } else if !plan.openings.is_empty() && plan.state == was && changed {
-        work.emitter.interaction_state(kind, was, plan.calls_after, plan.recording);
-        told = true;
+        context.emitter.interaction_state(kind, was, plan.calls_after, plan.recording);
+        emitted_state = true;
     }
-    let ends = end_and_change(work, interaction, &mut plan);
+    let ends = end_and_change(context, interaction, &mut plan);
     if !plan.openings.is_empty() && plan.state == InteractionState::Started && was != plan.state {
-        // a consult needs a started call, so that is said before it opens
+        // A consult needs a started call, so that is emitted before it opens.
         interaction.state = plan.state;
-        work.emitter.screen_pop(kind, interaction);
-        work.emitter.interaction_state(kind, plan.state, plan.calls_after, plan.recording);
-        told = true;
+        context.emitter.screen_pop(kind, interaction);
+        context.emitter.interaction_state(kind, plan.state, plan.calls_after, plan.recording);
+        emitted_state = true;
     }
-    open_and_focus(work, interaction, &mut plan, &ends);
+    open_and_focus(context, interaction, &mut plan, &ends);
     if let Some(stated) = plan.stated {
-        let changes = set_data(work, interaction, stated);
+        let changes = set_data(context, interaction, stated);
         if !changes.is_empty() {
-            work.emitter.data_changed(&changes);
+            context.emitter.data_changed(&changes);
         }
     }
     let new_url =
-        plan.stated.and_then(|stated| url(work, stated)).filter(|&url| interaction.url.as_deref() != Some(url));
+        plan.stated.and_then(|stated| url(context, stated)).filter(|&url| interaction.url.as_deref() != Some(url));
     let late_url = new_url.is_some() && !plan.gone && was == plan.state && was == InteractionState::Started;
     if let Some(url) = new_url {
         interaction.url = Some(url.into());
@@ -132,32 +136,37 @@ pub(crate) fn carry_out(
     // What is missing where everything is named has ended, but nobody knows how.
     let default_reason = if plan.stated.is_some() { default_reason(interaction.state) } else { Reason::Lost };
     interaction.state = plan.state;
-    if plan.state == InteractionState::Started && was != plan.state && !told || late_url {
-        work.emitter.screen_pop(kind, interaction);
+    if plan.state == InteractionState::Started && was != plan.state && !emitted_state || late_url {
+        context.emitter.screen_pop(kind, interaction);
     }
     if plan.state == InteractionState::Ended && was != plan.state {
         let stated = plan.stated.map_or((None, None), |stated| (stated.reason, stated.cause));
         let (reason, cause) = (stated.0.or(ends.reason), stated.1.or(ends.cause));
-        work.emitter.interaction_ended(reason.unwrap_or(default_reason), cause);
+        context.emitter.interaction_ended(reason.unwrap_or(default_reason), cause);
     }
-    if changed && !told {
-        work.emitter.interaction_state(kind, plan.state, plan.calls_after, plan.recording);
+    if changed && !emitted_state {
+        context.emitter.interaction_state(kind, plan.state, plan.calls_after, plan.recording);
     }
     if plan.gone {
-        dispose(work, kind, interaction, was);
+        dispose(context, kind, interaction, was);
     }
-    work.emitter.leave(back);
+    context.emitter.leave(back);
     plan.gone
 }
 
-/// The last of an interaction; one that was never the agent's has nothing to complete.
-fn dispose(work: &mut Work<'_>, kind: ChannelType, interaction: &mut InteractionNode, was: InteractionState) {
+/// Emits the end of an interaction; one that was never the agent's has nothing to complete.
+fn dispose(
+    context: &mut ReportContext<'_>,
+    kind: ChannelType,
+    interaction: &mut InteractionNode,
+    was: InteractionState,
+) {
     if was != InteractionState::Alerting {
         interaction.state = InteractionState::Completed;
-        work.emitter.bare(EventName::InteractionComplete);
-        work.emitter.interaction_state(kind, interaction.state, None, interaction.recording);
+        context.emitter.bare(EventName::InteractionComplete);
+        context.emitter.interaction_state(kind, interaction.state, None, interaction.recording);
     }
-    work.emitter.bare(EventName::InteractionDisposed);
+    context.emitter.bare(EventName::InteractionDisposed);
 }
 
 /// Why an interaction ended where nobody says.
@@ -171,7 +180,7 @@ fn default_reason(state: InteractionState) -> Reason {
 
 /// What the changes of the conversations leave for the rest of the list.
 #[derive(Default)]
-struct Ends {
+struct ConversationEnds {
     /// One has ended.
     any: bool,
     /// Why the last one did, where that was said of it.
@@ -181,12 +190,16 @@ struct Ends {
     retrieved: Option<u64>,
 }
 
-/// Says what becomes of each conversation that was there.
-fn end_and_change(work: &mut Work<'_>, interaction: &mut InteractionNode, plan: &mut InteractionPlan<'_>) -> Ends {
-    let mut ends = Ends::default();
-    let heir = heir(interaction, &plan.fates);
+/// Ends and changes the conversations that were there, and emits it.
+fn end_and_change(
+    context: &mut ReportContext<'_>,
+    interaction: &mut InteractionNode,
+    plan: &mut InteractionPlan<'_>,
+) -> ConversationEnds {
+    let mut ends = ConversationEnds::default();
+    let next_focus = next_focus(interaction, &plan.fates);
     let goes_on = plan.state != InteractionState::Ended && !plan.gone;
-    let mut away = heir.is_none() && plan.openings.is_empty() && was_transferred(interaction, plan);
+    let mut away = next_focus.is_none() && plan.openings.is_empty() && was_transferred(interaction, plan);
     let mut at = 0;
     for fate in std::mem::take(&mut plan.fates) {
         match fate {
@@ -196,7 +209,7 @@ fn end_and_change(work: &mut Work<'_>, interaction: &mut InteractionNode, plan: 
                 if conversation.state == ConversationState::Held && change.state == ConversationState::Talking {
                     ends.retrieved = Some(conversation.id);
                 }
-                change_conversation(work, conversation, &change);
+                change_conversation(context, conversation, &change);
                 at += 1;
             }
             ConversationFate::Ends(stated) => {
@@ -207,15 +220,15 @@ fn end_and_change(work: &mut Work<'_>, interaction: &mut InteractionNode, plan: 
                 let conversation = interaction.conversations.remove(at);
                 // Why the last one ended is told by interaction.ended.
                 let why = goes_on.then(|| why(&conversation, stated, plan.stated));
-                end_conversation(work, &conversation, why);
+                end_conversation(context, &conversation, why);
                 if away {
                     away = false;
                     interaction.focus = None;
-                    work.emitter.focus(interaction);
+                    context.emitter.focus(interaction);
                 } else if interaction.focus == Some(conversation.id) {
-                    interaction.focus = heir;
-                    if heir.is_some() {
-                        work.emitter.focus(interaction);
+                    interaction.focus = next_focus;
+                    if next_focus.is_some() {
+                        context.emitter.focus(interaction);
                     }
                 }
             }
@@ -224,8 +237,8 @@ fn end_and_change(work: &mut Work<'_>, interaction: &mut InteractionNode, plan: 
     ends
 }
 
-/// The first conversation that stays.
-fn heir(interaction: &InteractionNode, fates: &[ConversationFate<'_>]) -> Option<u64> {
+/// The conversation that has the focus next: the first one that stays.
+fn next_focus(interaction: &InteractionNode, fates: &[ConversationFate<'_>]) -> Option<u64> {
     let stays = |(_, fate): &(&ConversationNode, &ConversationFate<'_>)| !matches!(fate, ConversationFate::Ends(_));
     interaction.conversations.iter().zip(fates).find(stays).map(|(conversation, _)| conversation.id)
 }
@@ -260,37 +273,45 @@ fn why(
     })
 }
 
-fn end_conversation(work: &mut Work<'_>, conversation: &ConversationNode, why: Option<(Reason, Option<Cause>)>) {
-    let back = work.emitter.enter_conversation(conversation.id);
-    work.emitter.conversation_state(ConversationState::Ended, conversation.muted);
-    work.emitter.conversation_disposed(why);
-    work.emitter.leave(back);
+fn end_conversation(
+    context: &mut ReportContext<'_>,
+    conversation: &ConversationNode,
+    why: Option<(Reason, Option<Cause>)>,
+) {
+    let back = context.emitter.enter_conversation(conversation.id);
+    context.emitter.conversation_state(ConversationState::Ended, conversation.muted);
+    context.emitter.conversation_disposed(why);
+    context.emitter.leave(back);
 }
 
-fn change_conversation(work: &mut Work<'_>, conversation: &mut ConversationNode, change: &ConversationChange<'_>) {
-    let back = work.emitter.enter_conversation(conversation.id);
+fn change_conversation(
+    context: &mut ReportContext<'_>,
+    conversation: &mut ConversationNode,
+    change: &ConversationChange<'_>,
+) {
+    let back = context.emitter.enter_conversation(conversation.id);
     let muted = change.stated.muted.unwrap_or(conversation.muted);
     if (change.state, muted) != (conversation.state, conversation.muted) {
         (conversation.state, conversation.muted) = (change.state, muted);
-        work.emitter.conversation_state(conversation.state, conversation.muted);
+        context.emitter.conversation_state(conversation.state, conversation.muted);
     }
     if let Some(stated) = &change.members {
         conversation.members.retain(|member| {
             let stays = stated.iter().any(|stated| stated.key == *member.key && is_same(member, stated));
             if !stays {
-                work.emitter.member_removed(member);
+                context.emitter.member_removed(member);
             }
             stays
         });
         for stated in stated {
             if !conversation.members.iter().any(|member| *member.key == stated.key) {
-                let member = member(work, stated);
-                work.emitter.member_added(&member);
+                let member = member(context, stated);
+                context.emitter.member_added(&member);
                 push(&mut conversation.members, member);
             }
         }
     }
-    work.emitter.leave(back);
+    context.emitter.leave(back);
 }
 
 fn is_same(member: &MemberNode, stated: &report::Member) -> bool {
@@ -299,21 +320,25 @@ fn is_same(member: &MemberNode, stated: &report::Member) -> bool {
         && member.role == stated.role
 }
 
-fn member(work: &mut Work<'_>, stated: &report::Member) -> MemberNode {
+fn member(context: &mut ReportContext<'_>, stated: &report::Member) -> MemberNode {
     MemberNode {
-        id: work.new_id(),
+        id: context.new_id(),
         key: stated.key.as_str().into(),
-        address: work.text(stated.address.as_deref()),
-        name: work.text(stated.name.as_deref()),
+        address: context.text(stated.address.as_deref()),
+        name: context.text(stated.name.as_deref()),
         role: stated.role,
     }
 }
 
-fn open_conversation(work: &mut Work<'_>, interaction: &mut InteractionNode, opening: Opening<'_>) -> u64 {
-    let id = work.new_id();
+fn open_conversation(
+    context: &mut ReportContext<'_>,
+    interaction: &mut InteractionNode,
+    opening: NewConversation<'_>,
+) -> u64 {
+    let id = context.new_id();
     let mut members = Vec::with_capacity(opening.members.len());
     for stated in opening.members {
-        members.push(member(work, stated));
+        members.push(member(context, stated));
     }
     let conversation = ConversationNode {
         id,
@@ -322,9 +347,9 @@ fn open_conversation(work: &mut Work<'_>, interaction: &mut InteractionNode, ope
         state: opening.state,
         muted: opening.stated.muted.unwrap_or(false),
         members,
-        told: Actions::default(),
+        emitted_actions: Actions::default(),
     };
-    work.emitter.conversation_created(&conversation);
+    context.emitter.conversation_created(&conversation);
     push(&mut interaction.conversations, conversation);
     interaction.conversations.sort_by_key(|conversation| conversation.role != Role::Primary);
     interaction.focus.get_or_insert(id);
@@ -332,49 +357,58 @@ fn open_conversation(work: &mut Work<'_>, interaction: &mut InteractionNode, ope
 }
 
 /// Says the new conversations, and the focus where it moves.
-fn open_and_focus(work: &mut Work<'_>, interaction: &mut InteractionNode, plan: &mut InteractionPlan<'_>, ends: &Ends) {
-    let mut told = interaction.focus;
+fn open_and_focus(
+    context: &mut ReportContext<'_>,
+    interaction: &mut InteractionNode,
+    plan: &mut InteractionPlan<'_>,
+    ends: &ConversationEnds,
+) {
+    let mut emitted_state = interaction.focus;
     let had_none = interaction.focus.is_none() && !ends.any;
     let mut consult = None;
     for opening in std::mem::take(&mut plan.openings) {
         let role = opening.role;
-        let id = open_conversation(work, interaction, opening);
+        let id = open_conversation(context, interaction, opening);
         if role == Role::Consult {
             consult = Some(id);
         }
     }
     if had_none {
-        told = interaction.focus; // the first one has it without a word
+        emitted_state = interaction.focus; // the first one has it without a word
     }
     // a retrieved one that ended in the same report cannot be: what ends does not change
     if let Some(id) = consult.or(ends.retrieved) {
         interaction.focus = Some(id);
     }
-    if interaction.focus != told && interaction.focus.is_some() {
-        work.emitter.focus(interaction);
+    if interaction.focus != emitted_state && interaction.focus.is_some() {
+        context.emitter.focus(interaction);
     }
 }
 
 // ---- call data and address ----
 
 /// Sets what the statement says of the call data, as far as there is room; what has changed.
-fn set_data<'r>(work: &mut Work<'_>, interaction: &mut InteractionNode, stated: &'r report::Interaction) -> Patch<'r> {
+fn set_data<'r>(
+    context: &mut ReportContext<'_>,
+    interaction: &mut InteractionNode,
+    stated: &'r report::Interaction,
+) -> Patch<'r> {
     let entries = stated.data.iter().map(|(key, value)| (key.as_str(), value.as_ref()));
-    let mut room = work.room_for_data;
-    let (changes, left_out) = interaction.data.set(entries, work.is_own_data(), &mut room);
-    work.room_for_data = room;
+    let mut room = context.room_for_data;
+    let (changes, left_out) = interaction.data.set(entries, context.is_own_data(), &mut room);
+    context.room_for_data = room;
     if left_out > 0 {
-        work.diagnostics.add(DiagnosticKind::TooLong, || {
+        context.diagnostics.add(DiagnosticKind::TooLong, || {
             format!("{left_out} entries of the data of interaction {}", interaction.key)
         });
     }
     changes
 }
 
-fn url<'r>(work: &mut Work<'_>, stated: &'r report::Interaction) -> Option<&'r str> {
+fn url<'r>(context: &mut ReportContext<'_>, stated: &'r report::Interaction) -> Option<&'r str> {
     let url = stated.url.as_deref().filter(|url| !url.is_empty())?;
     if url.len() > limits::URL {
-        work.diagnostics.add(DiagnosticKind::TooLong, || format!("url of interaction {}", stated.key));
+        context.diagnostics.add(DiagnosticKind::TooLong, || format!("url of interaction {}", stated.key));
         return None;
     }
     Some(url)

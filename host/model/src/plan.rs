@@ -15,7 +15,7 @@ use crate::{
     ConversationNode, DiagnosticKind, Diagnostics, InteractionNode,
     emit::{calls, calls_now},
     is_busy, is_live,
-    keys::Places,
+    keys::KeyIndex,
     limits,
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct InteractionPlan<'r> {
     /// What will be of each of its conversations, in their order.
     pub(crate) fates: Vec<ConversationFate<'r>>,
     /// New conversations, the primary first.
-    pub(crate) openings: Vec<Opening<'r>>,
+    pub(crate) openings: Vec<NewConversation<'r>>,
 }
 
 /// What will be of a conversation.
@@ -52,17 +52,17 @@ pub(crate) enum ConversationFate<'r> {
 pub(crate) struct ConversationChange<'r> {
     pub(crate) stated: &'r report::Conversation,
     pub(crate) state: ConversationState,
-    pub(crate) members: Option<Few<&'r report::Member>>,
+    pub(crate) members: Option<SmallList<&'r report::Member>>,
     /// Where it stands in the report: of two that contradict each other the first stands.
     place: usize,
 }
 
 /// A conversation that will be there.
-pub(crate) struct Opening<'r> {
+pub(crate) struct NewConversation<'r> {
     pub(crate) stated: &'r report::Conversation,
     pub(crate) role: Role,
     pub(crate) state: ConversationState,
-    pub(crate) members: Few<&'r report::Member>,
+    pub(crate) members: SmallList<&'r report::Member>,
     place: usize,
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn if_new<'r>(
     kind: ChannelType,
     stated: &'r report::Interaction,
     diagnostics: &mut Diagnostics,
-) -> Option<(InteractionState, Vec<Opening<'r>>)> {
+) -> Option<(InteractionState, Vec<NewConversation<'r>>)> {
     stated.direction?;
     if is_gone(stated) || was_never_taken(stated) {
         return None;
@@ -214,7 +214,7 @@ fn conversations<'r>(
     stated: Option<&'r report::Interaction>,
     over: bool,
     diagnostics: &mut Diagnostics,
-) -> (Vec<ConversationFate<'r>>, Vec<Opening<'r>>) {
+) -> (Vec<ConversationFate<'r>>, Vec<NewConversation<'r>>) {
     let list = stated.and_then(|stated| stated.conversations.as_deref());
     if over {
         let why = |conversation: &ConversationNode| {
@@ -237,7 +237,7 @@ fn conversations<'r>(
     }
     let stated = firsts(list, limits::LIST, diagnostics);
     rekey(&mut interaction.conversations, &stated);
-    let mut stated: Few<Option<&'r report::Conversation>> = stated.into_iter().map(Some).collect();
+    let mut stated: SmallList<Option<&'r report::Conversation>> = stated.into_iter().map(Some).collect();
     let mut fates: Vec<ConversationFate<'r>> = interaction
         .conversations
         .iter()
@@ -304,7 +304,10 @@ fn rank(state: ConversationState) -> u8 {
     }
 }
 
-fn members<'r>(stated: &'r report::Conversation, diagnostics: &mut Diagnostics) -> Option<Few<&'r report::Member>> {
+fn members<'r>(
+    stated: &'r report::Conversation,
+    diagnostics: &mut Diagnostics,
+) -> Option<SmallList<&'r report::Member>> {
     stated.members.as_deref().map(|members| firsts(members, limits::MEMBERS.report, diagnostics))
 }
 
@@ -312,8 +315,8 @@ fn members<'r>(stated: &'r report::Conversation, diagnostics: &mut Diagnostics) 
 fn openings<'r>(
     stated: impl Iterator<Item = (usize, &'r report::Conversation)>,
     diagnostics: &mut Diagnostics,
-) -> Vec<Opening<'r>> {
-    let mut openings: Vec<Opening<'r>> = Vec::new();
+) -> Vec<NewConversation<'r>> {
+    let mut openings: Vec<NewConversation<'r>> = Vec::new();
     for (place, stated) in stated {
         let (role, state) = match (stated.role, stated.state) {
             (_, Some(ConversationState::Ended)) => continue,
@@ -328,7 +331,7 @@ fn openings<'r>(
             continue;
         }
         let members = members(stated, diagnostics).unwrap_or_default();
-        openings.push(Opening { stated, role, state, members, place });
+        openings.push(NewConversation { stated, role, state, members, place });
     }
     openings.sort_by_key(|opening| opening.role != Role::Primary);
     openings
@@ -342,7 +345,7 @@ fn note_role(role: Role, diagnostics: &mut Diagnostics) {
 fn one_of_a_role<'r>(
     conversations: &[ConversationNode],
     fates: &mut [ConversationFate<'r>],
-    openings: &mut Vec<Opening<'r>>,
+    openings: &mut Vec<NewConversation<'r>>,
     diagnostics: &mut Diagnostics,
 ) {
     for (conversation, fate) in conversations.iter().zip(fates) {
@@ -358,7 +361,7 @@ fn one_of_a_role<'r>(
 }
 
 /// One conversation talks: the first in the report. The other is held.
-fn one_talks(fates: &mut [ConversationFate<'_>], openings: &mut [Opening<'_>], diagnostics: &mut Diagnostics) {
+fn one_talks(fates: &mut [ConversationFate<'_>], openings: &mut [NewConversation<'_>], diagnostics: &mut Diagnostics) {
     let mut first: Option<(usize, &mut ConversationState)> = None;
     let changes = fates.iter_mut().filter_map(|fate| match fate {
         ConversationFate::Changes(change) => Some((change.place, &mut change.state)),
@@ -381,7 +384,7 @@ fn one_talks(fates: &mut [ConversationFate<'_>], openings: &mut [Opening<'_>], d
 // ---- statements and keys, the same for every kind of object ----
 
 /// A statement about an object.
-pub(crate) trait Stated {
+pub(crate) trait Statement {
     fn key(&self) -> &str;
     fn was(&self) -> Option<&str> {
         None
@@ -389,7 +392,7 @@ pub(crate) trait Stated {
 }
 
 /// An object of the tree.
-pub(crate) trait Known {
+pub(crate) trait KeyedNode {
     fn key(&self) -> &str;
     fn take_key(&mut self, key: &str);
     /// Its new key is another object's: it is gone.
@@ -398,7 +401,7 @@ pub(crate) trait Known {
 
 macro_rules! stated {
     ($($kind:ident $(, $was:ident)?;)*) => {$(
-        impl Stated for report::$kind {
+        impl Statement for report::$kind {
             fn key(&self) -> &str {
                 &self.key
             }
@@ -412,7 +415,7 @@ stated! { Group; Channel, was; Interaction, was; Conversation, was; Member; }
 
 macro_rules! known {
     ($($kind:ty => |$known:ident| $vanish:expr;)*) => {$(
-        impl Known for $kind {
+        impl KeyedNode for $kind {
             fn key(&self) -> &str {
                 &self.key
             }
@@ -433,12 +436,12 @@ known! {
 }
 
 /// What a report mostly has one of: up to two need no allocation.
-pub(crate) type Few<T> = SmallVec<[T; 2]>;
+pub(crate) type SmallList<T> = SmallVec<[T; 2]>;
 
 /// The first statement of each key; at most so many.
-pub(crate) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, diagnostics: &mut Diagnostics) -> Few<&'r S> {
-    let mut firsts: Few<&S> = Few::new();
-    let mut keys = Places::new();
+pub(crate) fn firsts<'r, S: Statement>(list: &'r [S], most: usize, diagnostics: &mut Diagnostics) -> SmallList<&'r S> {
+    let mut firsts: SmallList<&S> = SmallList::new();
+    let mut keys = KeyIndex::new();
     for stated in list.iter().take(limits::LIST) {
         if stated.key().len() > limits::KEY {
             diagnostics.add(DiagnosticKind::TooLong, || format!("key {}…", limits::cut(stated.key())));
@@ -459,13 +462,13 @@ pub(crate) fn firsts<'r, S: Stated>(list: &'r [S], most: usize, diagnostics: &mu
 
 /// Gives objects the new keys that statements with a former key give them. A former key that is not known, or that is
 /// still in use in this report, says nothing: it is a repetition. If the new key is known too, the old object is gone.
-pub(crate) fn rekey<K: Known, S: Stated>(known: &mut [K], stated: &[&S]) {
+pub(crate) fn rekey<K: KeyedNode, S: Statement>(known: &mut [K], stated: &[&S]) {
     let mut rekeyed = stated.iter().filter_map(|one| Some((one.was()?, one.key()))).filter(|(was, key)| was != key);
     let Some(first) = rekeyed.next() else { return };
-    let named: Places<&str> = stated.iter().map(|one| one.key()).collect();
-    let places: Places<&str> = known.iter().map(Known::key).collect();
+    let named: KeyIndex<&str> = stated.iter().map(|one| one.key()).collect();
+    let places: KeyIndex<&str> = known.iter().map(KeyedNode::key).collect();
     // Of two statements with the same former key the first has it.
-    let mut former = Places::new();
+    let mut former = KeyIndex::new();
     let new = std::iter::once(first).chain(rekeyed).filter(|&(was, _)| named.find(was).is_none() && former.add(was));
     let new = new.filter_map(|(was, key)| Some((places.find(was)?, key, places.find(key).is_some())));
     let new: Vec<(usize, &str, bool)> = new.collect();

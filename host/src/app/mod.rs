@@ -22,7 +22,7 @@ mod drain;
 mod signals;
 
 use drain::Drain;
-use signals::{Asked, Signals};
+use signals::{SignalRequest, Signals};
 
 use crate::{
     config::{self, HostConfig, Isolation, Loaded, Source, TenantConfig},
@@ -116,16 +116,16 @@ impl App {
     async fn run(&mut self) {
         loop {
             match self.signals.next().await {
-                Asked::End(signal) => {
+                SignalRequest::End(signal) => {
                     tracing::info!(signal, "jackfield is shutting down");
                     return;
                 }
-                Asked::Reload => {
+                SignalRequest::Reload => {
                     let reload = Arc::clone(&self.reload);
                     // Beside this, so that the host can be stopped meanwhile. What is wrong is in the log.
                     tokio::spawn(async move { drop(reload.run().await) });
                 }
-                Asked::Nothing(signal) => tracing::info!(signal, "the signal has no meaning here"),
+                SignalRequest::Nothing(signal) => tracing::info!(signal, "the signal has no meaning here"),
             }
         }
     }

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum SignalRequest {
     /// SIGTERM or SIGINT: the host is to end.
     End(&'static str),
     /// SIGHUP: the configuration is to be read again.
@@ -40,19 +40,19 @@ impl Signals {
     }
 
     /// The next one.
-    pub(super) async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> SignalRequest {
         let [user1, user2] = &mut self.user;
         tokio::select! {
-            _ = self.terminate.recv() => Asked::End("SIGTERM"),
-            _ = self.interrupt.recv() => Asked::End("SIGINT"),
-            _ = self.hangup.recv() => Asked::Reload,
-            _ = user1.recv() => Asked::Nothing("SIGUSR1"),
-            _ = user2.recv() => Asked::Nothing("SIGUSR2"),
+            _ = self.terminate.recv() => SignalRequest::End("SIGTERM"),
+            _ = self.interrupt.recv() => SignalRequest::End("SIGINT"),
+            _ = self.hangup.recv() => SignalRequest::Reload,
+            _ = user1.recv() => SignalRequest::Nothing("SIGUSR1"),
+            _ = user2.recv() => SignalRequest::Nothing("SIGUSR2"),
         }
     }
 
     /// Waits for one that asks to end.
     pub(super) async fn end(&mut self) {
-        while !matches!(self.next().await, Asked::End(_)) {}
+        while !matches!(self.next().await, SignalRequest::End(_)) {}
     }
 }

@@ -21,7 +21,7 @@ use super::{
     AgentArguments,
     connect::{Socket, connect},
     model::Model,
-    short::{self, Line, Trouble},
+    short::{self, InputError, InputLine},
     terminal::Terminal,
 };
 
@@ -220,22 +220,22 @@ impl Client {
 
     async fn type_in(&mut self, line: String) -> Result<(), String> {
         match short::read(&line, &self.model) {
-            Ok(Line::Send(message)) => {
+            Ok(InputLine::Send(message)) => {
                 if message["command"] == "session.request.logout" {
                     self.stage = Stage::LoggingOut(None);
                 }
                 self.send(message).await?;
             }
-            Ok(Line::Raw(text)) => self.send_text(text).await?,
-            Ok(Line::Tree) => {
+            Ok(InputLine::Raw(text)) => self.send_text(text).await?,
+            Ok(InputLine::Tree) => {
                 for line in self.model.lines() {
                     self.terminal.print(&line);
                 }
             }
-            Ok(Line::Help) => self.terminal.print(short::help().trim_end()),
-            Ok(Line::Wait(event)) => self.awaited = Some(event),
-            Ok(Line::Nothing) => {}
-            Err(Trouble::NoObject(_)) if self.terminal.is_script() => {
+            Ok(InputLine::Help) => self.terminal.print(short::help().trim_end()),
+            Ok(InputLine::Wait(event)) => self.awaited = Some(event),
+            Ok(InputLine::Nothing) => {}
+            Err(InputError::NoObject(_)) if self.terminal.is_script() => {
                 self.held = Some((line, Instant::now() + OBJECT_COMES));
             }
             Err(problem) => self.refuse(&problem.to_string()),

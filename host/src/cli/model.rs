@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::short::Trouble;
+use super::short::InputError;
 
 /// The last known of one object.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Model {
     }
 
     /// The whole target of an object, by its id or as the newest of its kind (`g`, `c`, `i`, `v`), and the first word of its commands.
-    pub(super) fn find(&self, id: &str) -> Result<(&str, &str), Trouble> {
+    pub(super) fn find(&self, id: &str) -> Result<(&str, &str), InputError> {
         if let Some(session) = self.session.as_deref().filter(|session| *session == id || id == "S") {
             return Ok((session, "session"));
         }
@@ -45,7 +45,7 @@ impl Model {
             "g" | "c" | "i" | "v" => newest().map(|(_, object)| object),
             _ => self.objects.get(id),
         };
-        let object = object.ok_or_else(|| Trouble::NoObject(id.to_owned()))?;
+        let object = object.ok_or_else(|| InputError::NoObject(id.to_owned()))?;
         Ok((&object.target, &object.kind))
     }
 

@@ -14,7 +14,7 @@ use super::model::Model;
 
 /// What a line means.
 #[derive(Debug, PartialEq)]
-pub(super) enum Line {
+pub(super) enum InputLine {
     /// A message to send.
     Send(Value),
     /// A message to send as it was typed.
@@ -31,20 +31,20 @@ pub(super) enum Line {
 
 /// Why a line cannot be sent.
 #[derive(Debug, PartialEq)]
-pub(super) enum Trouble {
+pub(super) enum InputError {
     /// It names an object that is not there, or not yet.
     NoObject(String),
     /// It makes no sense.
     Wrong(String),
 }
 
-impl From<String> for Trouble {
+impl From<String> for InputError {
     fn from(text: String) -> Self {
         Self::Wrong(text)
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoObject(id) => write!(f, "there is no {id}; `tree` shows what there is"),
@@ -122,24 +122,24 @@ impl fmt::Display for Argument<'_> {
 }
 
 /// Reads one line. The error is one sentence for the terminal.
-pub(super) fn read(line: &str, model: &Model) -> Result<Line, Trouble> {
+pub(super) fn read(line: &str, model: &Model) -> Result<InputLine, InputError> {
     let line = line.trim();
     let (word, rest) = split(line);
     match word {
-        "" => return Ok(Line::Nothing),
-        "help" | "?" => return Ok(Line::Help),
-        "tree" => return Ok(Line::Tree),
-        "wait" if !rest.is_empty() => return Ok(Line::Wait(rest.to_owned())),
-        "x" => return extension(rest, model).map(Line::Send),
-        _ if word.starts_with('#') => return Ok(Line::Nothing),
-        _ if word.starts_with('{') => return Ok(Line::Raw(line.to_owned())),
+        "" => return Ok(InputLine::Nothing),
+        "help" | "?" => return Ok(InputLine::Help),
+        "tree" => return Ok(InputLine::Tree),
+        "wait" if !rest.is_empty() => return Ok(InputLine::Wait(rest.to_owned())),
+        "x" => return extension(rest, model).map(InputLine::Send),
+        _ if word.starts_with('#') => return Ok(InputLine::Nothing),
+        _ if word.starts_with('{') => return Ok(InputLine::Raw(line.to_owned())),
         _ => {}
     }
-    let mut trouble = Trouble::Wrong(format!("{word}: there is no such short form; `help` lists them"));
+    let mut trouble = InputError::Wrong(format!("{word}: there is no such short form; `help` lists them"));
     // Several forms may begin with the same word and go on with another one.
     for form in forms().filter(|form| form.short.word == word) {
         match standard(&form, rest, model) {
-            Ok(message) => return Ok(Line::Send(message)),
+            Ok(message) => return Ok(InputLine::Send(message)),
             Err(own) => trouble = own,
         }
     }
@@ -150,7 +150,7 @@ fn split(text: &str) -> (&str, &str) {
     text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim_start()))
 }
 
-fn standard(form: &Form, rest: &str, model: &Model) -> Result<Value, Trouble> {
+fn standard(form: &Form, rest: &str, model: &Model) -> Result<Value, InputError> {
     let (target, mut rest) = match object_name(form) {
         None => (model.find("S")?.0, rest),
         Some(object) => {
@@ -191,7 +191,7 @@ fn standard(form: &Form, rest: &str, model: &Model) -> Result<Value, Trouble> {
 /// A command of the adapter's own.
 const X_FORM: &str = "x [OBJECT] PLATFORM.VERB [JSON]";
 
-fn extension(rest: &str, model: &Model) -> Result<Value, Trouble> {
+fn extension(rest: &str, model: &Model) -> Result<Value, InputError> {
     let (first, after) = split(rest);
     let (object, name, json) = if first.contains('.') {
         ("S", first, after)
@@ -228,7 +228,7 @@ mod tests {
 
     fn sent(line: &str) -> Value {
         match read(line, &model()) {
-            Ok(Line::Send(message)) => message,
+            Ok(InputLine::Send(message)) => message,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -276,8 +276,8 @@ mod tests {
         {
             assert!(read(line, &model()).is_err(), "{line}");
         }
-        assert_eq!(read("  # a comment", &model()), Ok(Line::Nothing));
-        assert_eq!(read(" {\"command\":1}", &model()), Ok(Line::Raw("{\"command\":1}".to_owned())));
+        assert_eq!(read("  # a comment", &model()), Ok(InputLine::Nothing));
+        assert_eq!(read(" {\"command\":1}", &model()), Ok(InputLine::Raw("{\"command\":1}".to_owned())));
     }
 
     #[test]

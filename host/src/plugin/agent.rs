@@ -11,20 +11,20 @@ use jackfield_plugin_api::{
 };
 use serde::Serialize;
 
-use super::{AgentPort, PlatformHandle, RequestId, message::AgentRoute, peer::Peer};
+use super::{AgentPort, PlatformHandle, RequestId, message::AgentRoute, running::RunningPlugin};
 
 /// A session's agent. Dropping it drops the plugin's agent.
 pub struct AgentHandle {
     /// Keeps the tenant connected as long as it has agents.
     _platform: PlatformHandle,
-    peer: Arc<Peer>,
+    plugin: Arc<RunningPlugin>,
     id: u64,
     route: Arc<AgentRoute>,
 }
 
 impl AgentHandle {
-    pub(super) fn new(platform: PlatformHandle, peer: Arc<Peer>, id: u64, route: Arc<AgentRoute>) -> Self {
-        Self { _platform: platform, peer, id, route }
+    pub(super) fn new(platform: PlatformHandle, plugin: Arc<RunningPlugin>, id: u64, route: Arc<AgentRoute>) -> Self {
+        Self { _platform: platform, plugin, id, route }
     }
 
     fn ask<T: Serialize>(
@@ -35,7 +35,7 @@ impl AgentHandle {
         until: Option<Instant>,
     ) -> Result<(), Failure> {
         self.route.begin(request, until, matches!(kind, Kind::START | Kind::SNAPSHOT))?;
-        self.peer.send(kind, self.id, message).inspect_err(|_| {
+        self.plugin.send(kind, self.id, message).inspect_err(|_| {
             // It may have been answered already all the same; then there is nothing to take back.
             let _ = self.route.settle(request);
         })
@@ -63,8 +63,8 @@ impl AgentPort for AgentHandle {
 
 impl Drop for AgentHandle {
     fn drop(&mut self) {
-        self.peer.routes.remove(self.id);
-        self.peer.tell(Kind::DROP_AGENT, self.id);
+        self.plugin.dispatcher.remove(self.id);
+        self.plugin.tell(Kind::DROP_AGENT, self.id);
     }
 }
 

@@ -33,12 +33,12 @@ use super::{
 use crate::metrics::AdapterMetrics;
 
 /// Who waits for a plugin to be done with something.
-type Waiting = oneshot::Sender<Option<Failure>>;
+type DoneSender = oneshot::Sender<Option<Failure>>;
 
 pub(super) struct Dispatcher {
     contract: Arc<ContractGuard>,
     table: RwLock<HashMap<u64, Route>>,
-    done: Mutex<HashMap<(Kind, u64), Waiting>>,
+    done: Mutex<HashMap<(Kind, u64), DoneSender>>,
     responsive: AtomicBool,
     lost: AtomicBool,
 }
@@ -106,7 +106,7 @@ impl Dispatcher {
             return Err(Failure::new(Code::Internal, "the same is asked of the adapter already"));
         }
         done.insert((of, id), sender);
-        Ok(AwaitedDone { routes: Arc::clone(self), of, id, receiver })
+        Ok(AwaitedDone { dispatcher: Arc::clone(self), of, id, receiver })
     }
 
     /// The plugin is gone: everybody is told, after what it has said before, and nobody waits for it any more.
@@ -308,7 +308,7 @@ fn write_log(adapter: &str, tenant: &str, log: &Log) {
 
 /// Something that the plugin will say it is done with.
 pub(super) struct AwaitedDone {
-    routes: Arc<Dispatcher>,
+    dispatcher: Arc<Dispatcher>,
     of: Kind,
     id: u64,
     receiver: oneshot::Receiver<Option<Failure>>,
@@ -328,7 +328,7 @@ impl AwaitedDone {
 
 impl Drop for AwaitedDone {
     fn drop(&mut self) {
-        self.routes.done.lock().remove(&(self.of, self.id));
+        self.dispatcher.done.lock().remove(&(self.of, self.id));
     }
 }
 

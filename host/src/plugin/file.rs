@@ -217,8 +217,8 @@ impl PluginFile {
             return Err(LoadFailure::lasting(reason));
         }
         let hello = self.hello()?;
-        Library::make(section.manifest.clone(), section.api.clone(), &registry.metrics, async |routes| {
-            let instance = checked.create(routes, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
+        Library::make(section.manifest.clone(), section.api.clone(), &registry.metrics, async |dispatcher| {
+            let instance = checked.create(dispatcher, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
             Ok(Box::new(instance) as Box<dyn MessageSink>)
         })
         .await
@@ -231,17 +231,18 @@ impl PluginFile {
     pub async fn run_in_worker(&self, options: &worker::WorkerOptions) -> Result<Library, LoadError> {
         let Inner { section, registry, .. } = &*self.inner;
         let mut pid = None;
-        let run = async |routes: Arc<Dispatcher>| {
-            let weak = Arc::downgrade(&routes);
+        let run = async |dispatcher: Arc<Dispatcher>| {
+            let weak = Arc::downgrade(&dispatcher);
             let on_death = move |death| {
-                if let Some(routes) = weak.upgrade() {
-                    routes.lost(&death);
+                if let Some(dispatcher) = weak.upgrade() {
+                    dispatcher.lost(&death);
                 }
             };
             let hello = self.hello()?;
             let file = Arc::clone(&self.inner);
             blocking(move || file.copy.check(&file.digest)).await?;
-            let worker = Worker::start(self.copy(), &section.api, &hello, options, routes, Box::new(on_death)).await?;
+            let worker =
+                Worker::start(self.copy(), &section.api, &hello, options, dispatcher, Box::new(on_death)).await?;
             pid = Some(worker.pid());
             Ok(Box::new(worker) as Box<dyn MessageSink>)
         };

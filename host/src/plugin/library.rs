@@ -25,7 +25,7 @@ use super::{
     file::{FileCache, blocking},
     installed::{self, Installed},
     load::LoadFailure,
-    peer::Peer,
+    running::RunningPlugin,
     trust::Trust,
 };
 use crate::metrics::Metrics;
@@ -139,7 +139,7 @@ fn wanted_level() -> Level {
 /// One plugin, running. Cheap to clone; it ends with the last of its handles, platforms and agents.
 #[derive(Clone)]
 pub struct Library {
-    peer: Arc<Peer>,
+    plugin: Arc<RunningPlugin>,
     api: Arc<str>,
     worker: Option<u32>,
 }
@@ -155,8 +155,8 @@ impl Library {
             return Err(format!("the manifest: {wrong}"));
         }
         let inside = manifest.clone();
-        Self::make(manifest, abi::API_VERSION.to_owned(), metrics, async |routes| {
-            let plugin = Plugin::<A>::start(inside, threads, routes).map_err(|error| error.to_string())?;
+        Self::make(manifest, abi::API_VERSION.to_owned(), metrics, async |dispatcher| {
+            let plugin = Plugin::<A>::start(inside, threads, dispatcher).map_err(|error| error.to_string())?;
             Ok(Box::new(plugin) as Box<dyn MessageSink>)
         })
         .await
@@ -170,16 +170,16 @@ impl Library {
         start: impl AsyncFnOnce(Arc<Dispatcher>) -> Result<Box<dyn MessageSink>, LoadFailure>,
     ) -> Result<Self, LoadFailure> {
         let metrics = metrics.adapter(&manifest.id);
-        let routes = Arc::new(Dispatcher::new(Arc::new(manifest), metrics));
-        let peer = Arc::new(Peer::new(Arc::clone(&routes)));
-        let loaded = routes.await_done(Kind::LOAD, 0).map_err(|failure| failure.to_string())?;
-        peer.set_backend(start(Arc::clone(&routes)).await?);
+        let dispatcher = Arc::new(Dispatcher::new(Arc::new(manifest), metrics));
+        let plugin = Arc::new(RunningPlugin::new(Arc::clone(&dispatcher)));
+        let loaded = dispatcher.await_done(Kind::LOAD, 0).map_err(|failure| failure.to_string())?;
+        plugin.set_backend(start(Arc::clone(&dispatcher)).await?);
         if let Err(failure) = loaded.within(LOAD_DEADLINE).await {
-            routes.failed("load", &failure.to_string());
+            dispatcher.failed("load", &failure.to_string());
             return Err(LoadFailure::from(failure.to_string()));
         }
-        tokio::spawn(Peer::watch(Arc::downgrade(&peer)));
-        Ok(Self { peer, api: api.into(), worker: None })
+        tokio::spawn(RunningPlugin::watch(Arc::downgrade(&plugin)));
+        Ok(Self { plugin, api: api.into(), worker: None })
     }
 
     /// The same, known to run in this process.
@@ -190,7 +190,7 @@ impl Library {
     /// What the adapter says of itself.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        self.peer.manifest()
+        self.plugin.manifest()
     }
 
     /// The version of the plugin API that it was built with.
@@ -202,7 +202,7 @@ impl Library {
     /// Whether its threads still answer.
     #[must_use]
     pub fn is_responsive(&self) -> bool {
-        self.peer.routes.is_responsive()
+        self.plugin.dispatcher.is_responsive()
     }
 
     /// The process of its worker; `None`: it runs inside the host.
@@ -214,13 +214,13 @@ impl Library {
     /// Whether it ran in a worker that is gone.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.peer.routes.is_lost()
+        self.plugin.dispatcher.is_lost()
     }
 
     /// The same library, without keeping it running.
     #[must_use]
     pub fn downgrade(&self) -> WeakLibrary {
-        WeakLibrary { peer: Arc::downgrade(&self.peer), api: Arc::clone(&self.api), worker: self.worker }
+        WeakLibrary { plugin: Arc::downgrade(&self.plugin), api: Arc::clone(&self.api), worker: self.worker }
     }
 
     /// Connects a tenant. What concerns it as a whole goes to the sink.
@@ -233,14 +233,14 @@ impl Library {
         sink: Arc<dyn PlatformSink>,
         deadline: Duration,
     ) -> Result<PlatformHandle, Failure> {
-        PlatformHandle::connect(Arc::clone(&self.peer), tenant, sink, deadline).await
+        PlatformHandle::connect(Arc::clone(&self.plugin), tenant, sink, deadline).await
     }
 }
 
 /// A library that ends when nobody else uses it.
 #[derive(Clone)]
 pub struct WeakLibrary {
-    peer: std::sync::Weak<Peer>,
+    plugin: std::sync::Weak<RunningPlugin>,
     api: Arc<str>,
     worker: Option<u32>,
 }
@@ -249,7 +249,7 @@ impl WeakLibrary {
     /// The library, if it still runs.
     #[must_use]
     pub fn upgrade(&self) -> Option<Library> {
-        self.peer.upgrade().map(|peer| Library { peer, api: Arc::clone(&self.api), worker: self.worker })
+        self.plugin.upgrade().map(|plugin| Library { plugin, api: Arc::clone(&self.api), worker: self.worker })
     }
 }
 

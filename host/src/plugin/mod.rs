@@ -17,7 +17,7 @@
 //! port.rs       the adapter as a session needs it
 //! platform.rs   one tenant's platform
 //! agent.rs      one session's agent
-//! peer.rs       one running plugin, wherever it runs: what is sent to it and awaited from it
+//! running.rs    one running plugin, wherever it runs: what is sent to it and awaited from it
 //! dispatch.rs   what comes from it, handed to whom it is for
 //! message.rs    what comes for one session, and the reading of it
 //! contract.rs   what a plugin is held to, and what it is caught at
@@ -34,9 +34,9 @@ mod library;
 mod load;
 mod manifest;
 mod message;
-mod peer;
 mod platform;
 mod port;
+mod running;
 mod store;
 mod trust;
 pub mod worker;

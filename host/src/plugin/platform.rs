@@ -17,7 +17,8 @@ use jackfield_plugin_api::{
 };
 
 use super::{
-    AgentHandle, AgentPort, AgentSink, LogInFuture, PlatformPort, PlatformSink, contract::InFlight, peer::Peer,
+    AgentHandle, AgentPort, AgentSink, LogInFuture, PlatformPort, PlatformSink, contract::InFlight,
+    running::RunningPlugin,
 };
 
 /// A tenant's platform. Cheap to clone.
@@ -28,7 +29,7 @@ pub struct PlatformHandle {
 
 /// A platform that the plugin has, or is just making.
 struct Connected {
-    peer: Arc<Peer>,
+    plugin: Arc<RunningPlugin>,
     id: u64,
     tenant: String,
     in_flight: Arc<InFlight>,
@@ -37,51 +38,51 @@ struct Connected {
 
 impl PlatformHandle {
     pub(super) async fn connect(
-        peer: Arc<Peer>,
+        plugin: Arc<RunningPlugin>,
         tenant: Tenant,
         sink: Arc<dyn PlatformSink>,
         deadline: Duration,
     ) -> Result<Self, Failure> {
-        let id = peer.new_id();
-        peer.routes.add_platform(id, tenant.id.clone(), sink);
+        let id = plugin.new_id();
+        plugin.dispatcher.add_platform(id, tenant.id.clone(), sink);
         // Made before the call, so that whatever ends it (a failure, the deadline, a caller who gives up) undoes it.
         let (in_flight, gone) = (Arc::default(), AtomicBool::new(false));
-        let inner = Connected { peer, id, tenant: tenant.id.clone(), in_flight, gone };
-        let connected = inner.peer.call(Kind::CONNECT, id, &wire::Connect { tenant }, deadline).await;
+        let inner = Connected { plugin, id, tenant: tenant.id.clone(), in_flight, gone };
+        let connected = inner.plugin.call(Kind::CONNECT, id, &wire::Connect { tenant }, deadline).await;
         if let Err(failure) = &connected {
-            inner.peer.routes.failed("connect", &format!("tenant {}: {failure}", inner.tenant));
+            inner.plugin.dispatcher.failed("connect", &format!("tenant {}: {failure}", inner.tenant));
         }
         connected.map(|()| Self { inner: Arc::new(inner) })
     }
 
     /// Disconnects the tenant. After the deadline it is no longer waited for.
     pub async fn disconnect(&self, deadline: Duration) {
-        let Connected { peer, id, tenant, gone, .. } = &*self.inner;
+        let Connected { plugin, id, tenant, gone, .. } = &*self.inner;
         if gone.swap(true, Relaxed) {
             return;
         }
-        if let Err(failure) = peer.call(Kind::DISCONNECT, *id, &(), deadline).await {
-            tracing::warn!(adapter = %peer.manifest().id, tenant, "disconnecting: {failure}");
+        if let Err(failure) = plugin.call(Kind::DISCONNECT, *id, &(), deadline).await {
+            tracing::warn!(adapter = %plugin.manifest().id, tenant, "disconnecting: {failure}");
         }
-        peer.routes.remove(*id);
+        plugin.dispatcher.remove(*id);
     }
 }
 
 impl PlatformPort for PlatformHandle {
     fn manifest(&self) -> &Arc<Manifest> {
-        self.inner.peer.manifest()
+        self.inner.plugin.manifest()
     }
 
     fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> LogInFuture {
         let handle = self.clone();
         Box::pin(async move {
-            let Connected { peer, id: platform, tenant, in_flight, .. } = &*handle.inner;
-            let (peer, platform, agent) = (Arc::clone(peer), *platform, peer.new_id());
+            let Connected { plugin, id: platform, tenant, in_flight, .. } = &*handle.inner;
+            let (plugin, platform, agent) = (Arc::clone(plugin), *platform, plugin.new_id());
             let session = login.session.clone();
-            let route = peer.routes.add_agent(agent, Arc::clone(in_flight), tenant.clone(), session, sink);
+            let route = plugin.dispatcher.add_agent(agent, Arc::clone(in_flight), tenant.clone(), session, sink);
             // Made before the call: dropping it undoes the log-in, however far it has come.
-            let handle = AgentHandle::new(handle, Arc::clone(&peer), agent, route);
-            peer.call(Kind::LOG_IN, agent, &wire::LogIn { platform, login }, deadline).await?;
+            let handle = AgentHandle::new(handle, Arc::clone(&plugin), agent, route);
+            plugin.call(Kind::LOG_IN, agent, &wire::LogIn { platform, login }, deadline).await?;
             Ok(Box::new(handle) as Box<dyn AgentPort>)
         })
     }
@@ -90,8 +91,8 @@ impl PlatformPort for PlatformHandle {
 impl Drop for Connected {
     fn drop(&mut self) {
         if !self.gone.swap(true, Relaxed) {
-            self.peer.tell(Kind::DISCONNECT, self.id);
-            self.peer.routes.remove(self.id);
+            self.plugin.tell(Kind::DISCONNECT, self.id);
+            self.plugin.dispatcher.remove(self.id);
         }
     }
 }

@@ -8,7 +8,7 @@
 //! stream.rs      a stream whose peer is given up when it does not send its request or does not read its answer
 //! refusals.rs    one line in the log for whoever was not let in, and not more than that
 //! tls.rs         certificates, and the stream of a connection with TLS or without
-//! strangers.rs   the bound on connections whose client has not been let in yet
+//! unauthenticated.rs  the bound on connections of which no request was let in yet
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
 //! handshake.rs   what a request's head says
 //! console.rs     the files of the console
@@ -45,19 +45,19 @@ mod operations;
 mod refusals;
 mod response;
 mod routes;
-mod strangers;
 mod stream;
 mod tls;
 mod tokens;
+mod unauthenticated;
 pub mod websocket;
 
 pub use operations::Operations;
 
 use refusals::Refusals;
 use response::Body;
-use strangers::{Stranger, Strangers};
-use stream::{Guarded, Patience};
+use stream::{RequestTimeouts, TimeoutStream};
 use tls::{Tls, Transport};
+use unauthenticated::{UnauthenticatedConnections, UnauthenticatedSlot};
 
 /// The largest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
@@ -71,8 +71,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How many milliseconds what was sent to a peer may stay unconfirmed before its connection is given up. To a client that
 /// stays connected something is sent every 20 s, so one that has vanished is noticed within a minute.
 const UNCONFIRMED: u32 = 40_000;
-/// The patience with operators' connections.
-const OPERATIONS: Patience = Patience { head: Duration::from_secs(10), idle: Duration::from_secs(10) };
+/// How long operators' connections may take.
+const OPERATIONS: RequestTimeouts = RequestTimeouts { head: Duration::from_secs(10), idle: Duration::from_secs(10) };
 
 /// What all connections of desktops share.
 #[derive(Debug)]
@@ -107,10 +107,10 @@ pub struct Listener {
     socket: TcpListener,
     room: Arc<Semaphore>,
     size: usize,
-    patience: Patience,
+    timeouts: RequestTimeouts,
     tls: Option<Arc<Tls>>,
-    /// The bound on connections that nobody knows; `None`: there is none of its own.
-    strangers: Option<Arc<Strangers>>,
+    /// The bound on connections of which no request was let in; `None`: there is none of its own.
+    unauthenticated: Option<Arc<UnauthenticatedConnections>>,
     closing: watch::Receiver<bool>,
 }
 
@@ -121,17 +121,17 @@ struct Peer {
     /// Room for the connection; kept by all that is part of it.
     _room: Arc<OwnedSemaphorePermit>,
     /// Until a request was let in.
-    stranger: Arc<Mutex<Option<Stranger>>>,
+    slot: Arc<Mutex<Option<UnauthenticatedSlot>>>,
 }
 
 impl Peer {
-    /// A request was let in: the connection is no stranger's any more.
-    fn is_known(&self) {
-        self.stranger.lock().take();
+    /// A request was let in: the connection is its tenant's from now on.
+    fn set_authenticated(&self) {
+        self.slot.lock().take();
     }
 
-    fn is_stranger(&self) -> bool {
-        self.stranger.lock().is_some()
+    fn is_unauthenticated(&self) -> bool {
+        self.slot.lock().is_some()
     }
 }
 
@@ -141,10 +141,10 @@ impl Listener {
     /// # Errors
     /// The address cannot be had, or a certificate cannot be used.
     pub async fn desktops(config: &ListenerConfig, most: usize, closing: watch::Receiver<bool>) -> io::Result<Self> {
-        let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
+        let timeouts = RequestTimeouts { head: config.header_timeout, idle: config.idle_timeout };
         let tls = config.tls.as_ref().map(Tls::new).transpose()?;
-        let strangers = Some(Strangers::among(most));
-        Ok(Self { tls, strangers, ..Self::new(config.address, most, patience, closing).await? })
+        let unauthenticated = Some(UnauthenticatedConnections::new(most));
+        Ok(Self { tls, unauthenticated, ..Self::new(config.address, most, timeouts, closing).await? })
     }
 
     /// Listens for operators.
@@ -158,12 +158,20 @@ impl Listener {
     async fn new(
         address: SocketAddr,
         size: usize,
-        patience: Patience,
+        timeouts: RequestTimeouts,
         closing: watch::Receiver<bool>,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let size = size.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
-        Ok(Self { socket, room: Arc::new(Semaphore::new(size)), size, patience, tls: None, strangers: None, closing })
+        Ok(Self {
+            socket,
+            room: Arc::new(Semaphore::new(size)),
+            size,
+            timeouts,
+            tls: None,
+            unauthenticated: None,
+            closing,
+        })
     }
 
     /// Where it listens.
@@ -220,16 +228,16 @@ impl Listener {
                 }
             };
             let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| "total");
-            let stranger = self.strangers.as_ref().map(|all| all.arrive(address.ip()).ok_or("unauthenticated"));
-            match room.and_then(|room| Ok((room, stranger.transpose()?))) {
-                Ok((room, stranger)) => {
-                    let stranger = Arc::new(Mutex::new(stranger));
-                    let peer = Peer { address, _room: Arc::new(room), stranger };
-                    let (tls, patience, closing) = (self.tls.clone(), self.patience, self.closing.clone());
+            let slot = self.unauthenticated.as_ref().map(|all| all.admit(address.ip()).ok_or("unauthenticated"));
+            match room.and_then(|room| Ok((room, slot.transpose()?))) {
+                Ok((room, slot)) => {
+                    let slot = Arc::new(Mutex::new(slot));
+                    let peer = Peer { address, _room: Arc::new(room), slot };
+                    let (tls, timeouts, closing) = (self.tls.clone(), self.timeouts, self.closing.clone());
                     let answer = answer.clone();
                     tokio::spawn(async move {
-                        if let Some(stream) = prepared(stream, tls, patience).await {
-                            Self::connection(stream, peer, answer, patience, closing).await;
+                        if let Some(stream) = prepared(stream, tls, timeouts).await {
+                            Self::connection(stream, peer, answer, timeouts, closing).await;
                         }
                     });
                 }
@@ -255,16 +263,16 @@ impl Listener {
         stream: Transport,
         peer: Peer,
         answer: A,
-        patience: Patience,
+        timeouts: RequestTimeouts,
         mut closing: watch::Receiver<bool>,
     ) where
         A: Fn(Request<Incoming>, Peer) -> F,
         F: Future<Output = Response<Body>>,
     {
-        let stream = Guarded::new(stream, patience);
-        let turn = stream.turn();
+        let stream = TimeoutStream::new(stream, timeouts);
+        let phase = stream.phase();
         let service = service_fn(|request| {
-            let answering = turn.take();
+            let answering = phase.answering();
             let answered = answer(request, peer.clone());
             async move {
                 let mut response = answered.await;
@@ -297,13 +305,13 @@ impl Listener {
 }
 
 /// Makes a new connection what it should be; `None`: it does not speak TLS where it should.
-async fn prepared(stream: TcpStream, tls: Option<Arc<Tls>>, patience: Patience) -> Option<Transport> {
+async fn prepared(stream: TcpStream, tls: Option<Arc<Tls>>, timeouts: RequestTimeouts) -> Option<Transport> {
     // Small messages must not wait for each other; if that cannot be had, they do.
     let _ = stream.set_nodelay(true);
     // Where this cannot be had, the system's own patience of a quarter of an hour is left.
     let _ = set_tcp_user_timeout(&stream, UNCONFIRMED);
     let Some(tls) = tls else { return Some(Transport::Plain(stream)) };
-    match timeout(patience.head, tls.accept(stream)).await {
+    match timeout(timeouts.head, tls.accept(stream)).await {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => tracing::debug!(%error, "a connection does not speak TLS as it should"),
         Err(_) => tracing::debug!("a connection takes too long over the TLS handshake"),

@@ -17,13 +17,13 @@ use hyper::{
 use jackfield_plugin_api::{Code, Failure};
 use serde_json::json;
 
-use super::{Desktops, stream::Answering};
+use super::{Desktops, stream::AnsweringGuard};
 
 /// A response's body: a text, or an event stream.
 pub(super) struct Body {
     content: Content,
     /// Until it is dropped, the peer is not expected to send another request.
-    answering: Option<Answering>,
+    answering: Option<AnsweringGuard>,
 }
 
 enum Content {
@@ -41,7 +41,7 @@ impl Body {
     }
 
     /// The peer is not expected to send another request while this body is there.
-    pub(super) fn keep(&mut self, answering: Answering) {
+    pub(super) fn keep(&mut self, answering: AnsweringGuard) {
         self.answering = Some(answering);
     }
 }

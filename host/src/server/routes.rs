@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::Code;
 
 use super::{
-    Desktops, Guarded, Peer, Transport, console, desktop, handshake, http,
+    Desktops, Peer, TimeoutStream, Transport, console, desktop, handshake, http,
     response::{Body, failure, json_text, too_many},
     tokens,
 };
@@ -45,7 +45,7 @@ pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>,
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     }
-    if asked_by.is_stranger() && matches!(route, "refused" | "unknown") {
+    if asked_by.is_unauthenticated() && matches!(route, "refused" | "unknown") {
         // Whoever has nothing right to say does not keep its place.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -85,7 +85,7 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
         desktops.refusals.token(&peer, tenant, token.is_some());
         return ("refused", unauthorized());
     };
-    peer.is_known();
+    peer.set_authenticated();
     let rest: Vec<&str> = parts.collect();
     match (rest.as_slice(), request.method()) {
         (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, identity, peer)),
@@ -201,7 +201,7 @@ fn switching(handshake: &handshake::Handshake) -> Response<Body> {
 
 /// The stream below, and what was read from it beyond the handshake. Hyper's own buffers are dropped here.
 fn take_stream(upgraded: Upgraded) -> Option<(Transport, hyper::body::Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Guarded<Transport>>>().ok()?;
+    let parts = upgraded.downcast::<TokioIo<TimeoutStream<Transport>>>().ok()?;
     // A copy of its own: the rest of the buffer that it is a part of would otherwise stay.
     let early = hyper::body::Bytes::copy_from_slice(&parts.read_buf);
     Some((parts.io.into_inner().into_inner(), early))

@@ -24,70 +24,70 @@ const STALLED: Duration = Duration::from_secs(60);
 
 /// How long a peer may take over its requests.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct RequestTimeouts {
     /// From a connection's first byte, or its beginning, to the end of the request's head.
     pub(super) head: Duration,
     /// From an answer's end to the next request's first byte.
     pub(super) idle: Duration,
 }
 
-/// Whose turn it is, and since when it is the peer's. Shared by the stream and by whoever answers.
+/// Where a connection is between two requests. Shared by the stream and by whoever answers.
 #[derive(Debug)]
-pub(super) struct Turn {
-    whose: Mutex<Whose>,
-    /// Who reads; to be woken when it becomes the peer's turn, whose time must then be counted.
+pub(super) struct ConnectionPhase {
+    current: Mutex<Phase>,
+    /// Who reads; woken when a request is answered, because the time until the next one is counted from then on.
     reader: AtomicWaker,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Whose {
+enum Phase {
     /// The peer is to send a request's head.
     Head(Instant),
     /// A request is being answered.
-    Ours,
+    Answering,
     /// The peer may send another request.
     Idle(Instant),
 }
 
-impl Turn {
-    /// A request's head is there. It is our turn until the guard is dropped, which is when the answer's body has ended.
-    pub(super) fn take(self: &Arc<Self>) -> Answering {
-        *self.whose.lock() = Whose::Ours;
-        Answering(Arc::clone(self))
+impl ConnectionPhase {
+    /// A request's head has arrived. It is being answered until the guard is dropped, when the answer's body has ended.
+    pub(super) fn answering(self: &Arc<Self>) -> AnsweringGuard {
+        *self.current.lock() = Phase::Answering;
+        AnsweringGuard(Arc::clone(self))
     }
 }
 
-/// See [`Turn::take`].
+/// See [`ConnectionPhase::answering`].
 #[derive(Debug)]
-pub(super) struct Answering(Arc<Turn>);
+pub(super) struct AnsweringGuard(Arc<ConnectionPhase>);
 
-impl Drop for Answering {
+impl Drop for AnsweringGuard {
     fn drop(&mut self) {
-        *self.0.whose.lock() = Whose::Idle(Instant::now());
+        *self.0.current.lock() = Phase::Idle(Instant::now());
         self.0.reader.wake();
     }
 }
 
-/// See the file's own words.
-pub(super) struct Guarded<S> {
+/// A stream with these timeouts.
+pub(super) struct TimeoutStream<S> {
     stream: S,
-    patience: Patience,
-    turn: Arc<Turn>,
+    timeouts: RequestTimeouts,
+    phase: Arc<ConnectionPhase>,
     read: Deadline,
     write: Deadline,
     /// A write waits; its deadline is set.
     stalled: bool,
 }
 
-impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, patience: Patience) -> Self {
-        let turn = Turn { whose: Mutex::new(Whose::Head(Instant::now())), reader: AtomicWaker::new() };
-        let turn = Arc::new(turn);
-        Self { stream, patience, turn, read: Deadline::default(), write: Deadline::default(), stalled: false }
+impl<S> TimeoutStream<S> {
+    pub(super) fn new(stream: S, timeouts: RequestTimeouts) -> Self {
+        let phase = ConnectionPhase { current: Mutex::new(Phase::Head(Instant::now())), reader: AtomicWaker::new() };
+        let phase = Arc::new(phase);
+        Self { stream, timeouts, phase, read: Deadline::default(), write: Deadline::default(), stalled: false }
     }
 
-    pub(super) fn turn(&self) -> Arc<Turn> {
-        Arc::clone(&self.turn)
+    pub(super) fn phase(&self) -> Arc<ConnectionPhase> {
+        Arc::clone(&self.phase)
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -95,7 +95,7 @@ impl<S> Guarded<S> {
     }
 
     /// Passes on what became of a write, or fails if it has waited for too long.
-    fn judge<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn check_write<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = false;
             return written;
@@ -126,36 +126,36 @@ impl Deadline {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        // Before the look at whose turn it is: who ends it then wakes us.
-        self.turn.reader.register(cx.waker());
-        let mut whose = self.turn.whose.lock();
+        // Before the phase is read: whoever changes it then wakes us.
+        self.phase.reader.register(cx.waker());
+        let mut phase = self.phase.current.lock();
         if read.is_ready() {
             if buffer.filled().len() > before
-                && let Whose::Idle(_) = *whose
+                && let Phase::Idle(_) = *phase
             {
-                *whose = Whose::Head(Instant::now());
+                *phase = Phase::Head(Instant::now());
             }
             return read;
         }
-        let until = match *whose {
-            Whose::Head(since) => since + self.patience.head,
-            Whose::Idle(since) => since + self.patience.idle,
-            Whose::Ours => return Poll::Pending,
+        let until = match *phase {
+            Phase::Head(since) => since + self.timeouts.head,
+            Phase::Idle(since) => since + self.timeouts.idle,
+            Phase::Answering => return Poll::Pending,
         };
-        drop(whose);
+        drop(phase);
         self.read.set(until);
         self.read.poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "no request comes")))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.judge(written, cx)
+        self.check_write(written, cx)
     }
 
     fn poll_write_vectored(
@@ -164,7 +164,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.judge(written, cx)
+        self.check_write(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -173,11 +173,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.judge(flushed, cx)
+        self.check_write(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let ended = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.judge(ended, cx)
+        self.check_write(ended, cx)
     }
 }

@@ -39,14 +39,14 @@ struct ConnectionState {
 
 /// How a connection has answered since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct AnswerCounts {
     /// Commands and log-ins that have an answer.
     pub answers: u64,
     /// Those of them that failed by a fault of the adapter: `timeout`, `adapter_failed`, `internal`.
     pub faults: u64,
 }
 
-impl Tally {
+impl AnswerCounts {
     /// What was counted after an earlier tally of the same connection.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
@@ -76,8 +76,8 @@ impl AdapterConnection {
 
     /// How it has answered so far.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        Tally { answers: self.answers.load(Relaxed), faults: self.faults.load(Relaxed) }
+    pub fn tally(&self) -> AnswerCounts {
+        AnswerCounts { answers: self.answers.load(Relaxed), faults: self.faults.load(Relaxed) }
     }
 
     /// Counts an answer; `failed`: what it failed with.

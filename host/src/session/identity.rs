@@ -34,14 +34,14 @@ impl Identity {
     /// other agent.
     #[must_use]
     pub fn may_use(&self, owner: &Self, agent: &str) -> bool {
-        match (owner.voucher(), self.voucher()) {
+        match (owner.issuer(), self.issuer()) {
             (None, _) => true,
             (Some(owner), Some(own)) => owner == own && self.may_log_in(agent),
             (Some(_), None) => false,
         }
     }
 
-    fn voucher(&self) -> Option<&str> {
+    fn issuer(&self) -> Option<&str> {
         match self {
             Self::Anyone => None,
             Self::Holder(by) | Self::Agent { by, .. } => Some(by),

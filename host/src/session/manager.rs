@@ -74,7 +74,7 @@ pub enum StreamRefused {
 
 /// What became of a tenant's sessions that were moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Moved {
+pub struct MigrationCounts {
     /// On the new adapter connection, and nothing was noticed.
     pub moved: usize,
     /// On the new adapter connection as after a crash: commands in flight failed and the link was told as lost.
@@ -255,9 +255,9 @@ impl SessionManager {
         to: &Arc<AdapterConnection>,
         share: f64,
         deadline: Duration,
-    ) -> Moved {
+    ) -> MigrationCounts {
         let until = Instant::now() + deadline;
-        let mut moved = Moved::default();
+        let mut moved = MigrationCounts::default();
         let mut left = self.on(from);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         left.truncate((left.len() as f64 * share).ceil() as usize);

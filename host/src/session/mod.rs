@@ -69,12 +69,12 @@ mod task;
 
 use std::time::Duration;
 
-pub use adapter_connection::{AdapterConnection, Tally};
+pub use adapter_connection::{AdapterConnection, AnswerCounts};
 pub use client_connection::{ClientConnection, EventStream};
 pub use identity::Identity;
 pub use jackfield_protocol::{close::CloseCode, event::DisposedReason};
 pub use journal::JournalLimits;
-pub use manager::{HttpAnswer, Moved, SessionManager, SessionStatus, StreamRefused};
+pub use manager::{HttpAnswer, MigrationCounts, SessionManager, SessionStatus, StreamRefused};
 pub use outbox::{Message, Out, Outbox, OutboxLimits, Outlet};
 
 /// What a tenant's sessions may have.

@@ -48,15 +48,15 @@ impl From<Failure> for Refusal {
 }
 
 /// Undoes a session that is not finished, or whose answer reaches nobody.
-struct Undo(Option<SessionHandle>);
+struct UndoGuard(Option<SessionHandle>);
 
-impl Undo {
-    fn keep(mut self) {
+impl UndoGuard {
+    fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Undo {
+impl Drop for UndoGuard {
     fn drop(&mut self) {
         if let Some(session) = self.0.take() {
             undo(&session);
@@ -143,14 +143,14 @@ impl SessionManager {
         }
         task::spawn(session, agent?, handle.clone(), registry.clone());
         // From here on there is an agent that has to leave again if nothing comes of it.
-        let undo = Undo(Some(handle.clone()));
+        let undo = UndoGuard(Some(handle.clone()));
         self.add_or_replace(&handle, replace).await?;
         if connection.is_retired() {
             // Another version has taken over meanwhile.
             handle.control(Control::Replace(self.serving()));
         }
         handle.mailbox().link_changed();
-        undo.keep();
+        undo.disarm();
         Ok(handle)
     }
 

@@ -444,7 +444,7 @@ impl Tenants {
         metrics: &Metrics,
     ) -> Option<(Arc<HostedTenant>, Admitted)> {
         let Some(tenant) = self.find(tenant) else {
-            auth::pretend(presented);
+            auth::hash_for_nothing(presented);
             metrics.unknown_tenant();
             return None;
         };

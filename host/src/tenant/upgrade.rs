@@ -23,7 +23,7 @@ use crate::{
     config::{Problem, TenantConfig, UpgradeConfig},
     metrics::Metrics,
     plugin::{Libraries, PluginFile},
-    session::Tally,
+    session::AnswerCounts,
 };
 
 /// So many faults at least speak against a version; fewer may be anybody's.
@@ -369,7 +369,7 @@ impl Move<'_> {
 }
 
 /// Why the new version is not to be kept, judged by how both have answered in the same time.
-fn does_worse(old: Tally, new: Tally) -> Option<String> {
+fn does_worse(old: AnswerCounts, new: AnswerCounts) -> Option<String> {
     (new.faults >= FAULTS && new.rate() > old.rate()).then(|| {
         format!(
             "{} of {} answers were faults of the adapter; of the old version's {} of {}",
@@ -382,8 +382,8 @@ fn does_worse(old: Tally, new: Tally) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn tally(answers: u64, faults: u64) -> Tally {
-        Tally { answers, faults }
+    fn tally(answers: u64, faults: u64) -> AnswerCounts {
+        AnswerCounts { answers, faults }
     }
 
     #[test]

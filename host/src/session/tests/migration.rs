@@ -17,7 +17,7 @@ impl Tenant {
     }
 
     /// Begins to move everybody.
-    fn begin_to_move(&self, other: &Other) -> tokio::task::JoinHandle<Moved> {
+    fn begin_to_move(&self, other: &Other) -> tokio::task::JoinHandle<MigrationCounts> {
         let (manager, to) = (self.manager.clone(), Arc::clone(&other.connection));
         let from = manager.serving();
         tokio::spawn(async move { manager.move_sessions(&from, &to, 1.0, Duration::from_secs(60)).await })
@@ -37,7 +37,7 @@ impl Other {
 }
 
 /// An agent at work whose adapter has been left, and who has arrived at another one.
-async fn on_the_way() -> (Tenant, Client, Arc<Line>, Other, tokio::task::JoinHandle<Moved>) {
+async fn on_the_way() -> (Tenant, Client, Arc<Line>, Other, tokio::task::JoinHandle<MigrationCounts>) {
     let tenant = Tenant::new();
     let (client, old) = tenant.at_work().await;
     let other = tenant.other();
@@ -46,7 +46,7 @@ async fn on_the_way() -> (Tenant, Client, Arc<Line>, Other, tokio::task::JoinHan
     (tenant, client, old, other, moving)
 }
 
-const UNNOTICED: Moved = Moved { moved: 1, forced: 0, refused: 0 };
+const UNNOTICED: MigrationCounts = MigrationCounts { moved: 1, forced: 0, refused: 0 };
 
 #[tokio::test(start_paused = true)]
 async fn a_desktop_notices_nothing_and_its_next_command_goes_to_the_new_adapter() {
@@ -128,7 +128,7 @@ async fn an_agent_whom_the_new_adapter_refuses_stays_and_notices_nothing() {
     assert_eq!(asked, Asked::Snapshot);
     back.report(shop());
     back.answer(request, Outcome::success());
-    assert_eq!(moving.await.unwrap(), Moved { moved: 0, forced: 0, refused: 1 });
+    assert_eq!(moving.await.unwrap(), MigrationCounts { moved: 0, forced: 0, refused: 1 });
     assert_eq!(client.heard().await, [""; 0]);
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     back.next_command().await;
@@ -188,7 +188,7 @@ async fn who_is_busy_until_the_deadline_is_moved_as_after_a_crash() {
     old.next_command().await;
     let other = tenant.other();
     let moved = tenant.begin_to_move(&other).await.unwrap();
-    assert_eq!(moved, Moved { moved: 0, forced: 1, refused: 0 });
+    assert_eq!(moved, MigrationCounts { moved: 0, forced: 1, refused: 0 });
     settle().await;
     assert_eq!(client.heard().await, ["adapter_failed channel.request.dial", "session.linkchanged"]);
     other.gives(shop()).await;
@@ -288,7 +288,7 @@ async fn each_adapter_connection_tells_how_it_has_answered() {
     client.send("channel.request.ready", ".c9", json!({}));
     assert_eq!(client.heard().await.len(), 4);
     let tally = tenant.manager.serving().tally().since(before);
-    assert_eq!(tally, Tally { answers: 3, faults: 1 }, "what the host answers by itself is nobody's fault");
+    assert_eq!(tally, AnswerCounts { answers: 3, faults: 1 }, "what the host answers by itself is nobody's fault");
 }
 
 #[tokio::test(start_paused = true)]
@@ -302,7 +302,7 @@ async fn who_logs_in_while_another_version_takes_over_is_served_by_it() {
     tenant.manager.serve_by(&other.connection);
     assert_eq!(
         tenant.manager.move_sessions(&from, &other.connection, 1.0, Duration::from_secs(60)).await,
-        Moved::default()
+        MigrationCounts::default()
     );
     tenant.manager.retire(&from);
     let answer = client.wait().await;

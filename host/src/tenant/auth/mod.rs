@@ -147,7 +147,7 @@ impl Authenticator {
 pub struct NotHolder;
 
 /// As much work as for a tenant that exists, so that time does not tell which do.
-pub(super) fn pretend(presented: Option<&str>) {
+pub(super) fn hash_for_nothing(presented: Option<&str>) {
     std::hint::black_box(presented.map(hash_token));
 }
 

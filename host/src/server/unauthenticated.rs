@@ -1,4 +1,4 @@
-//! Connections whose client has not been let in yet.
+//! The bound on connections of which no request was let in yet.
 //!
 //! Owns: how many of them there may be, and of one address. Must never: count a connection of which a request was let in:
 //! from then on it is its tenant's. So whoever only connects, and says nothing or something wrong, takes a part of the room
@@ -12,11 +12,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// The part of all connections that may be strangers', and the part of those that may be of one address.
-const PART: usize = 2;
+/// One of so many connections may be unauthenticated, and of those one of so many from one address.
+const SHARE: usize = 2;
 
 #[derive(Debug)]
-pub(super) struct Strangers {
+pub(super) struct UnauthenticatedConnections {
     most: usize,
     of_one: usize,
     now: Mutex<Now>,
@@ -30,20 +30,20 @@ struct Now {
 
 /// Room for one; freed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Stranger {
-    strangers: Arc<Strangers>,
+pub(super) struct UnauthenticatedSlot {
+    connections: Arc<UnauthenticatedConnections>,
     network: IpAddr,
 }
 
-impl Strangers {
-    /// `connections`: how many there may be, strangers or not.
-    pub(super) fn among(connections: usize) -> Arc<Self> {
-        let most = (connections / PART).max(1);
-        Arc::new(Self { most, of_one: (most / PART).max(1), now: Mutex::default() })
+impl UnauthenticatedConnections {
+    /// `all`: how many connections there may be, authenticated or not.
+    pub(super) fn new(all: usize) -> Arc<Self> {
+        let most = (all / SHARE).max(1);
+        Arc::new(Self { most, of_one: (most / SHARE).max(1), now: Mutex::default() })
     }
 
-    /// Room for a connection from there; `None`: there are enough that nobody knows.
-    pub(super) fn arrive(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
+    /// Room for a connection from this address; `None`: there are as many as there may be.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<UnauthenticatedSlot> {
         let network = network(address);
         let mut now = self.now.lock();
         let of_it = now.by_network.get(&network).copied().unwrap_or_default();
@@ -52,13 +52,13 @@ impl Strangers {
         }
         now.all += 1;
         now.by_network.insert(network, of_it + 1);
-        Some(Stranger { strangers: Arc::clone(self), network })
+        Some(UnauthenticatedSlot { connections: Arc::clone(self), network })
     }
 }
 
-impl Drop for Stranger {
+impl Drop for UnauthenticatedSlot {
     fn drop(&mut self) {
-        let mut now = self.strangers.now.lock();
+        let mut now = self.connections.now.lock();
         now.all -= 1;
         if let Some(of_it) = now.by_network.get_mut(&self.network) {
             *of_it -= 1;
@@ -69,7 +69,7 @@ impl Drop for Stranger {
     }
 }
 
-/// Whom an address stands for: of IPv6, whoever has one address has the 2^64 beside it.
+/// The network that an address is counted under: of IPv6, whoever has one address has the 2^64 beside it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -87,9 +87,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_takes_a_part_of_what_strangers_may_have_and_strangers_a_part_of_all() {
-        let strangers = Strangers::among(32);
-        let from = |address: &str| strangers.arrive(address.parse().unwrap());
+    fn one_address_takes_half_of_what_the_unauthenticated_may_have_and_they_half_of_all() {
+        let connections = UnauthenticatedConnections::new(32);
+        let from = |address: &str| connections.admit(address.parse().unwrap());
         let mut held: Vec<_> = (0..10).filter_map(|_| from("192.0.2.1")).collect();
         assert_eq!(held.len(), 8);
         // The same network, and one that is written as IPv6.
@@ -101,6 +101,6 @@ mod tests {
         assert!(from("198.51.100.1").is_some());
         drop(held);
         assert!(from("192.0.2.1").is_some());
-        assert!(strangers.now.lock().by_network.is_empty(), "nothing is kept of who is gone");
+        assert!(connections.now.lock().by_network.is_empty(), "nothing is kept of who is gone");
     }
 }

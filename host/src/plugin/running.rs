@@ -24,25 +24,25 @@ use super::dispatch::Dispatcher;
 /// How long a plugin may take to say that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-pub(super) struct Peer {
-    pub(super) routes: Arc<Dispatcher>,
+pub(super) struct RunningPlugin {
+    pub(super) dispatcher: Arc<Dispatcher>,
     backend: OnceLock<Box<dyn MessageSink>>,
     next_id: AtomicU64,
 }
 
-impl Peer {
-    pub(super) fn new(routes: Arc<Dispatcher>) -> Self {
-        Self { routes, backend: OnceLock::new(), next_id: AtomicU64::new(1) }
+impl RunningPlugin {
+    pub(super) fn new(dispatcher: Arc<Dispatcher>) -> Self {
+        Self { dispatcher, backend: OnceLock::new(), next_id: AtomicU64::new(1) }
     }
 
-    /// Gives the peer the way to its plugin; once.
+    /// Sets how messages reach the plugin; once.
     pub(super) fn set_backend(&self, backend: Box<dyn MessageSink>) {
         // A second one would be a mistake of ours; the first stays.
         let _ = self.backend.set(backend);
     }
 
     pub(super) fn manifest(&self) -> &Arc<Manifest> {
-        self.routes.manifest()
+        self.dispatcher.manifest()
     }
 
     /// An id that was never used.
@@ -79,7 +79,7 @@ impl Peer {
         message: &T,
         deadline: Duration,
     ) -> Result<(), Failure> {
-        let done = self.routes.await_done(kind, id)?;
+        let done = self.dispatcher.await_done(kind, id)?;
         self.send(kind, id, message)?;
         done.within(deadline).await
     }
@@ -89,14 +89,14 @@ impl Peer {
     }
 
     /// Asks the plugin again and again whether it is alive, as long as someone uses it, and says so when it is not.
-    pub(super) async fn watch(peer: std::sync::Weak<Self>) {
+    pub(super) async fn watch(plugin: std::sync::Weak<Self>) {
         let mut ping = 0;
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            let Some(peer) = peer.upgrade() else { return };
+            let Some(plugin) = plugin.upgrade() else { return };
             ping += 1;
-            let alive = peer.call(Kind::PING, ping, &(), HEARTBEAT).await.is_ok();
-            peer.routes.set_responsive(alive);
+            let alive = plugin.call(Kind::PING, ping, &(), HEARTBEAT).await.is_ok();
+            plugin.dispatcher.set_responsive(alive);
         }
     }
 }
