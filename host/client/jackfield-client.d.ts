@@ -32,6 +32,9 @@ export interface Commands {
   "session.request.addchannelgroup": { channelgroup: { name: string; chat?: boolean; email?: boolean; callback?: boolean } };
   "session.request.removechannelgroup": { channelgroup: { id: string } } | { channel: { id: string } };
   "session.request.logout": Record<string, never>;
+  "session.request.list": { kind: ListKind } & ListOptions;
+  "session.request.watch": { kind: ListKind };
+  "session.request.unwatch": { kind: ListKind };
   "channelgroup.request.activateall": { channeloptions?: Array<{ id: string; queue?: string }> };
   "channelgroup.request.deactivateall": { channelOptions?: Array<{ id: string; queue?: string | string[]; reason?: number }> };
   "channel.request.activate": { channeloptions?: { queue?: string; [more: string]: unknown } };
@@ -229,17 +232,77 @@ export interface Notifications {
   connection: { state: ConnectionState; reason?: string; attempt?: number };
   /** A session has begun; `again`: in place of one that is gone, so its channels are to be added again. */
   started: { again: boolean };
+  /** A list that is watched tells something else now. */
+  list: WatchedList;
   end: { reason: EndReason; error?: Error };
 }
 
 type ProtocolEvents =
-  | "session.initialized" | "session.disposed" | "session.linkchanged" | "session.agentleg.connected"
+  | "session.initialized" | "session.disposed" | "session.linkchanged" | "session.listchanged" | "session.agentleg.connected"
   | "session.agentleg.disconnected" | "session.agentleg.failed" | "channelgroup.created" | "channelgroup.initialized"
   | "channelgroup.disposed" | "channel.created" | "channel.infochanged" | "channel.initialized" | "channel.disposed"
   | "interaction.created" | "interaction.preview" | "interaction.screenpop" | "interaction.datachanged"
   | "interaction.focuschanged" | "interaction.ended" | "interaction.complete" | "interaction.initialized"
   | "interaction.disposed" | "conversation.created" | "conversation.member.added" | "conversation.member.removed"
   | "conversation.initialized" | "conversation.disposed" | "state.updated";
+
+/** The kinds of lists; the session's capabilities name those that its adapter has. */
+export type ListKind = "reasons" | "dispositions" | "queues" | "groups" | "endpoints" | "destinations";
+
+export interface ListOptions {
+  /** What entries are to contain, whatever the case: in their id, name or an address. */
+  query?: string;
+  /** The id of a book of destinations; of dispositions the target of an interaction. */
+  under?: string;
+  /** At most so many entries: from 1 to 200, 50 where it is left out. */
+  limit?: number;
+  /** `next` of the page before. */
+  after?: string;
+}
+
+export interface ListEntry {
+  /** What commands take: the reason code, the disposition, the queue, the group's name, the endpoint. */
+  readonly id: string;
+  /** What to show; without it the id. */
+  readonly name?: string;
+  /** Of destinations. What is in a book is listed `under` its id. */
+  readonly type?: "colleague" | "queue" | "external" | "book";
+  readonly channelType?: ChannelType;
+  /** Of destinations: what `dial` and `consult` take. */
+  readonly addresses?: Array<{ address: string; label?: string }>;
+  /** Of colleagues. `since` in milliseconds since 1970. */
+  readonly presence?: {
+    state: "READY" | "NOTREADY" | "ACW" | "BUSY" | "OFFLINE"; reasoncode?: string; reasondesc?: string; since?: number;
+  };
+  /** Of queues: how many contacts wait, since when the one that has waited longest, how many agents would take one. */
+  readonly waiting?: number;
+  readonly waitingSince?: number;
+  readonly ready?: number;
+  /** Of endpoints: somebody has it now. */
+  readonly inUse?: boolean;
+  /** What else the platform tells. */
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+export interface ListPage {
+  entries: ListEntry[];
+  /** Where there is more: what to go on `after`. */
+  next?: string;
+  /** The number of the last event before it. */
+  seq: number;
+}
+
+/** A list that is kept up to date. */
+export class WatchedList {
+  readonly kind: ListKind;
+  /** A new array whenever it is asked for. */
+  readonly entries: ListEntry[];
+  get(id: string): ListEntry | undefined;
+  /** Reads all of it anew. */
+  reload(): Promise<void>;
+  /** It is needed no more; once for each `watch`. */
+  stop(): Promise<void>;
+}
 
 /** A listener for each name. */
 export type Listeners =
@@ -271,7 +334,11 @@ export interface Session {
   /** The host's link to the platform. */
   readonly link: "up" | "down";
   readonly linkReason?: string;
-  readonly capabilities: { commands: string[]; channelTypes: ChannelType[] };
+  readonly capabilities: {
+    commands: string[]; channelTypes: ChannelType[];
+    /** The lists that there are, and which of them can be watched. */
+    lists?: Array<{ kind: ListKind; watch?: boolean }>;
+  };
   readonly tree: Tree;
   readonly channelgroups: ChannelGroup[];
   /** All channels, those of groups included. */
@@ -285,6 +352,12 @@ export interface Session {
   removechannel(data: Commands["session.request.removechannel"]): Promise<Success>;
   addchannelgroup(data: Commands["session.request.addchannelgroup"]): Promise<Success>;
   removechannelgroup(data: Commands["session.request.removechannelgroup"]): Promise<Success>;
+  /** One page of a list, as it is now. */
+  list(kind: ListKind, options?: ListOptions): Promise<ListPage>;
+  /** A list that is kept up to date from now on, also when the connection was lost or the session is another one. */
+  watch(kind: ListKind): Promise<WatchedList>;
+  /** The same as the list's own `stop`. */
+  unwatch(list: WatchedList): Promise<void>;
   /** Ends the session: contacts are given back, calls released. */
   logout(): Promise<void>;
   /** Leaves without logging out: the session waits for its client for a while, and calls go on. */

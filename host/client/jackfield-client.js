@@ -6,12 +6,15 @@
 // but events. Messages come from the host; commands come from the desktop. Names are the session protocol's own.
 //
 //   objects.js      the fold, and the objects that it makes: Channel, Interaction, Conversation
+//   lists.js        the lists that are watched
 //   transport.js    the two ways to the host: a WebSocket, or HTTP with an event stream
 
+import { WatchedList } from "./lists.js";
 import { CLASSES, NODE, Tree, isWhole } from "./objects.js";
 import { JackfieldError, address, failed, lost, open, withToken } from "./transport.js";
 
 export { Channel, ChannelGroup, Conversation, Interaction, Tree } from "./objects.js";
+export { WatchedList } from "./lists.js";
 export { JackfieldError } from "./transport.js";
 
 /** The standard commands of each kind of object, by the part of their names behind `<object>.request.`. */
@@ -45,6 +48,8 @@ export class Session {
   #staging = null;
   #objects = new Map();
   #listeners = new Map();
+  /** Watched lists by their kind, and by how many. */
+  #lists = new Map();
   #id = null;
   #seq = 0;
   #connection = "connecting";
@@ -56,6 +61,8 @@ export class Session {
   #isBound = false;
   /** A logout is under way: that the host ends the connection is part of it. */
   #isLeaving = false;
+  /** What is watched is to be watched again. */
+  #mustWatch = false;
   /** False when events were missed that the host does not know of: only a snapshot helps. */
   #isSure = true;
 
@@ -155,6 +162,58 @@ export class Session {
     return this.command(name, target, data);
   }
 
+  // ---- lists
+
+  /** One page of a list, as it is now. */
+  list(kind, { query, under, limit, after } = {}) {
+    return this.command("session.request.list", this.#id, { kind, query, under, limit, after });
+  }
+
+  /** A list that is kept up to date. Whoever watches it calls its `stop` when he needs it no more. */
+  async watch(kind) {
+    const known = this.#lists.get(kind);
+    if (known) {
+      known.users += 1;
+      return known.begun.then(() => known.list);
+    }
+    const list = new WatchedList(kind, {
+      read: (...page) => this.list(...page),
+      told: () => { this.#emit("list", list); this.#emit("change", {}); },
+      stop: () => this.#unwatch(kind),
+    });
+    const watched = { list, users: 1, begun: this.#beginWatch(list) };
+    this.#lists.set(kind, watched);
+    try {
+      await watched.begun;
+    } catch (error) {
+      this.#lists.delete(kind);
+      throw error;
+    }
+    return list;
+  }
+
+  async #beginWatch(list) {
+    await this.command("session.request.watch", this.#id, { kind: list.kind });
+    await list.reload();
+  }
+
+  async unwatch(list) {
+    return list.stop();
+  }
+
+  async #unwatch(kind) {
+    const watched = this.#lists.get(kind);
+    if (!watched || (watched.users -= 1) > 0) return;
+    this.#lists.delete(kind);
+    // Where it does not arrive the session is gone, or the next one watches nothing.
+    await this.command("session.request.unwatch", this.#id, { kind }).catch(() => {});
+  }
+
+  /** A snapshot says nothing of lists, and may be another session's. */
+  #watchAgain() {
+    for (const { list } of this.#lists.values()) this.#beginWatch(list).catch(() => { /* The host tells when it can be read. */ });
+  }
+
   #request(message) {
     if (this.#connection !== "open") return Promise.reject(this.#connection === "closed" ? lost("the session is over") : lost());
     return this.#transport?.request(message) ?? Promise.reject(lost());
@@ -230,6 +289,7 @@ export class Session {
       this.#isBound = true;
       // A snapshot that is still coming opens it.
       if (!this.#staging) this.#connect("open");
+      this.#lookAtLists();
     } catch (error) {
       if (this.#transport === transport) this.#transport = null;
       transport.close();
@@ -285,6 +345,7 @@ export class Session {
     const before = isSnapshot ? undefined : tree.get(event.target);
     const node = tree.apply(event);
     this.#emit("event", { ...event, snapshot: isSnapshot });
+    if (event.name === "session.listchanged") this.#lists.get(event.data.kind)?.list.change(event.seq, event.data);
     if (event.name === "session.disposed") return this.#gone(event.data.reason);
     if (isSnapshot) return tree.initialized ? this.#swap() : undefined;
     this.#tell(event, node ?? before);
@@ -340,8 +401,16 @@ export class Session {
     this.#began?.resolve();
     this.#began = null;
     if (this.#isBound) this.#connect("open");
+    this.#mustWatch = true;
+    this.#lookAtLists();
     if (old?.root.id !== tree.root.id) this.#emit("started", { again });
     this.#emit("change", {});
+  }
+
+  #lookAtLists() {
+    if (!this.#mustWatch || this.#connection !== "open") return;
+    this.#mustWatch = false;
+    this.#watchAgain();
   }
 
   // ---- when the connection or the session goes away

@@ -383,6 +383,6 @@ mod tests {
 
     #[test]
     fn another_major_version_is_told_in_one_line() {
-        assert_eq!(other_version("2.0.0").reason, "built for plugin API 2.0; this host speaks 1.0");
+        assert_eq!(other_version("2.0.0").reason, "built for plugin API 2.0; this host speaks 1.0 to 1.1");
     }
 }

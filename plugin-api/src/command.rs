@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failure::{Code, Failure},
     json::Json,
+    lists::{ListKind, ListRequest},
     report::{ChannelType, ConversationAt, InteractionAt, Key, Target},
 };
 
@@ -216,6 +217,19 @@ pub enum Command {
         /// The number.
         destination: String,
     },
+    /// Give one page of a list that the manifest declares: answer with a [`ListPage`](crate::ListPage). An entry under
+    /// which nothing is listed, or that is not there: [`Code::NotFound`]. Since 1.1.
+    List(ListRequest),
+    /// Report what changes in a list from now on, see [`lists`](crate::lists). Since 1.1.
+    Watch {
+        /// Which list.
+        kind: ListKind,
+    },
+    /// Report the changes of a list no more. Since 1.1.
+    Unwatch {
+        /// Which list.
+        kind: ListKind,
+    },
     /// A command that the manifest declares; its data has passed the declared schema.
     Extension {
         /// Its name, as declared.
@@ -265,6 +279,9 @@ impl Command {
             Self::SendDtmf { .. } => &[S::SendDtmf],
             Self::BlindTransfer { .. } => &[S::BlindTransfer],
             Self::BlindConference { .. } => &[S::BlindConference],
+            Self::List(_) => &[S::List],
+            Self::Watch { .. } => &[S::Watch],
+            Self::Unwatch { .. } => &[S::Unwatch],
             Self::Extension { .. } => &[],
         }
     }
@@ -369,6 +386,9 @@ pub enum StandardCommand {
     SendDtmf,
     BlindTransfer,
     BlindConference,
+    List,
+    Watch,
+    Unwatch,
 }
 
 impl StandardCommand {
@@ -407,7 +427,13 @@ impl StandardCommand {
         Self::SendDtmf,
         Self::BlindTransfer,
         Self::BlindConference,
+        Self::List,
+        Self::Watch,
+        Self::Unwatch,
     ];
+
+    /// Those that a manifest does not name: who declares lists has them.
+    pub const OF_LISTS: &[Self] = &[Self::List, Self::Watch, Self::Unwatch];
 
     /// Its name in the protocol.
     #[must_use]
@@ -446,6 +472,9 @@ impl StandardCommand {
             Self::SendDtmf => "conversation.request.senddtmf",
             Self::BlindTransfer => "conversation.request.blindtransfer",
             Self::BlindConference => "conversation.request.blindconference",
+            Self::List => "session.request.list",
+            Self::Watch => "session.request.watch",
+            Self::Unwatch => "session.request.unwatch",
         }
     }
 
@@ -464,7 +493,7 @@ impl StandardCommand {
 }
 
 const _: () = assert!(
-    StandardCommand::ALL.len() == StandardCommand::BlindConference as usize + 1,
+    StandardCommand::ALL.len() == StandardCommand::Unwatch as usize + 1,
     "each standard command stands in the list of all"
 );
 

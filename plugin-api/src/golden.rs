@@ -13,8 +13,13 @@ use serde_json::json;
 
 use crate::{
     Code, Command, Ending, Failure, Json, Link, Login, Manifest, Outcome, Report, Settings, StartOptions, Tenant,
+    Timestamp,
     command::{ObjectKind, RecordAction, StandardCommand},
     export::Section,
+    lists::{
+        Address, DestinationType, ListChange, ListEntry, ListKind, ListPage, ListParent, ListRequest, Presence,
+        PresenceState,
+    },
     manifest::MetricType,
     report::{
         Availability, Cause, Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationAt,
@@ -33,17 +38,30 @@ const FILES: [&str; 17] = [
     "request", "resume", "section", "start", "words",
 ];
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/1.0")
+/// The files with what 1.1 has added.
+const FILES_1_1: [&str; 5] = ["answer", "command", "report", "section", "words"];
+
+fn folder(version: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(version)
 }
 
-/// Holds messages to the lines of a file: each is written as its line, and its line is read as it.
+/// Holds messages to the lines of a file of 1.0: each is written as its line, and its line is read as it.
 fn holds<T: Serialize + DeserializeOwned + Debug>(file: &str, messages: &[T]) {
     assert!(FILES.contains(&file), "{file} is not listed");
-    let path = folder().join(format!("{file}.jsonl"));
+    holds_in("1.0", file, messages);
+}
+
+/// The same for what 1.1 has added.
+fn holds_1_1<T: Serialize + DeserializeOwned + Debug>(file: &str, messages: &[T]) {
+    assert!(FILES_1_1.contains(&file), "{file} is not listed");
+    holds_in("1.1", file, messages);
+}
+
+fn holds_in<T: Serialize + DeserializeOwned + Debug>(version: &str, file: &str, messages: &[T]) {
+    let path = folder(version).join(format!("{file}.jsonl"));
     let written: Vec<String> = messages.iter().map(|message| wire::write(message).unwrap()).collect();
     if std::env::var_os("JACKFIELD_WRITE_GOLDEN").is_some() && !path.exists() {
-        fs::create_dir_all(folder()).unwrap();
+        fs::create_dir_all(folder(version)).unwrap();
         fs::write(&path, written.join("\n") + "\n").unwrap();
     }
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -158,6 +176,70 @@ fn all_commands() -> Vec<Command> {
     ]
 }
 
+fn commands_of_lists() -> [Command; 5] {
+    let kind = ListKind::Destinations;
+    let mut page = ListRequest::new(kind, 50);
+    page.query = Some("ada".to_owned());
+    page.under = Some(ListParent::Entry("book".to_owned()));
+    page.after = Some("7".to_owned());
+    let mut of_interaction = ListRequest::new(ListKind::Dispositions, 1);
+    of_interaction.under = Some(ListParent::Interaction(interaction_at()));
+    [
+        Command::List(page),
+        Command::List(of_interaction),
+        Command::List(ListRequest::new(kind, 200)),
+        Command::Watch { kind },
+        Command::Unwatch { kind },
+    ]
+}
+
+/// With something under each member that there is.
+fn full_entry() -> ListEntry {
+    let presence = Presence::new(PresenceState::NotReady).reason(Some("7".to_owned()), Some("lunch".to_owned()));
+    let mut entry = ListEntry::new("agent-1")
+        .name("Ada")
+        .destination(DestinationType::Colleague)
+        .channel_type(ChannelType::Telephony)
+        .address(Address::new("101").label("desk"))
+        .address(Address::new("102"))
+        .presence(presence.since(Timestamp(1_700_000_000_000)));
+    (entry.waiting, entry.waiting_since, entry.ready) = (Some(3), Some(Timestamp(1_700_000_000_001)), Some(0));
+    entry.in_use = Some(true);
+    entry.data.insert("skill".to_owned(), text("2.50"));
+    entry
+}
+
+#[test]
+fn lists_are_written_and_read_as_they_were_released() {
+    let page = ListPage::new(vec![full_entry(), ListEntry::new("b")]).next("b");
+    holds_1_1("answer", &[Outcome::from(page), Outcome::from(ListPage::new(Vec::new()))]);
+    let change = ListChange::new(ListKind::Queues).changed(full_entry()).removed("c");
+    holds_1_1("report", &[Report::new().list(change).list(ListChange::reload(ListKind::Groups))]);
+    let kinds = ListKind::ALL.map(|kind| serde_json::to_value(kind).unwrap());
+    assert_eq!(kinds, ListKind::ALL.map(|kind| json!(kind.as_str())));
+    use DestinationType as D;
+    use PresenceState as P;
+    holds_1_1(
+        "words",
+        &[
+            words("list", &ListKind::ALL),
+            words("destination", &[D::Colleague, D::Queue, D::External, D::Book]),
+            words("presence", &[P::Ready, P::NotReady, P::Acw, P::Busy, P::Offline]),
+        ],
+    );
+}
+
+#[test]
+fn a_manifest_with_lists_is_read_as_it_was_released() {
+    let manifest = json!({
+        "id": "acme", "version": "1.2.3", "vendor": "Acme", "platform": "acme", "channelTypes": [], "commands": [],
+        "lists": [{"kind": "reasons"}, {"kind": "queues", "watch": true}], "settings": {},
+    });
+    let manifest: Manifest = serde_json::from_value(manifest).unwrap();
+    let (api, package) = ("1.1.0".to_owned(), "acme-adapter".to_owned());
+    holds_1_1("section", &[Section { api, package, version: "1.2.3".into(), panic: "unwind".into(), manifest }]);
+}
+
 #[test]
 fn commands_are_written_and_read_as_they_were_released() {
     let messages: Vec<_> =
@@ -166,8 +248,11 @@ fn commands_are_written_and_read_as_they_were_released() {
     // `standard` knows all commands, or it would not compile; so all standard commands lead to one of the above.
     let others = [RecordAction::Stop, RecordAction::Pause, RecordAction::Resume];
     let others = others.map(|action| Command::Record { interaction: interaction_at(), action });
+    let lists = commands_of_lists();
+    let messages: Vec<_> = lists.iter().map(|it| Execute { request: 7, command: Cow::Borrowed(it) }).collect();
+    holds_1_1("command", &messages);
     let standard: Vec<StandardCommand> =
-        all_commands().iter().chain(&others).flat_map(|command| command.standard().to_vec()).collect();
+        all_commands().iter().chain(&others).chain(&lists).flat_map(|command| command.standard().to_vec()).collect();
     for command in StandardCommand::ALL {
         assert!(standard.contains(command), "{} has no golden text", command.name());
     }
@@ -250,11 +335,12 @@ fn the_manifest_section_is_read_as_it_was_released() {
     holds("section", &[Section { api, package, version: "1.2.3".into(), panic: "unwind".into(), manifest }]);
 }
 
+fn words<T: Serialize>(name: &str, all: &[T]) -> (String, Vec<serde_json::Value>) {
+    (name.to_owned(), all.iter().map(|word| serde_json::to_value(word).unwrap()).collect())
+}
+
 #[test]
 fn the_words_are_those_that_were_released() {
-    fn words<T: Serialize>(name: &str, all: &[T]) -> (String, Vec<serde_json::Value>) {
-        (name.to_owned(), all.iter().map(|word| serde_json::to_value(word).unwrap()).collect())
-    }
     use ConversationState as C;
     use InteractionState as I;
     let codes = [
@@ -341,7 +427,10 @@ fn the_numbers_of_the_messages_are_those_that_were_released() {
 
 #[test]
 fn every_golden_file_is_compared() {
-    let files: BTreeSet<String> =
-        fs::read_dir(folder()).unwrap().map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    assert_eq!(files, FILES.iter().map(|file| format!("{file}.jsonl")).collect());
+    for (version, listed) in [("1.0", &FILES[..]), ("1.1", &FILES_1_1[..])] {
+        let files = fs::read_dir(folder(version)).unwrap();
+        let files: BTreeSet<String> =
+            files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        assert_eq!(files, listed.iter().map(|file| format!("{file}.jsonl")).collect(), "{version}");
+    }
 }

@@ -154,6 +154,7 @@ mod hex;
 mod host;
 mod host_sender;
 mod json;
+pub mod lists;
 mod logs;
 pub mod manifest;
 mod merge;
@@ -163,6 +164,7 @@ pub mod report;
 #[doc(hidden)]
 pub mod runtime;
 pub mod testkit;
+mod timestamp;
 #[doc(hidden)]
 pub mod wire;
 
@@ -172,9 +174,11 @@ pub use command::{Command, Outcome};
 pub use failure::{Code, Failure};
 pub use host::{AgentHost, Link, PlatformHost};
 pub use json::Json;
+pub use lists::ListPage;
 pub use manifest::Manifest;
 pub use merge::merge;
 pub use report::Report;
+pub use timestamp::Timestamp;
 /// For adapters that log: what they log appears in the host's log, under their tenant's name unless a task of their own
 /// logs it.
 pub use tracing;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     command::{ObjectKind, StandardCommand},
     json::Json,
+    lists::ListDeclaration,
     report::ChannelType,
 };
 
@@ -18,6 +19,7 @@ pub const PROTOCOL_EVENTS: &[&str] = &[
     "session.initialized",
     "session.disposed",
     "session.linkchanged",
+    "session.listchanged",
     "channelgroup.created",
     "channelgroup.initialized",
     "channelgroup.disposed",
@@ -65,6 +67,9 @@ pub struct Manifest {
     /// Commands of its own.
     #[serde(default)]
     pub extension_commands: Vec<ExtensionCommand>,
+    /// The lists that it has, for the menus of desktops, see [`lists`](crate::lists). Since 1.1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListDeclaration>,
     /// Events of its own.
     #[serde(default)]
     pub extension_events: Vec<ExtensionEventKind>,
@@ -84,6 +89,15 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The standard commands that it supports: those that it names, and those that come with its lists.
+    pub fn standard_commands(&self) -> impl Iterator<Item = StandardCommand> + '_ {
+        let of_lists = StandardCommand::OF_LISTS.iter().copied().filter(|command| match command {
+            StandardCommand::List => !self.lists.is_empty(),
+            _ => self.lists.iter().any(|list| list.watch),
+        });
+        self.commands.iter().filter_map(|name| StandardCommand::from_name(name)).chain(of_lists)
+    }
+
     /// All that is wrong with the manifest, one sentence each; empty when a host takes it.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
@@ -101,8 +115,12 @@ impl Manifest {
             wrong.push("settings is not a JSON Schema (an object)".to_owned());
         }
         for command in &self.commands {
-            if StandardCommand::from_name(command).is_none() {
-                wrong.push(format!("commands: {command:?} is not a standard command of the protocol"));
+            match StandardCommand::from_name(command) {
+                None => wrong.push(format!("commands: {command:?} is not a standard command of the protocol")),
+                Some(known) if StandardCommand::OF_LISTS.contains(&known) => {
+                    wrong.push(format!("commands: {command:?} comes with what is declared in lists"));
+                }
+                Some(_) => {}
             }
         }
         wrong.extend(self.extension_commands.iter().filter_map(|it| it.check(&self.platform).err()));
@@ -111,6 +129,8 @@ impl Manifest {
         wrong.extend(twice("commands", self.commands.iter()));
         wrong.extend(twice("extensionCommands", self.extension_commands.iter().map(|it| &it.name)));
         wrong.extend(twice("extensionEvents", self.extension_events.iter().map(|it| &it.name)));
+        let lists: Vec<String> = self.lists.iter().map(|it| it.kind.as_str().to_owned()).collect();
+        wrong.extend(twice("lists", lists.iter()));
         wrong.extend(twice("metrics", self.metrics.iter().map(|it| &it.name)));
         wrong
     }
@@ -281,6 +301,7 @@ mod tests {
             "id": "acme", "vendor": "Acme", "platform": "acme", "channelTypes": ["Telephony"],
             "commands": ["channel.request.dial"],
             "extensionCommands": [{"name": "session.request.acme.park.call", "target": "session", "data": {}}],
+            "lists": [{"kind": "queues", "watch": true}],
             "extensionEvents": [{"name": "session.acme.parked"}, {"name": "session.agentleg.connected"}],
             "settings": {},
             "metrics": [{"name": "calls_total", "type": "counter", "help": "Calls.", "labels": ["direction"]}],
@@ -306,6 +327,8 @@ mod tests {
             ("/settings", json!([]), "settings"),
             ("/commands/0", json!("channel.request.fly"), "fly"),
             ("/commands", json!(["channel.request.dial", "channel.request.dial"]), "twice"),
+            ("/commands/0", json!("session.request.list"), "lists"),
+            ("/lists", json!([{"kind": "queues"}, {"kind": "queues"}]), "\"queues\" stands twice"),
             ("/extensionCommands/0/name", json!("session.request.other.park"), "other"),
             ("/extensionCommands/0/name", json!("session.request.acme"), "session.request.acme"),
             ("/extensionCommands/0/name", json!("session.request.acme."), "session.request.acme."),

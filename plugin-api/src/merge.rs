@@ -7,7 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::report::{Channel, Conversation, ConversationState, Group, Interaction, InteractionState, Report};
+use crate::{
+    lists::ListChange,
+    report::{Channel, Conversation, ConversationState, Group, Interaction, InteractionState, Report},
+};
 
 /// Makes one report of two that would be applied one after the other. `None`: they must stay two.
 #[must_use]
@@ -30,7 +33,20 @@ pub fn merge(earlier: &Report, later: &Report) -> Option<Report> {
         groups: merge_lists(&earlier.groups, &later.groups)?,
         channels: merge_lists(&earlier.channels, &later.channels)?,
         events: earlier.events.iter().chain(&later.events).cloned().collect(),
+        lists: merge_changes(&earlier.lists, &later.lists),
     })
+}
+
+/// One change for each list.
+fn merge_changes(earlier: &[ListChange], later: &[ListChange]) -> Vec<ListChange> {
+    let mut merged: Vec<ListChange> = Vec::new();
+    for change in earlier.iter().chain(later) {
+        match merged.iter_mut().find(|it| it.kind == change.kind) {
+            Some(known) => known.extend(change),
+            None => merged.push(change.clone()),
+        }
+    }
+    merged
 }
 
 /// What the lists of a report hold.

@@ -26,6 +26,7 @@ use crate::{
     failure::Code,
     host::Link,
     host_sender::HostSender,
+    lists::ListChange,
     merge::merge,
     report::{Channel, Interaction, Report},
     wire::{self, Answer, Kind, Status},
@@ -320,7 +321,9 @@ impl OutboxState {
             }
             return;
         }
-        let last = self.waiting.iter_mut().rev().find(|item| !item.lets_reports_pass());
+        // The answer to a list must not be older than the changes in front of it.
+        let passes = report.lists.is_empty();
+        let last = self.waiting.iter_mut().rev().find(|item| !(passes && item.lets_reports_pass()));
         if let Some(OutboxItem::Report(waiting)) = last
             && let Some(merged) = merge(waiting, &report)
             && !outgrows(&merged, waiting, &report)
@@ -373,7 +376,11 @@ fn outgrows(merged: &Report, earlier: &Report, later: &Report) -> bool {
 fn statements(report: &Report) -> usize {
     let of_interaction = |it: &Interaction| 1 + it.data.len() + it.conversations.as_ref().map_or(0, Vec::len);
     let of_channel = |it: &Channel| 1 + it.interactions.iter().map(of_interaction).sum::<usize>();
-    report.groups.len() + report.events.len() + report.channels.iter().map(of_channel).sum::<usize>()
+    let of_list = |it: &ListChange| it.changed.len() + it.removed.len();
+    report.groups.len()
+        + report.events.len()
+        + report.channels.iter().map(of_channel).sum::<usize>()
+        + report.lists.iter().map(of_list).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -23,14 +23,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::json::Json;
+use crate::{json::Json, lists::ListChange};
 
 /// The platform's own name of an object: any text, unique among its siblings in one session (channels: in the whole
 /// session, whatever their group).
 pub type Key = String;
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde wants
-fn is_false(value: &bool) -> bool {
+pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
 
@@ -60,6 +60,9 @@ pub struct Report {
     /// Extension events that the manifest declares; they follow the state changes of this report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<ExtensionEvent>,
+    /// What has changed in lists that are watched, see [`lists`](crate::lists). Since 1.1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListChange>,
 }
 
 impl Report {
@@ -96,10 +99,21 @@ impl Report {
         self
     }
 
+    /// Adds what has changed in a list that is watched.
+    #[must_use]
+    pub fn list(mut self, change: ListChange) -> Self {
+        push(&mut self.lists, change);
+        self
+    }
+
     /// Whether the report states nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.snapshot && self.groups.is_empty() && self.channels.is_empty() && self.events.is_empty()
+        !self.snapshot
+            && self.groups.is_empty()
+            && self.channels.is_empty()
+            && self.events.is_empty()
+            && self.lists.is_empty()
     }
 }
 

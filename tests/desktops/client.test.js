@@ -199,6 +199,45 @@ for (const transport of ["websocket", "sse"]) {
       await session.until(() => session.interactions[0]?.state === "STARTED");
     });
 
+    test("a list is read, and one that is watched is always up to date", async () => {
+      const { session, channel } = await atWork({ transport });
+      const ids = ({ entries }) => entries.map(({ id }) => id);
+      assert.deepEqual(ids(await session.list("reasons")), ["lunch", "break"]);
+      assert.deepEqual(ids(await session.list("destinations", { query: "ware" })), ["+15550143"]);
+      const queues = await session.watch("queues");
+      assert.deepEqual(ids(queues), ["sales", "web"]);
+      const { waiting } = queues.get("web");
+      await session.extension("session.request.simulator.inbound", { type: "Email", from: "ada@example.org", queue: "web" });
+      await session.until(() => queues.get("web").waiting === waiting + 1);
+      const reasons = await session.watch("reasons");
+      const set = (more) => session.extension("session.request.simulator.list", { kind: "reasons", id: transport, ...more });
+      await set({ name: "New" });
+      await session.until(() => reasons.get(transport)?.name === "New");
+      // What changes while the connection is away is not lost.
+      proxy.refuses = true;
+      proxy.cut();
+      await session.until(() => session.connection === "reconnecting");
+      await fetch(`${host.url}/v1/tenants/demo/sessions/${session.id}/commands`, {
+        method: "POST",
+        body: JSON.stringify({ command: "session.request.simulator.list", target: session.id, data: { kind: "reasons", id: transport, gone: true } }),
+      });
+      proxy.refuses = false;
+      await session.until(() => session.connection === "open" && !reasons.get(transport));
+      // Nor what happens while the host's own link is down.
+      await session.extension("session.request.simulator.link", { up: false, ms: 50 });
+      await session.until(() => session.link === "down");
+      await session.until(() => session.link === "up");
+      await set({ name: "Newer" });
+      await session.until(() => reasons.get(transport)?.name === "Newer");
+      await set({ gone: true });
+      await session.until(() => !reasons.get(transport));
+      await reasons.stop();
+      await set({ name: "Unseen" });
+      await set({ gone: true });
+      assert.equal(reasons.get(transport), undefined);
+      await channel.notready({ reasoncode: "lunch" });
+    });
+
     test("an agent who has a session already is asked about before it is taken away", async () => {
       const first = await logIn({ transport });
       const again = { url: host.url, tenant: "demo", agent: { id: String(agents), password: "any" }, WebSocket, transport };
@@ -254,6 +293,26 @@ test("after a restart of the host the desktop is asked who logs in again", { tim
     await session.until(() => session.connection === "open", { timeout: 30_000 });
     assert.deepEqual([reasons, started, channel.disposed], [["shutting_down"], [false, true], true]);
     assert.notEqual(session.id, before);
+    await session.logout();
+  } finally {
+    await other.end();
+  }
+});
+
+test("in a session that begins in place of another the same lists are watched", { timeout: 60_000 }, async () => {
+  const other = await Host.start();
+  try {
+    const agent = { id: "1", password: "any" };
+    const session = await connect({ url: other.url, tenant: "demo", agent, WebSocket, logInAgain: () => agent });
+    const destinations = await session.watch("destinations");
+    await other.stop();
+    await session.until(() => session.connection === "reconnecting");
+    await other.run();
+    await session.until(() => session.connection === "open", { timeout: 30_000 });
+    const colleague = await connect({ url: other.url, tenant: "demo", agent: { id: "2", password: "any" }, WebSocket });
+    await session.until(() => destinations.get("agent:2")?.presence.state === "NOTREADY");
+    await colleague.logout();
+    await session.until(() => !destinations.get("agent:2"));
     await session.logout();
   } finally {
     await other.end();

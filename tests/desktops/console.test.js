@@ -108,6 +108,30 @@ describe("an agent at work", () => {
     hasNoProblems(it);
   });
 
+  test("chooses what the platform lists: a reason, a disposition, a colleague whose presence is seen as it changes", async () => {
+    const [one, other] = [await inCall(), await atWork()];
+    const choice = (it, name) => it.dialog.getByRole("button", { name });
+    await one.button("Consult").click();
+    const colleague = one.dialog.locator(`[data-entry="agent:${other.agent}"]`);
+    await colleague.getByText("Ready", { exact: true }).waitFor();
+    await other.button("Not ready").click();
+    await choice(other, "Short break").click();
+    await other.button("Not ready", other.dialog).click();
+    await colleague.getByText("Not ready: Short break").waitFor();
+    await other.shows("Not ready: Short break", other.channel(other.endpoint));
+    await one.picture("destinations");
+    await one.isAccessible("somebody to call is chosen");
+    await colleague.click();
+    await one.button("Consult", one.dialog).click();
+    await other.button("Answer").click();
+    await one.shows("Talking", one.call("Consult"));
+    await one.button("Disposition").click();
+    await choice(one, "Call back").click();
+    await one.button("Disposition", one.dialog).click();
+    await one.dialog.waitFor({ state: "detached" });
+    for (const it of [one, other]) hasNoProblems(it);
+  });
+
   test("sees a button for each action that is allowed now, and no other", async () => {
     const it = await inCall();
     const [contact, call] = await Promise.all([it.contact, it.call()].map((each) => each.getAttribute("data-target")));

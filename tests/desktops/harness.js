@@ -35,6 +35,8 @@ const SETTINGS = `queues = ["sales", "web"]
 ring_ms = 50
 reasons = [{ code = "lunch", desc = "Lunch" }, { code = "break", desc = "Short break" }]
 dispositions = ["Sold", "Call back"]
+endpoints = [{ endpoint = "desk-1", type = "Telephony", name = "Desk 1" }]
+directory = [{ number = "+15550142", name = "Head office" }, { number = "+15550143", name = "Warehouse", book = "Suppliers" }]
 `;
 
 /** A running host. */

@@ -49,7 +49,7 @@ test("every example of the README runs", { timeout: 120_000 }, async () => {
     await symlink(CLIENT, join(folder, "node_modules/jackfield-client"));
     const readme = await readFile(join(CLIENT, "README.md"), "utf8");
     const examples = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code);
-    assert.equal(examples.length, 4);
+    assert.equal(examples.length, 5);
     for (const [place, example] of examples.entries()) {
       const file = join(folder, `example-${place}.mjs`);
       await writeFile(file, example.replaceAll("http://127.0.0.1:8080", host.url));
@@ -64,7 +64,7 @@ test("every example of the README runs", { timeout: 120_000 }, async () => {
 test("what npm would publish is all that the client needs", async () => {
   const { stdout } = await run("npm", ["pack", "--dry-run", "--json"], { cwd: CLIENT });
   const files = JSON.parse(stdout)[0].files.map(({ path }) => path);
-  for (const file of ["README.md", "jackfield-client.d.ts", "jackfield-client.js", "objects.js", "package.json", "transport.js"]) {
+  for (const file of ["README.md", "jackfield-client.d.ts", "jackfield-client.js", "lists.js", "objects.js", "package.json", "transport.js"]) {
     assert.ok(files.includes(file), file);
   }
   assert.ok(!files.some((file) => file.startsWith("console/")), "the console is the host's");

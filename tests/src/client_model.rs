@@ -229,7 +229,7 @@ impl ClientModel {
         match verb {
             "initialized" => {
                 shape(data, &["capabilities"], &[])?;
-                shape(&data["capabilities"], &["commands", "channelTypes"], &[])?;
+                shape(&data["capabilities"], &["commands", "channelTypes"], &["lists"])?;
                 need(!self.started, || "twice".into())?;
                 self.started = true;
             }
@@ -243,6 +243,10 @@ impl ClientModel {
                 if !self.started {
                     self.next = Some(Next { target: self.session.clone(), name: "session.initialized", state: None });
                 }
+            }
+            "listchanged" => {
+                shape(data, &["kind"], &["changed", "removed", "reload"])?;
+                need(self.started, || "before session.initialized".into())?;
             }
             "disposed" => {
                 shape(data, &["reason"], &[])?;

@@ -7,7 +7,7 @@ import { h } from "./dom.js";
 import { icon } from "./icons.js";
 import { ask, attempt } from "./dialogs.js";
 
-const destination = { name: "destination", label: "Number or endpoint", required: true, remember: "destinations" };
+const destination = { name: "destination", label: "Number or endpoint", required: true, remember: "destinations", list: "destinations" };
 
 /**
  * label, icon; tone: `go`, `stop`, `main` or quiet; slot: buttons that take each other's place share one, so that the
@@ -23,7 +23,7 @@ const ACTIONS = {
   "channel.request.notready": {
     label: "Not ready", icon: "pause", title: "Not ready",
     fields: [
-      { name: "reasoncode", label: "Reason code", required: true, remember: "reasons", known: ["acw"], hint: "acw is after-call work" },
+      { name: "reasoncode", label: "Reason code", required: true, remember: "reasons", known: ["acw"], list: "reasons", hint: "acw is after-call work" },
       { name: "reasondesc", label: "Description" },
     ],
   },
@@ -50,7 +50,7 @@ const ACTIONS = {
   "interaction.request.recording.resume": { label: "Resume recording", icon: "record", slot: "pause" },
   "interaction.request.setdisposition": {
     label: "Disposition", icon: "tag", title: "How did it turn out?",
-    fields: [{ name: "disposition", label: "Disposition", required: true, remember: "dispositions" }],
+    fields: [{ name: "disposition", label: "Disposition", required: true, remember: "dispositions", list: "dispositions" }],
   },
   "interaction.request.setinteractiondata": {
     label: "Set data", icon: "edit", title: "Set a value of the contact's data",
@@ -87,7 +87,10 @@ function button(desk, object, name, size, press, quiet) {
   const send = (data) => attempt(label, () => object.command(verb, data));
   const onclick = press?.onclick ?? (() => {
     if (!fields) return send();
-    return ask({ title: title ?? label, fields, submit: label, onsubmit: (data) => object.command(verb, data) });
+    const { session } = desk;
+    const under = object.kind === "interaction" ? object.target : undefined;
+    const listed = fields.map((field) => (field.list ? { ...field, list: { session, kind: field.list, under: field.list === "dispositions" ? under : undefined } } : field));
+    return ask({ title: title ?? label, fields: listed, submit: label, onsubmit: (data) => object.command(verb, data) });
   });
   return h("button", {
     key: slot ?? name, type: "button", class: `button ${quiet ? "quiet" : tone} ${size}`, "data-command": name, onclick,

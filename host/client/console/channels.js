@@ -74,7 +74,7 @@ function addChannel(desk) {
     intro: "A telephone, or an address for chats or e-mails, that you work with in this session.",
     fields: [
       { name: "type", label: "Type", required: true, options: session.capabilities.channelTypes },
-      { name: "endpoint", label: "Endpoint", required: true, hint: "The telephone's extension, or the address", remember: "endpoints" },
+      { name: "endpoint", label: "Endpoint", required: true, hint: "The telephone's extension, or the address", remember: "endpoints", list: { session, kind: "endpoints" } },
       { name: "activate", label: "Activate it", type: "checkbox", value: true },
     ],
     onsubmit: async ({ type, endpoint, activate }) => {
@@ -90,7 +90,7 @@ function addGroup({ session }) {
   return ask({
     title: "Add a channel group", submit: "Add",
     fields: [
-      { name: "name", label: "Name", required: true, known: ["all"], remember: "groups" },
+      { name: "name", label: "Name", required: true, known: ["all"], remember: "groups", list: { session, kind: "groups" } },
       { name: "chat", label: "With chat", type: "checkbox" },
       { name: "email", label: "With e-mail", type: "checkbox" },
       { name: "callback", label: "With a telephone for calling back", type: "checkbox" },

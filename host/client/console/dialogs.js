@@ -41,8 +41,11 @@ export function wordsOf(error) {
   return error.context ? `${code}: ${error.context}` : code;
 }
 
-/** Opens a modal dialog. `close(value)` ends it; resolves to that value, or to null where it was dismissed. */
-export function open(build) {
+/**
+ * Opens a modal dialog. `close(value)` ends it; resolves to that value, or to null where it was dismissed. `opened` is
+ * called with the dialog once it is there, and what it returns when it is gone.
+ */
+export function open(build, opened) {
   return new Promise((resolve) => {
     let result = null;
     const back = returnTo(document.activeElement);
@@ -51,8 +54,10 @@ export function open(build) {
     dialog.className = "dialog";
     dialog.append(create(build(close)));
     dialog.setAttribute("aria-labelledby", "dialog-title");
+    let gone;
     dialog.onclose = () => {
       dialog.remove();
+      gone?.();
       back();
       resolve(result);
     };
@@ -61,6 +66,7 @@ export function open(build) {
     document.body.append(dialog);
     dialog.showModal();
     (dialog.querySelector("[autofocus], input, select, textarea") ?? dialog.querySelector("button"))?.focus();
+    gone = opened?.(dialog);
   });
 }
 
@@ -81,7 +87,7 @@ export function confirm({ title, text, yes, no = "Cancel" }) {
 let numbered = 0;
 
 /** One field with its label, hint and suggestions. */
-export function field({ name, label, type = "text", required = false, hint, options, remember, known = [], value, placeholder, autocomplete = "off" }) {
+export function field({ name, label, type = "text", required = false, hint, options, remember, known = [], value, placeholder, autocomplete = "off", list: offered }) {
   const id = `field-${++numbered}`;
   const about = { id, name, required, "aria-describedby": hint ? `${id}-hint` : undefined };
   const suggestions = remember ? [...new Set([...(remembered.get(remember) ?? []), ...known])] : known;
@@ -98,13 +104,23 @@ export function field({ name, label, type = "text", required = false, hint, opti
     h("label", { for: id }, label, required && type !== "checkbox" && h("span", { class: "required", "aria-hidden": "true" }, " *")),
     control(),
     suggestions.length > 0 && h("datalist", { id: `${id}-list` }, suggestions.map((each) => h("option", { value: each }))),
-    hint && h("p", { class: "hint", id: `${id}-hint` }, hint));
+    hint && h("p", { class: "hint", id: `${id}-hint` }, hint),
+    offered && h("div", { class: "offers-of", "data-offer": name }));
 }
 
 function remember(fields, data) {
   for (const { name, remember: list } of fields) {
     if (list && data[name]) remembered.set(list, [...new Set([data[name], ...(remembered.get(list) ?? [])])].slice(0, 12));
   }
+}
+
+/** Shows what the platform's lists offer for the fields of a dialog; the answer ends that. */
+function offers(fields, dialog) {
+  const ends = fields.filter(({ list }) => list).map(async ({ name, list }) => {
+    const { offer } = await import("./choices.js");
+    return offer(list, dialog.querySelector("form").elements.namedItem(name), dialog.querySelector(`[data-offer="${name}"]`));
+  });
+  return () => ends.forEach((ending) => ending.then((end) => end()));
 }
 
 /** A form in a dialog: stays open with the reason where `onsubmit` fails. Resolves to true once it succeeded. */
@@ -143,7 +159,7 @@ export function ask({ title, intro, fields, submit, onsubmit, read = plain }) {
       h("footer", { class: "dialog-foot" },
         h("button", { type: "button", class: "button quiet", onclick: () => close() }, "Cancel"),
         h("button", { type: "submit", class: "button main" }, submit)));
-  });
+  }, (dialog) => offers(fields, dialog));
 }
 
 /** What was filled in, by name; what was left empty is left out. */

@@ -33,7 +33,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use jackfield_plugin_api::{
     Json, Link, Manifest,
-    command::{ObjectKind, StandardCommand},
+    command::ObjectKind,
     report::{
         Availability, ChannelStatus, ChannelType, ConversationAt, ConversationState, Direction, InteractionAt,
         InteractionState, MemberRole, Recording, Role, Target,
@@ -66,10 +66,12 @@ impl Capabilities {
     pub fn of(manifest: &Manifest) -> Self {
         let extensions = manifest.extension_commands.iter().map(|command| &command.name);
         let logout = jackfield_protocol::command::ProtocolCommand::Logout.name().to_owned();
-        let commands = manifest.commands.iter().cloned().chain([logout]).chain(extensions.cloned()).collect();
+        let standard = manifest.standard_commands().map(|command| command.name().to_owned());
+        let commands = standard.chain([logout]).chain(extensions.cloned()).collect();
+        let (channel_types, lists) = (manifest.channel_types.clone(), manifest.lists.clone());
         Self {
-            list: Arc::new(CapabilityList { commands, channel_types: manifest.channel_types.clone() }),
-            standard: manifest.commands.iter().filter_map(|name| StandardCommand::from_name(name)).collect(),
+            list: Arc::new(CapabilityList { commands, channel_types, lists }),
+            standard: manifest.standard_commands().collect(),
             events: manifest.extension_events.iter().map(|event| event.name.clone()).collect(),
             own_data: manifest.own_data.iter().cloned().collect(),
         }

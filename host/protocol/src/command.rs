@@ -35,6 +35,9 @@ pub enum Lane {
     Ordered,
     /// For none.
     Urgent,
+    /// For none, and none but a logout for it: it changes nothing of any object. Those that begin and end a watch keep
+    /// their order among each other.
+    Aside,
 }
 
 /// How long the platform may take over a command.
@@ -177,6 +180,11 @@ impl Specification {
 
     const fn urgent(mut self) -> Self {
         self.lane = Lane::Urgent;
+        self
+    }
+
+    const fn aside(mut self) -> Self {
+        self.lane = Lane::Aside;
         self
     }
 
@@ -340,6 +348,9 @@ const fn standard(command: StandardCommand) -> Specification {
             .slow()
             .needs(&[CallTalking])
             .short("blindconference", &["destination"]),
+        S::List => Specification::new("read a list for a menu").aside().short("list", &["kind", "query?…"]),
+        S::Watch => Specification::new("be told what changes in a list").aside().short("watch", &["kind"]),
+        S::Unwatch => Specification::new("be told it no more").aside().short("unwatch", &["kind"]),
     }
 }
 

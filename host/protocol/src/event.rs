@@ -7,6 +7,7 @@ use std::{fmt, sync::Arc};
 
 use jackfield_plugin_api::{
     Json,
+    lists::{ListChange, ListDeclaration, ListEntry},
     report::{
         Availability, Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason,
         Recording, Role,
@@ -98,6 +99,8 @@ pub enum EventName {
     SessionDisposed,
     /// The link to the platform was lost or is back.
     SessionLinkChanged,
+    /// A watched list has changed.
+    SessionListChanged,
     /// A group is created.
     GroupCreated,
     /// All of a new group was told.
@@ -148,10 +151,11 @@ pub enum EventName {
 
 impl EventName {
     /// Those of the protocol itself.
-    pub const STANDARD: [Self; 25] = [
+    pub const STANDARD: [Self; 26] = [
         Self::SessionInitialized,
         Self::SessionDisposed,
         Self::SessionLinkChanged,
+        Self::SessionListChanged,
         Self::GroupCreated,
         Self::GroupInitialized,
         Self::GroupDisposed,
@@ -183,6 +187,7 @@ impl EventName {
             Self::SessionInitialized => "session.initialized",
             Self::SessionDisposed => "session.disposed",
             Self::SessionLinkChanged => "session.linkchanged",
+            Self::SessionListChanged => "session.listchanged",
             Self::GroupCreated => "channelgroup.created",
             Self::GroupInitialized => "channelgroup.initialized",
             Self::GroupDisposed => "channelgroup.disposed",
@@ -241,6 +246,8 @@ pub enum EventData {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<Box<str>>,
     },
+    /// Of session.listchanged.
+    List(Box<ListChange>),
     /// Of channelgroup.created.
     Group {
         /// The group.
@@ -309,6 +316,9 @@ pub struct CapabilityList {
     pub commands: Vec<String>,
     /// The types of channel that it can have.
     pub channel_types: Vec<ChannelType>,
+    /// The lists that it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListDeclaration>,
 }
 
 /// Why a session ended without a logout.
@@ -618,6 +628,7 @@ impl Event {
                     entries(&shown.interaction.data) + shown.url.as_ref().map_or(0, |url| url.len())
                 }
                 EventData::Extension(data) => data.get().len(),
+                EventData::List(change) => change.changed.len() * std::mem::size_of::<ListEntry>(),
                 _ => 0,
             }
     }

@@ -7,6 +7,7 @@
 //! command.rs  every command: names, object, lane, deadline, preconditions, short form
 //! data.rs     what the data of each command must look like
 //! message.rs  requests read without changing a byte, and responses
+//! list.rs     what lists are asked for with, and answered
 //! event.rs    the events and their data
 //! close.rs    why a connection is closed
 //! ```
@@ -15,6 +16,7 @@ pub mod close;
 pub mod command;
 pub mod data;
 pub mod event;
+pub mod list;
 pub mod message;
 
 /// Bytes of an endpoint, a destination, a reason, a queue, a name. Longer ones are refused in a command, and cut in what

@@ -35,6 +35,11 @@ ring_ms = 2000
 patience_ms = 40000
 reasons = [{ code = "lunch", desc = "Lunch" }, { code = "break", desc = "Short break" }]
 dispositions = ["Sold", "Call back", "Wrong number"]
+directory = [
+    { number = "+15550190", name = "Head office" },
+    { number = "+15550191", name = "Night desk" },
+    { number = "486", name = "Always engaged" },
+]
 "#;
 
 /// Who calls and writes: type, address, name, queue, and what is known of them.

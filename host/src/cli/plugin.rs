@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jackfield_plugin_api::{Manifest, manifest::MetricType};
+use jackfield_plugin_api::{Manifest, lists::ListDeclaration, manifest::MetricType};
 use serde_json::{Value, json};
 
 use super::{PluginCommand, output, table};
@@ -123,6 +123,8 @@ fn readable(path: &Path, about: &Description) -> String {
     );
     section(&mut text, "cannot be loaded here", missing);
     section(&mut text, "standard commands", wrapped(&manifest.commands));
+    let list = |it: &ListDeclaration| format!("{}{}", it.kind.as_str(), if it.watch { ", watched" } else { "" });
+    section(&mut text, "lists", manifest.lists.iter().map(list));
     section(&mut text, "commands of its own", manifest.extension_commands.iter().map(|it| &it.name));
     section(&mut text, "events of its own", manifest.extension_events.iter().map(|it| &it.name));
     section(&mut text, "settings", settings(&manifest.settings.parse().unwrap_or_default()));

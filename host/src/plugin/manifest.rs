@@ -7,6 +7,7 @@ use jackfield_plugin_api::{
     abi,
     command::{ObjectKind, StandardCommand},
     export,
+    lists::ListKind,
     manifest::MetricType,
     report::ChannelType,
 };
@@ -76,7 +77,7 @@ fn leave_out_unknown(manifest: &mut Value) -> Vec<String> {
     }
     /// A list, and whether one of its items is unknown here.
     type Unknown = (&'static str, fn(&Value) -> bool);
-    let unknown: [Unknown; 5] = [
+    let unknown: [Unknown; 6] = [
         ("channelTypes", is_new::<ChannelType>),
         ("commands", |it| it.as_str().is_some_and(|name| StandardCommand::from_name(name).is_none())),
         ("extensionCommands", |it| is_new::<ObjectKind>(&it["target"])),
@@ -86,15 +87,16 @@ fn leave_out_unknown(manifest: &mut Value) -> Vec<String> {
                 .and_then(|name| name.split('.').next())
                 .is_some_and(|word| is_new::<ObjectKind>(&word.into()))
         }),
+        ("lists", |it| is_new::<ListKind>(&it["kind"])),
         ("metrics", |it| is_new::<MetricType>(&it["type"])),
     ];
     let mut left_out = Vec::new();
     for (list, is_unknown) in unknown {
         let Some(list) = manifest.get_mut(list).and_then(Value::as_array_mut) else { continue };
-        left_out.extend(
-            list.extract_if(.., |it| is_unknown(it))
-                .map(|it| it.as_str().or_else(|| it["name"].as_str()).unwrap_or_default().to_owned()),
-        );
+        left_out.extend(list.extract_if(.., |it| is_unknown(it)).map(|it| {
+            let name = it.as_str().or_else(|| it["name"].as_str()).or_else(|| it["kind"].as_str());
+            name.unwrap_or_default().to_owned()
+        }));
     }
     left_out
 }
@@ -115,6 +117,7 @@ mod tests {
                 {"name": "session.request.acme.park", "target": "session", "data": {}},
                 {"name": "room.request.acme.open", "target": "room", "data": {}},
             ],
+            "lists": [{"kind": "queues", "watch": true}, {"kind": "rooms"}],
             "extensionEvents": [{"name": "session.acme.parked"}, {"name": "room.acme.opened"}],
             "metrics": [
                 {"name": "calls", "type": "gauge", "help": "Calls."},
@@ -127,11 +130,11 @@ mod tests {
     #[test]
     fn what_only_a_newer_version_knows_is_left_out_of_a_newer_plugins_manifest() {
         let manifest = parse_section(&section("1.99.0")).unwrap().manifest;
-        let names = ["Video", "channel.request.fly", "room.request.acme.open", "room.acme.opened", "waits"];
+        let names = ["Video", "channel.request.fly", "room.request.acme.open", "room.acme.opened", "rooms", "waits"];
         assert_eq!(manifest.left_out, names);
         assert_eq!(manifest.commands, ["channel.request.dial"]);
         let kept = (manifest.channel_types.len(), manifest.extension_commands.len(), manifest.metrics.len());
-        assert_eq!((kept, manifest.extension_events.len()), ((1, 1, 1), 1));
+        assert_eq!((kept, manifest.extension_events.len(), manifest.lists.len()), ((1, 1, 1), 1, 1));
     }
 
     #[test]

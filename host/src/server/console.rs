@@ -48,7 +48,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 20] = files![
+static FILES: [File; 22] = files![
     "index.html" from "console/index.html",
     "actions.js" from "console/actions.js",
     "channels.js" from "console/channels.js",
@@ -60,6 +60,7 @@ static FILES: [File; 20] = files![
     "icon-ringing.svg" from "console/icon-ringing.svg",
     "icon.svg" from "console/icon.svg",
     "icons.js" from "console/icons.js",
+    "choices.js" from "console/choices.js",
     "login.js" from "console/login.js",
     "main.js" from "console/main.js",
     "messages.js" from "console/messages.js",
@@ -67,6 +68,7 @@ static FILES: [File; 20] = files![
     "ring.js" from "console/ring.js",
     "style.css" from "console/style.css",
     "jackfield-client.js" from "jackfield-client.js",
+    "lists.js" from "lists.js",
     "objects.js" from "objects.js",
     "transport.js" from "transport.js",
 ];

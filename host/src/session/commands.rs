@@ -82,6 +82,11 @@ impl SessionCommand {
         self.protocol().is_some_and(|command| command.specification().lane == Lane::Urgent)
     }
 
+    /// Whether it waits for no command and none for it.
+    pub(super) fn is_aside(&self) -> bool {
+        self.protocol().is_some_and(|command| command.specification().lane == Lane::Aside)
+    }
+
     /// Whether the platform may take longer over it than over others.
     pub(super) fn is_slow(&self) -> bool {
         self.protocol().is_some_and(|command| command.specification().deadline == Deadline::Slow)
@@ -167,7 +172,7 @@ impl CommandSet {
         });
         Self {
             capabilities: Arc::new(Capabilities::of(manifest)),
-            standard: manifest.commands.iter().filter_map(|name| StandardCommand::from_name(name)).collect(),
+            standard: manifest.standard_commands().collect(),
             extensions: extensions.collect(),
             manifest: Arc::clone(manifest),
         }

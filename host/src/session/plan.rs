@@ -8,9 +8,13 @@ use jackfield_model::{ChannelNode, ConversationNode, GroupNode, InteractionNode,
 use jackfield_plugin_api::{
     Code, Command, Failure, Json,
     command::ObjectKind,
+    lists::{ListDeclaration, ListKind, ListParent, ListRequest},
     report::{ChannelType, ConversationAt, ConversationState, InteractionAt},
 };
-use jackfield_protocol::data::{Arguments, ChannelOptions};
+use jackfield_protocol::{
+    data::{Arguments, ChannelOptions},
+    list::ListArguments,
+};
 
 use super::commands::CommandSet;
 
@@ -127,6 +131,9 @@ pub(super) fn plan(
             within_quota(members, limits::MEMBERS.command, "members in this conversation")?;
             Command::BlindConference { conversation: conversation_at(object)?, destination }
         }
+        A::List(asked) => list(asked, tree, command_set)?,
+        A::Watch { kind } => Command::Watch { kind: watchable(kind, command_set)? },
+        A::Unwatch { kind } => Command::Unwatch { kind: watchable(kind, command_set)? },
     }))
 }
 
@@ -286,6 +293,34 @@ fn alternation(it: &InteractionNode) -> Option<(Option<&ConversationNode>, &Conv
     } else {
         (None, primary)
     })
+}
+
+fn list(asked: ListArguments, tree: &Tree, command_set: &CommandSet) -> Result<Command, Failure> {
+    let ListArguments { kind, query, under, limit, after } = asked;
+    declared(kind, command_set)?;
+    let mut request = ListRequest::new(kind, limit);
+    (request.query, request.after) = (query, after);
+    request.under = match under {
+        None => None,
+        Some(target) if kind == ListKind::Dispositions => match tree.find(&target) {
+            Some(object @ Object::Interaction(..)) => Some(ListParent::Interaction(interaction_at(object)?)),
+            _ => return Err(Failure::new(Code::NotFound, format!("data.under: there is no interaction {target}"))),
+        },
+        Some(entry) => Some(ListParent::Entry(entry)),
+    };
+    Ok(Command::List(request))
+}
+
+fn declared(kind: ListKind, command_set: &CommandSet) -> Result<&ListDeclaration, Failure> {
+    let list = command_set.manifest.lists.iter().find(|list| list.kind == kind);
+    list.ok_or_else(|| Failure::new(Code::Unsupported, format!("the adapter has no list of {}", kind.as_str())))
+}
+
+fn watchable(kind: ListKind, command_set: &CommandSet) -> Result<ListKind, Failure> {
+    if declared(kind, command_set)?.watch {
+        return Ok(kind);
+    }
+    Err(Failure::new(Code::Unsupported, format!("the list of {} cannot be watched", kind.as_str())))
 }
 
 /// Whether a desktop's id is this letter and number.

@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use super::View;
 use crate::{
     command::{Command, ObjectKind, Outcome},
+    json::Json,
+    lists::{ListPage, ListRequest},
     manifest::{Manifest, is_object},
     report::{
         Channel, ChannelType, Conversation, ConversationState, ExtensionEvent, Interaction, InteractionState, Report,
@@ -35,6 +37,7 @@ pub(super) fn in_report(manifest: &Manifest, before: &View, report: &Report) -> 
 pub(super) fn in_outcome(command: &Command, outcome: &Outcome, reported: bool) -> Option<String> {
     match outcome {
         Outcome::Success(Some(data)) if !is_object(data) => Some("an answer's data is no JSON object".to_owned()),
+        Outcome::Success(data) if matches!(command, Command::List(_)) => in_page(command, data.as_ref()),
         Outcome::NeedInfo(data) if !is_object(data) => Some("what an answer needs is no JSON object".to_owned()),
         Outcome::Success(_) if !reported && changes_something(command) => {
             Some(format!("{command:?} succeeded, and nothing was reported before"))
@@ -43,18 +46,41 @@ pub(super) fn in_outcome(command: &Command, outcome: &Outcome, reported: bool) -
     }
 }
 
+/// What is wrong with the answer to a list.
+fn in_page(command: &Command, data: Option<&Json>) -> Option<String> {
+    let Command::List(ListRequest { kind, limit, .. }) = command else { return None };
+    match data.map(Json::parse::<ListPage>) {
+        None => Some(format!("the list of {} was answered without a page", kind.as_str())),
+        Some(Err(error)) => Some(format!("the list of {} was answered with what is no page: {error}", kind.as_str())),
+        Some(Ok(page)) if page.entries.len() > *limit => {
+            Some(format!("a page of {} has more entries than were asked for", kind.as_str()))
+        }
+        Some(Ok(_)) => None,
+    }
+}
+
 /// Whether a command that succeeds leads to another state than the one before.
 fn changes_something(command: &Command) -> bool {
-    !matches!(command, Command::SetDisposition { .. } | Command::SendDtmf { .. } | Command::Extension { .. })
+    !matches!(
+        command,
+        Command::SetDisposition { .. }
+            | Command::SendDtmf { .. }
+            | Command::Extension { .. }
+            | Command::List(_)
+            | Command::Watch { .. }
+            | Command::Unwatch { .. }
+    )
 }
 
 /// Whether a host would hand a command over: it is declared.
 pub(super) fn is_declared(manifest: &Manifest, command: &Command) -> bool {
     match command {
         Command::Extension { name, .. } => manifest.extension_commands.iter().any(|declared| declared.name == *name),
-        command => {
-            command.standard().iter().any(|standard| manifest.commands.iter().any(|name| name == standard.name()))
+        Command::List(ListRequest { kind, .. }) => manifest.lists.iter().any(|list| list.kind == *kind),
+        Command::Watch { kind } | Command::Unwatch { kind } => {
+            manifest.lists.iter().any(|list| list.kind == *kind && list.watch)
         }
+        command => manifest.standard_commands().any(|declared| command.standard().contains(&declared)),
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jackfield_plugin_api::Timestamp;
 use tokio::sync::Notify;
 
 use crate::{
@@ -43,7 +44,7 @@ struct State<D> {
 impl<D: Deliver> Driven<D> {
     /// Opens a switch. Its link is up after the first [`tick`](Self::tick).
     pub(crate) fn open(settings: Settings, deliver: D) -> Arc<Self> {
-        let state = State { switch: Switch::new(settings), deliver };
+        let state = State { switch: Switch::new(settings).opened_at(Timestamp::now()), deliver };
         Arc::new(Self { state: Mutex::new(state), sooner: Notify::new(), opened: Instant::now() })
     }
 

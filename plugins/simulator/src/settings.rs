@@ -40,6 +40,10 @@ pub struct Settings {
     pub dispositions: Vec<String>,
     /// The known reasons for being not ready; none: any.
     pub reasons: Vec<Reason>,
+    /// Endpoints that agents can choose from; they can add others too.
+    pub endpoints: Vec<Endpoint>,
+    /// Numbers outside that agents can choose from.
+    pub directory: Vec<Number>,
     /// Whether agents go into after-call work when a contact has ended.
     pub acw: bool,
     /// How long after-call work lasts at most; 0: until the contact is completed.
@@ -85,6 +89,8 @@ impl Default for Settings {
             }],
             dispositions: Vec::new(),
             reasons: Vec::new(),
+            endpoints: Vec::new(),
+            directory: Vec::new(),
             acw: false,
             acw_ms: 0,
             agents: Vec::new(),
@@ -193,6 +199,9 @@ pub struct QueueDetails {
     /// The address that a desktop opens for its contacts; `{contact}` and `{from}` are filled in.
     #[serde(default)]
     pub url: Option<String>,
+    /// The dispositions of its contacts; none: all that there are.
+    #[serde(default)]
+    pub dispositions: Vec<String>,
 }
 
 impl Queue {
@@ -217,6 +226,42 @@ impl Queue {
             Self::Full(details) => details.url.as_deref(),
         }
     }
+
+    /// The dispositions of its contacts; none: all that there are.
+    #[must_use]
+    pub fn dispositions(&self) -> &[String] {
+        match self {
+            Self::Name(_) => &[],
+            Self::Full(details) => &details.dispositions,
+        }
+    }
+}
+
+/// An endpoint that agents can choose.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// The endpoint.
+    pub endpoint: String,
+    /// The type of channel that it is for.
+    #[serde(rename = "type")]
+    pub kind: ChannelType,
+    /// What a desktop shows.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// A number outside that agents can choose.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Number {
+    /// The number.
+    pub number: String,
+    /// Whose it is.
+    pub name: String,
+    /// The book in which it stands; none: in none.
+    #[serde(default)]
+    pub book: Option<String>,
 }
 
 /// A channel group.
@@ -264,6 +309,9 @@ pub struct Reason {
 pub struct Account {
     /// The agent.
     pub id: String,
+    /// What colleagues are shown; none: the id.
+    #[serde(default)]
+    pub name: Option<String>,
     /// The password.
     pub password: Secret,
 }

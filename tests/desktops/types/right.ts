@@ -19,6 +19,11 @@ export async function work(): Promise<void> {
   await session.command("channel.request.ready", channel.target);
   await channel.command("dial", { destination: "5551234" });
   await channel.extension("channel.request.simulator.askskill", { on: true });
+  const destinations = await session.watch("destinations");
+  const free = destinations.entries.filter(({ presence }) => presence?.state === "READY");
+  console.log((await session.list("queues", { query: "sales" })).entries[0]?.waiting, free[0]?.addresses?.[0]?.address);
+  session.on("list", (list) => console.log(list.kind));
+  await destinations.stop();
   if (channel.can("deactivate")) await channel.deactivate();
   await session.logout().catch((error: unknown) => {
     if (error instanceof JackfieldError && error.code === "timeout") console.log(error.context);

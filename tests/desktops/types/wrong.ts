@@ -16,6 +16,8 @@ export function mistakes(session: Session, channel: Channel, call: Conversation)
   channel.notready();
   // @ts-expect-error a type of channel that there is not
   session.addchannel({ channel: { endpoint: "1", type: "Telefony" } });
+  // @ts-expect-error a list that there is not
+  session.watch("colleagues");
   // @ts-expect-error a misspelt notification
   session.on("adedd", () => {});
   // @ts-expect-error a state that there is not

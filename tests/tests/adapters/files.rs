@@ -98,9 +98,9 @@ async fn a_library_that_aborts_on_panics_is_refused() {
 #[tokio::test]
 async fn a_library_that_lies_about_its_version_is_refused_when_it_is_loaded() {
     let place = Place::new();
-    let newer = patch(&bytes(&variants::all().odd_for_1_1), "{\"api\":\"1.1.0\"", "{\"api\":\"1.9.0\"");
+    let newer = patch(&bytes(&variants::all().odd_for_1_2), "{\"api\":\"1.2.0\"", "{\"api\":\"1.9.0\"");
     let error = refusal(&place, "newer.so", &newer).await;
-    assert!(error.contains("says plugin API 1.9.0, but it was built with 1.1.0"), "{error}");
+    assert!(error.contains("says plugin API 1.9.0, but it was built with 1.2.0"), "{error}");
     let other = patch(&bytes(&variants::all().odd_for_2_0), "{\"api\":\"2.0.0\"", "{\"api\":\"1.0.0\"");
     let error = refusal(&place, "other.so", &other).await;
     assert!(error.contains("built for plugin API 2.0; this host speaks 1.0"), "{error}");

@@ -16,18 +16,18 @@ use std::{
 
 /// The files that were built.
 pub struct Variants {
-    /// The odd adapter against plugin API 1.1.
-    pub odd_for_1_1: PathBuf,
+    /// The odd adapter against plugin API 1.2.
+    pub odd_for_1_2: PathBuf,
     /// The odd adapter against plugin API 2.0.
     pub odd_for_2_0: PathBuf,
-    /// The odd adapter against a plugin API that calls itself 1.0 and has a member of another type.
+    /// The odd adapter against a plugin API that calls itself 1.1 and has a member of another type.
     pub odd_mistyped: PathBuf,
     /// A later version of the odd adapter.
     pub odd_1_2_3: PathBuf,
     /// The adapter of the documentation.
     pub echo: PathBuf,
-    /// A host of plugin API 1.1.
-    pub probe_1_1: PathBuf,
+    /// A host of plugin API 1.2.
+    pub probe_1_2: PathBuf,
 }
 
 /// Builds the variants, once.
@@ -44,28 +44,28 @@ pub fn all() -> &'static Variants {
 }
 
 fn build(place: &Path) -> Variants {
-    let v1_1 = Variant::new(place, "api-1.1").api_1_1().with_probe();
+    let v1_2 = Variant::new(place, "api-1.2").api_1_2().with_probe();
     let v2_0 =
         Variant::new(place, "api-2.0").change("plugin-api/Cargo.toml", VERSION_2_0).change("Cargo.toml", REQUIRE_2_0);
     let mistyped = Variant::new(place, "api-mistyped").change("plugin-api/src/abi.rs", MISTYPED);
     let next = Variant::new(place, "odd-1.2.3").change("odd/Cargo.toml", VERSION_1_2_3);
     Variants {
-        odd_for_1_1: v1_1.build(&["-p", "jackfield-odd"], "libjackfield_odd.so"),
+        odd_for_1_2: v1_2.build(&["-p", "jackfield-odd"], "libjackfield_odd.so"),
         odd_for_2_0: v2_0.build(&["-p", "jackfield-odd"], "libjackfield_odd.so"),
         odd_mistyped: mistyped.build(&["-p", "jackfield-odd"], "libjackfield_odd.so"),
         odd_1_2_3: next.build(&["-p", "jackfield-odd"], "libjackfield_odd.so"),
         echo: next.build(&["-p", "jackfield-plugin-api", "--example", "echo"], "examples/libecho.so"),
-        probe_1_1: v1_1.build(&["-p", "probe"], "probe"),
+        probe_1_2: v1_2.build(&["-p", "probe"], "probe"),
     }
 }
 
 /// A change of a file: what stands there, and what shall.
 type Change = (&'static str, &'static str);
 
-const VERSION_1_1: &[Change] = &[("\nversion = \"1.0.0\"\n", "\nversion = \"1.1.0\"\n")];
+const VERSION_1_2: &[Change] = &[("\nversion = \"1.1.0\"\n", "\nversion = \"1.2.0\"\n")];
 const VERSION_1_2_3: &[Change] = &[("\nversion = \"1.0.0\"\n", "\nversion = \"1.2.3\"\n")];
 const REQUIRE_2_0: &[Change] = &[("\"plugin-api\", version = \"1.0.0\"", "\"plugin-api\", version = \"2.0.0\"")];
-const VERSION_2_0: &[Change] = &[("\nversion = \"1.0.0\"\n", "\nversion = \"2.0.0\"\n")];
+const VERSION_2_0: &[Change] = &[("\nversion = \"1.1.0\"\n", "\nversion = \"2.0.0\"\n")];
 
 const MISTYPED: &[Change] = &[
     ("pub close: extern \"C\" fn(instance: usize),", "pub close: extern \"C\" fn(instance: u64),"),
@@ -77,11 +77,11 @@ const MISTYPED: &[Change] = &[
 ];
 
 /// One more member of the module and of the host, and a way to ask for the former.
-const ABI_1_1: &[Change] = &[
+const ABI_1_2: &[Change] = &[
     (
         "pub close: extern \"C\" fn(instance: usize),",
         "pub close: extern \"C\" fn(instance: usize),
-    /// Added in 1.1.
+    /// Added in 1.2.
     pub added: extern \"C\" fn() -> u32,",
     ),
     ("close: close_entry::<E>,", "close: close_entry::<E>,\n            added: added_entry,"),
@@ -92,7 +92,7 @@ const ABI_1_1: &[Change] = &[
     (
         "    pub emit: extern \"C\" fn(context: usize, kind: u32, id: u64, payload: RStr<'_>) -> u32,\n}",
         "    pub emit: extern \"C\" fn(context: usize, kind: u32, id: u64, payload: RStr<'_>) -> u32,
-    /// Added in 1.1.\n    pub added: extern \"C\" fn() -> u32,\n}",
+    /// Added in 1.2.\n    pub added: extern \"C\" fn() -> u32,\n}",
     ),
     ("Host { emit: emit_entry }", "Host { emit: emit_entry, added: added_entry }"),
     (
@@ -105,15 +105,15 @@ const ABI_1_1: &[Change] = &[
 ];
 
 /// One more method of an agent, with a default body, and the message that asks for it.
-const ADAPTER_1_1: &[Change] = &[(
+const ADAPTER_1_2: &[Change] = &[(
     "    fn resume_state(&self) -> Vec<u8> {",
     "    fn added(&self) -> u32 { 42 }
 
     /// As before.
     fn resume_state(&self) -> Vec<u8> {",
 )];
-const RUNTIME_1_1: &[Change] = &[("Kind::COMMAND | Kind::START", "Kind(12) | Kind::COMMAND | Kind::START")];
-const AGENT_TASK_1_1: &[Change] = &[
+const RUNTIME_1_2: &[Change] = &[("Kind::COMMAND | Kind::START", "Kind(12) | Kind::COMMAND | Kind::START")];
+const AGENT_TASK_1_2: &[Change] = &[
     ("    Command(Execute<'static>),", "    Command(Execute<'static>),\n    Added(BareRequest),"),
     (
         "            Kind::START =>",
@@ -128,34 +128,34 @@ const AGENT_TASK_1_1: &[Change] = &[
     ),
 ];
 
-/// Words that only 1.1 knows: a standard command, a failure code, a type of channel, a type of metric.
-const COMMAND_1_1: &[Change] = &[
-    ("    BlindConference,\n}", "    BlindConference,\n    Fly,\n}"),
-    ("        Self::BlindConference,\n    ];", "        Self::BlindConference,\n        Self::Fly,\n    ];"),
+/// Words that only 1.2 knows: a standard command, a failure code, a type of channel, a type of metric.
+const COMMAND_1_2: &[Change] = &[
+    ("    Unwatch,\n}", "    Unwatch,\n    Fly,\n}"),
+    ("        Self::Unwatch,\n    ];\n\n    ///", "        Self::Unwatch,\n        Self::Fly,\n    ];\n\n    ///"),
     (
-        "            Self::BlindConference => \"conversation.request.blindconference\",\n",
-        "            Self::BlindConference => \"conversation.request.blindconference\",
+        "            Self::Unwatch => \"session.request.unwatch\",\n",
+        "            Self::Unwatch => \"session.request.unwatch\",
             Self::Fly => \"channel.request.fly\",\n",
     ),
-    ("StandardCommand::BlindConference as usize + 1", "StandardCommand::Fly as usize + 1"),
+    ("StandardCommand::Unwatch as usize + 1", "StandardCommand::Fly as usize + 1"),
 ];
-const FAILURE_1_1: &[Change] = &[
-    ("    Internal,\n", "    Internal,\n    /// Added in 1.1.\n    TooHigh,\n"),
+const FAILURE_1_2: &[Change] = &[
+    ("    Internal,\n", "    Internal,\n    /// Added in 1.2.\n    TooHigh,\n"),
     ("Self::Internal => \"internal\",", "Self::Internal => \"internal\",\n            Self::TooHigh => \"too_high\","),
 ];
-const REPORT_1_1: &[Change] = &[
-    ("    Email,\n}", "    Email,\n    /// Added in 1.1.\n    Video,\n}"),
+const REPORT_1_2: &[Change] = &[
+    ("    Email,\n}", "    Email,\n    /// Added in 1.2.\n    Video,\n}"),
     ("Self::Email => \"Email\",", "Self::Email => \"Email\",\n            Self::Video => \"Video\","),
 ];
-const MANIFEST_1_1: &[Change] = &[("    Histogram,\n}", "    Histogram,\n    /// Added in 1.1.\n    Summary,\n}")];
+const MANIFEST_1_2: &[Change] = &[("    Histogram,\n}", "    Histogram,\n    /// Added in 1.2.\n    Summary,\n}")];
 
 /// The odd adapter uses them.
-const ODD_MANIFEST_1_1: &[Change] = &[
+const ODD_MANIFEST_1_2: &[Change] = &[
     ("[\"Telephony\"]", "[\"Telephony\", \"Video\"]"),
     ("\"channel.request.ready\",", "\"channel.request.ready\", \"channel.request.fly\","),
     ("\"metrics\": [", "\"metrics\": [\n    { \"name\": \"heights\", \"type\": \"summary\", \"help\": \"Heights.\" },"),
 ];
-const ODD_1_1: &[Change] = &[(
+const ODD_1_2: &[Change] = &[(
     "            \"link\" =>",
     "            \"fly\" => {
                 self.platform.metric(\"heights\", &[], 1.0);
@@ -197,18 +197,18 @@ impl Variant {
         self
     }
 
-    fn api_1_1(self) -> Self {
-        self.change("plugin-api/Cargo.toml", VERSION_1_1)
-            .change("plugin-api/src/abi.rs", ABI_1_1)
-            .change("plugin-api/src/adapter.rs", ADAPTER_1_1)
-            .change("plugin-api/src/runtime.rs", RUNTIME_1_1)
-            .change("plugin-api/src/agent_task.rs", AGENT_TASK_1_1)
-            .change("plugin-api/src/command.rs", COMMAND_1_1)
-            .change("plugin-api/src/failure.rs", FAILURE_1_1)
-            .change("plugin-api/src/report.rs", REPORT_1_1)
-            .change("plugin-api/src/manifest.rs", MANIFEST_1_1)
-            .change("odd/manifest.json", ODD_MANIFEST_1_1)
-            .change("odd/src/lib.rs", ODD_1_1)
+    fn api_1_2(self) -> Self {
+        self.change("plugin-api/Cargo.toml", VERSION_1_2)
+            .change("plugin-api/src/abi.rs", ABI_1_2)
+            .change("plugin-api/src/adapter.rs", ADAPTER_1_2)
+            .change("plugin-api/src/runtime.rs", RUNTIME_1_2)
+            .change("plugin-api/src/agent_task.rs", AGENT_TASK_1_2)
+            .change("plugin-api/src/command.rs", COMMAND_1_2)
+            .change("plugin-api/src/failure.rs", FAILURE_1_2)
+            .change("plugin-api/src/report.rs", REPORT_1_2)
+            .change("plugin-api/src/manifest.rs", MANIFEST_1_2)
+            .change("odd/manifest.json", ODD_MANIFEST_1_2)
+            .change("odd/src/lib.rs", ODD_1_2)
     }
 
     fn with_probe(mut self) -> Self {

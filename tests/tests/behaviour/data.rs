@@ -33,7 +33,7 @@ async fn session_initialized_tells_what_the_session_can() {
     assert_eq!(heard.words(), ["session.initialized"]);
     let data = data(&heard, "session.initialized");
     assert_eq!(members(data), ["capabilities"]);
-    assert_eq!(members(&data["capabilities"]), ["channelTypes", "commands"]);
+    assert_eq!(members(&data["capabilities"]), ["channelTypes", "commands", "lists"]);
     let commands: Vec<&str> =
         data["capabilities"]["commands"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
     for command in [

@@ -52,6 +52,9 @@ async fn connect(host: &Host) -> Connection {
     connect_async(format!("ws://{}/v1/tenants/demo/ws", host.address)).await.unwrap().0
 }
 
+/// The moment at which everything on the page happens.
+const MOMENT: &str = "1767225600000";
+
 /// How long the host is silent when it has said all, where the page is written anew.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -104,6 +107,7 @@ impl Player<'_> {
         if message["command"] == "prepareSession" {
             self.session = message["data"]["session"]["id"].as_str().map(str::to_owned);
         }
+        let text = with_one_time(&text);
         match &self.session {
             Some(session) => text.replace(session.as_str(), "S"),
             None => text,
@@ -118,6 +122,23 @@ impl Player<'_> {
             None => message.to_owned(),
         }
     }
+}
+
+/// The message with the same moment wherever it tells one.
+fn with_one_time(text: &str) -> String {
+    let mut told = text.to_owned();
+    for member in ["\"at\":", "\"since\":", "\"waitingSince\":"] {
+        let mut parts = told.split(member);
+        let mut fixed = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            fixed.push_str(member);
+            let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+            fixed.push_str(if rest.len() == part.len() { "" } else { MOMENT });
+            fixed.push_str(rest);
+        }
+        told = fixed;
+    }
+    told
 }
 
 /// Responses and events each in their order: a response may stand before, between or behind its events.

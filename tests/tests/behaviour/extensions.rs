@@ -88,7 +88,7 @@ async fn a_standard_command_that_the_adapter_does_not_have_is_unsupported() {
     let (session, channel) = (agent.session.clone(), agent.the("channel"));
     let id = channel.rsplit('.').next().unwrap();
     let data = json!({"channel": {"id": id, "endpoint": "1", "type": "Telephony"}, "channelgroup": {"name": "g"},
-        "destination": "1", "reasoncode": "1"});
+        "destination": "1", "reasoncode": "1", "kind": "queues"});
     for command in StandardCommand::ALL.iter().map(|command| command.name()) {
         let target = if command.starts_with("session.") { &session } else { &channel };
         let has = ["channel.request.ready", "channel.request.notready"].contains(&command);

@@ -22,6 +22,7 @@ mod http_clients;
 mod jwt;
 mod limits;
 mod links;
+mod lists;
 mod login;
 mod logs;
 mod messages;

@@ -23,7 +23,7 @@ fn adapter<'a>(adapters: &'a Value, id: &str, version: &str) -> &'a Value {
 async fn two_libraries_and_two_versions_of_one_answer_as_themselves() {
     let puppet = Puppet::start().await;
     let later = variants::all().odd_1_2_3.to_str().unwrap().to_owned();
-    let newer_api = variants::all().odd_for_1_1.to_str().unwrap().to_owned();
+    let newer_api = variants::all().odd_for_1_2.to_str().unwrap().to_owned();
     let host = Setup::new()
         .tenant(Tenant::puppet("puppets", &puppet))
         .tenant(Tenant::new("now", "odd"))

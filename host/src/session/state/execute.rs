@@ -4,7 +4,7 @@
 //! platform for what is known to fail, or leave a command without an answer.
 
 use jackfield_model::{Object, rules};
-use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, StartOptions};
+use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, StartOptions, command::StandardCommand};
 use jackfield_protocol::{
     data::{self, Arguments},
     message::{Request, Response},
@@ -246,6 +246,15 @@ impl SessionState {
                     };
                     pending.state = CommandState::Next { until, rest };
                     return;
+                }
+                match &pending.command {
+                    SessionCommand::Standard(StandardCommand::List) => {
+                        return self.list_answered(at, data.as_ref(), effects);
+                    }
+                    SessionCommand::Standard(StandardCommand::Watch | StandardCommand::Unwatch) => {
+                        return self.watch_answered(at, effects);
+                    }
+                    _ => {}
                 }
                 match data.filter(|_| is_extension) {
                     None => self.answer(at, Response::Success, effects),

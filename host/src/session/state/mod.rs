@@ -10,6 +10,7 @@
 //! execute.rs    what is done with a command: checks, the question to the platform, the answer
 //! lifecycle.rs  prepared, started, logging out, over
 //! client.rs     what the client is sent, how it comes back, how long its session waits for it
+//! lists.rs      what is watched of lists
 //! link.rs       whether commands can be carried out
 //! agent.rs      the agent, lost and logged in again
 //! migration.rs  the agent on its way to another adapter connection
@@ -20,6 +21,7 @@ mod client;
 mod execute;
 mod lifecycle;
 mod link;
+mod lists;
 mod migration;
 mod pending;
 
@@ -34,6 +36,7 @@ use self::{
     client::Client,
     lifecycle::{Lifecycle, StartBy},
     link::LinkState,
+    lists::WatchedLists,
     pending::PendingCommands,
 };
 use super::{
@@ -74,6 +77,7 @@ pub(super) struct SessionState {
     tree: Tree,
     journal: Journal,
     commands: PendingCommands,
+    lists: WatchedLists,
     client: Client,
     next_request: RequestId,
     /// How many diagnostics of reports were written to the log.
@@ -116,6 +120,7 @@ impl SessionState {
             tree: Tree::new(id, Arc::clone(&command_set.capabilities), false),
             journal: Journal::new(limits.journal),
             commands: PendingCommands::default(),
+            lists: WatchedLists::default(),
             client: Client::new(limits.prepared_grace.min(limits.resume_grace), now),
             next_request: 1,
             logged_diagnostics: 0,
@@ -213,6 +218,7 @@ impl SessionState {
             effects.push(Effect::Ask(request, Ask::Snapshot));
             self.link.snapshot_asked(request, now + self.limits.command_deadline);
         }
+        self.watch_again(now, effects);
         self.advance_migration(now, effects);
     }
 
@@ -251,14 +257,22 @@ impl SessionState {
             return;
         }
         let mut diagnostics = Diagnostics::new();
-        let events = self.tree.apply(report, &mut diagnostics);
+        let mut events = self.tree.apply(report, &mut diagnostics);
         self.metrics.adapter().report(events.len());
         if !diagnostics.is_empty() {
             self.log_diagnostics(&diagnostics);
         }
         match &mut self.lifecycle {
             Lifecycle::Starting { first, .. } => Self::hold_until_started(first, &events, &self.tree, &self.journal),
-            _ => self.emit(&events, effects),
+            _ => {
+                if !report.lists.is_empty() {
+                    events.extend(self.list_events(report));
+                }
+                if report.snapshot {
+                    self.lists.snapshot_taken();
+                }
+                self.emit(&events, effects);
+            }
         }
     }
 
@@ -287,6 +301,7 @@ impl SessionState {
             self.command_answered(at, outcome, now, effects);
         } else if self.migration_answered(request, success, now, effects)
             || self.end_answered(request, success, now, effects)
+            || self.watched_again(request, effects)
         {
         } else if self.link.snapshot_answered(request, success, now) {
             self.follow_link(effects);

@@ -82,6 +82,11 @@ impl PendingCommand {
         matches!(self.command, SessionCommand::Standard(StandardCommand::Ready | StandardCommand::NotReady))
     }
 
+    /// It begins or ends a watch.
+    fn is_about_watching(&self) -> bool {
+        matches!(self.command, SessionCommand::Standard(StandardCommand::Watch | StandardCommand::Unwatch))
+    }
+
     fn is_independent_of(&self, other: &Self) -> bool {
         let one_way = |a: &Self, b: &Self| a.is_about_availability() && b.command.kind() == ObjectKind::Conversation;
         one_way(self, other) || one_way(other, self)
@@ -154,12 +159,16 @@ impl PendingCommands {
             // A second logout is about the first one's outcome.
             return earlier.any(|it| it.is_logout() || !own.is_impatient && is_there(it, tree));
         }
+        if own.command.is_aside() {
+            return own.is_about_watching() && earlier.any(PendingCommand::is_about_watching);
+        }
         // What is about something that is gone fails, whatever becomes of the others.
         if own.command.is_urgent() || tree.is_started() && !is_there(own, tree) {
             return false;
         }
         earlier.any(|it| {
-            are_related(it.request.target().unwrap_or_default(), target)
+            !it.command.is_aside()
+                && are_related(it.request.target().unwrap_or_default(), target)
                 && !own.is_independent_of(it)
                 && is_there(it, tree)
         })

@@ -5,6 +5,7 @@
 
 use jackfield_plugin_api::{
     Code, Failure, Outcome,
+    lists::ListKind,
     report::{Availability, ChannelType, InteractionState, Key},
 };
 
@@ -147,8 +148,14 @@ impl Switch {
         let number = self.number();
         let no = self.channels.insert(number, channel);
         self.channel_by_endpoint.insert(endpoint, no);
+        self.endpoints_changed();
         self.agents[agent].channels.push(no);
         self.touch_agent(agent);
+    }
+
+    fn endpoints_changed(&mut self) {
+        self.lists.changed(ListKind::Endpoints);
+        self.lists.changed(ListKind::Destinations);
     }
 
     fn may_be_removed(&self, channel: ChannelNo) -> Result<(), Failure> {
@@ -169,6 +176,7 @@ impl Switch {
         }
         let Some(record) = self.channels.remove(channel) else { return };
         self.channel_by_endpoint.remove(&record.endpoint);
+        self.endpoints_changed();
         let agent = &mut self.agents[record.agent];
         agent.channels.retain(|other| *other != channel);
         if record.told {
@@ -346,6 +354,7 @@ impl Switch {
                 let since = self.number();
                 self.idle[line].insert((since, channel));
                 self.channels[channel].idle_since = Some(since);
+                self.lists.changed(ListKind::Queues);
                 if self.waiting_count[line] > 0 {
                     self.to_match.push_back(ToMatch::Channel(channel));
                 }
@@ -359,6 +368,7 @@ impl Switch {
         let record = &mut self.channels[channel];
         if let Some(since) = record.idle_since.take() {
             self.idle[place(record.kind)].remove(&(since, channel));
+            self.lists.changed(ListKind::Queues);
         }
     }
 

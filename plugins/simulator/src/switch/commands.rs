@@ -40,6 +40,9 @@ impl Switch {
             Command::Dial { channel, destination, extensions } => {
                 self.dial(self.channel_at(agent, &channel)?, &destination, &extensions)
             }
+            Command::List(request) => self.list(agent, &request),
+            Command::Watch { kind } => self.watch(session, kind, true),
+            Command::Unwatch { kind } => self.watch(session, kind, false),
             Command::Extension { name, target, data } => self.extension(agent, &name, &target, &data),
             other => self.contact_command(agent, ticket, other),
         }
@@ -138,7 +141,7 @@ impl Switch {
     }
 
     fn set_disposition(&mut self, interaction: InteractionNo, disposition: String) -> Done {
-        let known = &self.settings.dispositions;
+        let known = self.dispositions_of(self.interactions[interaction].contact.queue);
         if !known.is_empty() && !known.contains(&disposition) {
             return Err(rejected(format!("there is no disposition {disposition:?}")));
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jackfield_plugin_api::{
     Failure, Json, Outcome,
+    lists::ListKind,
     report::{Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Recording, Role},
 };
 
@@ -36,6 +37,7 @@ impl Switch {
             queue: None,
             data,
             arrived,
+            waits_since: self.now,
             call: None,
             refused: Vec::new(),
             patience: None,
@@ -106,6 +108,7 @@ impl Switch {
     }
 
     fn tell_waiting(&mut self, queue: usize) {
+        self.lists.changed(ListKind::Queues);
         let waiting: usize = self.waiting[queue].iter().map(std::collections::VecDeque::len).sum();
         let name = self.settings.queues[queue].name().to_owned();
         #[allow(clippy::cast_precision_loss)] // nobody has that many contacts
@@ -146,7 +149,7 @@ impl Switch {
         }
     }
 
-    fn serves(&self, channel: ChannelNo, queue: usize) -> bool {
+    pub(super) fn serves(&self, channel: ChannelNo, queue: usize) -> bool {
         let queues = &self.channels[channel].queues;
         queues.is_empty() || queues.contains(&queue)
     }

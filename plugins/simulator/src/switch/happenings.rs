@@ -115,6 +115,7 @@ impl Switch {
             Some("link") => self.set_link(&read(data)?),
             Some("askskill") => self.ask_skill(agent, target, &read(data)?),
             Some("remotehangup") => self.remote_hangup(agent, target, read(data)?),
+            Some("list") => self.set_entry(read(data)?),
             Some("cause") => self.cause(agent, target, read(data)?),
             _ => Ok(Some(Outcome::unsupported())),
         }

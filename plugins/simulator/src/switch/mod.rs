@@ -18,6 +18,7 @@
 //! contacts.rs    queues, offers, what becomes of a contact
 //! calls.rs       calls are placed, answered, ended
 //! transfer.rs    consult, transfer, conference
+//! lists.rs       what agents choose from, and who watches it
 //! happenings.rs  the extension commands: what the world outside does
 //! report.rs      what is told to the host
 //! ```
@@ -27,6 +28,7 @@ mod channels;
 mod commands;
 mod contacts;
 mod happenings;
+mod lists;
 pub mod message;
 mod model;
 mod report;
@@ -40,10 +42,11 @@ use std::{
     vec::Drain,
 };
 
-use jackfield_plugin_api::{Code, Failure, Link, Outcome, report::ChannelType};
+use jackfield_plugin_api::{Code, Failure, Link, Outcome, Timestamp, report::ChannelType};
 use rustc_hash::FxHashMap;
 
 use self::{
+    lists::Lists,
     message::{Effect, Request, SessionNo, Ticket},
     model::{Agent, AgentNo, Call, CallNo, Channel, ChannelNo, Contact, Interaction, InteractionNo, PartyNo, Session},
     table::Table,
@@ -60,6 +63,8 @@ pub struct Switch {
     settings: Settings,
     /// Milliseconds, from wherever the driver counts.
     now: u64,
+    /// When that was.
+    opened: Timestamp,
     /// The last number given to anything.
     last_number: u64,
     link: Link,
@@ -83,6 +88,7 @@ pub struct Switch {
     /// Channels that wait for a contact, by type, longest first.
     idle: [BTreeSet<(u64, ChannelNo)>; 3],
     timers: Timers,
+    lists: Lists,
     /// Channels that became free and contacts that began to wait in this transition.
     to_match: VecDeque<ToMatch>,
     /// Agents to report to at the end of this transition.
@@ -124,6 +130,7 @@ impl Switch {
         Self {
             settings,
             now: 0,
+            opened: Timestamp::default(),
             last_number: 0,
             link: Link::Down { reason: "not connected yet".to_owned() },
             link_timer: None,
@@ -140,11 +147,19 @@ impl Switch {
             waiting_count: [0; 3],
             idle: Default::default(),
             timers,
+            lists: Lists::default(),
             to_match: VecDeque::new(),
             touched: VecDeque::new(),
             answers: Vec::new(),
             effects: Vec::new(),
         }
+    }
+
+    /// The same switch, which was opened at this moment: it tells times by it.
+    #[must_use]
+    pub fn opened_at(mut self, opened: Timestamp) -> Self {
+        self.opened = opened;
+        self
     }
 
     /// Takes a request. Its answer is among the effects at once, or comes with those of a later call.
@@ -160,6 +175,7 @@ impl Switch {
             Request::Command(command) => self.command(session, ticket, command),
         };
         self.report_all();
+        self.tell_lists();
         if let Some(outcome) = done.unwrap_or_else(|failure| Some(Outcome::Failure(failure))) {
             self.effects.push(Effect::Answer { ticket, outcome });
         }
@@ -172,6 +188,7 @@ impl Switch {
         while let Some(timer) = self.timers.take_due(self.now) {
             self.fire(timer);
             self.report_all();
+            self.tell_lists();
             self.bring_together();
         }
     }
@@ -229,6 +246,7 @@ impl Switch {
                 ToMatch::Contact(queue, kind, id) => self.find_agent(queue, kind, &id),
             }
             self.report_all();
+            self.tell_lists();
         }
     }
 

@@ -14,6 +14,7 @@ use jackfield_plugin_api::{
 };
 
 use super::{
+    lists::AgentPresence,
     message::{SessionNo, Ticket},
     table::name,
     timers::TimerKey,
@@ -70,6 +71,8 @@ pub(super) struct Agent {
     pub(super) dirty: bool,
     /// What becomes of the next command, instead of being carried out.
     pub(super) trouble: Option<Trouble>,
+    /// How colleagues see the agent.
+    pub(super) presence: AgentPresence,
 }
 
 /// What becomes of a command that is not carried out.
@@ -165,6 +168,8 @@ pub(super) struct Contact {
     pub(super) data: BTreeMap<String, Json>,
     /// When it arrived, in the order of all arrivals.
     pub(super) arrived: u64,
+    /// Since when it waits in its queue, or when it arrived.
+    pub(super) waits_since: u64,
     /// The call in which the customer waits.
     pub(super) call: Option<CallNo>,
     /// Channels that it is not offered to again for a while.

@@ -36,6 +36,8 @@ impl Switch {
         if !mem::take(&mut record.dirty) {
             return;
         }
+        self.refresh_presence(agent);
+        let record = &mut self.agents[agent];
         if record.stale && record.session.is_some() {
             self.drop_unseen(agent);
             return;

@@ -3,10 +3,11 @@
 //! Owns: log-in, start, log-out, and what becomes of an agent's things when the session is left. Must never: end a
 //! call when a session is only left. Requests come from [`Switch::handle`](super::Switch::handle).
 
-use jackfield_plugin_api::{Code, Ending, Failure, Link, Outcome, Secret};
+use jackfield_plugin_api::{Code, Ending, Failure, Link, Outcome, Secret, lists::ListKind};
 
 use super::{
     Done, Switch,
+    lists::AgentPresence,
     message::{Effect, SessionNo},
     model::{Agent, AgentNo, ChannelNo, Session, Trouble},
     timers::Timer,
@@ -69,9 +70,11 @@ impl Switch {
             } else {
                 self.agents[agent].session = None;
                 self.forget_told(agent);
+                self.came_or_went(agent);
             }
         }
         self.sessions.remove(&session);
+        self.lists.forget(session);
         Ok(Some(Outcome::success()))
     }
 
@@ -103,6 +106,7 @@ impl Switch {
         self.agents[agent].session = Some(session);
         self.agents[agent].stale = false;
         self.forget_told(agent);
+        self.came_or_went(agent);
         Ok(agent)
     }
 
@@ -118,6 +122,7 @@ impl Switch {
             stale: false,
             dirty: false,
             trouble: None,
+            presence: AgentPresence::default(),
         };
         let number = self.number();
         let no = self.agents.insert(number, agent);
@@ -187,6 +192,15 @@ impl Switch {
         if let Some(record) = self.agents.remove(agent) {
             self.agent_by_id.remove(&record.id);
         }
+        self.lists.changed(ListKind::Destinations);
+        self.lists.changed(ListKind::Endpoints);
+    }
+
+    /// Colleagues see the agent otherwise from now on, and what the agent has is in use or not.
+    fn came_or_went(&mut self, agent: AgentNo) {
+        self.refresh_presence(agent);
+        self.lists.changed(ListKind::Destinations);
+        self.lists.changed(ListKind::Endpoints);
     }
 
     fn link_is_up(&self) -> Result<(), Failure> {

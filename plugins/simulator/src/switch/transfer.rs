@@ -68,6 +68,9 @@ impl Switch {
         if self.interactions[interaction].leg_in(call).is_none_or(|leg| !leg.is_connected()) {
             return Err(wrong_state("the call is not connected"));
         }
+        if let Some(queue) = self.queue_called(destination) {
+            return self.hand_to_queue(interaction, call, queue);
+        }
         let reached = match self.reach_at_once(destination) {
             Ok(reached) => reached,
             Err((cause, failure)) => {
@@ -80,6 +83,32 @@ impl Switch {
         self.end_leg(interaction, call, Reason::Transferred, None);
         self.members_changed(call);
         self.thin_out(call, None);
+        Ok(Some(Outcome::success()))
+    }
+
+    /// The queue of that name, where nobody has it as a number.
+    fn queue_called(&self, destination: &str) -> Option<usize> {
+        let is_number =
+            self.channel_by_endpoint.contains_key(destination) || self.agent_by_extension.contains_key(destination);
+        self.settings.queues.iter().position(|queue| !is_number && queue.name() == destination)
+    }
+
+    /// The customer waits in a queue from here on.
+    fn hand_to_queue(&mut self, interaction: InteractionNo, call: CallNo, queue: usize) -> Done {
+        let mut others = self.calls[call].parties.iter().filter(|party| party.agent != Some(interaction));
+        let alone = others.next().is_some_and(|party| party.agent.is_none() && party.ringing.is_none());
+        if !alone || others.next().is_some() {
+            return Err(rejected("only a single caller can be handed to a queue"));
+        }
+        if !self.queue_has_room(queue) {
+            return Err(rejected("the queue is full"));
+        }
+        let mut contact = self.interactions[interaction].contact.clone();
+        contact.data.insert("queue".to_owned(), self.settings.queues[queue].name().into());
+        (contact.call, contact.waits_since) = (Some(call), self.now);
+        self.remove_agent_party(call, interaction);
+        self.end_leg(interaction, call, Reason::Transferred, None);
+        self.enqueue(contact, queue);
         Ok(Some(Outcome::success()))
     }
 
