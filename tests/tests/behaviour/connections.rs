@@ -346,6 +346,7 @@ async fn whoever_is_not_let_in_leaves_a_line_in_the_log_and_a_flood_of_them_not_
     for _ in 0..100 {
         assert_eq!(Agent::connect_with(&host, "demo", how("wrong-token")).await.err(), Some(401));
     }
+    host.logs("a request was refused").await;
     let lines = host.log_lines("a request was refused");
     assert!((1..=30).contains(&lines.len()), "{} lines", lines.len());
     let line = &lines[0];
@@ -356,6 +357,7 @@ async fn whoever_is_not_let_in_leaves_a_line_in_the_log_and_a_flood_of_them_not_
     let page = hyper::Request::get("/v1/tenants/demo/ws").header("host", &host.address);
     let page = page.header("origin", "https://evil.example").body(http_body_util::Full::default()).unwrap();
     assert_eq!(jackfield_tests::http::status(&host.address, page).await, 403);
+    host.logs("a page was refused").await;
     let lines = host.log_lines("a page was refused");
     assert!(lines[0]["origin"].as_str().unwrap().contains("https://evil.example"), "{lines:?}");
 
@@ -363,6 +365,7 @@ async fn whoever_is_not_let_in_leaves_a_line_in_the_log_and_a_flood_of_them_not_
     for _ in 0..100 {
         assert_eq!(agent.prepare_with("1001", "wrong-password", false).await["failure"]["code"], "unauthorized");
     }
+    host.logs("a log-in was refused").await;
     let lines = host.log_lines("a log-in was refused");
     assert!((1..=30).contains(&lines.len()), "{} lines", lines.len());
     assert_eq!(lines[0]["tenant"], "demo");
