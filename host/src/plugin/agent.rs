@@ -1,7 +1,7 @@
 //! One session's agent on the other side.
 //!
-//! Owns: handing its requests over, and its end: dropping the handle drops the plugin's agent, and nothing is heard of
-//! it any more. Must never: block, or wait for an answer; answers come to the [`AgentSink`](super::AgentSink).
+//! Owns: handing its requests over, and its end: dropping the handle drops the plugin's agent, whose messages are refused
+//! from then on. Must never: block, or wait for an answer; answers come to the [`AgentSink`](super::AgentSink).
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 

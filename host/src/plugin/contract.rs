@@ -1,4 +1,4 @@
-//! What one plugin is held to, and what it is caught at.
+//! The contract with one plugin, and its breaches.
 //!
 //! Owns: the reading of payloads, the counting and logging of breaches, and the bound on the requests of one tenant that
 //! have no answer. Must never: trust a plugin, or let a counter run away with what one message claims. Asked by
@@ -21,17 +21,17 @@ use crate::metrics::AdapterMetrics;
 /// tenant's of the same plugin.
 pub(super) const MAX_IN_FLIGHT: usize = 16_384;
 
-/// The longest text that clients are told in an adapter's words, in bytes: a failure's message, its context, the reason of
+/// The longest text of an adapter that clients get, in bytes: a failure's message, its context, the reason of
 /// a link that is down. What is longer is cut.
 const MAX_TEXT: usize = 1024;
 
-/// Cuts a text that clients are told.
+/// Cuts a text that clients get.
 pub(super) fn cut(text: &mut String) {
     let end = (0..=text.len().min(MAX_TEXT)).rev().find(|&at| text.is_char_boundary(at));
     text.truncate(end.unwrap_or(0));
 }
 
-/// Cuts what clients are told of a failure.
+/// Cuts the texts of a failure that clients get.
 pub(super) fn cut_failure(failure: &mut Failure) {
     cut(&mut failure.message);
     failure.context.as_mut().map(cut);
@@ -56,7 +56,7 @@ impl InFlight {
         room
     }
 
-    /// Counts requests as done with.
+    /// Counts requests as answered.
     pub(super) fn end(&self, requests: usize) {
         self.0.fetch_sub(requests, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What comes from one plugin: handed to whom it is for.
+//! Hands each message of one plugin to the session or tenant that it is for.
 //!
 //! Owns: who is addressed by which id, who waits for the plugin to be done with something, and whether it is alive. Must
 //! never: trust a plugin. What is too long, cannot be read or is for nobody is refused and counted. Called on the
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::metrics::AdapterMetrics;
 
-/// Who waits for a plugin to be done with something.
+/// Completes a request that waits until the plugin is done with it.
 type DoneSender = oneshot::Sender<Option<Failure>>;
 
 pub(super) struct Dispatcher {
@@ -87,7 +87,7 @@ impl Dispatcher {
         route
     }
 
-    /// From now on nothing is for this id.
+    /// Removes a platform or an agent; messages for it are refused from now on.
     pub(super) fn remove(&self, id: u64) {
         let route = self.table.write().remove(&id);
         if let Some(Route::Agent(agent)) = route {
@@ -109,7 +109,8 @@ impl Dispatcher {
         Ok(AwaitedDone { dispatcher: Arc::clone(self), of, id, receiver })
     }
 
-    /// The plugin is gone: everybody is told, after what it has said before, and nobody waits for it any more.
+    /// The plugin's worker is dead: every session and tenant gets that as its last message, and every request that waits
+    /// for the plugin fails.
     pub(super) fn lost(&self, death: &Death) {
         self.lost.store(true, Relaxed);
         self.contract.metrics.worker_died(death.kind.as_str());
@@ -118,7 +119,7 @@ impl Dispatcher {
         for route in routes.into_values() {
             match route {
                 Route::Platform(platform) => platform.sink.deliver(FromPlatform::Lost(death.clone())),
-                Route::Agent(agent) => tell_lost(agent, death.for_clients()),
+                Route::Agent(agent) => deliver_lost(agent, death.for_clients()),
             }
         }
     }
@@ -160,7 +161,7 @@ impl Dispatcher {
     }
 
     /// Hands on what is read later.
-    fn hand_on(&self, id: u64, payload: &str, message: fn(&Arc<AgentRoute>, &str) -> AdapterMessage) -> Status {
+    fn forward(&self, id: u64, payload: &str, message: fn(&Arc<AgentRoute>, &str) -> AdapterMessage) -> Status {
         let Some(Route::Agent(agent)) = self.route(id) else { return Status::CLOSED };
         agent.deliver(message(&agent, payload))
     }
@@ -252,8 +253,8 @@ impl MessageSink for Dispatcher {
             return Status::REFUSED;
         }
         match kind {
-            Kind::ANSWER => self.hand_on(id, payload, AdapterMessage::answer),
-            Kind::REPORT => self.hand_on(id, payload, AdapterMessage::report),
+            Kind::ANSWER => self.forward(id, payload, AdapterMessage::answer),
+            Kind::REPORT => self.forward(id, payload, AdapterMessage::report),
             Kind::RESUME => self.resume(id, payload),
             Kind::LINK => self.link(id, payload),
             Kind::METRIC => self.metric(id, payload),
@@ -272,8 +273,8 @@ impl MessageSink for Dispatcher {
     }
 }
 
-/// Tells a session that its agent is gone; one that cannot take it now is told as soon as it can.
-fn tell_lost(agent: Arc<AgentRoute>, reason: String) {
+/// Delivers the loss of an agent to its session. One that has no room now gets it as soon as it has.
+fn deliver_lost(agent: Arc<AgentRoute>, reason: String) {
     let tell = move || agent.deliver(FromAgent::Lost { reason: reason.clone() }.into());
     if tell() == Status::FULL {
         tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! What a plugin says of one agent, and who reads it.
+//! The messages of a plugin for one session.
 //!
 //! Owns: the agent's requests that have no answer yet, and the reading of its reports and answers. Must never: trust a
 //! plugin. What cannot be read or answers what was not asked is counted and reaches no session.
@@ -102,7 +102,7 @@ impl AdapterMessage {
         }
     }
 
-    /// Reads it; `None` where it says nothing that the session should hear.
+    /// Reads it; `None` where nothing in it is for the session.
     #[must_use]
     pub fn open(self) -> Option<FromAgent> {
         match self.0 {
@@ -137,7 +137,8 @@ impl AgentRoute {
         }
     }
 
-    /// Notes that a request is being made, whose answer counts until then, and which `wants_snapshot` before it.
+    /// Records a request that is being made. `until`: when its answer is no longer delivered. `wants_snapshot`: the plugin
+    /// must report a snapshot before it answers.
     ///
     /// # Errors
     /// Too many have no answer.

@@ -2,7 +2,8 @@
 //!
 //! Owns: what is sent to it, under which id, and what is awaited from it. Must never: block, or know whether the plugin
 //! is in this process or in a worker; that is behind the [`MessageSink`] it was made with. Calls come from
-//! [`PlatformHandle`](super::PlatformHandle) and [`AgentHandle`](super::AgentHandle); what comes back comes by [`Dispatcher`].
+//! [`PlatformHandle`](super::PlatformHandle) and [`AgentHandle`](super::AgentHandle); answers come back through the
+//! [`Dispatcher`].
 
 use std::{
     sync::{
@@ -88,7 +89,7 @@ impl RunningPlugin {
         self.backend.get().map_or(Status::CLOSED, |backend| backend.send(kind, id, payload))
     }
 
-    /// Asks the plugin again and again whether it is alive, as long as someone uses it, and says so when it is not.
+    /// Sends heartbeats to the plugin as long as it is used, and records whether they are answered.
     pub(super) async fn watch(plugin: std::sync::Weak<Self>) {
         let mut ping = 0;
         loop {

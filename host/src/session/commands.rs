@@ -47,7 +47,7 @@ pub(super) enum NoCommand {
 }
 
 impl NoCommand {
-    /// What the desktop is told.
+    /// The failure that the desktop gets.
     #[cold]
     pub(super) fn failure(self) -> Failure {
         match self {
@@ -156,7 +156,7 @@ pub(super) struct CommandSet {
 }
 
 impl CommandSet {
-    /// What a manifest declares. A schema that is none is told to the log; its command fails.
+    /// The commands that a manifest declares. A schema that is none is logged, and its command fails.
     pub(super) fn of(manifest: &Arc<Manifest>) -> Self {
         let extensions = manifest.extension_commands.iter().map(|declared| {
             let schema = declared

@@ -1,6 +1,6 @@
-//! What a session wants done.
+//! The effects of an input on the world outside a session.
 //!
-//! Owns: the list of it, in order. Must never: do any of it; the session's [task](super::task) does.
+//! Owns: the list of them, in order. Must never: do any of it; the session's [task](super::task) does.
 
 use std::{sync::Arc, time::Instant};
 
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::plugin::RequestId;
 
-/// What came of one input.
+/// The effects of one input.
 #[derive(Default)]
 pub(super) struct Effects {
-    /// The session is over and cannot be found any more: done before everything else, because a client may go by what it
-    /// is answered.
+    /// The session is over and removed from the registry. Done before everything else, because a client may act on the
+    /// answers.
     pub(super) ended: Option<Option<DisposedReason>>,
     pub(super) list: Vec<Effect>,
 }
@@ -39,13 +39,13 @@ pub(super) enum Effect {
     Answer(oneshot::Sender<String>, String),
     /// The answer to a [`Bind`](super::input::Bind).
     Bound(oneshot::Sender<Result<String, Failure>>, Result<String, Failure>),
-    /// What became of a [`Migrate`](super::input::Migrate).
+    /// The outcome of a [`Migrate`](super::input::Migrate).
     Migrated(oneshot::Sender<Result<(), NotMoved>>, Result<(), NotMoved>),
     /// The agent is to be asked for something.
     Ask(RequestId, Ask),
-    /// The agent is needed no more, nor the one who is being logged in.
+    /// Drop the agent, or the log-in under way.
     DropAgent,
-    /// The agent is to be logged in instead of the one that there may be.
+    /// Log the agent in; the one that there may be is dropped.
     LogIn(AgentLogIn),
 }
 

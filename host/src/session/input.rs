@@ -12,11 +12,11 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{DisposedReason, Outbox, adapter_connection::AdapterConnection, commands::CommandSet};
 use crate::plugin::{AdapterMessage, RequestId};
 
-/// One thing that a session is told.
+/// One input of a session.
 pub(super) enum Input {
     /// A client's command.
     Command(ClientCommand),
-    /// What the agent of this log-in says. That of an earlier log-in counts no more.
+    /// A message of the agent that was logged in as this one. Messages of an earlier log-in are ignored.
     Adapter {
         generation: u32,
         message: AdapterMessage,
@@ -24,7 +24,7 @@ pub(super) enum Input {
     /// The link of its adapter connection has changed.
     LinkChanged,
     Control(Control),
-    /// What became of the log-in that it asked for.
+    /// The outcome of the log-in that it asked for.
     LoggedIn(Result<Arc<CommandSet>, Failure>),
     /// The adapter could not be asked, and will not answer.
     NotAsked(RequestId, Failure),
@@ -49,10 +49,10 @@ pub(super) enum Reply {
     Once(oneshot::Sender<String>),
 }
 
-/// What connections and the manager want of a session. Each of them waits for one to be done before it sends another, so
-/// there are never many.
+/// A request of a connection or the manager. Each of them waits until one is done before it sends another, so there are
+/// never many.
 pub(super) enum Control {
-    /// The connection that has prepared it is its client.
+    /// The connection that has prepared the session becomes its client.
     Connect(Outbox),
     /// A client comes back.
     Bind(Bind),
@@ -60,16 +60,16 @@ pub(super) enum Control {
     Disconnect(Outbox),
     /// The session is to end.
     End {
-        /// What its client is told; `None`: nobody knows of it.
+        /// What its client is told; `None`: it has no client yet.
         reason: Option<DisposedReason>,
         /// Dropped when the agent has left.
         done: Option<oneshot::Sender<()>>,
     },
-    /// The agent is to be moved to another adapter connection without anybody's noticing.
+    /// The agent is to be moved to another adapter connection; its client does not notice.
     Migrate(Migrate),
-    /// The same at once, as after a crash.
+    /// The agent is to be logged in on this adapter connection at once, as after a crash.
     Replace(Arc<AdapterConnection>),
-    /// Nothing is waited for any more.
+    /// The session is to end at once; its agent is dropped without a logout.
     Abandon,
 }
 
@@ -99,6 +99,6 @@ pub(super) enum NotMoved {
     Busy,
     /// It needs no move: it is over, or not on that connection.
     Gone,
-    /// The new adapter does not take the agent, who is where it was.
+    /// The new adapter does not take the agent, who stays where it was.
     Refused(Failure),
 }

@@ -84,7 +84,7 @@ impl Journal {
         self.write(session, events)
     }
 
-    /// The events after a number up to another, oldest first; `None` where they are not all there any more.
+    /// The events after a number up to another, oldest first; `None` where the journal does not keep all of them.
     pub(super) fn between(&self, after: u64, end: u64) -> Option<Vec<Message>> {
         let first_kept = self.last - self.kept.len() as u64 + 1;
         if after > self.last || after + 1 < first_kept {

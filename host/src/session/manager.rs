@@ -35,7 +35,7 @@ use crate::{
 /// How long to wait before the sessions that could not be moved are tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// How long sessions may take to be gone when nothing is waited for any more.
+/// How long sessions that were told to end at once may take.
 const ABANDONED: Duration = Duration::from_secs(1);
 
 /// All sessions of one tenant. Cheap to clone.
@@ -54,7 +54,7 @@ struct Connections {
     candidate: Option<(Arc<AdapterConnection>, f64)>,
 }
 
-/// What is answered to one HTTP request.
+/// The answer to one HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAnswer {
     /// The response.
@@ -72,18 +72,18 @@ pub enum StreamRefused {
     BadAfter,
 }
 
-/// What became of a tenant's sessions that were moved.
+/// How many sessions of a tenant were moved, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MigrationCounts {
-    /// On the new adapter connection, and nothing was noticed.
+    /// On the new adapter connection; their clients noticed nothing.
     pub moved: usize,
-    /// On the new adapter connection as after a crash: commands in flight failed and the link was told as lost.
+    /// On the new adapter connection as after a crash: commands in flight failed, and the link was reported as lost.
     pub forced: usize,
-    /// The new adapter did not take them; they are where they were.
+    /// The new adapter did not take them; they stay where they were.
     pub refused: usize,
 }
 
-/// One session, for those who run the host.
+/// One session, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SessionStatus {
     /// The beginning of its id: enough to find it, too little to bind it.
@@ -393,7 +393,7 @@ impl SessionManager {
 
 /// Whether the next of many belongs to this share of them, 0 to 1, by chance.
 fn is_drawn(share: f64) -> bool {
-    // Without a source of randomness nobody is.
+    // Without a source of randomness none is drawn.
     getrandom::u32().is_ok_and(|random| f64::from(random) < share * f64::from(u32::MAX))
 }
 

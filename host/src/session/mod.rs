@@ -92,7 +92,8 @@ pub struct SessionLimits {
     pub slow_deadline: Duration,
     /// How long a session outlives its connection.
     pub resume_grace: Duration,
-    /// The same of one that was prepared and not started: it holds a place for nobody's work.
+    /// The same of one that was prepared and not started. It is short, because such a session uses up a place and does no
+    /// work.
     pub prepared_grace: Duration,
     /// How long a session may be prepared and not started, connected or not.
     pub start_within: Duration,

@@ -42,7 +42,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// What the platform is asked for now; `None`: there is nothing to do on this channel any more.
+    /// The command for the platform; `None`: there is nothing left to do on this channel.
     pub(super) fn command(self, each: Each, tree: &Tree) -> Option<Command> {
         let channel = tree.channels().iter().find(|channel| channel.id == self.channel)?;
         if channel.is_active() == (each == Each::Activate) {
@@ -139,7 +139,7 @@ pub(super) fn plan(
 
 // ---- failures ----
 
-/// A limit of the host, told before the platform is asked: nothing happens there that could not be shown here.
+/// Checks a limit of the host before the platform is asked, so that nothing happens there that could not be shown here.
 fn within_quota(count: usize, most: usize, of_what: &str) -> Result<(), Failure> {
     if count < most { Ok(()) } else { Err(quota_exceeded(format!("there are {most} {of_what} already"))) }
 }

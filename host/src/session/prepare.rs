@@ -47,7 +47,7 @@ impl From<Failure> for Refusal {
     }
 }
 
-/// Undoes a session that is not finished, or whose answer reaches nobody.
+/// Ends a session when it is dropped, unless it was disarmed: the session is unfinished, or its answer was not delivered.
 struct UndoGuard(Option<SessionHandle>);
 
 impl UndoGuard {
@@ -64,7 +64,7 @@ impl Drop for UndoGuard {
     }
 }
 
-/// Ends a session of which nobody knows.
+/// Ends a session that no client knows of.
 pub(super) fn undo(session: &SessionHandle) {
     session.control(Control::End { reason: None, done: None });
 }
@@ -142,7 +142,7 @@ impl SessionManager {
             tracing::warn!(%tenant, ?agent, left_out, "a log-in was refused: wrong credentials");
         }
         task::spawn(session, agent?, handle.clone(), registry.clone());
-        // From here on there is an agent that has to leave again if nothing comes of it.
+        // From here on there is an agent, which has to leave again if the session is not finished.
         let undo = UndoGuard(Some(handle.clone()));
         self.add_or_replace(&handle, replace).await?;
         if connection.is_retired() {

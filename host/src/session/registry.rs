@@ -34,14 +34,14 @@ pub(super) struct Registry {
     pub(super) refused_logins: LogLimit,
     limits: RwLock<Arc<SessionLimits>>,
     state: Mutex<State>,
-    /// Told when a session has gone.
+    /// Notified when a session is removed.
     gone: Notify,
 }
 
 struct State {
     by_id: HashMap<Box<str>, SessionHandle>,
     by_agent: HashMap<Box<str>, SessionHandle>,
-    /// Over, but something is left to be done: their agents have not left yet.
+    /// Sessions that are over whose agents have not left yet.
     leaving: HashMap<Box<str>, SessionHandle>,
     /// Being prepared: they count as sessions.
     preparing: usize,
@@ -49,11 +49,11 @@ struct State {
     closing: bool,
 }
 
-/// Why a session is not taken in.
+/// Why a session is not added.
 pub(super) enum NotAdded {
-    /// The agent has this one.
+    /// The agent has this session already.
     Other(SessionHandle),
-    /// No session begins any more.
+    /// The tenant begins no more sessions.
     Closing,
 }
 
@@ -171,7 +171,7 @@ impl Registry {
         Ok(())
     }
 
-    /// A session is over: it cannot be found any more. It counts as leaving until it is [`Self::done`].
+    /// Removes a session that is over. It counts as leaving until it is [`Self::done`].
     pub(super) fn ended(&self, session: &SessionHandle, reason: Option<DisposedReason>) {
         session.set_ended();
         let mut state = self.lock();
@@ -191,13 +191,13 @@ impl Registry {
         self.gone.notify_waiters();
     }
 
-    /// Nothing is left of a session.
+    /// A session's agent has left.
     pub(super) fn done(&self, session: &SessionHandle) {
         self.lock().leaving.remove(session.id());
         self.gone.notify_waiters();
     }
 
-    /// Those whose agents have not left yet.
+    /// The sessions that are over whose agents have not left yet.
     pub(super) fn leaving(&self) -> Vec<SessionHandle> {
         self.lock().leaving.values().cloned().collect()
     }
@@ -218,7 +218,7 @@ impl Registry {
     }
 }
 
-/// How fast agents log in: all that a tenant may have at once, and so many more each second.
+/// The rate of log-ins: as many at once as a tenant may have sessions, and so many more each second.
 struct Rate {
     left: f64,
     since: Instant,

@@ -70,7 +70,7 @@ fn unusable(config: &TenantConfig, error: &LoadError) -> Problem {
     Problem::key(&config.file, "adapter", error.to_string())
 }
 
-/// How it is with a tenant's platform.
+/// The state of a tenant's platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TenantState {
     /// The first attempt to connect is under way.
@@ -274,7 +274,7 @@ impl HostedTenant {
         session_limits(&self.config().limits).outbox
     }
 
-    /// How it is with its platform; the link is `None` until the adapter has told it.
+    /// The state of its platform, and the link; `None` until the adapter has reported it.
     #[must_use]
     pub fn status(&self) -> (TenantState, Option<Link>) {
         self.serving().status()
@@ -472,7 +472,7 @@ impl Tenants {
         self.running.write().insert(tenant.id().to_owned(), tenant);
     }
 
-    /// One runs no more: nobody finds it from now on.
+    /// Removes a tenant: it cannot be found from now on.
     pub(crate) fn remove(&self, tenant: &str) {
         self.running.write().remove(tenant);
     }

@@ -24,7 +24,7 @@ const CONNECT_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration
 /// A platform that was connected for so long failed for a new reason: the pauses begin anew.
 const STABLE: Duration = Duration::from_secs(120);
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 enum Attempt {
     /// It was connected, and no longer is; or its worker died on the way.
     Lost { after: Duration, death: Option<Death> },
@@ -201,7 +201,7 @@ struct Sink {
 struct Heard {
     /// `None` once the platform is lost: what comes afterwards is about one that is gone.
     lost: Option<watch::Sender<Option<Death>>>,
-    /// An adapter may tell its link before it has returned from `connect`. Nobody is told before there is a platform.
+    /// An adapter may report its link before it has returned from `connect`; it is passed on once there is a platform.
     connected: bool,
     early: Option<Link>,
 }
@@ -234,7 +234,7 @@ impl PlatformSink for Sink {
                 if heard.lost.is_none() {
                     return;
                 }
-                // Under the lock, so that links are told in the order in which they came.
+                // Under the lock, so that links are passed on in the order in which they came.
                 if heard.connected { self.run.link(&link) } else { heard.early = Some(link) }
             }
             FromPlatform::Lost(death) => {

@@ -30,7 +30,7 @@ pub(super) fn fingerprint(settings: &Value) -> Fingerprint {
     Sha256::digest(settings.to_string()).into()
 }
 
-/// How it is with a run's platform; the link is `None` until the adapter has told it.
+/// The state of a run's platform, and its link; `None` until the adapter has reported it.
 pub(super) type RunStatus = (TenantState, Option<Link>);
 
 pub(super) struct Run {

@@ -116,7 +116,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A tenant's change of version, if there is one, and what became of the last.
+/// A tenant's change of version, if there is one, and the outcome of the last.
 #[derive(Default)]
 pub(super) struct VersionChange {
     under_way: Mutex<Option<UnderWay>>,
@@ -347,7 +347,7 @@ impl Move<'_> {
         }
     }
 
-    /// Ends a version that nobody needs any more.
+    /// Ends a version that no session uses.
     async fn end(&self, run: &Arc<Run>) {
         self.tenant.sessions.retire(&run.connection);
         run.stop(run.config.limits.connect_deadline).await;

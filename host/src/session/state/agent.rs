@@ -92,7 +92,7 @@ impl SessionState {
         self.log_in(effects);
     }
 
-    /// Nothing is heard of the agent any more, nor of the one who is being logged in.
+    /// Drops the agent, or the log-in under way; messages of either are ignored from now on.
     pub(super) fn drop_agent(&mut self, effects: &mut Effects) {
         effects.push(Effect::DropAgent);
         self.generation = self.generation.wrapping_add(1);
@@ -104,7 +104,7 @@ impl SessionState {
         self.push_log_in(connection, true, effects);
     }
 
-    /// Has the agent logged in on a connection; only what that one says will be heard.
+    /// Has the agent logged in on a connection. Messages of earlier log-ins are ignored from now on.
     pub(super) fn push_log_in(&mut self, connection: Arc<AdapterConnection>, patient: bool, effects: &mut Effects) {
         self.generation = self.generation.wrapping_add(1);
         let (generation, resume) = (self.generation, self.resume.clone());
@@ -115,7 +115,7 @@ impl SessionState {
         self.agent = AgentPresence::Pausing { until: now + self.log_in_backoff.next_pause() };
     }
 
-    /// What became of a log-in.
+    /// Handles the outcome of a log-in.
     pub(super) fn logged_in(&mut self, outcome: Result<Arc<CommandSet>, Failure>, now: Instant, effects: &mut Effects) {
         match (&self.agent, outcome) {
             (AgentPresence::Migrating(_), outcome) => self.arrived(outcome, now, effects),
@@ -167,7 +167,7 @@ impl SessionState {
         }
     }
 
-    /// Does what is due.
+    /// Does what is due at this time.
     pub(super) fn agent_due(&mut self, now: Instant, effects: &mut Effects) {
         if self.agent.deadline().is_none_or(|deadline| deadline > now) {
             return;
@@ -179,7 +179,7 @@ impl SessionState {
         }
     }
 
-    /// Tells the client what has become of the link.
+    /// Emits the link's state if it has changed for the client.
     pub(super) fn follow_link(&mut self, effects: &mut Effects) {
         if self.lifecycle.has_ended() {
             return;

@@ -38,20 +38,20 @@ impl Client {
         self.outbox.as_ref()
     }
 
-    /// A connection is gone.
+    /// Forgets a connection that is closed, if it is the client's.
     pub(super) fn disconnect(&mut self, outbox: &Outbox) {
         if self.outbox.as_ref() == Some(outbox) {
             self.outbox = None;
         }
     }
 
-    /// The session is over: it has no client any more.
+    /// Takes the client's connection away, because the session is over.
     pub(super) fn leave(&mut self) -> Option<Outbox> {
         self.since = None;
         self.outbox.take()
     }
 
-    /// Lets the grace run, or not, as far as the session is concerned.
+    /// Runs or stops the grace. `may_run`: whether the session's own state lets it run.
     pub(super) fn run_grace(&mut self, may_run: bool, now: Instant) {
         match (may_run && self.outbox.is_none(), self.since) {
             (true, None) => self.since = Some(now),
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// Whether nobody has come back in time.
+    /// Whether no client has come back in time.
     pub(super) fn is_given_up(&self, now: Instant) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }

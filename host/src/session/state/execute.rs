@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What a checked command comes down to.
+/// What a checked command is to do.
 enum Begin {
     Nothing,
     Ask(Command),
@@ -37,11 +37,11 @@ enum Begin {
 }
 
 impl SessionState {
-    /// Takes a command that a client has sent.
+    /// Takes a client's command: it waits for its turn, or is refused.
     pub(super) fn receive(&mut self, command: ClientCommand, now: Instant, effects: &mut Effects) {
         let ClientCommand { request, reply, received } = command;
         if let Reply::Once(_) = reply {
-            // Whoever works by requests has no connection that shows that it is there.
+            // A client that works by HTTP requests has no connection, so each request restarts the grace.
             self.restart_grace();
         }
         let found = self.command_set.find(request.command());
@@ -51,7 +51,7 @@ impl SessionState {
                 Failure::new(Code::RateLimited, words)
             }
             Ok(_) if !self.lifecycle.is_bindable() => {
-                // Whoever has asked by HTTP is told so by its status.
+                // A client that asked by HTTP gets status 404 instead.
                 if let Reply::Once(_) = reply {
                     return;
                 }
@@ -105,7 +105,7 @@ impl SessionState {
         }
     }
 
-    /// All that can be known without the platform, in the protocol's order.
+    /// Makes all checks that need no platform, in the protocol's order.
     fn check(&self, request: &Request, command: &SessionCommand) -> Result<Begin, Failure> {
         let target = request.target().unwrap_or_default();
         let object = self.tree.find(target).filter(|object| object.kind() == command.kind());

@@ -50,16 +50,16 @@ pub(super) enum Lifecycle {
         /// Where it goes on if that fails.
         before: BeforeLogout,
     },
-    /// Nobody came back in time: the agent is being logged out.
+    /// No client came back in time: the agent is being logged out.
     Expiring { request: RequestId, until: Instant },
-    /// Over for its client; the agent is leaving.
+    /// The session is over for its client; its agent is leaving.
     Leaving {
         request: RequestId,
         until: Instant,
         /// Dropped when the agent has left.
         _done: Option<oneshot::Sender<()>>,
     },
-    /// Nothing is left to be done.
+    /// The session is over, and its agent has left.
     Over,
 }
 
@@ -76,7 +76,7 @@ pub(super) enum BeforeLogout {
 }
 
 impl Lifecycle {
-    /// For those who run the host.
+    /// One word for operators.
     pub(super) const fn as_str(&self) -> &'static str {
         match self {
             Self::Prepared(_) => "prepared",
@@ -86,7 +86,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether its client can have it no more.
+    /// Whether the session is over for its client.
     pub(super) const fn has_ended(&self) -> bool {
         matches!(self, Self::Leaving { .. } | Self::Over)
     }
@@ -96,7 +96,7 @@ impl Lifecycle {
         !self.has_ended() && !matches!(self, Self::Expiring { .. })
     }
 
-    /// Whether it does not wait for a client for ever: its grace runs.
+    /// Whether the session waits for its client for a limited time only.
     pub(super) const fn has_grace(&self) -> bool {
         matches!(self, Self::Prepared(_) | Self::Starting { .. } | Self::Started { .. })
     }
@@ -217,8 +217,8 @@ impl SessionState {
         }
     }
 
-    /// A request that a command has waited for will not be answered with a success any more. A start that has come to
-    /// nothing leaves nothing behind; what a logout has held back follows.
+    /// Handles that a request which a command waited for did not succeed. After a start the tree is empty again; after a
+    /// logout the events that it held back follow.
     pub(super) fn request_came_to_nothing(&mut self, gone: RequestId, effects: &mut Effects) {
         match self.lifecycle {
             Lifecycle::Starting { request, start_by, .. } if request == gone => {
@@ -249,8 +249,8 @@ impl SessionState {
         }
     }
 
-    /// The session is over. `reason`: told to the client, where it is not by its own logout. `leave`: the agent is still
-    /// to leave; `done` is dropped when it has.
+    /// Ends the session. `reason`: told to the client; `None`: it ends by the client's own logout. `leave`: the agent is
+    /// asked to leave, and `done` is dropped when it has.
     pub(super) fn end(
         &mut self,
         reason: Option<DisposedReason>,
@@ -312,14 +312,14 @@ impl SessionState {
         }
     }
 
-    /// Nothing is left to be done with the agent, and nothing that it still says is heard.
+    /// Drops the agent, whose messages are ignored from now on. The session is over.
     pub(super) fn let_go(&mut self, effects: &mut Effects) {
         self.lifecycle = Lifecycle::Over;
         self.drop_agent(effects);
         self.agent = AgentPresence::Gone;
     }
 
-    /// Nobody came back in time: the agent is logged out.
+    /// Logs the agent out, because no client came back in time.
     pub(super) fn expire(&mut self, now: Instant, effects: &mut Effects) {
         if !self.lifecycle.is_started() || !self.agent.is_present() {
             return self.end(Some(DisposedReason::Expired), true, None, now, effects);
@@ -329,7 +329,7 @@ impl SessionState {
         self.lifecycle = Lifecycle::Expiring { request, until: now + self.limits.command_deadline };
     }
 
-    /// An answer to what the session has asked for at its end. Whether it was one.
+    /// Takes an answer, if it is to what the session asked for at its end. Returns whether it was.
     pub(super) fn end_answered(
         &mut self,
         answered: RequestId,
@@ -345,7 +345,7 @@ impl SessionState {
             Lifecycle::Leaving { request, .. } if request == answered => self.let_go(effects),
             Lifecycle::Started { late_logout: Some(request) } if request == answered => {
                 self.lifecycle = Lifecycle::Started { late_logout: None };
-                // The client was told that the outcome is unknown; this is how it learns of it.
+                // The client was told that the outcome is unknown; the session's end tells it now.
                 if success {
                     self.end(Some(DisposedReason::Expired), false, None, now, effects);
                 }

@@ -49,7 +49,7 @@ enum Recovery {
 }
 
 impl LinkState {
-    /// That of a session that begins: what was lost before is nothing to it.
+    /// The link of a session that begins. Losses before that do not count.
     pub(super) fn new(tenant: Link, losses: u64) -> Self {
         Self {
             tenant,
@@ -114,7 +114,7 @@ impl LinkState {
         Err(Failure::new(Code::LinkDown, "the link to the platform is down").context(self.reason.clone()))
     }
 
-    /// Works out what holds now, and returns what is news to the client. Called until it returns nothing.
+    /// Works out the link's state, and returns it if it has changed for the client. Called until it returns nothing.
     pub(super) fn follow(&mut self, has_agent: bool, started: bool) -> Option<Link> {
         if has_agent {
             self.lost = None;
@@ -129,7 +129,7 @@ impl LinkState {
             self.up = false;
             self.stale = false;
             self.reason = down.unwrap_or_else(|| "the link was interrupted".to_owned());
-            // Not yet: the client is told of the loss before anything is done about it.
+            // The client is told of the loss before a snapshot is asked for.
             self.recovery = if self.raw_up() { self.first_snapshot() } else { Recovery::No };
             return Some(Link::Down { reason: self.reason.clone() });
         }
@@ -181,7 +181,7 @@ impl LinkState {
         }
     }
 
-    /// Takes an answer, if it is to the snapshot: then [`Self::follow`] tells what has become of the link.
+    /// Takes an answer, if it is to the snapshot; [`Self::follow`] returns the link's new state then.
     pub(super) fn snapshot_answered(&mut self, answered: RequestId, success: bool, now: Instant) -> bool {
         let Recovery::Asked { request, .. } = self.recovery else { return false };
         if request != answered {

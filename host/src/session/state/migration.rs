@@ -1,4 +1,4 @@
-//! How an agent is moved from one adapter connection to another while the desktop stays and nothing is lost.
+//! How an agent is moved from one adapter connection to another while its desktop works on.
 //!
 //! Owns: the order of a move. New commands are held back (they wait, as behind another command); when those in flight
 //! are answered, the agent leaves the old adapter ([`Ending::Leave`]: its calls stay), is logged in at the new one with
@@ -115,7 +115,7 @@ impl SessionState {
         self.push_log_in(destination, false, effects);
     }
 
-    /// What became of the log-in.
+    /// Handles the outcome of the log-in.
     pub(super) fn arrived(&mut self, outcome: Result<Arc<CommandSet>, Failure>, now: Instant, effects: &mut Effects) {
         let AgentPresence::Migrating(migration) = &self.agent else { return };
         let command_set = match outcome {
@@ -126,7 +126,7 @@ impl SessionState {
         self.set_command_set(command_set);
         let (link, losses) = self.connection.link();
         let stays_up = self.link.change_connection(link, losses);
-        // Not arriving any more: there is an agent.
+        // From this step on there is an agent.
         let request = self.new_request();
         self.set_step(Step::Settling { request, until: now + self.limits.command_deadline });
         self.follow_link(effects);
@@ -138,7 +138,7 @@ impl SessionState {
         }
     }
 
-    /// The agent is at work where it is.
+    /// The move is over: the agent works where it is.
     fn settled(&mut self, effects: &mut Effects) {
         if let AgentPresence::Migrating(migration) = std::mem::replace(&mut self.agent, AgentPresence::Present) {
             let outcome = migration.refused.map_or(Ok(()), |failure| Err(NotMoved::Refused(failure)));

@@ -1,4 +1,4 @@
-//! One session: what it knows, and what it makes of what it is told.
+//! One session: its state, and how inputs change it.
 //!
 //! Owns: everything that changes of a session. Must never: wait, call the adapter, or touch anything outside: an
 //! [`Input`] and the time come in, [`Effects`] go out, and the session's [task](super::task) stands between it and the
@@ -84,7 +84,7 @@ pub(super) struct SessionState {
     logged_diagnostics: u32,
 }
 
-/// What others are told of a session.
+/// A session's state, as operators and the metrics see it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Snapshot {
     pub(super) state: &'static str,
@@ -131,7 +131,7 @@ impl SessionState {
         }
     }
 
-    /// Handles one thing that it is told, and then what has become possible by it.
+    /// Handles one input, and then what has become possible by it.
     pub(super) fn handle(&mut self, input: Input, now: Instant, effects: &mut Effects) {
         match input {
             Input::Command(command) => self.receive(command, now, effects),
@@ -163,7 +163,7 @@ impl SessionState {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Whether nothing is left to be done.
+    /// Whether the session is over and its agent has left.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Over)
     }

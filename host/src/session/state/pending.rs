@@ -77,7 +77,7 @@ impl PendingCommand {
         (self.is_logout() && !self.is_tried() && !self.is_impatient).then(|| self.received + BEFORE_LOGOUT)
     }
 
-    /// A channel's availability has nothing to do with what becomes of a call on it.
+    /// Whether the command is about a channel's availability, which a call on it does not depend on.
     fn is_about_availability(&self) -> bool {
         matches!(self.command, SessionCommand::Standard(StandardCommand::Ready | StandardCommand::NotReady))
     }
@@ -162,7 +162,7 @@ impl PendingCommands {
         if own.command.is_aside() {
             return own.is_about_watching() && earlier.any(PendingCommand::is_about_watching);
         }
-        // What is about something that is gone fails, whatever becomes of the others.
+        // A command to an object that is gone fails, whatever the others do.
         if own.command.is_urgent() || tree.is_started() && !is_there(own, tree) {
             return false;
         }
@@ -174,7 +174,7 @@ impl PendingCommands {
         })
     }
 
-    /// Diagnostics that a logout has waited for long enough.
+    /// Marks logouts that have waited for long enough.
     pub(super) fn run_out_of_patience(&mut self, now: Instant) {
         for command in &mut self.0 {
             command.is_impatient |= command.patience().is_some_and(|until| until <= now);
@@ -192,8 +192,8 @@ impl PendingCommands {
     }
 }
 
-/// Whether what a command is about is still there. Nobody waits for a command to what is gone: whatever the platform
-/// answers, it changes nothing any more.
+/// Whether the object of a command is still there. No command waits for one to an object that is gone: whatever the
+/// platform answers, it changes nothing.
 fn is_there(command: &PendingCommand, tree: &Tree) -> bool {
     tree.find(command.request.target().unwrap_or_default()).is_some()
 }
