@@ -84,6 +84,7 @@ struct RawAgent {
     password: Option<Secret>,
     extension: Option<String>,
     queues: Vec<String>,
+    supervisor: bool,
 }
 
 /// Whether the agent's phone stays connected.
@@ -164,6 +165,8 @@ pub(crate) struct KnownAgent {
     pub(crate) password: Option<Secret>,
     pub(crate) extension: Option<String>,
     pub(crate) queues: Vec<String>,
+    /// May hear colleagues' calls.
+    pub(crate) supervisor: bool,
 }
 
 /// The settings, checked.
@@ -350,7 +353,7 @@ fn place(text: &str) -> Option<Place> {
 }
 
 fn known_agent(raw: RawAgent) -> KnownAgent {
-    KnownAgent { password: raw.password, extension: raw.extension, queues: raw.queues }
+    KnownAgent { password: raw.password, extension: raw.extension, queues: raw.queues, supervisor: raw.supervisor }
 }
 
 /// Safe in a path, in a query and in an argument of `Stasis()`.

@@ -11,6 +11,7 @@ mod phones;
 mod places;
 mod queues;
 mod second;
+mod supervise;
 mod survival;
 mod tenants;
 mod truth;

@@ -40,6 +40,17 @@ impl Switch {
         if !self.up || self.closing {
             return self.handle_late(id);
         }
+        let leads_elsewhere = matches!(
+            command,
+            Command::Hold { .. }
+                | Command::Consult { .. }
+                | Command::BlindTransfer { .. }
+                | Command::BlindConference { .. }
+                | Command::Record { .. }
+        );
+        if leads_elsewhere && self.is_supervising(agent) {
+            return self.refuse(id, Code::Unsupported, "this is a colleague's call, which is heard and no more");
+        }
         match command {
             Command::AddChannel { endpoint, kind: ChannelType::Telephony } => self.add_channel(id, agent, &endpoint),
             Command::AddChannel { .. } => self.refuse(id, Code::Unsupported, "Asterisk has telephony channels only"),

@@ -109,7 +109,9 @@ impl Switch {
         } else {
             parties.into_iter().chain(called).chain(talking.into_iter().map(|(_, channel)| channel)).cloned().collect()
         };
-        Wanted { music: alone && ringing.is_none() && inside.len() == 1, inside, ringing }
+        // Who is supervised hears no music of ours.
+        let heard = room.parties.iter().any(|channel| self.supervising.contains(channel));
+        Wanted { music: alone && ringing.is_none() && inside.len() == 1 && !heard, inside, ringing }
     }
 
     fn prepare_bridge(&mut self, id: RoomId, wanted: &Wanted) {

@@ -6,13 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-use jackfield_plugin_api::{Code, Outcome, report::ConversationState};
+use jackfield_plugin_api::{Code, Failure, Outcome, report::ConversationState};
 
 use super::{
     Effect, Switch, What,
     dialing::cause_of,
     model::{Owner, PartyState, Phone},
     rooms::{Left, segment},
+    supervise::SUPERVISES,
 };
 use crate::ari::{Channel, Event, Request};
 
@@ -65,6 +66,7 @@ impl Switch {
         }
         match self.owners.get(&channel.id).cloned() {
             Some(Owner::Leg(phone)) => self.leg_up(&phone, &channel.id),
+            Some(Owner::Party) if args.first().is_some_and(|kind| kind == SUPERVISES) => self.supervised(&channel.id),
             // A channel that we make enters before it is called.
             Some(Owner::Party) if channel.is_up() => self.party_answers(&channel.id),
             Some(Owner::Party) => {}
@@ -158,6 +160,7 @@ impl Switch {
     /// Somebody has left. `unseen`: while nobody listened.
     pub(super) fn party_over(&mut self, channel: &str, cause: Option<u16>, unseen: bool) {
         let Some((room, party)) = self.remove_party(channel) else {
+            self.not_supervised(channel, Failure::new(Code::InvalidState, "the call has ended"));
             self.owners.remove(channel);
             return;
         };

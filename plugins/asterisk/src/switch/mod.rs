@@ -25,6 +25,7 @@ mod report;
 mod resync;
 mod rooms;
 mod session;
+mod supervise;
 #[cfg(test)]
 mod tests;
 
@@ -132,6 +133,8 @@ enum What {
     Kept(ChannelId),
     /// A channel that was made is called.
     Dialed(ChannelId),
+    /// A channel that hears another one.
+    Supervised(ChannelId),
 }
 
 struct Pending {
@@ -171,6 +174,10 @@ pub(crate) struct Switch {
     owners: HashMap<ChannelId, Owner>,
     /// Legs that rang and were answered at another phone, and whose call that was.
     picked_up: HashMap<ChannelId, (RoomId, Instant)>,
+    /// Supervisions that Asterisk is asked for, by their channels.
+    supervisions: HashMap<ChannelId, supervise::Supervision>,
+    /// Channels of those that there are.
+    supervising: BTreeSet<ChannelId>,
     /// Bridges of rooms that are no more.
     dead_bridges: Vec<String>,
     resync: Option<resync::Listing>,
@@ -218,6 +225,8 @@ impl Switch {
             parties: HashMap::new(),
             owners: HashMap::new(),
             picked_up: HashMap::new(),
+            supervisions: HashMap::new(),
+            supervising: BTreeSet::new(),
             dead_bridges: Vec::new(),
             resync: None,
             looked_at: None,
@@ -260,6 +269,7 @@ impl Switch {
         }
         if !self.fenced {
             self.timers();
+            self.end_supervisions();
             self.dispatch();
             self.converge();
         }
@@ -422,6 +432,12 @@ impl Switch {
                     self.endpoint_changed(&endpoint);
                 }
             }
+            What::Supervised(channel) => {
+                if !response.is_ok() {
+                    let failure = Failure::new(Code::Rejected, "Asterisk does not let the call be heard");
+                    self.not_supervised(&channel, failure.context(response.words()));
+                }
+            }
             What::Kept(channel) => self.record_read(channel, &response),
             What::Dialed(channel) => {
                 if !response.is_ok() {
@@ -435,6 +451,9 @@ impl Switch {
 
     /// The connection is lost: nothing that was sent will be answered.
     fn drop_requests(&mut self) {
+        for channel in self.supervisions.keys().cloned().collect::<Vec<_>>() {
+            self.not_supervised(&channel, link_lost());
+        }
         let mut pending: Vec<_> = self.requests.drain().collect();
         pending.sort_by_key(|(id, _)| *id);
         for (_, pending) in pending {

@@ -324,6 +324,9 @@ pub(crate) struct Party {
     pub(crate) rings_until: Option<Instant>,
     /// How often it was renamed: a member of the protocol keeps its address, so who is renamed is another.
     pub(crate) renamed: u32,
+    /// It is the ear of a supervisor, and ends with this conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) supervises: Option<String>,
     /// What Asterisk was told to keep of it.
     #[serde(skip)]
     pub(crate) told_record: String,
@@ -355,6 +358,7 @@ impl Party {
             cause: None,
             rings_until: None,
             renamed: 0,
+            supervises: None,
             told_record: String::new(),
         }
     }

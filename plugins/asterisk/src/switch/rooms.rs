@@ -71,6 +71,9 @@ impl Switch {
 
     pub(super) fn add_party(&mut self, room: RoomId, channel: ChannelId, party: Party) {
         self.owners.insert(channel.clone(), Owner::Party);
+        if party.supervises.is_some() {
+            self.supervising.insert(channel.clone());
+        }
         self.parties.insert(channel.clone(), party);
         if let Some(room) = self.rooms.get_mut(&room) {
             room.parties.push(channel);
