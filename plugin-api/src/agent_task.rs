@@ -11,14 +11,17 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering::AcqRel},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{AcqRel, Acquire, Release},
+        },
     },
     time::Duration,
 };
 
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore},
     time::sleep,
 };
 
@@ -62,7 +65,9 @@ pub(crate) struct AgentTask<G: Agent> {
     /// One permit for each request that may still be taken.
     permits: Arc<Semaphore>,
     /// Whether the host has dropped the agent. All tasks of the agent end then.
-    dropped: watch::Sender<bool>,
+    dropped: AtomicBool,
+    /// Told when it has.
+    drop_notice: Notify,
     /// A task that asks for the resume state has been spawned and has not begun.
     resume_state_wanted: AtomicBool,
     /// How often the agent was asked for its resume state.
@@ -78,7 +83,8 @@ impl<G: Agent> AgentTask<G> {
             outbox: ReportOutbox::new(id, host.clone()),
             host,
             permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
-            dropped: watch::Sender::new(false),
+            dropped: AtomicBool::new(false),
+            drop_notice: Notify::new(),
             resume_state_wanted: AtomicBool::new(false),
             resume_state_asked: AtomicU64::new(0),
         })
@@ -106,7 +112,7 @@ impl<G: Agent> AgentTask<G> {
         if self.agent.get().is_none() {
             return Status::REFUSED;
         }
-        if *self.dropped.borrow() {
+        if self.dropped.load(Acquire) {
             return Status::CLOSED;
         }
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return Status::FULL };
@@ -125,7 +131,8 @@ impl<G: Agent> AgentTask<G> {
     /// Ends the agent's tasks; nothing is heard of it from now on.
     pub(crate) fn end(&self) {
         self.outbox.close();
-        self.dropped.send_replace(true);
+        self.dropped.store(true, Release);
+        self.drop_notice.notify_waiters();
     }
 
     /// Reads what the host asks for. What only a newer contract knows is answered with `unsupported`.
@@ -265,14 +272,23 @@ impl<G: Agent> AgentTask<G> {
     /// Runs something for the agent until it is done or the agent is dropped. Boxed by the caller, because a task is
     /// moved several times before it runs, and an adapter's future can be kilobytes.
     fn spawn(self: &Arc<Self>, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        let mut dropped = self.dropped.subscribe();
+        let this = Arc::clone(self);
         self.handle.spawn(async move {
             tokio::select! {
                 biased;
-                _ = dropped.wait_for(|dropped| *dropped) => {}
+                () = this.until_dropped() => {}
                 () = work => {}
             }
         });
+    }
+
+    async fn until_dropped(&self) {
+        let mut notice = pin!(self.drop_notice.notified());
+        // From here on no notice is missed.
+        notice.as_mut().enable();
+        if !self.dropped.load(Acquire) {
+            notice.await;
+        }
     }
 }
 
@@ -360,11 +376,7 @@ mod tests {
     use std::{
         borrow::Cow,
         future::pending,
-        sync::{
-            Mutex,
-            atomic::Ordering::{Acquire, Release},
-            mpsc,
-        },
+        sync::{Mutex, mpsc},
     };
 
     use tokio::runtime::{Builder, Runtime};

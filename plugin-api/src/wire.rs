@@ -123,7 +123,10 @@ pub fn read<T: DeserializeOwned>(payload: &str) -> Result<T, serde_json::Error> 
 /// # Errors
 /// The message has no JSON form, which the types of this module exclude.
 pub fn write<T: Serialize + ?Sized>(message: &T) -> Result<String, serde_json::Error> {
-    serde_json::to_string(message)
+    // Most messages fit: one that grows is copied each time.
+    let mut payload = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut payload, message)?;
+    Ok(String::from_utf8(payload).expect("serde_json writes UTF-8"))
 }
 
 /// What the plugin is told when it is made.

@@ -27,8 +27,16 @@ impl fmt::Display for ObjectId {
 
 impl Serialize for ObjectId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut text = String::with_capacity(8);
+        push_numbered(&mut text, self.0, self.1);
+        serializer.serialize_str(&text)
     }
+}
+
+/// A letter and a number behind it.
+fn push_numbered(text: &mut String, letter: char, number: u64) {
+    text.push(letter);
+    text.push_str(itoa::Buffer::new().format(number));
 }
 
 /// Where an object stands in its session.
@@ -61,32 +69,39 @@ pub struct TargetPath<'s> {
     path: Path,
 }
 
-impl fmt::Display for TargetPath<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.session)?;
+impl TargetPath<'_> {
+    fn to_text(self) -> String {
         let (group, rest) = match self.path {
-            Path::Session => return Ok(()),
-            Path::Group(group) => return write!(f, ".g{group}"),
+            Path::Session => (None, [None; 3]),
+            Path::Group(group) => (Some(group), [None; 3]),
             Path::Channel(group, channel) => (group, [Some(channel), None, None]),
             Path::Interaction(group, channel, interaction) => (group, [Some(channel), Some(interaction), None]),
             Path::Conversation(group, channel, interaction, conversation) => {
                 (group, [Some(channel), Some(interaction), Some(conversation)])
             }
         };
-        if let Some(group) = group {
-            write!(f, ".g{group}")?;
+        // Each event has a target; formatting it took a third of the time in which an event is written.
+        let mut text = String::with_capacity(self.session.len() + 24);
+        text.push_str(self.session);
+        for (letter, number) in ['g', 'c', 'i', 'v'].into_iter().zip([group, rest[0], rest[1], rest[2]]) {
+            if let Some(number) = number {
+                text.push('.');
+                push_numbered(&mut text, letter, number);
+            }
         }
-        for (letter, number) in ['c', 'i', 'v'].into_iter().zip(rest) {
-            let Some(number) = number else { break };
-            write!(f, ".{letter}{number}")?;
-        }
-        Ok(())
+        text
+    }
+}
+
+impl fmt::Display for TargetPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
     }
 }
 
 impl Serialize for TargetPath<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.to_text())
     }
 }
 

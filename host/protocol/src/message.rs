@@ -424,7 +424,10 @@ fn write(
             (written.result, written.failure, written.original) = ("failure", Some(failure), original);
         }
     }
-    serde_json::to_string(&written).expect("texts and JSON can be written")
+    // What is repeated is most of a response; one that grows is copied each time.
+    let mut text = Vec::with_capacity(original.map_or(0, |original| original.get().len()) + 256);
+    serde_json::to_writer(&mut text, &written).expect("texts and JSON can be written");
+    String::from_utf8(text).expect("serde_json writes UTF-8")
 }
 
 #[cfg(test)]

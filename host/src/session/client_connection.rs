@@ -37,8 +37,10 @@ pub struct ClientConnection {
     identity: Identity,
     outbox: Outbox,
     binding: Arc<Mutex<Binding>>,
-    /// A message that is not through yet.
+    /// A message that its session has had no room for yet, or a bindSession that is not through.
     pending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// The session that was sent a command, until it has handled that.
+    asked: Option<SessionHandle>,
 }
 
 /// What a connection is bound to.
@@ -60,7 +62,7 @@ impl ClientConnection {
     #[must_use]
     pub fn new(manager: &SessionManager, identity: Identity, outbox: Outbox) -> Self {
         let binding = Arc::new(Mutex::new(Binding::Nothing));
-        Self { manager: manager.clone(), identity, outbox, binding, pending: None }
+        Self { manager: manager.clone(), identity, outbox, binding, pending: None, asked: None }
     }
 
     /// Whether the next message may be handed over. Pending: the session has not handled the one before; the task is woken
@@ -70,6 +72,10 @@ impl ClientConnection {
         if let Some(pending) = &mut self.pending {
             ready!(pending.as_mut().poll(context));
             self.pending = None;
+        }
+        if let Some(session) = &self.asked {
+            ready!(session.mailbox().poll_all_handled(context));
+            self.asked = None;
         }
         Poll::Ready(())
     }
@@ -81,7 +87,7 @@ impl ClientConnection {
             Ok(request) => request,
             Err(bad) => {
                 self.manager.metrics().bad_message();
-                return self.send(&bad.response);
+                return self.send(bad.response);
             }
         };
         match request.command() {
@@ -98,7 +104,7 @@ impl ClientConnection {
         matches!(*self.binding.lock(), Binding::Preparing | Binding::Bound { .. })
     }
 
-    fn send(&self, text: &str) {
+    fn send(&self, text: String) {
         self.outbox.send(Message::response(text));
     }
 
@@ -107,22 +113,20 @@ impl ClientConnection {
             Binding::Bound { session, .. } => Some(session.clone()),
             _ => None,
         };
-        let Some(session) = session else { return self.send(&self.manager.answer_unbound(&request)) };
+        let Some(session) = session else { return self.send(self.manager.answer_unbound(&request)) };
         let command = ClientCommand { request, reply: Reply::Outbox(self.outbox.clone()), received };
         match session.mailbox().try_command(command) {
-            Ok(()) => self.pending = Some(Box::pin(async move { session.mailbox().all_handled().await })),
+            Ok(()) => self.asked = Some(session),
             Err(NotTaken::Closed(command)) => {
                 self.unbind_ended();
-                self.send(&self.manager.answer_unbound(&command.request));
+                self.send(self.manager.answer_unbound(&command.request));
             }
             Err(NotTaken::Full(command)) => {
+                self.asked = Some(session.clone());
                 let (manager, outbox) = (self.manager.clone(), self.outbox.clone());
                 self.pending = Some(Box::pin(async move {
-                    match session.mailbox().command(command).await {
-                        Ok(()) => session.mailbox().all_handled().await,
-                        Err(command) => {
-                            outbox.send(Message::response(&manager.answer_unbound(&command.request)));
-                        }
+                    if let Err(command) = session.mailbox().command(command).await {
+                        outbox.send(Message::response(manager.answer_unbound(&command.request)));
                     }
                 }));
             }
@@ -145,7 +149,7 @@ impl ClientConnection {
             let mut binding = self.binding.lock();
             if !matches!(*binding, Binding::Nothing) {
                 drop(binding);
-                return self.send(&self.manager.refuse_second(&request));
+                return self.send(self.manager.refuse_second(&request));
             }
             *binding = Binding::Preparing;
         }
@@ -163,7 +167,7 @@ impl ClientConnection {
         let mut binding = self.binding.lock();
         if !matches!(*binding, Binding::Nothing) {
             drop(binding);
-            return self.send(&self.manager.refuse_second(&request));
+            return self.send(self.manager.refuse_second(&request));
         }
         let found = data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what)).and_then(
             |data::BindData { session: data::ById { id }, after }| {
@@ -175,7 +179,7 @@ impl ClientConnection {
             Ok(found) => found,
             Err(failure) => {
                 drop(binding);
-                return self.send(&self.manager.answer(&request, label, received, Response::Failure(&failure)));
+                return self.send(self.manager.answer(&request, label, received, Response::Failure(&failure)));
             }
         };
         *binding = Binding::Bound { session: session.clone(), answer: 0 };
@@ -190,7 +194,7 @@ impl ClientConnection {
             if let Err(failure) = bound.await.unwrap_or_else(|_| Err(no_such_session())) {
                 *binding.lock() = Binding::Nothing;
                 let text = manager.answer(&request, label, received, Response::Failure(&failure));
-                outbox.send(Message::response(&text));
+                outbox.send(Message::response(text));
             }
         }));
     }
@@ -208,7 +212,7 @@ fn finish(binding: &Mutex<Binding>, outbox: &Outbox, prepared: Prepared) {
         Prepared::Session(session, text) => {
             if gone {
                 prepare::undo(&session);
-            } else if outbox.send(Message::response(&text)) {
+            } else if outbox.send(Message::response(text)) {
                 session.control(Control::Connect(outbox.clone()));
                 *binding = Binding::Bound { session, answer: outbox.sent() };
             } else {
@@ -220,7 +224,7 @@ fn finish(binding: &Mutex<Binding>, outbox: &Outbox, prepared: Prepared) {
             if !gone {
                 *binding = Binding::Nothing;
             }
-            outbox.send(Message::response(&text));
+            outbox.send(Message::response(text));
         }
     }
 }

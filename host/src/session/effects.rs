@@ -73,11 +73,20 @@ impl Effects {
         self.list.push(effect);
     }
 
+    /// Sends messages to a client: together with those that were going to be sent right before, so that its connection is
+    /// woken once.
+    pub(super) fn send(&mut self, outbox: &Outbox, messages: impl IntoIterator<Item = Message>) {
+        match self.list.last_mut() {
+            Some(Effect::Send(to, before)) if to == outbox => before.extend(messages),
+            _ => self.push(Effect::Send(outbox.clone(), messages.into_iter().collect())),
+        }
+    }
+
     /// Answers a command.
     pub(super) fn reply(&mut self, reply: Reply, text: String) {
-        self.push(match reply {
-            Reply::Outbox(outbox) => Effect::Send(outbox, vec![Message::response(&text)]),
-            Reply::Once(sender) => Effect::Answer(sender, text),
-        });
+        match reply {
+            Reply::Outbox(outbox) => self.send(&outbox, [Message::response(text)]),
+            Reply::Once(sender) => self.push(Effect::Answer(sender, text)),
+        }
     }
 }

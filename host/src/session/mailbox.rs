@@ -5,9 +5,14 @@
 //! and keeps what it has until there is. [`Control`] always has room: ends, binds and moves are as many as there are
 //! connections and managers who wait for them.
 
-use std::{collections::VecDeque, pin::pin};
+use std::{
+    collections::VecDeque,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::input::{ClientCommand, Control, Input};
@@ -30,8 +35,6 @@ pub(super) struct Mailbox {
     arrived: Notify,
     /// Told when there is room for commands again.
     room: Notify,
-    /// Told when a command has been handled.
-    handled: Notify,
 }
 
 #[derive(Default)]
@@ -43,6 +46,8 @@ struct Queue {
     command_bytes: usize,
     /// Commands that wait or are just being handled.
     unhandled: usize,
+    /// Woken when there are none; hardly ever more than the one of the session's client.
+    until_handled: SmallVec<[Waker; 1]>,
     adapter_messages: VecDeque<(u32, AdapterMessage)>,
     adapter_bytes: usize,
     /// Whose turn it is, where both have something. What an adapter has said before all others is heard first.
@@ -188,20 +193,25 @@ impl Mailbox {
 
     /// A command has been handled: what it is answered at once has been sent.
     pub(super) fn command_handled(&self) {
-        self.queue.lock().unhandled -= 1;
-        self.handled.notify_waiters();
+        let mut queue = self.queue.lock();
+        queue.unhandled -= 1;
+        if queue.unhandled == 0 {
+            let wakers = std::mem::take(&mut queue.until_handled);
+            drop(queue);
+            wakers.into_iter().for_each(Waker::wake);
+        }
     }
 
-    /// Waits until all commands that were taken have been handled.
-    pub(super) async fn all_handled(&self) {
-        loop {
-            let mut handled = pin!(self.handled.notified());
-            handled.as_mut().enable();
-            if self.queue.lock().unhandled == 0 {
-                return;
-            }
-            handled.await;
+    /// Whether all commands that were taken have been handled. Pending: the task is woken when they have.
+    pub(super) fn poll_all_handled(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.queue.lock();
+        if queue.unhandled == 0 {
+            return Poll::Ready(());
         }
+        if !queue.until_handled.iter().any(|waker| waker.will_wake(context.waker())) {
+            queue.until_handled.push(context.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Takes nothing any more. What waits can still be received.

@@ -28,8 +28,8 @@ pub struct Message {
 
 impl Message {
     /// A response.
-    pub(super) fn response(text: &str) -> Self {
-        Self { seq: None, text: Bytes::copy_from_slice(text.as_bytes()) }
+    pub(super) fn response(text: String) -> Self {
+        Self { seq: None, text: text.into() }
     }
 
     /// The text as such.

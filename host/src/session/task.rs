@@ -44,9 +44,12 @@ type LoggedIn = Result<(Box<dyn AgentPort>, Arc<CommandSet>), Failure>;
 
 /// Begins to run a session whose agent has been logged in.
 pub(super) fn spawn(session: SessionState, agent: Box<dyn AgentPort>, handle: SessionHandle, registry: Arc<Registry>) {
-    let task =
+    let mut task =
         Task { session, agent: Some(agent), logging_in: None, busy_since: None, faulty: false, handle, registry };
-    tokio::spawn(task.run());
+    tokio::spawn(async move {
+        task.run().await;
+        task.finish();
+    });
 }
 
 struct Task {
@@ -63,7 +66,8 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self) {
+    /// Works until the session is over. Borrows the task: a future that owned it would keep room for it twice.
+    async fn run(&mut self) {
         let mut clock = pin!(sleep_until(Instant::now() + NEVER));
         let mut set_for: Option<Instant> = None;
         self.publish();
@@ -107,7 +111,6 @@ impl Task {
             };
             self.turn(input);
         }
-        self.finish();
     }
 
     /// Handles what waits in the mailbox. Whether there may be more.

@@ -81,7 +81,7 @@ impl SessionState {
         }
         let messages = self.journal.append(&self.id, events);
         if let Some(outbox) = self.client.outbox().filter(|_| self.lifecycle.held_after().is_none()) {
-            effects.push(Effect::Send(outbox.clone(), messages));
+            effects.send(outbox, messages);
         }
     }
 
@@ -96,7 +96,7 @@ impl SessionState {
             let response = Response::SuccessWith(&data);
             let label = CommandLabel::of(BIND);
             self.metrics.command(label, OutcomeLabel::of(&response), now - received);
-            Message::response(&request.respond(response))
+            Message::response(request.respond(response))
         });
         effects.push(Effect::Replay(outbox.clone(), response.into_iter().chain(missed).collect()));
         effects.push(Effect::Bound(done, Ok(data.get().to_owned())));

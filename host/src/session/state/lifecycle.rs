@@ -289,7 +289,7 @@ impl SessionState {
         let disposed = Event { on: Path::Session, name: EventName::SessionDisposed, data };
         let disposed = self.journal.append(&self.id, &[disposed]);
         let Some(outbox) = self.client.outbox().cloned() else { return };
-        effects.push(Effect::Send(outbox.clone(), disposed));
+        effects.send(&outbox, disposed);
         if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {
             effects.push(Effect::Close(outbox, CloseCode::GoingAway, reason.as_str()));
         }
