@@ -45,6 +45,22 @@ async fn over(bench: &Bench, anna: &Desk, key: &str, reason: Reason) {
     bench.no_complaints();
 }
 
+/// An agent in a call asks somebody outside for advice, who answers.
+async fn consulting(anna: &Desk, key: &str) -> String {
+    anna.done(Command::Consult { interaction: at(key), destination: "5550001".to_owned() }).await;
+    let consult = anna.consult();
+    anna.in_state(&consult, State::Talking).await;
+    consult
+}
+
+/// The call is held, retrieved and released.
+async fn held_and_released(bench: &Bench, anna: &Desk, key: &str) {
+    anna.done(Command::Hold { conversation: call(key) }).await;
+    anna.done(Command::Retrieve { conversation: call(key) }).await;
+    anna.done(Command::Release { conversation: call(key) }).await;
+    over(bench, anna, key, Reason::Released).await;
+}
+
 #[tokio::test]
 async fn an_offer_is_answered_held_and_released() {
     under_each(|behaviour| async move {
@@ -52,10 +68,7 @@ async fn an_offer_is_answered_held_and_released() {
         let view = anna.session.view();
         let members = view.conversation(&key).unwrap().members.clone().unwrap();
         assert_eq!(members[0].role, MemberRole::Customer, "{behaviour:?}");
-        anna.done(Command::Hold { conversation: call(&key) }).await;
-        anna.done(Command::Retrieve { conversation: call(&key) }).await;
-        anna.done(Command::Release { conversation: call(&key) }).await;
-        over(&bench, &anna, &key, Reason::Released).await;
+        held_and_released(&bench, &anna, &key).await;
     })
     .await;
 }
@@ -64,11 +77,9 @@ async fn an_offer_is_answered_held_and_released() {
 async fn a_consult_is_alternated_and_transferred() {
     under_each(|behaviour| async move {
         let (bench, anna, key) = in_a_call(behaviour).await;
-        anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
+        let consult = consulting(&anna, &key).await;
         assert_eq!(anna.keys(), [key.as_str()], "{behaviour:?}: the consult is part of the interaction");
-        let consult = anna.consult();
         assert!(is(&anna.session.view(), &key, State::Held));
-        anna.in_state(&consult, State::Talking).await;
         let (hold, retrieve) = (Some(consult.clone()), key.clone());
         anna.done(Command::Alternate { interaction: at(&key), hold, retrieve }).await;
         assert!(is(&anna.session.view(), &key, State::Talking) && is(&anna.session.view(), &consult, State::Held));
@@ -82,17 +93,12 @@ async fn a_consult_is_alternated_and_transferred() {
 async fn a_consult_becomes_a_conference_that_is_held_and_left() {
     under_each(|behaviour| async move {
         let (bench, anna, key) = in_a_call(behaviour).await;
-        anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
-        let consult = anna.consult();
-        anna.in_state(&consult, State::Talking).await;
+        let consult = consulting(&anna, &key).await;
         anna.done(Command::ConsultConference { interaction: at(&key) }).await;
         let view = anna.session.view();
         assert!(view.conversation(&consult).is_none());
         assert_eq!(view.conversation(&key).unwrap().members.as_ref().unwrap().len(), 2);
-        anna.done(Command::Hold { conversation: call(&key) }).await;
-        anna.done(Command::Retrieve { conversation: call(&key) }).await;
-        anna.done(Command::Release { conversation: call(&key) }).await;
-        over(&bench, &anna, &key, Reason::Released).await;
+        held_and_released(&bench, &anna, &key).await;
     })
     .await;
 }
@@ -167,9 +173,7 @@ async fn a_customer_moves_to_a_colleague_and_stays_one_conversation_and_a_custom
 async fn a_crash_in_the_middle_of_a_consult_ends_nothing_and_the_transfer_is_made_after_it() {
     under_each(|behaviour| async move {
         let (bench, anna, key) = in_a_call(behaviour).await;
-        anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
-        let consult = anna.consult();
-        anna.in_state(&consult, State::Talking).await;
+        let consult = consulting(&anna, &key).await;
         let kept = anna.session.resume_state();
         anna.session.log_out(Ending::Leave).await.unwrap();
         let session = bench.tenant.log_in_with(Login::again("anna", "test", kept)).await.unwrap();

@@ -3,7 +3,7 @@
 use jackfield_plugin_api::{Code, Failure, Json, report::Reason};
 use serde_json::json;
 
-use super::{act, calls, is_call, no_params, path, rejected, state, until, with_case};
+use super::{act, is_call, no_params, path, rejected, state, talk, until, with_case};
 use crate::{
     api::Group,
     line::Line,
@@ -39,10 +39,10 @@ pub(super) async fn accept(line: &Line, key: &str) -> Result<(), Failure> {
 pub(super) async fn reject(line: &Line, key: &str) -> Result<(), Failure> {
     handled(line, key)?;
     let contact = lead(line, key)?;
-    calls::intend(line, key, &contact, (Reason::Rejected, None));
+    talk::intend(line, key, &contact, (Reason::Rejected, None));
     let (after, over) = (After::Case(key.to_owned()), until(&contact, |stage| stage == Stage::Over));
     let done = act(line, after, Group::Interaction, &path(&contact, "reject"), no_params(), over).await;
-    calls::forget_intent_of_failure(line, key, &contact, done)?;
+    talk::forget_intent_of_failure(line, key, &contact, done)?;
     Ok(())
 }
 

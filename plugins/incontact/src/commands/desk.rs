@@ -86,7 +86,7 @@ pub(super) async fn supervise(line: &Line, verb: &str, data: &Map<String, Value>
         Some(Value::Number(number)) => number.to_string(),
         _ => return Err(Failure::new(Code::BadRequest, "agent is the number of an agent")),
     };
-    super::calls::phone_up(line).await?;
+    super::phone::phone_up(line).await?;
     let call = if verb == "takeover" { "take-over" } else { verb };
     line.post(Group::Session, call, json!({"targetAgentId": number(&agent)})).await
 }
@@ -97,7 +97,7 @@ pub(super) async fn play(line: &Line, key: &str, data: &Map<String, Value>) -> R
         return Err(Failure::new(Code::Unsupported, "this is no voice mail"));
     }
     let contact = contact::lead(line, key)?;
-    super::calls::phone_up(line).await?;
+    super::phone::phone_up(line).await?;
     let position = data.get("position").and_then(Value::as_u64).unwrap_or(0);
     let params = json!({"playtimestamp": "", "position": position});
     line.post(Group::Voicemail, &path(&contact, "play-voicemail"), params).await

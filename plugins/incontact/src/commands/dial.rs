@@ -4,7 +4,7 @@ use jackfield_plugin_api::{Code, Failure, Json, Outcome};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{act, calls, number, rejected};
+use super::{act, number, phone, rejected};
 use crate::{
     api::{Group, list, text, truth},
     line::Line,
@@ -69,7 +69,7 @@ pub(super) async fn dial(line: &Line, destination: &str, extensions: &Json) -> O
 
 /// Makes a call that becomes an interaction of its own.
 pub(super) async fn place(line: &Line, group: Group, path: &str, params: Value) -> Result<(), Failure> {
-    calls::phone_up(line).await?;
+    phone::phone_up(line).await?;
     let known = known_contacts(line);
     let contact = act(line, After::Nothing, group, path, params, new_call(known)).await?;
     // It has been reported by now unless it is held back; nothing of ours holds it.

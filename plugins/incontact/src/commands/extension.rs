@@ -4,7 +4,7 @@ use hyper::Method;
 use jackfield_plugin_api::{Code, Failure, Json, Outcome, report::Target};
 use serde_json::{Map, Value, json};
 
-use super::{act, callbacks, calls, contact, desk, disposition, no_params};
+use super::{act, callbacks, contact, desk, disposition, no_params, phone};
 use crate::{
     api::{Call, Group, list},
     http::{encode, query},
@@ -21,7 +21,7 @@ pub(super) async fn carry_out(line: &Line, name: &str, target: &Target, data: &J
     };
     let members: Map<String, Value> = data.parse().unwrap_or_default();
     let done = match (name, target) {
-        ("agentleg.connect", _) => calls::phone_up(line).await,
+        ("agentleg.connect", _) => phone::phone_up(line).await,
         ("agentleg.disconnect", _) => disconnect(line).await,
         ("addressbook", _) => return address_book(line, &members).await,
         ("addressbook.stop", _) => {

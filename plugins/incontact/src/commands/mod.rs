@@ -5,6 +5,8 @@
 //!
 //! ```text
 //! calls.rs      one call: answer, release, hold, mute, tones, recording
+//! talk.rs       a call or a conference as it is held, and why a contact is going to end
+//! phone.rs      the agent's own phone, which calls need
 //! two.rs        two calls: consult, alternate, transfer, conference
 //! dial.rs       calls out, and the question for the outbound skill
 //! state.rs      channels and the agent's state
@@ -24,7 +26,9 @@ mod dial;
 mod disposition;
 mod extension;
 mod groups;
+mod phone;
 mod state;
+mod talk;
 mod two;
 
 use std::time::Duration;

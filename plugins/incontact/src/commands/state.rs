@@ -6,7 +6,7 @@ use jackfield_plugin_api::{
 };
 use serde_json::{Value, json};
 
-use super::{Waiting, act, calls, no_params, rejected};
+use super::{Waiting, act, no_params, phone, rejected};
 use crate::{
     api::{Group, list, text, truth},
     line::Line,
@@ -84,7 +84,7 @@ pub(super) async fn activate(line: &Line, key: &str) -> Result<(), Failure> {
     let media = media_of_key(key)?;
     session(line).await?;
     if media == Media::Call {
-        calls::phone_up(line).await?;
+        phone::phone_up(line).await?;
     }
     set_opened(line, media, true);
     Ok(())

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::{
     A_MOMENT, Failed, Waiting, act,
-    calls::{self, Talk},
     dial::{Destination, failed, known_contacts, new_call, skill_without_asking},
-    no_params, number, path, rejected, step, two_calls, until, with_case,
+    no_params, number, path, phone, rejected, step,
+    talk::{self, Talk},
+    two_calls, until, with_case,
 };
 use crate::{
     api::Group,
@@ -63,7 +64,7 @@ impl Drop for Expecting<'_> {
 /// it fails.
 async fn call_from(line: &Line, key: &str, original: &Talk, destination: &str) -> Result<String, Failed> {
     let (dial, params) = second_call(line, original.contact(), destination).await?;
-    calls::phone_up(line).await?;
+    phone::phone_up(line).await?;
     let known = known_contacts(line);
     let _expecting = Expecting::new(line, key);
     let active = line.look(|facts| original.talking(facts));
@@ -159,14 +160,14 @@ async fn connect(line: &Line, key: &str, contacts: &[String], reason: Reason) ->
         return Err(failure.context(format!("the agent has {only}")).into());
     }
     for contact in contacts {
-        calls::intend(line, key, contact, (reason, None));
+        talk::intend(line, key, contact, (reason, None));
     }
     let after = After::Case(key.to_owned());
     let ended = over(contacts.to_vec());
     let done = act(line, after, Group::Interaction, "interactions/transfer-calls", no_params(), ended).await;
     let mut done = done.map(drop);
     for contact in contacts {
-        done = calls::forget_intent_of_failure(line, key, contact, done);
+        done = talk::forget_intent_of_failure(line, key, contact, done);
     }
     done
 }
