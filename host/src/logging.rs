@@ -1,7 +1,7 @@
 //! The log: for people on a terminal, one JSON object a line otherwise, always on the standard error.
 //!
-//! Owns: the way of a line from whoever logs it to the standard error, and the count of lines that did not arrive. Must
-//! never: fail, or make anybody wait. A full disk, a pipe whose reader is gone and a pipe whose reader is stuck cost
+//! Owns: the way of a line from its caller to the standard error, and the count of lines that did not arrive. Must
+//! never: fail, or make a caller wait. A full disk, a pipe whose reader is gone and a pipe whose reader is stuck cost
 //! lines, never work: a thread of the log's own writes, up to [`WAITING_LINES`] wait for it, and what comes beyond that
 //! or cannot be written is counted and dropped. One event is one line, whatever a value in it contains.
 
@@ -103,7 +103,7 @@ impl std::fmt::Debug for HostLog {
     }
 }
 
-/// A writer that counts what it cannot write and reports it as written: there is nobody left to tell.
+/// A writer that counts what it cannot write and reports it as written: there is no place left to report an error.
 struct Unfailing<W> {
     inner: W,
     failures: Arc<AtomicU64>,

@@ -1,7 +1,7 @@
-//! A configuration that has changed, made true while the host runs.
+//! Applies a changed configuration while the host runs.
 //!
-//! Owns: which keys of `jackfield.toml` are taken over, what becomes of each tenant when its file is new, changed, wrong
-//! or gone, and the tenants that could not be started yet. Must never: touch a tenant whose file says what it said, end
+//! Owns: which keys of `jackfield.toml` are taken over, what happens to each tenant when its file is new, changed, wrong
+//! or gone, and the tenants that could not be started yet. Must never: touch a tenant whose file is unchanged, end
 //! one because its file has become wrong, or keep silent about what it could not do. Asked for by SIGHUP and by
 //! operators.
 
@@ -31,7 +31,7 @@ const START_AGAIN: Backoff = Backoff::new(Duration::from_secs(2), Duration::from
 pub struct Reload {
     /// Where the configuration is read from.
     source: Source,
-    /// Where desktops connect, whatever the file says by now.
+    /// Where desktops connect; a changed address in the file does not count before the next start.
     listener: SocketAddr,
     shutdown_deadline: Mutex<Duration>,
     tenants: Arc<Tenants>,
@@ -41,7 +41,7 @@ pub struct Reload {
     log: Arc<HostLog>,
     /// One change at a time.
     turn: tokio::sync::Mutex<Turn>,
-    /// Told when there are tenants that could not be started.
+    /// Notified when there are tenants that could not be started.
     unstarted: tokio::sync::Notify,
 }
 
@@ -304,7 +304,7 @@ impl Reload {
         tenant.shut_down(DisposedReason::TenantRemoved, REMOVAL).await;
     }
 
-    /// Ends a tenant whatever its file says, until the configuration is read again. False: there is no such tenant.
+    /// Ends a tenant whatever its file says, until the configuration is read again. Returns whether there is such a tenant.
     pub async fn remove(&self, tenant: &str) -> bool {
         let _turn = self.turn.lock().await;
         let Some(tenant) = self.tenants.find(tenant) else { return false };

@@ -114,6 +114,20 @@ pub struct Connect {
     pub subprotocols: Option<String>,
 }
 
+impl Host {
+    /// An agent's connection to the tenant `demo`.
+    pub async fn connect(&self) -> Agent {
+        Agent::connect(self, "demo").await
+    }
+
+    /// An agent who is logged in to the tenant `demo`.
+    pub async fn log_in(&self, agent: &str) -> Agent {
+        let mut connected = self.connect().await;
+        connected.log_in(agent).await;
+        connected
+    }
+}
+
 impl Agent {
     /// Connects to a tenant of a host.
     pub async fn connect(host: &Host, tenant: &str) -> Self {

@@ -17,7 +17,7 @@ use std::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{agent::Agent, artifacts, http, patience, puppet::Puppet, until};
+use crate::{artifacts, http, patience, puppet::Puppet, until};
 
 /// One tenant's file, to be.
 #[derive(Debug, Clone)]
@@ -346,18 +346,6 @@ impl Host {
         let puppet = Puppet::start().await;
         let host = Setup::new().tenant(Tenant::puppet("demo", &puppet)).start().await;
         (host, puppet)
-    }
-
-    /// An agent's connection to the tenant `demo`.
-    pub async fn connect(&self) -> Agent {
-        Agent::connect(self, "demo").await
-    }
-
-    /// An agent who is logged in to the tenant `demo`.
-    pub async fn log_in(&self, agent: &str) -> Agent {
-        let mut connected = self.connect().await;
-        connected.log_in(agent).await;
-        connected
     }
 
     /// Waits until a tenant's link is up.

@@ -126,7 +126,7 @@ enum TopLevel {
 }
 
 impl Tree {
-    /// Makes the tree what the report says, and emits what changed. Nothing is emitted before the first snapshot, which is
+    /// Applies a report to the tree, and emits what changed. Nothing is emitted before the first snapshot, which is
     /// answered with the whole tree.
     pub fn apply(&mut self, report: &Report, diagnostics: &mut Diagnostics) -> Vec<Event> {
         let interactions = || self.channels.iter().flat_map(|channel| &channel.interactions);
@@ -301,7 +301,7 @@ impl Tree {
             return;
         }
         for channel in self.ids_of_group(id) {
-            // what is said of it is said of another one by now
+            // A statement that does not say that it is gone is about another channel under the same key.
             let stated = self.place_of(channel).and_then(|at| channels.find(&self.channels[at].key));
             self.dispose_channel(context, channel, stated.filter(|stated| stated.gone));
         }
@@ -332,7 +332,8 @@ impl Tree {
         }
     }
 
-    /// What the statement says of a channel that never changes: a snapshot means another one under the same key.
+    /// What of the statement differs from the channel though it can never change: a snapshot then means another channel
+    /// under the same key.
     fn difference(&self, channel: &ChannelNode, stated: &report::Channel) -> Option<&'static str> {
         let group = channel.group.and_then(|id| self.groups.iter().find(|group| group.id == id));
         let other_group = |stated: &String| group.is_none_or(|group| *group.key != **stated);

@@ -1,10 +1,10 @@
-//! What a report said that could not be.
+//! Why something in a report was left out.
 //!
-//! Owns the closed list of the kinds of nonsense. Applying a report never fails; what is left out is named here, so that
+//! Owns the closed list of the kinds of diagnostics. Applying a report never fails; what is left out is named here, so that
 //! the session can count it by kind (a metric's label) and log the first few with the adapter's name.
 
-/// How many diagnostics of one report keep their words; all are counted.
-const WORDS: usize = 8;
+/// How many diagnostics of one report keep their text; all are counted.
+const MAX_TEXTS: usize = 8;
 
 /// Why something in a report was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,12 +87,12 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// Adds one; the words are made only where they are kept.
+    /// Adds one; its text is made only where it is kept.
     #[cold]
     pub(crate) fn add(&mut self, kind: DiagnosticKind, what: impl FnOnce() -> String) {
         let count = &mut self.counts[kind as usize];
         *count = count.saturating_add(1);
-        if self.first.len() < WORDS {
+        if self.first.len() < MAX_TEXTS {
             self.first.push(Diagnostic { kind, what: what() });
         }
     }
@@ -106,7 +106,7 @@ impl Diagnostics {
             *count = count.saturating_add(more);
         }
         self.first.extend(others.first);
-        self.first.truncate(WORDS);
+        self.first.truncate(MAX_TEXTS);
     }
 
     /// Whether nothing was left out.

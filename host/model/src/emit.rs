@@ -297,7 +297,7 @@ impl Tree {
         self.remember_actions();
     }
 
-    /// Keeps what the desktop has been told.
+    /// Keeps the actions that were emitted.
     pub(crate) fn remember_actions(&mut self) {
         let all: Vec<Actions> =
             self.objects().into_iter().map(|(_, object)| rules::actions(object, &self.capabilities)).collect();
@@ -314,7 +314,7 @@ impl Tree {
     }
 }
 
-/// What the desktop was told of it; `None` for objects whose actions never change.
+/// The actions of an object as they were emitted last; `None` for objects whose actions never change.
 fn emitted_actions_of(object: Object<'_>) -> Option<Actions> {
     match object {
         Object::Session | Object::Group(_) => None,

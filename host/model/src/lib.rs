@@ -8,14 +8,14 @@
 //! lib.rs          the objects, and finding them by a desktop's target
 //! apply.rs        what a report makes of the groups and channels
 //! plan.rs         what a report makes of one interaction
-//! order.rs        in which order the difference is told
-//! emit.rs         what the events tell of each object
+//! order.rs        in which order the events of one interaction come
+//! emit.rs         the events of each object
 //! snapshot.rs     the whole tree for a client that begins or comes back
 //! rules.rs        which commands an object is in a state for
 //! call_data.rs    the call data of an interaction
 //! keys.rs         keys and where they stand in a list
 //! limits.rs       how much a session may hold
-//! diagnostics.rs  what a report said that cannot be
+//! diagnostics.rs  why something in a report was left out
 //! ```
 
 mod apply;
@@ -50,7 +50,7 @@ pub use self::{
 /// What the sessions of one adapter can do: from its manifest, shared by all of them.
 #[derive(Debug)]
 pub struct Capabilities {
-    /// As a desktop is told.
+    /// The list that a desktop gets.
     list: Arc<CapabilityList>,
     /// The standard commands.
     standard: Actions,
@@ -100,7 +100,7 @@ pub struct Tree {
     groups: Vec<GroupNode>,
     /// In order of creation, those of a group at the group's place.
     channels: Vec<ChannelNode>,
-    /// Extension events that came before the first snapshot: told behind it.
+    /// Extension events that came before the first snapshot; they are emitted behind it.
     early: Vec<Event>,
 }
 
@@ -113,7 +113,7 @@ pub struct GroupNode {
     pub key: Box<str>,
     /// What the desktop shows.
     pub name: Option<Box<str>>,
-    /// Whether it has channels, as it was last told.
+    /// Whether it has channels, as it was last emitted.
     pub populated: bool,
 }
 
@@ -337,7 +337,7 @@ impl<'a> Object<'a> {
 }
 
 impl Tree {
-    /// An empty tree. `actions`: the desktop wants to be told which commands an object is in a state for.
+    /// An empty tree. `actions`: the desktop asked for the commands that an object is in a state for.
     #[must_use]
     pub fn new(session: &str, capabilities: Arc<Capabilities>, actions: bool) -> Self {
         Self {
@@ -353,12 +353,12 @@ impl Tree {
         }
     }
 
-    /// Another version of the adapter can do other things; what that changes is told with the next report.
+    /// Sets what another version of the adapter can do. What that changes is emitted with the next report.
     pub fn set_capabilities(&mut self, capabilities: &Arc<Capabilities>) {
         self.capabilities = Arc::clone(capabilities);
     }
 
-    /// Whether the first snapshot was applied: from then on the desktop is told everything.
+    /// Whether the first snapshot was applied. Events are emitted from then on.
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.started
@@ -485,7 +485,7 @@ impl Tree {
         rest.is_empty().then_some(Path::Conversation(group, channel, interaction, conversation))
     }
 
-    /// Keeps that the link is lost or back; the event, if that is news. Whoever calls it for a link that is back has
+    /// Sets that the link is lost or back. Returns the event, if the link has changed. Whoever calls it for a link that is back has
     /// applied a snapshot before. Before the session has started nothing is emitted: the first snapshot tells it.
     pub fn set_link(&mut self, link: &Link) -> Option<Event> {
         match link {

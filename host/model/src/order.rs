@@ -1,8 +1,8 @@
 //! The order of the events about one interaction.
 //!
-//! Owns the order of `protocol.md` section 4 from the finished [`InteractionPlan`]: its own state first when a conversation opens;
-//! each conversation in order (primary, consult) with its end or its change, the focus right after a disposal when the
-//! focused one ends and another stays; new conversations; focus; data; screen pop; ended; its state; disposal. It
+//! Owns the order of `protocol.md` section 4 from the finished [`InteractionPlan`]: its own state first when a
+//! conversation opens; each conversation in order (primary, consult) with its end or its change, the focus right after a
+//! disposal when the focused one ends and another stays; new conversations; focus; data; screen pop; ended; its state; disposal. It
 //! changes the interaction as it emits, so that every event tells what holds at that moment. Must never decide what
 //! a report means: `plan.rs` has.
 
@@ -133,7 +133,7 @@ pub(crate) fn carry_out(
     if let Some(url) = new_url {
         interaction.url = Some(url.into());
     }
-    // What is missing where everything is named has ended, but nobody knows how.
+    // What a snapshot does not name has ended, but it is not known how.
     let default_reason = if plan.stated.is_some() { default_reason(interaction.state) } else { Reason::Lost };
     interaction.state = plan.state;
     if plan.state == InteractionState::Started && was != plan.state && !emitted_state || late_url {
@@ -169,7 +169,7 @@ fn dispose(
     context.emitter.bare(EventName::InteractionDisposed);
 }
 
-/// Why an interaction ended where nobody says.
+/// Why an interaction ended where no statement tells it.
 fn default_reason(state: InteractionState) -> Reason {
     match state {
         InteractionState::Alerting => Reason::Abandoned,
@@ -183,7 +183,7 @@ fn default_reason(state: InteractionState) -> Reason {
 struct ConversationEnds {
     /// One has ended.
     any: bool,
-    /// Why the last one did, where that was said of it.
+    /// Why the last one did, where a statement tells it.
     reason: Option<Reason>,
     cause: Option<Cause>,
     /// One that was held talks now.
@@ -387,7 +387,7 @@ fn open_and_focus(
 
 // ---- call data and address ----
 
-/// Sets what the statement says of the call data, as far as there is room; what has changed.
+/// Sets the call data of the statement, as far as there is room. Returns what has changed.
 fn set_data<'r>(
     context: &mut ReportContext<'_>,
     interaction: &mut InteractionNode,

@@ -1,7 +1,7 @@
-//! What a report makes of one interaction.
+//! Plans what a report changes of one interaction.
 //!
-//! Owns the rules by which statements about an interaction become a [`InteractionPlan`]: which conversations end, change or open,
-//! and what state follows. Contradictions are settled here (the first statement stands) and noted. Must never say
+//! Owns the rules by which statements about an interaction become an [`InteractionPlan`]: which conversations end, change
+//! or open, and what state follows. Contradictions are settled here (the first statement stands) and noted. Must never say
 //! anything: `order.rs` does, from the finished plan.
 
 use jackfield_plugin_api::report::{
@@ -19,30 +19,30 @@ use crate::{
     limits,
 };
 
-/// What will be of one interaction.
+/// What is to be changed of one interaction.
 pub(crate) struct InteractionPlan<'r> {
     /// The statement about it; none when it is gone by its absence.
     pub(crate) stated: Option<&'r report::Interaction>,
-    /// Nothing is left of it.
+    /// It is disposed of.
     pub(crate) gone: bool,
-    /// It was taken and is over, and nobody has seen it taken.
+    /// It was taken and is over, and no earlier report told that it was taken.
     pub(crate) taken_unseen: bool,
     /// The state that it will have (before it is completed, where it is gone).
     pub(crate) state: InteractionState,
     pub(crate) recording: Option<Recording>,
     pub(crate) calls_before: Option<Calls>,
     pub(crate) calls_after: Option<Calls>,
-    /// What will be of each of its conversations, in their order.
+    /// What happens to each of its conversations, in their order.
     pub(crate) fates: Vec<ConversationFate<'r>>,
     /// New conversations, the primary first.
     pub(crate) openings: Vec<NewConversation<'r>>,
 }
 
-/// What will be of a conversation.
+/// What happens to a conversation.
 pub(crate) enum ConversationFate<'r> {
-    /// Nothing was said of it.
+    /// There is no statement about it.
     Stays,
-    /// Something was said of it.
+    /// There is a statement about it.
     Changes(ConversationChange<'r>),
     /// It ends, with the statement that says why.
     Ends(Option<&'r report::Conversation>),
@@ -66,7 +66,7 @@ pub(crate) struct NewConversation<'r> {
     place: usize,
 }
 
-/// Works out what becomes of an interaction. `gone`: it is, whatever is stated.
+/// Plans what happens to an interaction. `gone`: it is disposed of, whatever is stated.
 pub(crate) fn of<'r>(
     kind: ChannelType,
     interaction: &mut InteractionNode,
@@ -75,7 +75,7 @@ pub(crate) fn of<'r>(
     diagnostics: &mut Diagnostics,
 ) -> InteractionPlan<'r> {
     let was = interaction.state;
-    // An offer that was refused or went elsewhere was never taken, also where its end is told as that of a call.
+    // An offer that was refused or went elsewhere was never taken, even if its end is reported as that of a call.
     let mut gone =
         gone || stated.is_none_or(is_gone) || was == InteractionState::Alerting && stated.is_some_and(was_never_taken);
     let mut said = stated.and_then(|stated| stated.state).filter(|_| !gone);
@@ -91,7 +91,7 @@ pub(crate) fn of<'r>(
     if kind == ChannelType::Telephony && was != InteractionState::Ended {
         let live = remaining(interaction, &fates).map(|(conversation, state, _)| (conversation.role, state));
         state = derive(live.chain(openings.iter().map(|opening| (opening.role, opening.state))), Some(was), said);
-        // no call is left of one that was offered and not said to be over: nobody took it, there is no after-call work
+        // An offered call without conversations that is not reported as over was not taken: there is no after-call work.
         gone |= state == InteractionState::Ended && was == InteractionState::Alerting && said != Some(state);
     }
     if gone && (was < InteractionState::Started || was == InteractionState::Started && went_elsewhere(stated)) {
@@ -118,7 +118,7 @@ pub(crate) fn of<'r>(
     }
 }
 
-/// Whether the statement says that nothing is left of it.
+/// Whether the statement says that the interaction is gone.
 pub(crate) fn is_gone(stated: &report::Interaction) -> bool {
     stated.gone || stated.state == Some(InteractionState::Completed)
 }
@@ -207,7 +207,7 @@ pub(crate) fn state_if_new(kind: ChannelType, stated: &report::Interaction) -> O
     if_new(kind, stated, &mut Diagnostics::new()).map(|(state, _)| state)
 }
 
-/// What becomes of the conversations.
+/// Plans what happens to the conversations.
 fn conversations<'r>(
     kind: ChannelType,
     interaction: &mut InteractionNode,
@@ -461,7 +461,7 @@ pub(crate) fn firsts<'r, S: Statement>(list: &'r [S], most: usize, diagnostics: 
 }
 
 /// Gives objects the new keys that statements with a former key give them. A former key that is not known, or that is
-/// still in use in this report, says nothing: it is a repetition. If the new key is known too, the old object is gone.
+/// still in use in this report, is ignored: it is a repetition. If the new key is known too, the old object is gone.
 pub(crate) fn rekey<K: KeyedNode, S: Statement>(known: &mut [K], stated: &[&S]) {
     let mut rekeyed = stated.iter().filter_map(|one| Some((one.was()?, one.key()))).filter(|(was, key)| was != key);
     let Some(first) = rekeyed.next() else { return };

@@ -36,7 +36,7 @@ impl Tree {
     fn emit_channels(&self, emitter: &mut Emitter) {
         let mut groups = self.groups.iter().peekable();
         for channel in &self.channels {
-            // a group stands where it was created; one that is empty is told on the way
+            // A group stands where it was created; an empty one is emitted on the way.
             while let Some(group) = groups.next_if(|group| group.id < channel.place().0) {
                 self.emit_group(emitter, group);
             }

@@ -1,11 +1,11 @@
-//! How far the end of the host is, told to all who must know.
+//! The steps of the host's shutdown, for all tasks that have to follow them.
 //!
-//! Owns: the two steps of the end, in their order: nobody new is let in; then, when the sessions have been ended and
-//! told, all connections close. Must never: take a step back.
+//! Owns: the two steps, in their order: no new desktop is let in; then, when the sessions have ended and their clients
+//! know it, all connections close. Must never: take a step back.
 
 use tokio::sync::watch;
 
-/// The steps of the end.
+/// The steps of the shutdown.
 #[derive(Debug)]
 pub(super) struct Drain {
     refusing: watch::Sender<bool>,
@@ -13,23 +13,23 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    /// Nothing ends yet.
+    /// The host runs.
     pub(super) fn new() -> Self {
         Self { refusing: watch::Sender::new(false), closing: watch::Sender::new(false) }
     }
 
-    /// Nobody new is let in from now on.
+    /// Lets no new desktop in from now on.
     pub(super) fn refuse(&self) {
         self.refusing.send_replace(true);
     }
 
-    /// All connections close from now on.
+    /// Closes all connections from now on.
     pub(super) fn close(&self) {
         self.refuse();
         self.closing.send_replace(true);
     }
 
-    /// Waits until nobody new is let in.
+    /// Waits until no new desktop is let in.
     pub(super) fn refused(&self) -> impl Future<Output = ()> + use<> {
         wait(self.refusing.subscribe())
     }

@@ -5,7 +5,7 @@
 //!
 //! 1. [`App::build`]: both listeners (a port in use is found before any platform hears of us), then the tenants.
 //! 2. [`App::run`]: desktops and operators are served; SIGHUP reads the configuration again; until SIGTERM or SIGINT.
-//! 3. [`App::drain`]: nobody new is let in, sessions are ended and their clients told, platforms disconnected,
+//! 3. [`App::drain`]: no new desktop is let in, sessions are ended and their clients informed, platforms disconnected,
 //!    connections closed, each within the deadline. A second signal ends the process at once. Exit status 0.
 
 use std::{

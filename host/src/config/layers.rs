@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::Problem;
 
-/// The configuration that is shipped: what holds where nothing else is said, and its documentation.
+/// The configuration that is shipped: every key's default, and its documentation.
 pub(super) const SHIPPED: &str = include_str!("../../../config/jackfield.toml");
 
 /// Environment variables are named after keys: `JACKFIELD_LIMITS__SESSIONS` is `limits.sessions`.
@@ -52,7 +52,7 @@ impl Source {
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody has said anything else.
+    /// The shipped configuration: no other source sets it.
     Default,
     /// The host's own part, for a tenant.
     Host,

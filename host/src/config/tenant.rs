@@ -319,7 +319,7 @@ pub(crate) fn is_tenant_id(id: &str) -> bool {
 
 fn isolation(file: &Path, value: Option<&str>) -> Result<Isolation, Problem> {
     match value {
-        // Whoever says nothing gets what hurts nobody else.
+        // The default is the one in which a fault of one tenant's adapter hurts no other tenant.
         None | Some("tenant") => Ok(Isolation::Tenant),
         Some("adapter") => Ok(Isolation::Adapter),
         Some("none") => Ok(Isolation::None),

@@ -9,13 +9,13 @@ pub struct CommandLabel(u8);
 
 /// How many commands of the protocol are the host's own.
 const OWN_COMMANDS: usize = 4;
-/// What is none of them: any command that an adapter declares, and a name that nobody knows.
+/// The labels of other names: of any command that an adapter declares, and of an unknown name.
 const OTHER_COMMANDS: [&str; 2] = ["extension", "unknown"];
 
 impl CommandLabel {
     /// Any command that an adapter declares.
     pub const EXTENSION: Self = Self::at(0);
-    /// A name that nobody knows.
+    /// An unknown name.
     pub const UNKNOWN: Self = Self::at(1);
 
     const fn at(other: usize) -> Self {
@@ -109,7 +109,7 @@ pub enum OutcomeClass {
     Refused,
     /// A bound of the tenant was reached.
     Limited,
-    /// The platform or the other party said no.
+    /// The platform or the other party refused.
     Declined,
     /// The platform, its adapter or the host did not do its part.
     Fault,

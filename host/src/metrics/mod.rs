@@ -1,10 +1,10 @@
-//! What Prometheus is told; with its children the only file that names the `prometheus` crate.
+//! The metrics for Prometheus. With its children the only file that names the `prometheus` crate.
 //!
 //! Owns: every metric family, its name and its labels; the cap on tenants; the families that adapters declare. Must
-//! never: take a label's value from a desktop or a platform (agents, numbers, calls), or make the one who counts wait.
+//! never: take a label's value from a desktop or a platform (agents, numbers, calls), or make a caller wait.
 //! The other parts hold cheap handles ([`AdapterMetrics`], [`TenantMetrics`]) and call plain methods; the operations
-//! listener calls [`Metrics::render`]. Depths of queues are not kept up to date by those who fill them: they are asked
-//! for just before a scrape and set with [`TenantMetrics::set_depths`].
+//! listener calls [`Metrics::render`]. Depths of queues are not updated as queues fill: they are read just before a scrape
+//! and set with [`TenantMetrics::set_depths`].
 //!
 //! ```text
 //! families.rs  the host's own families

@@ -1,4 +1,4 @@
-//! The WebSocket handshake, and what a request's head says of the one who sends it.
+//! The WebSocket handshake, and the checks of a request's head.
 //!
 //! Owns: reading `Upgrade`, `Sec-WebSocket-*`, `Authorization` and `Origin`. Must never: decide who may come in. All of
 //! it is pure: headers in, an answer out.
@@ -66,7 +66,7 @@ pub(super) fn read(version: Version, headers: &HeaderMap) -> Result<Handshake, (
 
 /// The token that a request carries: as `Authorization: Bearer …`, or as a subprotocol `bearer.…`.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    // A proxy in front may have put its own scheme there, which says nothing here.
+    // A proxy in front may have put its own scheme there, which means nothing here.
     let authorization = headers.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok()?.split_once(' '));
     let mut bearers = authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     if let Some((_, token)) = bearers.next() {

@@ -32,7 +32,7 @@ use crate::{
     tenant::{Connection, HostedTenant},
 };
 
-/// How often an event stream without events says that it is there.
+/// How often an event stream without events sends a comment, so that its client and proxies see that it lives.
 const SIGN_EVERY: Duration = Duration::from_secs(20);
 /// Bytes that one frame of an event stream carries.
 const FRAME: usize = 16 * 1024;

@@ -6,11 +6,11 @@
 //!
 //! ```text
 //! stream.rs      a stream whose peer is given up when it does not send its request or does not read its answer
-//! refusals.rs    one line in the log for whoever was not let in, and not more than that
+//! refusals.rs    the log of requests that were not let in, and its bound
 //! tls.rs         certificates, and the stream of a connection with TLS or without
 //! unauthenticated.rs  the bound on connections of which no request was let in yet
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
-//! handshake.rs   what a request's head says
+//! handshake.rs   the WebSocket handshake, and the checks of a request's head
 //! console.rs     the files of the console
 //! desktop.rs     a desktop on a WebSocket
 //! websocket.rs   one WebSocket connection, whatever it carries
@@ -243,7 +243,7 @@ impl Listener {
                 }
                 Err(bound) => {
                     metrics.connection_refused(bound);
-                    // Best effort: whoever cannot take these few bytes at once, or expects TLS, sees it close.
+                    // Best effort: a peer that cannot take these few bytes at once, or expects TLS, sees it close.
                     if self.tls.is_none() {
                         let _ = stream.try_write(
                             b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",

@@ -1,7 +1,7 @@
-//! Who was not let in, for the log.
+//! The log of requests that were not let in.
 //!
 //! Owns: one line for a page of a wrong origin and for a wrong token, and the bound on such lines. Must never: write a
-//! token, or let strangers fill a disk. What is left out is counted, here and in the metrics.
+//! token, or let a client fill a disk. What is left out is counted, here and in the metrics.
 
 use hyper::{
     HeaderMap,
@@ -13,7 +13,7 @@ use crate::log_limit::LogLimit;
 
 /// Lines of each kind a minute.
 const LINES: u32 = 30;
-/// The longest part of what a stranger has sent that a line repeats.
+/// The longest part of what a client has sent that a line repeats.
 const LONGEST: usize = 100;
 
 #[derive(Debug)]

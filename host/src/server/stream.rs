@@ -31,7 +31,7 @@ pub(super) struct RequestTimeouts {
     pub(super) idle: Duration,
 }
 
-/// Where a connection is between two requests. Shared by the stream and by whoever answers.
+/// Where a connection is between two requests. Shared by the stream and the guard of the answer.
 #[derive(Debug)]
 pub(super) struct ConnectionPhase {
     current: Mutex<Phase>,
@@ -94,7 +94,7 @@ impl<S> TimeoutStream<S> {
         self.stream
     }
 
-    /// Passes on what became of a write, or fails if it has waited for too long.
+    /// Passes a write's result on, or fails if the write has waited for too long.
     fn check_write<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = false;
@@ -130,7 +130,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        // Before the phase is read: whoever changes it then wakes us.
+        // Before the phase is read, so that no change of it is missed.
         self.phase.reader.register(cx.waker());
         let mut phase = self.phase.current.lock();
         if read.is_ready() {

@@ -86,7 +86,7 @@ impl Tls {
         }
     }
 
-    /// What the files are now, and what comes of it if they were something else before.
+    /// The files as they are now, and the configuration that is made of them if they have changed.
     #[allow(clippy::type_complexity)]
     fn look(&self, before: Option<Seen>) -> (Seen, Option<Result<Arc<ServerConfig>, (&'static str, String)>>) {
         let read = self.files.read();

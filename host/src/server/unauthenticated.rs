@@ -1,8 +1,8 @@
 //! The bound on connections of which no request was let in yet.
 //!
 //! Owns: how many of them there may be, and of one address. Must never: count a connection of which a request was let in:
-//! from then on it is its tenant's. So whoever only connects, and says nothing or something wrong, takes a part of the room
-//! and leaves the rest to desktops.
+//! from then on it is its tenant's. So clients that only connect, and send nothing or something wrong, take a part of
+//! the room and leave the rest to desktops.
 
 use std::{
     collections::HashMap,

@@ -50,19 +50,23 @@ fn closed() -> std::io::PipeWriter {
     std::io::pipe().unwrap().1
 }
 
+/// Commands that do something and print what they have done.
+fn printing<'a>(config: &'a str, library: &'a str) -> [Vec<&'a str>; 3] {
+    [
+        vec!["check-config", config],
+        vec!["plugin", "inspect", library],
+        vec!["plugin", "install", library, "--config", config],
+    ]
+}
+
 #[tokio::test]
 async fn a_reader_that_goes_away_ends_no_command_in_a_panic() {
     let host = Host::simulator().await;
     let config = host.folder().join("jackfield.toml");
     let config = config.to_str().unwrap();
     let library = artifacts::library("jackfield-simulator");
-    for arguments in [
-        vec!["check-config", config],
-        vec!["plugin", "inspect", library.to_str().unwrap()],
-        vec!["plugin", "install", library.to_str().unwrap(), "--config", config],
-        vec!["plugin", "list", "--config", config],
-        vec!["--help"],
-    ] {
+    let others = [vec!["plugin", "list", "--config", config], vec!["--help"]];
+    for arguments in printing(config, library.to_str().unwrap()).into_iter().chain(others) {
         let mut to_closed = jackfield(&arguments);
         to_closed.stdout(closed());
         let ended = output(to_closed).await;
@@ -76,12 +80,7 @@ async fn what_cannot_be_printed_has_not_succeeded() {
     let config = host.folder().join("jackfield.toml");
     let config = config.to_str().unwrap();
     let library = artifacts::library("jackfield-simulator");
-    for arguments in [
-        vec!["check-config", config],
-        vec!["plugin", "inspect", library.to_str().unwrap()],
-        vec!["plugin", "install", library.to_str().unwrap(), "--config", config],
-        vec!["token", "new"],
-    ] {
+    for arguments in printing(config, library.to_str().unwrap()).into_iter().chain([vec!["token", "new"]]) {
         let mut to_full = jackfield(&arguments);
         to_full.stdout(full());
         let ended = output(to_full).await;

@@ -3,7 +3,7 @@
 //! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`, and what operators can do: reload the
 //! configuration, move a tenant to another version of its adapter and back, release one from quarantine. Must never:
 //! show a secret, or anything of a call or its data; act for a page in somebody's browser; run a file that no
-//! configuration names. It listens on loopback unless it is told otherwise, because it asks nobody for a token.
+//! configuration names. It listens on loopback unless configured otherwise, because it asks for no token.
 
 use std::{
     collections::BTreeMap,
