@@ -47,12 +47,32 @@ struct Options {
     /// Commands a second, all sessions together. Left out: as many as go.
     #[arg(long)]
     rate: Option<f64>,
+    /// Where the adapter runs, as in a tenant's file. What is measured of the host includes its workers.
+    #[arg(long, value_enum, default_value_t = Isolation::Adapter)]
+    isolation: Isolation,
     /// Logged-in idle sessions for the measurement of memory; 0 leaves it out.
     #[arg(long, default_value_t = 10_000)]
     idle: usize,
     /// Serve as the bare server with a recorded script (for the generator itself).
     #[arg(long, hide = true)]
     bare: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Isolation {
+    None,
+    Adapter,
+    Tenant,
+}
+
+impl Isolation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Adapter => "adapter",
+            Self::Tenant => "tenant",
+        }
+    }
 }
 
 fn main() {
@@ -113,14 +133,20 @@ async fn compare(options: &Options) {
     let mut runs: BTreeMap<&str, Vec<Run>> = BTreeMap::new();
     for round in 1..=options.rounds {
         for is_host in [false, true] {
-            let host = if is_host { Some(start_host(options.sessions).await) } else { None };
+            let host = if is_host { Some(start_host(options.sessions, options.isolation).await) } else { None };
             let server = host.as_ref().map_or_else(|| bare.server(), host_server);
             let run = measure(options, &server, &script).await;
             println!("round {round} of {}: {}: {:.0} commands/s", options.rounds, server.name, run.rate);
             runs.entry(server.name).or_default().push(run);
         }
     }
-    println!("\n{} sessions, {} s a run, median of {} runs", options.sessions, options.seconds, options.rounds);
+    println!(
+        "\nisolation {}, {} sessions, {} s a run, median of {} runs",
+        options.isolation.as_str(),
+        options.sessions,
+        options.seconds,
+        options.rounds
+    );
     match options.rate {
         None => println!("saturated: each session sends its next command when it has all that belongs to the last"),
         Some(rate) => println!("open loop: {rate} commands/s, latencies from when a command was due"),
@@ -132,7 +158,7 @@ async fn compare(options: &Options) {
 }
 
 async fn record() -> Script {
-    let host = start_host(1).await;
+    let host = start_host(1, Isolation::None).await;
     let server = host_server(&host);
     let mut socket = connect(server.address, server.path, 0).await.expect("a connection");
     let script = Script::working_day().record(&mut socket).await;
@@ -143,12 +169,12 @@ async fn record() -> Script {
     script
 }
 
-async fn start_host(sessions: usize) -> Host {
+async fn start_host(sessions: usize, isolation: Isolation) -> Host {
     let room = sessions + 100;
     Setup::new()
         .main(&format!("[limits]\nsessions = {room}\nconnections = {room}\n[log]\nfilter = \"warn\""))
         .listener(&format!("max_connections = {}", room * 4))
-        .tenant(Tenant::simulator("demo"))
+        .tenant(Tenant::simulator("demo").isolation(isolation.as_str()))
         .start()
         .await
 }
@@ -172,8 +198,8 @@ async fn measure(options: &Options, server: &Server, script: &Arc<Script>) -> Ru
     let measured = drive(
         &settings,
         script,
-        || process::cpu_time(server.pid),
-        |before| used = process::cpu_time(server.pid) - before,
+        || process::cpu_time_of_all(server.pid),
+        |before| used = process::cpu_time_of_all(server.pid) - before,
     )
     .await;
     Run {
@@ -239,23 +265,23 @@ impl Drop for Bare {
 
 async fn print_memory(options: &Options, script: &Arc<Script>) {
     println!("\nmemory: {} logged-in idle sessions with one active channel each …", options.idle);
-    let host = start_host(options.idle).await;
+    let host = start_host(options.idle, options.isolation).await;
     let of_host = memory_per_session(options.idle, &host_server(&host), script).await;
     drop(host);
     // A bare server of its own, because the one before has memory left from the load.
     let bare = Bare::start(script);
     let of_bare = memory_per_session(options.idle, &bare.server(), script).await;
     println!("{:<34}{:>12}{:>12}{:>9}", "", "host", "bare", "ratio");
-    println!("{:<34}{of_host:>12.1}{of_bare:>12.1}{:>9.2}", "resident KiB a session", of_host / of_bare);
+    println!("{:<34}{of_host:>12.1}{of_bare:>12.1}{:>9.2}", "memory a session (KiB, PSS)", of_host / of_bare);
 }
 
 /// What one more idle session costs, connection included: all but the first few hundred are counted.
 async fn memory_per_session(idle: usize, server: &Server, script: &Arc<Script>) -> f64 {
     let first = (idle / 20).clamp(1, 200);
     let _first_sessions = idle_sessions(0..first, server, script).await;
-    let before = process::resident_kib(server.pid);
+    let before = process::proportional_kib_of_all(server.pid);
     let _others = idle_sessions(first..idle, server, script).await;
-    let after = process::resident_kib(server.pid);
+    let after = process::proportional_kib_of_all(server.pid);
     println!("  {}: {before} KiB with {first} sessions, {after} KiB with {idle}", server.name);
     after.saturating_sub(before) as f64 / (idle - first).max(1) as f64
 }
