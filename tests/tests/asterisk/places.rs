@@ -146,3 +146,37 @@ async fn a_user_who_may_only_read_is_an_error_of_the_settings() {
     assert_eq!(failure.code, Code::Rejected);
     assert!(failure.message.contains("read_only"), "{failure}");
 }
+
+#[tokio::test]
+async fn lists_tell_the_queues_the_phones_and_whom_one_can_call() {
+    use jackfield_plugin_api::lists::{ListKind, ListRequest};
+    let settings = json!({"reasons": {"break": "Break"}, "hidden": ["trunk"]});
+    let Some(lab) = Lab::open(&["1001", "1002"], settings).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let list = async |kind| {
+        let Outcome::Success(Some(data)) = anna.session.command(Command::List(ListRequest::new(kind, 50))).await else {
+            panic!("a page of {kind:?}");
+        };
+        data.parse::<Value>().unwrap()["entries"].clone()
+    };
+    let find = |entries: &Value, id: &str| entries.as_array().unwrap().iter().find(|it| it["id"] == id).cloned();
+    assert_eq!(list(ListKind::Reasons).await, json!([{"id": "break", "name": "Break"}]));
+    let sales = find(&list(ListKind::Queues).await, "sales").unwrap();
+    assert_eq!((&sales["waiting"], &sales["ready"]), (&json!(0), &json!(1)));
+    let customer = lab.call(&anna).await;
+    let second = Sipp::customer(&lab.asterisk, "556", "701", CUSTOMER).await;
+    until("the second customer waits", || async {
+        let sales = find(&list(ListKind::Queues).await, "sales").unwrap();
+        (sales["waiting"] == 1 && sales["waitingSince"].is_u64() && sales["ready"] == 0).then_some(())
+    })
+    .await;
+    let phones = list(ListKind::Endpoints).await;
+    let in_use = |id: &str| find(&phones, id).map(|it| it["inUse"].clone());
+    assert_eq!((in_use("1001"), in_use("1002"), in_use("trunk")), (Some(true.into()), Some(false.into()), None));
+    let people = list(ListKind::Destinations).await;
+    let anna_there = find(&people, "1001").unwrap();
+    assert_eq!((&anna_there["name"], &anna_there["presence"]["state"]), (&json!("anna"), &json!("BUSY")));
+    assert_eq!(find(&people, "queue:short").unwrap()["addresses"][0]["address"], "short");
+    drop((customer, second));
+    lab.close().await;
+}

@@ -112,6 +112,7 @@ impl Switch {
             Command::Record { interaction, action } => {
                 self.with_interaction(id, agent, &interaction, |switch, phone| switch.record(id, phone, action));
             }
+            Command::List(request) => self.show_list(id, request),
             Command::Extension { name, target, data } => self.extension_command(id, agent, &name, target, &data),
             other => self.conversation_command(id, agent, other),
         }

@@ -16,6 +16,7 @@ mod converge;
 mod dialing;
 mod events;
 mod legs;
+mod lists;
 mod memory;
 mod model;
 mod places;
@@ -34,7 +35,7 @@ use std::{
     time::Instant,
 };
 
-use jackfield_plugin_api::{Code, Command, Failure, Outcome, Report, StartOptions};
+use jackfield_plugin_api::{Code, Command, Failure, Outcome, Report, StartOptions, lists::ListRequest};
 use serde::Deserialize;
 
 use crate::{
@@ -127,6 +128,8 @@ enum What {
     Bridges,
     /// All endpoints, for an agent's directory.
     Directory(CommandId),
+    /// The same for a list.
+    Listed(CommandId, Box<ListRequest>),
     /// How a phone is.
     Watched,
     /// What Asterisk keeps of us on a channel.
@@ -427,6 +430,7 @@ impl Switch {
             What::Channels => self.channels_listed(&response),
             What::Bridges => self.bridges_listed(&response),
             What::Directory(command) => self.directory(command, &response),
+            What::Listed(command, request) => self.endpoints_listed(command, &request, &response),
             What::Watched => {
                 if let (true, Ok(endpoint)) = (response.is_ok(), Endpoint::deserialize(&response.body)) {
                     self.endpoint_changed(&endpoint);
@@ -459,7 +463,7 @@ impl Switch {
         for (_, pending) in pending {
             match pending.what {
                 What::Called(calling) => self.not_called(*calling, link_lost()),
-                What::Directory(command) => self.reply(command, link_lost()),
+                What::Directory(command) | What::Listed(command, _) => self.reply(command, link_lost()),
                 What::Endpoint { command, .. } | What::Record { command, .. } | What::Decides { command, .. } => {
                     self.reply(command, link_lost())
                 }

@@ -4,8 +4,6 @@
 //! Owns: the commands of this adapter's own, but for the ping. Must never: let an agent choose a dialplan context: only
 //! the settings name them.
 
-use std::collections::BTreeMap;
-
 use jackfield_plugin_api::{
     Code, Json, Outcome,
     report::{ConversationState, Reason, Target},
@@ -21,7 +19,7 @@ use super::{
     rooms::{Left, segment},
 };
 use crate::{
-    ari::{Endpoint, Request, Response},
+    ari::{Request, Response},
     settings::Place,
 };
 
@@ -136,32 +134,20 @@ impl Switch {
 
     /// Whom an agent can call: the extensions that Asterisk has, and how they are; queues and places by name.
     pub(super) fn directory(&mut self, id: CommandId, response: &Response) {
-        if !response.is_ok() {
-            let failure = jackfield_plugin_api::Failure::new(Code::Rejected, "Asterisk does not list its endpoints");
-            return self.reply(id, failure.context(response.words()));
-        }
-        let mut people: BTreeMap<String, Value> = BTreeMap::new();
-        let endpoints = response.body.as_array().into_iter().flatten();
-        for endpoint in endpoints.filter_map(|endpoint| Endpoint::deserialize(endpoint).ok()) {
-            let name = format!("{}/{}", endpoint.technology, endpoint.resource);
-            let is_phone = self.settings.phone.replace("{extension}", &endpoint.resource) == name;
-            if is_phone && !self.settings.hidden.contains(&endpoint.resource) {
-                let state = match (endpoint.state.as_str(), endpoint.channel_ids.is_empty()) {
-                    ("offline", _) => "offline",
-                    (_, true) => "free",
-                    (_, false) => "busy",
-                };
-                people.insert(endpoint.resource.clone(), json!({"address": endpoint.resource, "state": state}));
+        let extensions = match self.extensions(response) {
+            Ok(extensions) => extensions,
+            Err(failure) => return self.reply(id, failure),
+        };
+        let people = extensions.into_iter().map(|(address, state)| {
+            match self.phones.get(&address).filter(|phone| phone.work == Work::Active) {
+                Some(phone) => json!({"address": address, "state": state, "agent": phone.agent}),
+                None => json!({"address": address, "state": state}),
             }
-        }
-        // An idle leg is no call: of agents at work we know better.
-        for phone in self.phones.values().filter(|phone| phone.work == Work::Active) {
-            let state = if phone.is_free() { "free" } else { "busy" };
-            people.insert(phone.key.clone(), json!({"address": phone.key, "state": state, "agent": phone.agent}));
-        }
+        });
+        let people: Vec<Value> = people.collect();
         let names = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>();
         let data = json!({
-            "people": people.into_values().collect::<Vec<_>>(),
+            "people": people,
             "queues": names(self.settings.queues.keys().collect()),
             "destinations": names(self.settings.destinations.keys().collect()),
         });

@@ -238,7 +238,7 @@ impl Switch {
         self.settings.queues.get(queue).map_or(0, |queue| queue.priority)
     }
 
-    fn takes_contacts(&self, phone: &Phone) -> bool {
+    pub(super) fn takes_contacts(&self, phone: &Phone) -> bool {
         phone.is_free()
             && (phone.leg.up().is_some() || self.settings.leg == LegMode::PerCall)
             && phone.availability == Availability::Ready
