@@ -6,10 +6,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Instant,
 };
 
 use jackfield_plugin_api::{
     AgentHost, Failure, Report,
+    lists::{Address, DestinationType, ListEntry, Presence, PresenceState},
     report::{ExtensionEvent, Target},
 };
 use serde_json::{Map, Value, json};
@@ -39,6 +41,8 @@ pub(crate) struct Directory {
     service: Option<Key>,
     listeners: Mutex<HashMap<String, Listener>>,
     poller: Mutex<Option<AbortHandle>>,
+    /// What was read last for a list, for whom, and when: who types a name asks again and again.
+    recent: Mutex<Option<(Instant, String, Arc<Contents>)>>,
 }
 
 fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,7 +77,7 @@ struct Contents {
 
 impl Directory {
     pub(crate) fn new(api: Arc<Api>, service: Option<Key>) -> Arc<Self> {
-        Arc::new(Self { api, service, listeners: Mutex::default(), poller: Mutex::default() })
+        Arc::new(Self { api, service, listeners: Mutex::default(), poller: Mutex::default(), recent: Mutex::default() })
     }
 
     /// Reads the whole address book for one agent.
@@ -84,6 +88,33 @@ impl Directory {
         let mut contents = Contents::default();
         self.refresh(&mut contents, self.service.as_ref().unwrap_or(key), agent).await?;
         Ok(compose(contents.entries.values()))
+    }
+
+    /// Whom an agent can call, each with the id of the book in which it stands; asked anew only after a while.
+    ///
+    /// # Errors
+    /// CXone refuses or cannot be asked.
+    pub(crate) async fn destinations(
+        &self,
+        key: &Key,
+        agent: &str,
+    ) -> Result<Vec<(Option<String>, ListEntry)>, Failure> {
+        let asker = self.service.as_ref().unwrap_or(key);
+        let fresh = |(at, whose, _): &&(Instant, String, _)| {
+            *whose == asker.id && at.elapsed() < self.api.settings.timing.directory()
+        };
+        let recent = open(&self.recent).as_ref().filter(fresh).map(|(_, _, contents)| contents.clone());
+        let contents = match recent {
+            Some(contents) => contents,
+            None => {
+                let mut contents = Contents::default();
+                self.refresh(&mut contents, asker, agent).await?;
+                let contents = Arc::new(contents);
+                *open(&self.recent) = Some((Instant::now(), asker.id.clone(), contents.clone()));
+                contents
+            }
+        };
+        Ok(contents.destinations())
     }
 
     /// A session wants to be told of changes; one that is behind did so before a crash, and may have missed some.
@@ -302,6 +333,37 @@ async fn poll(directory: Weak<Directory>) {
 }
 
 impl Contents {
+    fn destinations(&self) -> Vec<(Option<String>, ListEntry)> {
+        let books = self.books.iter().map(|(id, name, _)| {
+            (None, ListEntry::new(format!("book:{id}")).name(name).destination(DestinationType::Book))
+        });
+        let entries = self.entries.iter().map(|((kind, book, id), entry)| {
+            let name = text(&entry.value, "name");
+            match kind {
+                1 => {
+                    let address = format!("agent:{id}");
+                    let listed = ListEntry::new(&address).name(name).destination(DestinationType::Colleague);
+                    let presence = presence(&text(&entry.value["properties"], "state"));
+                    (None, listed.address(Address::new(address)).presence(presence))
+                }
+                2 => {
+                    let address = format!("skill:{id}");
+                    let listed = ListEntry::new(&address).name(name).destination(DestinationType::Queue);
+                    (None, listed.address(Address::new(address)))
+                }
+                _ => {
+                    let listed = ListEntry::new(format!("entry:{book}:{id}")).name(name);
+                    let given = entry.value["destinations"].as_array().into_iter().flatten();
+                    let numbers = given.filter(|given| given["label"] != "email");
+                    let numbers = numbers.map(|it| Address::new(text(it, "value")).label(text(it, "label")));
+                    let listed = numbers.fold(listed.destination(DestinationType::External), ListEntry::address);
+                    (Some(format!("book:{book}")), listed)
+                }
+            }
+        });
+        books.chain(entries).collect()
+    }
+
     /// What this user may not read, or this CXone does not have, is left out and said once.
     fn note<T>(&mut self, what: &str, read: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
         match read {
@@ -398,4 +460,18 @@ fn external(book: &str, entry: &Value) -> Entry {
     }
     let value = json!({"name": name, "type": "external", "destinations": destinations, "properties": properties});
     Entry { book: book.to_owned(), group: None, value }
+}
+
+/// A state as the address book shows it, in the protocol's words.
+fn presence(shown: &str) -> Presence {
+    let (state, reason) = shown.split_once(": ").map_or((shown, None), |(state, reason)| (state, Some(reason)));
+    let reason = reason.map(str::to_owned);
+    Presence::new(match state {
+        "Available" => PresenceState::Ready,
+        "Unavailable" | "LoggedIn" => PresenceState::NotReady,
+        "ACW" => PresenceState::Acw,
+        "LoggedOut" | "" => PresenceState::Offline,
+        _ => PresenceState::Busy,
+    })
+    .reason(reason.clone(), reason)
 }

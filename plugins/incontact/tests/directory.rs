@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use jackfield_plugin_api::{Command, report::Target};
+use jackfield_plugin_api::{Code, Command, report::Target};
 use serde_json::{Value, json};
 
 fn book(realtime: bool) -> Command {
@@ -132,4 +132,43 @@ async fn what_may_not_be_read_is_left_out_and_the_rest_is_shown() {
     let books = anna.data(book(false)).await;
     assert_eq!(find(&books, "Partners")["entries"].as_array().unwrap().len(), 2);
     assert!(!books["addressbooks"].as_array().unwrap().iter().any(|book| book["name"] == "Agents"));
+}
+
+#[tokio::test]
+async fn lists_are_what_cxone_has_for_the_menus_of_a_desktop() {
+    use jackfield_plugin_api::lists::{ListKind, ListParent, ListRequest};
+    let bench = Bench::with(|settings| settings["timing"]["directory_seconds"] = 60.into()).await;
+    let anna = bench.ready("anna", "7001").await;
+    let _ben = bench.ready("ben", "7002").await;
+    let list = async |request: ListRequest| anna.data(Command::List(request)).await["entries"].clone();
+    let ids = |entries: &Value| entries.as_array().unwrap().iter().map(|it| it["id"].clone()).collect::<Vec<_>>();
+    let of = |kind| ListRequest::new(kind, 200);
+
+    let reasons = ids(&list(of(ListKind::Reasons)).await);
+    assert!(reasons.contains(&json!("Lunch")), "{reasons:?}");
+    let key = anna.talking(&bench, ANNA).await;
+    let mut under = of(ListKind::Dispositions);
+    under.under = Some(ListParent::Interaction(at(&key)));
+    assert_eq!(ids(&list(under).await), ["Sold", "Call back later", "Not interested"]);
+    assert!(ids(&list(of(ListKind::Dispositions)).await).contains(&json!("No answer")), "those of all skills");
+
+    let top = list(of(ListKind::Destinations)).await;
+    let find = |entries: &Value, id: &str| entries.as_array().unwrap().iter().find(|it| it["id"] == id).cloned();
+    let colleague = find(&top, "agent:1002").unwrap();
+    assert_eq!((&colleague["type"], &colleague["presence"]["state"]), (&json!("colleague"), &json!("READY")));
+    assert_eq!(find(&top, "skill:100").unwrap()["addresses"][0]["address"], "skill:100");
+    assert_eq!(find(&top, "book:700").unwrap()["name"], "Partners");
+    assert!(find(&top, "entry:700:1").is_none(), "what is in a book stands under it");
+    let mut book = of(ListKind::Destinations);
+    book.under = Some(ListParent::Entry("book:700".to_owned()));
+    let ada = find(&list(book).await, "entry:700:1").unwrap();
+    assert_eq!((&ada["addresses"][0]["address"], ada["addresses"].as_array().unwrap().len()), (&json!("5550100"), 2));
+    let mut query = of(ListKind::Destinations);
+    query.query = Some("ADA".to_owned());
+    assert_eq!(ids(&list(query).await), ["entry:700:1"]);
+    let mut nowhere = of(ListKind::Destinations);
+    nowhere.under = Some(ListParent::Entry("book:1".to_owned()));
+    anna.fails_with(Command::List(nowhere), Code::NotFound).await;
+    assert_eq!(bench.emulator.count("address-books/entries"), 1, "typing a name does not ask each time");
+    bench.no_complaints();
 }

@@ -53,7 +53,7 @@ pub(super) async fn choices(line: &Line, key: &str) -> Outcome {
 async fn read_choices(line: &Line, key: &str) -> Result<Value, Failure> {
     let contact = lead(line, key)?;
     let skill = skill_of(line, &contact)?;
-    let dispositions = list(line.read(Group::Dispositions, &format!("skills/{skill}/dispositions"), json!({})).await?);
+    let dispositions = of_skill(line, &skill).await?;
     let tags = list(line.read(Group::Dispositions, &format!("skills/{skill}/tags"), json!({})).await?);
     let mine = skills(line).await?.into_iter().find(|one| text(one, "skillId") == skill).unwrap_or_default();
     let shown = dispositions.iter().map(|one| {
@@ -75,17 +75,21 @@ async fn read_choices(line: &Line, key: &str) -> Result<Value, Failure> {
     Ok(choices)
 }
 
-fn skill_of(line: &Line, contact: &str) -> Result<String, Failure> {
+pub(super) fn skill_of(line: &Line, contact: &str) -> Result<String, Failure> {
     let skill = line.look(|facts| facts.contact(contact).map(|contact| contact.now.skill.clone()));
     let skill = skill.filter(|skill| !skill.is_empty());
     skill.ok_or_else(|| rejected("the contact has no skill, and so no dispositions"))
 }
 
+/// The dispositions of a skill.
+pub(super) async fn of_skill(line: &Line, skill: &str) -> Result<Vec<Value>, Failure> {
+    Ok(list(line.read(Group::Dispositions, &format!("skills/{skill}/dispositions"), json!({})).await?))
+}
+
 async fn dispose(line: &Line, key: &str, given: Disposition) -> Result<(), Failure> {
     let contact = lead(line, key)?;
     let skill = skill_of(line, &contact)?;
-    let known = line.read(Group::Dispositions, &format!("skills/{skill}/dispositions"), json!({})).await;
-    let known = known.map(list);
+    let known = of_skill(line, &skill).await;
     let find = |wanted: &str| id_of(&known, wanted, "disposition");
     let mut params = json!({"primaryDispositionId": find(&given.disposition)?});
     if let Some(secondary) = &given.secondary {

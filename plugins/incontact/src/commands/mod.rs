@@ -15,6 +15,7 @@
 //! disposition.rs  how a contact ended, with notes and tags
 //! callbacks.rs  callbacks that were promised to customers
 //! desk.rs       queues, supervision, voice mail, signing in again
+//! lists.rs      lists for the menus of desktops
 //! extension.rs  the adapter's own commands, by their names
 //! ```
 
@@ -26,6 +27,7 @@ mod dial;
 mod disposition;
 mod extension;
 mod groups;
+mod lists;
 mod phone;
 mod state;
 mod talk;
@@ -85,6 +87,7 @@ pub(crate) async fn carry_out(line: &Line, command: Command) -> Outcome {
         Command::BlindConference { conversation: at, destination } => {
             two::blind_conference(line, &at.interaction, &at.conversation, &destination).await.into()
         }
+        Command::List(request) => lists::list(line, &request).await,
         Command::Extension { name, target, data } => extension::carry_out(line, &name, &target, &data).await,
         _ => Outcome::unsupported(),
     }

@@ -209,7 +209,7 @@ pub(super) async fn not_ready(line: &Line, reason: &str) -> Result<(), Failure> 
 }
 
 /// The unavailable codes of the agent's team.
-async fn codes(line: &Line) -> Result<Vec<Value>, Failure> {
+pub(super) async fn codes(line: &Line) -> Result<Vec<Value>, Failure> {
     if let Some(codes) = line.lists().codes.clone() {
         return Ok(codes);
     }
