@@ -48,9 +48,12 @@ use rustc_hash::FxHashMap;
 use self::{
     lists::Lists,
     message::{Effect, Request, SessionNo, Ticket},
-    model::{Agent, AgentNo, Call, CallNo, Channel, ChannelNo, Contact, Interaction, InteractionNo, PartyNo, Session},
+    model::{
+        Agent, AgentNo, Call, CallNo, Channel, ChannelNo, Contact, Interaction, InteractionNo, PartyNo, Session,
+        TimerKey,
+    },
     table::Table,
-    timers::{Timer, TimerKey, Timers},
+    timers::{Timer, Timers},
 };
 use crate::settings::Settings;
 

@@ -17,8 +17,10 @@ use super::{
     lists::AgentPresence,
     message::{SessionNo, Ticket},
     table::name,
-    timers::TimerKey,
 };
+
+/// When, in milliseconds; and a number, by which timers of one moment fire in the order in which they were set.
+pub(super) type TimerKey = (u64, u64);
 
 name! {
     /// An agent who has something in the switch.

@@ -8,10 +8,7 @@ use std::collections::BTreeMap;
 
 use jackfield_plugin_api::report::{Cause, ChannelType};
 
-use super::model::{ChannelNo, InteractionNo, PartyNo};
-
-/// When, in milliseconds; and the how manieth timer it is, so that those of one moment fire in the order they were set.
-pub(super) type TimerKey = (u64, u64);
+use super::model::{ChannelNo, InteractionNo, PartyNo, TimerKey};
 
 /// What will happen.
 #[derive(Debug, Clone)]
