@@ -83,7 +83,7 @@ interface JackfieldObject<K extends Exclude<ObjectKind, "session">> {
   readonly id: string;
   /** The dotted path of ids from the session down: the target of its commands. */
   readonly target: string;
-  /** Since when its state holds, in milliseconds since 1970. */
+  /** Since when its state holds, in milliseconds since 1970 by this machine's clock: `Date.now() - since` is how long. */
   readonly since: number;
   /** The commands that the host would not refuse for the object's state now, by their full names. */
   readonly actions: readonly string[];
@@ -146,7 +146,7 @@ export interface Interaction extends JackfieldObject<"interaction"> {
   readonly channel: Channel;
   readonly calls?: "SINGLE" | "CONSULT" | "CONFERENCE";
   readonly recording?: "OFF" | "ON" | "PAUSED";
-  /** The disposition that was set, from hosts that tell it. */
+  /** The disposition that was set. */
   readonly disposition?: string;
   /** The call's data, key by key. Replaced by a new object whenever it changes. */
   readonly data: Readonly<Record<string, unknown>>;
@@ -207,8 +207,8 @@ export interface ObjectEvent {
   readonly target: string;
   readonly name: string;
   readonly data: Record<string, any>;
-  /** When it happened, from hosts that tell it. */
-  readonly at?: string;
+  /** When the host told it, in milliseconds since 1970; from hosts of protocol 1.1 on. */
+  readonly at?: number;
 }
 
 /** Why a session is over. */
@@ -340,6 +340,8 @@ export interface Session {
     lists?: Array<{ kind: ListKind; watch?: boolean }>;
   };
   readonly tree: Tree;
+  /** What is to be added to the host's times, such as a presence's `since`, to have this machine's; 0 where clocks agree. */
+  readonly clockDifference: number;
   readonly channelgroups: ChannelGroup[];
   /** All channels, those of groups included. */
   readonly channels: Channel[];

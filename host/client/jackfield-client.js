@@ -10,7 +10,7 @@
 //   transport.js    the two ways to the host: a WebSocket, or HTTP with an event stream
 
 import { WatchedList } from "./lists.js";
-import { CLASSES, NODE, Tree, isWhole } from "./objects.js";
+import { CLASSES, NODE, Tree, clockDifference, isWhole } from "./objects.js";
 import { JackfieldError, address, failed, lost, open, withToken } from "./transport.js";
 
 export { Channel, ChannelGroup, Conversation, Interaction, Tree } from "./objects.js";
@@ -82,6 +82,7 @@ export class Session {
   get linkReason() { return this.#tree?.linkReason; }
   get capabilities() { return this.#tree?.capabilities ?? { commands: [], channelTypes: [] }; }
   get tree() { return this.#tree; }
+  get clockDifference() { return clockDifference(this.#tree ?? {}); }
   get channelgroups() { return this.#all("channelgroup"); }
   get channels() { return this.#all("channel"); }
   get interactions() { return this.#all("interaction"); }
@@ -147,7 +148,10 @@ export class Session {
   async command(name, target = this.#id, data = {}) {
     for (;;) {
       const response = await this.#request({ command: name, target, data });
-      if (response.result === "success") return response.data ?? {};
+      if (response.result === "success") {
+        if (name === "interaction.request.setdisposition") this.#dispositionSet(target, data.disposition);
+        return response.data ?? {};
+      }
       if (response.result !== "needinfo") throw failed(response);
       const { uiExtension } = response;
       const question = { command: name, target, data, uiExtension, object: this.object(target) };
@@ -155,6 +159,16 @@ export class Session {
       if (!extensions) throw new JackfieldError("needinfo", "the platform must know more", { command: name, target, uiExtension });
       data = { ...data, extensions: { ...data.extensions, ...extensions } };
     }
+  }
+
+  /** No event tells it before the state changes for another reason. */
+  #dispositionSet(target, disposition) {
+    const node = this.#tree?.get(target);
+    if (!node) return;
+    node.told = { ...node.told, disposition };
+    const object = this.object(target);
+    this.#emit("changed", object);
+    this.#emit("change", { object });
   }
 
   /** Sends a command of an adapter's own. */

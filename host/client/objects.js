@@ -10,6 +10,8 @@ export class Tree {
     this.linkReason = undefined;
     this.capabilities = { commands: [], channelTypes: [] };
     this.initialized = false;
+    /** By how much this machine's clock is ahead of the host's, as far as events have shown. */
+    this.ahead = undefined;
     this.nodes = new Map();
     this.root = this.#add(null, "session", { id: session });
   }
@@ -32,12 +34,14 @@ export class Tree {
 
   /** Takes one event in. Returns the object that it is about, or undefined where that is not known. */
   apply({ target, name, data, at }) {
+    if (at !== undefined) this.ahead = Math.min(this.ahead ?? Infinity, Date.now() - at);
     const node = this.nodes.get(target);
     if (!node) return undefined;
     const dot = name.indexOf(".");
     const [word, verb] = [name.slice(0, dot), name.slice(dot + 1)];
     if (name === "state.updated") {
-      if (node.told.state !== data.state || data.since) node.since = Date.parse(data.since ?? at ?? "") || Date.now();
+      // A host that tells no times is older than they are.
+      if (node.told.state !== data.state || data.since) node.since = data.since ?? at ?? Date.now();
       node.told = data;
     } else if (verb === "created") {
       const created = this.#add(node, word, data[word]);
@@ -114,6 +118,12 @@ export class Tree {
 export const NODE = Symbol("node");
 export const SESSION = Symbol("session");
 
+/** Clocks that differ by less differ by no more than what a message takes. */
+const SAME_TIME = 2_000;
+
+/** What is to be added to the host's times to have this machine's. */
+export const clockDifference = ({ ahead = 0 }) => (Math.abs(ahead) > SAME_TIME ? ahead : 0);
+
 class JackfieldObject {
   constructor(session, node) {
     this[SESSION] = session;
@@ -123,7 +133,7 @@ class JackfieldObject {
   get kind() { return this[NODE].kind; }
   get target() { return this[NODE].target; }
   get state() { return this[NODE].told.state; }
-  get since() { return this[NODE].since; }
+  get since() { return this[NODE].since + this[SESSION].clockDifference; }
   get actions() { return this[NODE].told.actions ?? []; }
   get disposed() { return this[NODE].disposed; }
   get parent() { return this[SESSION].object(this[NODE].parent.target); }

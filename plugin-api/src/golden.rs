@@ -214,7 +214,14 @@ fn lists_are_written_and_read_as_they_were_released() {
     let page = ListPage::new(vec![full_entry(), ListEntry::new("b")]).next("b");
     holds_1_1("answer", &[Outcome::from(page), Outcome::from(ListPage::new(Vec::new()))]);
     let change = ListChange::new(ListKind::Queues).changed(full_entry()).removed("c");
-    holds_1_1("report", &[Report::new().list(change).list(ListChange::reload(ListKind::Groups))]);
+    let lists = Report::new().list(change).list(ListChange::reload(ListKind::Groups));
+    let at = Timestamp(1_700_000_000_002);
+    let call = Conversation::new("v", Role::Primary, ConversationState::Talking).since(at);
+    let found = Interaction::create("i", Direction::Inbound).since(at).conversation(call);
+    let times = Report::new().channel(Channel::new("c").since(at).interaction(found));
+    let unknown = Interaction::create("i", Direction::Inbound).recording_unknown().disposition("sold");
+    let unknown = Report::new().channel(Channel::new("c").interaction(unknown));
+    holds_1_1("report", &[lists, times, unknown]);
     let kinds = ListKind::ALL.map(|kind| serde_json::to_value(kind).unwrap());
     assert_eq!(kinds, ListKind::ALL.map(|kind| json!(kind.as_str())));
     use DestinationType as D;

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     lists::ListChange,
     report::{Channel, Conversation, ConversationState, Group, Interaction, InteractionState, Report},
+    timestamp::Timestamp,
 };
 
 /// Makes one report of two that would be applied one after the other. `None`: they must stay two.
@@ -96,6 +97,11 @@ fn later_of<T: Clone>(earlier: &Option<T>, later: &Option<T>) -> Option<T> {
     later.as_ref().or(earlier.as_ref()).cloned()
 }
 
+/// Since when a state holds: of one that the later statement does not change, since when the earlier one says.
+fn since(earlier: Option<Timestamp>, later: Option<Timestamp>, stays: bool) -> Option<Timestamp> {
+    later.or(earlier.filter(|_| stays))
+}
+
 impl Statement for Group {
     fn key(&self) -> &str {
         &self.key
@@ -138,6 +144,7 @@ impl Statement for Channel {
             endpoint: later_of(&self.endpoint, &later.endpoint),
             name: later_of(&self.name, &later.name),
             status: later_of(&self.status, &later.status),
+            since: since(self.since, later.since, later.status.is_none() || later.status == self.status),
             interactions: merge_lists(&self.interactions, &later.interactions)?,
         })
     }
@@ -173,10 +180,16 @@ impl Statement for Interaction {
             gone: self.gone,
             direction: later.direction.or(self.direction),
             state: later.state.or(self.state),
+            since: since(
+                self.since,
+                later.since,
+                later.conversations.is_none() && later.state.is_none_or(|state| self.state == Some(state)),
+            ),
             reason,
             cause,
             recording: later.recording.or(self.recording),
             recording_unknown: self.recording_unknown || later.recording_unknown,
+            disposition: later_of(&self.disposition, &later.disposition),
             url: later_of(&self.url, &later.url),
             data,
             conversations: match (&self.conversations, &later.conversations) {
@@ -249,6 +262,7 @@ impl Statement for Conversation {
             was: None,
             role: later.role.or(self.role),
             state: later.state.or(self.state),
+            since: since(self.since, later.since, later.state.is_none_or(|state| self.state == Some(state))),
             reason: later.reason.or(self.reason),
             cause: later.cause.or(self.cause),
             muted: later.muted.or(self.muted),

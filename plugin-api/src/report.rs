@@ -23,7 +23,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{json::Json, lists::ListChange};
+use crate::{json::Json, lists::ListChange, timestamp::Timestamp};
+
+mod place;
+
+pub use place::{ConversationAt, ExtensionEvent, InteractionAt, Target};
 
 /// The platform's own name of an object: any text, unique among its siblings in one session (channels: in the whole
 /// session, whatever their group).
@@ -209,6 +213,10 @@ pub struct Channel {
     /// Its state and all that goes with it, as one statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<ChannelStatus>,
+    /// Since when the state that it is in holds: its state, its availability and their reason. Where an adapter does not say so, the host takes the moment at
+    /// which it learns of the state. Since 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// Statements about some of its interactions (in a snapshot: about all of them).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interactions: Vec<Interaction>,
@@ -252,6 +260,13 @@ impl Channel {
     #[must_use]
     pub fn status(mut self, status: ChannelStatus) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// Says since when its state holds.
+    #[must_use]
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
         self
     }
 
@@ -383,6 +398,10 @@ pub struct Interaction {
     /// [`InteractionState::Completed`] need saying; the others follow from its conversations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<InteractionState>,
+    /// Since when the state that it is in holds: of a call that goes on already, since when it does. Where an adapter does not say so, the host takes the moment at
+    /// which it learns of the state. Since 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// Why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -397,6 +416,10 @@ pub struct Interaction {
     /// of version 1.0 takes it for.
     #[serde(default, skip_serializing_if = "is_false")]
     pub recording_unknown: bool,
+    /// The disposition that was set. Read when the interaction is created; what is set later the host knows from the
+    /// command. Since 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disposition: Option<String>,
     /// The address that the desktop should open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -431,6 +454,13 @@ impl Interaction {
         self
     }
 
+    /// Says since when its state holds.
+    #[must_use]
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
+    }
+
     /// States why it ended.
     #[must_use]
     pub fn reason(mut self, reason: Reason) -> Self {
@@ -456,6 +486,13 @@ impl Interaction {
     #[must_use]
     pub fn recording_unknown(mut self) -> Self {
         self.recording_unknown = true;
+        self
+    }
+
+    /// States the disposition that was set before.
+    #[must_use]
+    pub fn disposition(mut self, disposition: impl Into<String>) -> Self {
+        self.disposition = Some(disposition.into());
         self
     }
 
@@ -571,6 +608,10 @@ pub struct Conversation {
     /// Its state; needed when it is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ConversationState>,
+    /// Since when the state that it is in holds: since when it rings, talks or is held. Where an adapter does not say so, the host takes the moment at
+    /// which it learns of the state. Since 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// Why it ended, with [`ConversationState::Ended`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -594,6 +635,13 @@ impl Conversation {
     /// A conversation that is over, and why.
     pub fn ended(key: impl Into<Key>, reason: Reason) -> Self {
         Self { key: key.into(), state: Some(ConversationState::Ended), reason: Some(reason), ..Self::default() }
+    }
+
+    /// Says since when its state holds.
+    #[must_use]
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
     }
 
     /// States whether the agent is muted.
@@ -684,59 +732,4 @@ pub enum MemberRole {
     Agent,
     /// Someone else.
     External,
-}
-
-/// An event of the adapter's own, which its manifest declares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ExtensionEvent {
-    /// The object that it is about.
-    pub on: Target,
-    /// Its name, as declared.
-    pub name: String,
-    /// Its data: a JSON object.
-    pub data: Json,
-}
-
-impl ExtensionEvent {
-    /// An event about an object.
-    pub fn new(on: Target, name: impl Into<String>, data: impl Into<Json>) -> Self {
-        Self { on, name: name.into(), data: data.into() }
-    }
-}
-
-/// An object of a session, by the platform's keys.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Target {
-    /// The session itself.
-    Session,
-    /// A channel group.
-    Group(Key),
-    /// A channel, in a group or alone.
-    Channel(Key),
-    /// An interaction.
-    Interaction(InteractionAt),
-    /// A conversation.
-    Conversation(ConversationAt),
-}
-
-/// Where an interaction is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct InteractionAt {
-    /// The channel's key.
-    pub channel: Key,
-    /// The interaction's key.
-    pub interaction: Key,
-}
-
-/// Where a conversation is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ConversationAt {
-    /// The channel's key.
-    pub channel: Key,
-    /// The interaction's key.
-    pub interaction: Key,
-    /// The conversation's key.
-    pub conversation: Key,
 }

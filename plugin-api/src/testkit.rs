@@ -540,6 +540,7 @@ fn apply_channel(channel: &mut Channel, said: &Channel) {
     set(&mut channel.endpoint, &said.endpoint);
     set(&mut channel.name, &said.name);
     set(&mut channel.status, &said.status);
+    set(&mut channel.since, &said.since);
     for it in &said.interactions {
         let gone = it.gone || it.state == Some(InteractionState::Completed);
         let interactions = &mut channel.interactions;
@@ -551,10 +552,12 @@ fn apply_interaction(interaction: &mut Interaction, said: &Interaction) {
     interaction.key.clone_from(&said.key);
     set(&mut interaction.direction, &said.direction);
     set(&mut interaction.state, &said.state);
+    set(&mut interaction.since, &said.since);
     set(&mut interaction.reason, &said.reason);
     set(&mut interaction.cause, &said.cause);
     set(&mut interaction.recording, &said.recording);
     interaction.recording_unknown |= said.recording_unknown;
+    set(&mut interaction.disposition, &said.disposition);
     set(&mut interaction.url, &said.url);
     for (key, value) in &said.data {
         match value {
@@ -575,6 +578,7 @@ fn apply_conversation(before: &[Conversation], said: &Conversation) -> Conversat
     conversation.key.clone_from(&said.key);
     set(&mut conversation.role, &said.role);
     set(&mut conversation.state, &said.state);
+    set(&mut conversation.since, &said.since);
     set(&mut conversation.reason, &said.reason);
     set(&mut conversation.cause, &said.cause);
     set(&mut conversation.muted, &said.muted);

@@ -319,6 +319,20 @@ test("in a session that begins in place of another the same lists are watched", 
   }
 });
 
+test("how long a state has lasted is right on a machine whose clock is wrong", async () => {
+  const { now } = Date;
+  for (const wrong of [3_600_000, -3_600_000, 0]) {
+    Date.now = () => now() + wrong;
+    try {
+      const { conversation } = await inCall();
+      const lasted = Date.now() - conversation.since;
+      assert.ok(lasted > -2_500 && lasted < 60_000, `${lasted}`);
+    } finally {
+      Date.now = now;
+    }
+  }
+});
+
 test("the reason why nobody can log in is told", async () => {
   const agent = { id: "1", password: "any" };
   const wrong = (more) => connect({ url: host.url, tenant: "demo", agent, WebSocket, ...more });

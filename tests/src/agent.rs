@@ -45,6 +45,10 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 #[derive(Debug, Clone)]
 pub struct Event {
     pub seq: u64,
+    /// When the host told it, in milliseconds since 1970.
+    pub at: u64,
+    /// Since when the state that it tells holds; `data` is without it.
+    pub since: Option<u64>,
     pub target: String,
     pub name: String,
     pub data: Value,
@@ -551,20 +555,30 @@ impl Agent {
                 other => panic!("replay: {other:?}"),
             }
         }
+        if response["command"] == "interaction.request.setdisposition" && response["result"] == "success" {
+            let target = response["target"].as_str().expect("a target");
+            self.model.set_disposition(target, &response["data"]["disposition"]);
+        }
         self.responses.push_back(response);
     }
 
     fn take_event(&mut self, event: Value) {
         let seq = event["seq"].as_u64().expect("an event has a number");
         assert_eq!(seq, self.seq + 1, "events are numbered without gaps: {event}");
-        assert_eq!(members(&event), ["data", "messageType", "name", "seq", "target"], "{event}");
+        assert_eq!(members(&event), ["at", "data", "messageType", "name", "seq", "target"], "{event}");
         self.seq = seq;
         let name = event["name"].as_str().expect("a name").to_owned();
         let target = event["target"].as_str().expect("a target").to_owned();
-        let data = event["data"].clone();
+        let at = event["at"].as_u64().expect("an event has a time");
+        let mut data = event["data"].clone();
         if let Err(why) = self.model.take(&target, &name, &data) {
             panic!("the protocol does not allow event {seq}: {why}");
         }
+        let since = data.as_object_mut().and_then(|data| data.remove("since")).map(|since| {
+            let since = since.as_u64().expect("a time");
+            assert!(since <= at, "a state holds since a moment that is still to come: {event}");
+            since
+        });
         self.name_new_object(&name, &target, &data);
         let object = self.names.get(&target).unwrap_or_else(|| panic!("{name} on unknown {target}")).clone();
         let told = name == "state.updated" || name == "conversation.disposed" || name.contains(".member.");
@@ -572,7 +586,7 @@ impl Agent {
         if name.ends_with(".disposed") && name != "session.disposed" {
             self.names.remove(&target);
         }
-        self.heard.push_back(Event { seq, target, name, data, word });
+        self.heard.push_back(Event { seq, at, since, target, name, data, word });
     }
 
     fn name_new_object(&mut self, name: &str, target: &str, data: &Value) {

@@ -342,17 +342,28 @@ impl ClientModel {
         Ok(())
     }
 
+    /// A disposition was set, which no event tells.
+    pub fn set_disposition(&mut self, target: &str, disposition: &Value) {
+        if let Some(node) = self.nodes.get_mut(target) {
+            node.told.insert("disposition".to_owned(), disposition.clone());
+        }
+    }
+
     // ---- what changes
 
     fn state(&mut self, target: &str, kind: &'static str, data: &Value) -> Result<(), Illegal> {
         let (required, optional): (&[&str], &[&str]) = match kind {
             "channelgroup" => (&["state"], &[]),
-            "channel" => (&["state"], &["availability"]),
+            "channel" => (&["state", "since"], &["availability"]),
             // Once the platform has told whether it records, it is always told.
-            "interaction" if self.nodes[target].told.contains_key("recording") => (&["state", "recording"], &["calls"]),
-            "interaction" if self.nodes[target].is_telephony() => (&["state"], &["calls", "recording"]),
-            "interaction" => (&["state"], &[]),
-            "conversation" => (&["state", "muted"], &[]),
+            "interaction" if self.nodes[target].told.contains_key("recording") => {
+                (&["state", "since", "recording"], &["calls", "disposition"])
+            }
+            "interaction" if self.nodes[target].is_telephony() => {
+                (&["state", "since"], &["calls", "recording", "disposition"])
+            }
+            "interaction" => (&["state", "since"], &["disposition"]),
+            "conversation" => (&["state", "since", "muted"], &[]),
             _ => return Err("the session has no state".into()),
         };
         let mut required = required.to_vec();
@@ -367,6 +378,9 @@ impl ClientModel {
         let next = |name, state| Some(Next { target: target.to_owned(), name, state });
         let same = old == new;
         let mut news = data.as_object() != Some(&node.told);
+        if same && kind != "channel" {
+            need(node.told.get("since").is_none_or(|since| data["since"] == *since), || "it says another time".into())?;
+        }
         match kind {
             "channelgroup" => need(matches!(new.as_str(), "EMPTY" | "POPULATED"), || "no such state".into())?,
             "channel" => {

@@ -1,7 +1,7 @@
 // The channels at the side: what each can be used for now, and what can be done with it.
 
 import { buttons } from "./actions.js";
-import { counting, since } from "./clock.js";
+import { counting } from "./clock.js";
 import { ask, attempt, confirm } from "./dialogs.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -51,7 +51,7 @@ function channelCard(desk, channel) {
     h("p", { class: "channel-state" },
       h("span", { class: `chip ${tone}` }, status),
       channel.occupied && h("span", { class: "chip busy" }, "In use"),
-      channel.state === "ACTIVE" && counting(since(channel))),
+      channel.state === "ACTIVE" && counting(channel.since)),
     pendingOf(channel),
     h("div", { class: "buttons" }, buttons(desk, channel, { size: "small" })));
 }

@@ -1,21 +1,8 @@
-// Running times: since when a state holds, also after the page was loaded again.
+// Running times: since when a state holds, as the host tells it.
 //
-// Owns: the seconds that count on the page, and a note in the tab's own storage of states that were seen. Must never:
-// show a time of before it was known. The host's word counts where it gives one.
+// Owns: the seconds that count on the page, and what is written to the tab's own storage. Must never: make a time up.
 
 import { h } from "./dom.js";
-
-const NOTES = "jackfield-since";
-
-function read() {
-  try {
-    return JSON.parse(sessionStorage.getItem(NOTES)) ?? {};
-  } catch {
-    return {};
-  }
-}
-
-let notes = read();
 
 const stored = new Map();
 
@@ -25,21 +12,6 @@ export function store(key, text) {
   stored.set(key, text);
   if (text === null) sessionStorage.removeItem(key);
   else sessionStorage.setItem(key, text);
-}
-
-/** Since when an object's state holds. */
-export function since(object) {
-  const { target, state } = object;
-  const [known, at] = notes[target] ?? [];
-  if (known === state) return Math.min(at, object.since);
-  notes[target] = [state, object.since];
-  return object.since;
-}
-
-/** Forgets what is not there any more, and keeps the rest for when the page is loaded again. */
-export function keep(targets) {
-  notes = Object.fromEntries(Object.entries(notes).filter(([target]) => targets.has(target)));
-  store(NOTES, JSON.stringify(notes));
 }
 
 const two = (number) => String(number).padStart(2, "0");

@@ -2,7 +2,7 @@
 
 import { buttons } from "./actions.js";
 import { labelOf, pictureOf } from "./channels.js";
-import { counting, since } from "./clock.js";
+import { counting } from "./clock.js";
 import { ask, attempt } from "./dialogs.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -62,7 +62,7 @@ function conversationPanel(desk, call) {
       h("span", { class: `chip ${tone}` }, state),
       call.muted && h("span", { class: "chip stop" }, "Muted"),
       hasFocus && call.interaction.conversations.length > 1 && h("span", { class: "chip focus" }, "Focus"),
-      counting(since(call))),
+      counting(call.since)),
     h("ul", { class: "members" }, call.members.map((member) => h("li", { key: member.id },
       h("span", { class: "member-name" }, memberName(member)),
       h("span", { class: "member-more" }, [member.name && member.address, member.role].filter(Boolean).join(" · "))))),
@@ -104,6 +104,7 @@ function statusChips(interaction) {
   return [
     h("span", { key: "state", class: `chip ${tone}` }, interaction.direction === "outbound" && interaction.state === "ALERTING" ? "Outgoing" : state),
     CALLS[interaction.calls] && h("span", { key: "calls", class: "chip focus" }, CALLS[interaction.calls]),
+    interaction.disposition && h("span", { key: "disposition", class: "chip" }, interaction.disposition),
     recording && h("span", { key: "recording", class: `chip stop ${interaction.recording === "ON" ? "blinks" : ""}` }, recording),
   ];
 }
@@ -145,7 +146,7 @@ function contactCard(desk, interaction) {
       h("div", { class: "contact-name" },
         h("h3", null, who),
         h("p", null, `${offered ? "Incoming " : ""}${labelOf(interaction.type).toLowerCase()} ${direction ? `· ${interaction.direction}` : ""} · ${interaction.channel?.endpoint ?? ""}`)),
-      h("div", { class: "contact-state" }, statusChips(interaction), counting(since(interaction)))),
+      h("div", { class: "contact-state" }, statusChips(interaction), counting(interaction.since))),
     endOf(interaction),
     page && h("p", { key: "page" }, h("a", { href: page, target: "_blank", rel: "noopener noreferrer", class: "button small quiet" }, icon("open"), h("span", null, "Open page"))),
     offered && offerButtons(desk, interaction),

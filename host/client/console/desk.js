@@ -2,7 +2,6 @@
 
 import { announce, attempt, tell } from "./dialogs.js";
 import { channelsPanel, labelOf } from "./channels.js";
-import { keep } from "./clock.js";
 import { contactsPanel, webAddress, whoOf, wordsOfEnd } from "./contacts.js";
 import { drawer, h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -132,7 +131,6 @@ export class Desk {
         channelsPanel(this),
         contactsPanel(this),
         this.#showsMessages && h("div", { key: "messages", id: "messages", own: true })));
-    keep(new Set([...session.channels, ...session.interactions, ...session.interactions.flatMap(({ conversations }) => conversations)].map(({ target }) => target)));
     return page;
   }
 }

@@ -6,8 +6,9 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use jackfield_plugin_api::report::{
-    self, Availability, ChannelInfo, ChannelStatus, InteractionState, Pending, Report, Target,
+use jackfield_plugin_api::{
+    Timestamp,
+    report::{self, Availability, ChannelInfo, ChannelStatus, InteractionState, Pending, Report, Target},
 };
 
 use jackfield_protocol::event::{Event, EventName};
@@ -22,6 +23,8 @@ pub(crate) struct ReportContext<'a> {
     pub(crate) emitter: Emitter,
     pub(crate) diagnostics: &'a mut Diagnostics,
     capabilities: &'a Capabilities,
+    /// The moment at which all of it happens, unless the report says otherwise.
+    now: Timestamp,
     next_id: u64,
     /// How many interactions the session has.
     count: Count,
@@ -49,6 +52,11 @@ impl Count {
 }
 
 impl ReportContext<'_> {
+    /// Since when a state holds that is new, from what was said of it: not since a moment that is still to come.
+    pub(crate) fn since(&self, stated: Option<Timestamp>) -> Timestamp {
+        stated.map_or(self.now, |stated| stated.min(self.now))
+    }
+
     pub(crate) fn new_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -126,9 +134,9 @@ enum TopLevel {
 }
 
 impl Tree {
-    /// Applies a report to the tree, and emits what changed. Nothing is emitted before the first snapshot, which is
+    /// Applies a report to the tree at a moment, and emits what changed. Nothing is emitted before the first snapshot, which is
     /// answered with the whole tree.
-    pub fn apply(&mut self, report: &Report, diagnostics: &mut Diagnostics) -> Vec<Event> {
+    pub fn apply(&mut self, report: &Report, now: Timestamp, diagnostics: &mut Diagnostics) -> Vec<Event> {
         let interactions = || self.channels.iter().flat_map(|channel| &channel.interactions);
         let bytes: usize = interactions().map(|interaction| interaction.data.weight()).sum();
         let capabilities = Arc::clone(&self.capabilities);
@@ -137,6 +145,7 @@ impl Tree {
             emitter: Emitter::new(),
             diagnostics,
             capabilities: &capabilities,
+            now,
             next_id: self.next_id,
             count,
             room_for_data: limits::DATA_IN_SESSION.report.saturating_sub(bytes),
@@ -365,6 +374,7 @@ impl Tree {
             channel.occupied = false;
             if channel.is_active() {
                 channel.status = ChannelStatus::Inactive;
+                channel.since = context.since(stated.and_then(|stated| stated.since));
             }
             context.emitter.channel_pair(&channel);
         }
@@ -493,6 +503,7 @@ impl Tree {
             endpoint: context.text(stated.endpoint.as_deref()),
             name: context.text(stated.name.as_deref()),
             status: stated.status.as_ref().map_or(ChannelStatus::Inactive, |stated| status(stated).into_owned()),
+            since: context.since(stated.since),
             occupied: interactions.iter().any(|stated| plan::is_busy_if_new(kind, stated)),
             interactions: Vec::new(),
             emitted_actions: Actions::default(),
@@ -581,8 +592,11 @@ impl Tree {
 fn change_channel(context: &mut ReportContext<'_>, channel: &mut ChannelNode, stated: &report::Channel, whole: bool) {
     let before = context.emitter.emitted.len();
     let mut changed = false;
-    if let Some(stated) = stated.status.as_ref().map(status).filter(|stated| **stated != channel.status) {
-        channel.status = stated.into_owned();
+    if let Some(now) = stated.status.as_ref().map(status).filter(|now| **now != channel.status) {
+        if !is_same_state(&channel.status, &now) {
+            channel.since = context.since(stated.since);
+        }
+        channel.status = now.into_owned();
         changed = true;
     }
     let stated = plan::firsts(&stated.interactions, limits::LIST, context.diagnostics);
@@ -658,6 +672,18 @@ fn is_another(
 ) -> bool {
     (whole || interaction.state == InteractionState::Ended)
         && plan::state_if_new(kind, stated).is_some_and(|state| state < interaction.state)
+}
+
+/// Whether a channel is in the same state, for the same reason: its queue and what is pending are no part of that.
+fn is_same_state(before: &ChannelStatus, now: &ChannelStatus) -> bool {
+    match (before, now) {
+        (ChannelStatus::Active(before), ChannelStatus::Active(now)) => {
+            before.availability == now.availability
+                && before.reason_code == now.reason_code
+                && before.reason_desc == now.reason_desc
+        }
+        _ => before == now,
+    }
 }
 
 /// A status as it is kept: an active channel has an availability, a ready one no reason, no text is too long.

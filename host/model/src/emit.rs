@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use jackfield_plugin_api::{
-    Json,
-    report::{Cause, ChannelStatus, ChannelType, ConversationState, InteractionState, Reason, Recording},
+    Json, Timestamp,
+    report::{Cause, ChannelStatus, ChannelType, ConversationState, InteractionState, Reason},
 };
 use jackfield_protocol::event::{
     CallEntries, Calls, ChannelCard, ChannelDetails, ChannelState, ConversationCard, Details, Event, EventData,
@@ -86,8 +86,8 @@ impl Emitter {
         self.emitted.push(Event { on: self.at, name, data });
     }
 
-    fn emit_state(&mut self, of: StateOf) {
-        self.emit(EventName::StateUpdated, EventData::State(ObjectState { of, actions: None }));
+    fn emit_state(&mut self, of: StateOf, since: Option<Timestamp>) {
+        self.emit(EventName::StateUpdated, EventData::State(ObjectState { of, since, actions: None }));
     }
 
     /// An event of the adapter's own.
@@ -110,7 +110,7 @@ impl Emitter {
 
     pub(crate) fn group_state(&mut self, group: &GroupNode) {
         let state = if group.populated { GroupState::Populated } else { GroupState::Empty };
-        self.emit_state(StateOf::Group { state });
+        self.emit_state(StateOf::Group { state }, None);
     }
 
     // ---- channels ----
@@ -165,7 +165,7 @@ impl Emitter {
             ChannelStatus::Active(_) => ChannelState::Active,
             ChannelStatus::Unavailable => ChannelState::Unavailable,
         };
-        self.emit_state(StateOf::Channel { state, availability: channel.availability() });
+        self.emit_state(StateOf::Channel { state, availability: channel.availability() }, Some(channel.since));
     }
 
     // ---- interactions ----
@@ -179,13 +179,15 @@ impl Emitter {
     pub(crate) fn interaction_state(
         &mut self,
         kind: ChannelType,
+        interaction: &InteractionNode,
         state: InteractionState,
+        since: Timestamp,
         calls: Option<Calls>,
-        recording: Option<Recording>,
     ) {
         // Only calls can be recorded.
-        let recording = recording.filter(|_| kind == ChannelType::Telephony);
-        self.emit_state(StateOf::Interaction { state, calls, recording });
+        let recording = interaction.recording.filter(|_| kind == ChannelType::Telephony);
+        let disposition = interaction.disposition.clone();
+        self.emit_state(StateOf::Interaction { state, calls, recording, disposition }, Some(since));
     }
 
     /// All call data.
@@ -223,7 +225,7 @@ impl Emitter {
         let card = ConversationCard { id: ObjectId('v', conversation.id), role: conversation.role };
         self.emit(EventName::ConversationCreated, EventData::Conversation { conversation: card });
         let back = self.enter_conversation(conversation.id);
-        self.conversation_state(conversation.state, conversation.muted);
+        self.conversation_state(conversation.state, conversation.since, conversation.muted);
         for member in &conversation.members {
             self.member_added(member);
         }
@@ -231,8 +233,8 @@ impl Emitter {
         self.leave(back);
     }
 
-    pub(crate) fn conversation_state(&mut self, state: ConversationState, muted: bool) {
-        self.emit_state(StateOf::Conversation { state, muted });
+    pub(crate) fn conversation_state(&mut self, state: ConversationState, since: Timestamp, muted: bool) {
+        self.emit_state(StateOf::Conversation { state, muted }, Some(since));
     }
 
     /// `why`: where nothing else tells it.
@@ -285,10 +287,10 @@ impl Tree {
                 Some(Object::Channel(channel)) => emitter.channel_state(channel),
                 Some(Object::Interaction(channel, interaction)) => {
                     let (state, calls) = (interaction.state, calls_now(interaction));
-                    emitter.interaction_state(channel.kind, state, calls, interaction.recording);
+                    emitter.interaction_state(channel.kind, interaction, state, interaction.since, calls);
                 }
                 Some(Object::Conversation(_, _, conversation)) => {
-                    emitter.conversation_state(conversation.state, conversation.muted);
+                    emitter.conversation_state(conversation.state, conversation.since, conversation.muted);
                 }
                 Some(Object::Session | Object::Group(_)) | None => {}
             }

@@ -32,7 +32,7 @@ mod snapshot;
 use std::{collections::HashSet, sync::Arc};
 
 use jackfield_plugin_api::{
-    Json, Link, Manifest,
+    Json, Link, Manifest, Timestamp,
     command::ObjectKind,
     report::{
         Availability, ChannelStatus, ChannelType, ConversationAt, ConversationState, Direction, InteractionAt,
@@ -134,6 +134,8 @@ pub struct ChannelNode {
     pub name: Option<Box<str>>,
     /// Its state with all that goes with it; an active one always has an availability.
     pub status: ChannelStatus,
+    /// Since when its state, its availability and their reason hold.
+    pub since: Timestamp,
     /// An interaction is alerting, dialing or started.
     pub occupied: bool,
     /// In order of creation.
@@ -154,8 +156,12 @@ pub struct InteractionNode {
     pub direction: Direction,
     /// Its state.
     pub state: InteractionState,
+    /// Since when.
+    pub since: Timestamp,
     /// Whether it is recorded.
     pub recording: Option<Recording>,
+    /// The disposition that was set.
+    pub disposition: Option<Box<str>>,
     /// The address that the desktop should open.
     pub url: Option<Box<str>>,
     /// The call data.
@@ -179,6 +185,8 @@ pub struct ConversationNode {
     pub role: Role,
     /// Its state, never `Ended`.
     pub state: ConversationState,
+    /// Since when.
+    pub since: Timestamp,
     /// Whether the agent is muted in it.
     pub muted: bool,
     /// The other parties.
@@ -483,6 +491,17 @@ impl Tree {
         }
         let conversation = step(&mut rest, b'v')?;
         rest.is_empty().then_some(Path::Conversation(group, channel, interaction, conversation))
+    }
+
+    /// Keeps the disposition that a desktop has set. The next state of the interaction tells it.
+    pub fn set_disposition(&mut self, target: &str, disposition: &str) {
+        let Some(Path::Interaction(_, channel, interaction)) = self.parse(target) else { return };
+        let mut channels = self.channels.iter_mut();
+        let interactions = channels.find(|one| one.id == channel).map(|channel| &mut channel.interactions);
+        let interaction = interactions.into_iter().flatten().find(|one| one.id == interaction);
+        if let Some(interaction) = interaction {
+            interaction.disposition = Some(limits::cut(disposition).into());
+        }
     }
 
     /// Sets that the link is lost or back. Returns the event, if the link has changed. Whoever calls it for a link that is back has

@@ -6,8 +6,9 @@
 //! changes the interaction as it emits, so that every event tells what holds at that moment. Must never decide what
 //! a report means: `plan.rs` has.
 
-use jackfield_plugin_api::report::{
-    self, Cause, ChannelType, ConversationState, InteractionState, Reason, Recording, Role,
+use jackfield_plugin_api::{
+    Timestamp,
+    report::{self, Cause, ChannelType, ConversationState, InteractionState, Reason, Recording, Role},
 };
 
 use jackfield_protocol::event::EventName;
@@ -42,11 +43,13 @@ pub(crate) fn open(
         key: stated.key.as_str().into(),
         direction,
         state,
+        since: context.since(stated.since),
         recording: if kind == ChannelType::Telephony && state != InteractionState::Ended {
             stated.recording.or((!stated.recording_unknown).then_some(Recording::Off))
         } else {
             Some(Recording::Off)
         },
+        disposition: context.text(stated.disposition.as_deref()),
         url: url(context, stated).map(Into::into),
         data: CallData::default(),
         conversations: Vec::new(),
@@ -65,7 +68,7 @@ pub(crate) fn open(
 
     context.emitter.interaction_created(kind, &interaction);
     let back = context.emitter.enter_interaction(interaction.id);
-    context.emitter.interaction_state(kind, state, calls, interaction.recording);
+    context.emitter.interaction_state(kind, &interaction, state, interaction.since, calls);
     for opening in openings {
         open_conversation(context, &mut interaction, opening);
     }
@@ -103,13 +106,19 @@ pub(crate) fn carry_out(
     let was = interaction.state;
     let changed = plan.state != was || plan.calls_before != plan.calls_after || plan.recording != interaction.recording;
     interaction.recording = plan.recording;
+    let before = interaction.since;
+    if plan.state != was {
+        interaction.since = context.since(plan.stated.and_then(|stated| stated.since));
+    }
+    let since = interaction.since;
     let mut emitted_state = false;
     if plan.taken_unseen {
         interaction.state = InteractionState::Started;
         context.emitter.screen_pop(kind, interaction);
-        context.emitter.interaction_state(kind, InteractionState::Started, plan.calls_before, plan.recording);
+        // When it was taken nobody knows any more.
+        context.emitter.interaction_state(kind, interaction, InteractionState::Started, since, plan.calls_before);
     } else if !plan.openings.is_empty() && plan.state == was && changed {
-        context.emitter.interaction_state(kind, was, plan.calls_after, plan.recording);
+        context.emitter.interaction_state(kind, interaction, was, before, plan.calls_after);
         emitted_state = true;
     }
     let ends = end_and_change(context, interaction, &mut plan);
@@ -117,7 +126,7 @@ pub(crate) fn carry_out(
         // A consult needs a started call, so that is emitted before it opens.
         interaction.state = plan.state;
         context.emitter.screen_pop(kind, interaction);
-        context.emitter.interaction_state(kind, plan.state, plan.calls_after, plan.recording);
+        context.emitter.interaction_state(kind, interaction, plan.state, since, plan.calls_after);
         emitted_state = true;
     }
     open_and_focus(context, interaction, &mut plan, &ends);
@@ -145,7 +154,7 @@ pub(crate) fn carry_out(
         context.emitter.interaction_ended(reason.unwrap_or(default_reason), cause);
     }
     if changed && !emitted_state {
-        context.emitter.interaction_state(kind, plan.state, plan.calls_after, plan.recording);
+        context.emitter.interaction_state(kind, interaction, plan.state, since, plan.calls_after);
     }
     if plan.gone {
         dispose(context, kind, interaction, was);
@@ -163,8 +172,9 @@ fn dispose(
 ) {
     if was != InteractionState::Alerting {
         interaction.state = InteractionState::Completed;
+        interaction.since = context.since(None);
         context.emitter.bare(EventName::InteractionComplete);
-        context.emitter.interaction_state(kind, interaction.state, None, interaction.recording);
+        context.emitter.interaction_state(kind, interaction, interaction.state, interaction.since, None);
     }
     context.emitter.bare(EventName::InteractionDisposed);
 }
@@ -220,7 +230,8 @@ fn end_and_change(
                 let conversation = interaction.conversations.remove(at);
                 // Why the last one ended is told by interaction.ended.
                 let why = goes_on.then(|| why(&conversation, stated, plan.stated));
-                end_conversation(context, &conversation, why);
+                let since = context.since(stated.and_then(|stated| stated.since));
+                end_conversation(context, &conversation, since, why);
                 if away {
                     away = false;
                     interaction.focus = None;
@@ -276,10 +287,11 @@ fn why(
 fn end_conversation(
     context: &mut ReportContext<'_>,
     conversation: &ConversationNode,
+    since: Timestamp,
     why: Option<(Reason, Option<Cause>)>,
 ) {
     let back = context.emitter.enter_conversation(conversation.id);
-    context.emitter.conversation_state(ConversationState::Ended, conversation.muted);
+    context.emitter.conversation_state(ConversationState::Ended, since, conversation.muted);
     context.emitter.conversation_disposed(why);
     context.emitter.leave(back);
 }
@@ -292,8 +304,11 @@ fn change_conversation(
     let back = context.emitter.enter_conversation(conversation.id);
     let muted = change.stated.muted.unwrap_or(conversation.muted);
     if (change.state, muted) != (conversation.state, conversation.muted) {
+        if change.state != conversation.state {
+            conversation.since = context.since(change.stated.since);
+        }
         (conversation.state, conversation.muted) = (change.state, muted);
-        context.emitter.conversation_state(conversation.state, conversation.muted);
+        context.emitter.conversation_state(conversation.state, conversation.since, conversation.muted);
     }
     if let Some(stated) = &change.members {
         conversation.members.retain(|member| {
@@ -345,6 +360,7 @@ fn open_conversation(
         key: opening.stated.key.as_str().into(),
         role: opening.role,
         state: opening.state,
+        since: context.since(opening.stated.since),
         muted: opening.stated.muted.unwrap_or(false),
         members,
         emitted_actions: Actions::default(),

@@ -68,8 +68,9 @@ impl Tree {
             for interaction in &channel.interactions {
                 emitter.interaction_created(channel.kind, interaction);
                 let back = emitter.enter_interaction(interaction.id);
+                let (state, since) = (interaction.state, interaction.since);
                 let calls = emit::calls_now(interaction);
-                emitter.interaction_state(channel.kind, interaction.state, calls, interaction.recording);
+                emitter.interaction_state(channel.kind, interaction, state, since, calls);
                 for conversation in &interaction.conversations {
                     emitter.conversation_created(conversation);
                 }

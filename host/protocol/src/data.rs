@@ -180,7 +180,7 @@ impl Arguments {
                 let SetData { key, value } = parse(data)?;
                 Self::SetInteractionData { key, value }
             }
-            S::SetDisposition => Self::SetDisposition { disposition: parse::<Disposition>(data)?.disposition },
+            S::SetDisposition => Self::SetDisposition { disposition: parse::<DispositionData>(data)?.disposition },
             S::Complete => Self::Complete,
             S::Consult => Self::Consult { destination: destination(data)? },
             S::Alternate => Self::Alternate,
@@ -292,9 +292,11 @@ struct SetData {
     value: Json,
 }
 
-#[derive(Deserialize)]
-struct Disposition {
-    disposition: String,
+/// The data of `interaction.request.setdisposition`.
+#[derive(Debug, Deserialize)]
+pub struct DispositionData {
+    /// The disposition's text.
+    pub disposition: String,
 }
 
 #[derive(Deserialize)]

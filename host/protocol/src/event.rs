@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use jackfield_plugin_api::{
-    Json,
+    Json, Timestamp,
     lists::{ListChange, ListDeclaration, ListEntry},
     report::{
         Availability, Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason,
@@ -531,6 +531,9 @@ pub struct ObjectState {
     /// The state and what else it tells.
     #[serde(flatten)]
     pub of: StateOf,
+    /// Since when it holds; of a group nobody asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// The commands that would not fail with `invalid_state` now, where session.start asked for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actions: Option<Vec<&'static str>>,
@@ -563,6 +566,9 @@ pub enum StateOf {
         /// Whether it is recorded; only of a call.
         #[serde(skip_serializing_if = "Option::is_none")]
         recording: Option<Recording>,
+        /// The disposition that was set.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        disposition: Option<Box<str>>,
     },
     /// Of a conversation.
     Conversation {
@@ -648,12 +654,13 @@ impl Event {
             }
     }
 
-    /// The message of the protocol. `session`: the session's id. `seq`: the event's number.
+    /// The message of the protocol. `session`: the session's id. `seq`: the event's number. `at`: when it is told.
     #[must_use]
-    pub fn message<'e>(&'e self, session: &'e str, seq: u64) -> EventMessage<'e> {
+    pub fn message<'e>(&'e self, session: &'e str, seq: u64, at: Timestamp) -> EventMessage<'e> {
         EventMessage {
             message_type: "objectEvent",
             seq,
+            at,
             target: self.on.below(session),
             name: &self.name,
             data: &self.data,
@@ -667,6 +674,7 @@ impl Event {
 pub struct EventMessage<'e> {
     message_type: &'static str,
     seq: u64,
+    at: Timestamp,
     target: TargetPath<'e>,
     name: &'e EventName,
     data: &'e EventData,

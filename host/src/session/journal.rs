@@ -8,12 +8,13 @@ use std::collections::VecDeque;
 
 use hyper::body::Bytes;
 
+use jackfield_plugin_api::Timestamp;
 use jackfield_protocol::event::Event;
 
 use super::outbox::Message;
 
 /// About how long an event is that carries no call data.
-const ORDINARY: usize = 160;
+const ORDINARY: usize = 192;
 
 /// How much a session keeps for a client that returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +64,8 @@ impl Journal {
     }
 
     /// Gives events the next numbers, writes them and keeps them.
-    pub(super) fn append(&mut self, session: &str, events: &[Event]) -> Vec<Message> {
-        let messages = self.write(session, events);
+    pub(super) fn append(&mut self, session: &str, events: &[Event], at: Timestamp) -> Vec<Message> {
+        let messages = self.write(session, events, at);
         for message in &messages {
             self.bytes += message.text.len();
             self.kept.push_back(message.text.clone());
@@ -79,9 +80,9 @@ impl Journal {
 
     /// Gives the events of a snapshot the next numbers and writes them. They are not kept: a client that has seen only a
     /// part of a snapshot needs a new one.
-    pub(super) fn append_to_snapshot(&mut self, session: &str, events: &[Event]) -> Vec<Message> {
+    pub(super) fn append_to_snapshot(&mut self, session: &str, events: &[Event], at: Timestamp) -> Vec<Message> {
         (self.kept, self.bytes) = (VecDeque::new(), 0);
-        self.write(session, events)
+        self.write(session, events, at)
     }
 
     /// The events after a number up to another, oldest first; `None` where the journal does not keep all of them.
@@ -96,11 +97,11 @@ impl Journal {
     }
 
     /// Writes the messages of events, with the next numbers. This is where an event becomes text.
-    fn write(&mut self, session: &str, events: &[Event]) -> Vec<Message> {
+    fn write(&mut self, session: &str, events: &[Event], at: Timestamp) -> Vec<Message> {
         let mut text = Vec::with_capacity(events.len() * ORDINARY);
         let mut ends = Vec::with_capacity(events.len());
         for (event, seq) in events.iter().zip(self.last + 1..) {
-            serde_json::to_writer(&mut text, &event.message(session, seq)).expect("an event can be written");
+            serde_json::to_writer(&mut text, &event.message(session, seq, at)).expect("an event can be written");
             ends.push(text.len());
         }
         // What one report made is written into one text, which its messages share.
@@ -121,6 +122,8 @@ mod tests {
     use jackfield_protocol::event::{EventName, Path};
 
     use super::*;
+
+    const AT: Timestamp = Timestamp(1_767_225_600_000);
 
     fn journal(events: usize, bytes: usize) -> Journal {
         Journal::new(JournalLimits { events, bytes })
@@ -143,8 +146,8 @@ mod tests {
     #[test]
     fn what_follows_a_number_is_there_once_and_in_order() {
         let mut journal = journal(10, 1000);
-        journal.append("S", &events(3));
-        journal.append("S", &events(1));
+        journal.append("S", &events(3), AT);
+        journal.append("S", &events(1), AT);
         assert_eq!(numbers(&journal, 0), Some(vec![1, 2, 3, 4]));
         assert_eq!(numbers(&journal, 2), Some(vec![3, 4]));
         assert_eq!(numbers(&journal, 4), Some(vec![]));
@@ -155,16 +158,16 @@ mod tests {
     #[test]
     fn it_says_when_it_does_not_reach_back() {
         let mut journal = journal(2, 1000);
-        journal.append("S", &events(5));
+        journal.append("S", &events(5), AT);
         assert_eq!(numbers(&journal, 2), None);
         assert_eq!(numbers(&journal, 3), Some(vec![4, 5]));
     }
 
     #[test]
     fn its_bytes_are_bounded_too() {
-        let size = journal(1, 0).append("S", &events(1))[0].text.len();
+        let size = journal(1, 0).append("S", &events(1), AT)[0].text.len();
         let mut journal = journal(100, 2 * size + 1);
-        journal.append("S", &events(5));
+        journal.append("S", &events(5), AT);
         assert_eq!(numbers(&journal, 2), None);
         assert_eq!(numbers(&journal, 3), Some(vec![4, 5]));
     }
@@ -172,9 +175,9 @@ mod tests {
     #[test]
     fn a_snapshot_empties_the_buffer_and_cannot_be_resumed_from_its_middle() {
         let mut journal = journal(100, 1000);
-        journal.append("S", &events(2));
-        journal.append_to_snapshot("S", &events(3));
-        journal.append("S", &events(1));
+        journal.append("S", &events(2), AT);
+        journal.append_to_snapshot("S", &events(3), AT);
+        journal.append("S", &events(1), AT);
         for after in [0, 1, 2, 3, 4] {
             assert_eq!(numbers(&journal, after), None, "after {after}");
         }
@@ -185,7 +188,7 @@ mod tests {
     fn the_newest_stay_without_mixing_events_up() {
         let mut journal = journal(7, 1000);
         for round in 0..200 {
-            journal.append("S", &events(round % 5));
+            journal.append("S", &events(round % 5), AT);
             let last = journal.last();
             let kept = journal.len() as u64;
             assert_eq!(numbers(&journal, last - kept), Some((last - kept + 1..=last).collect()));

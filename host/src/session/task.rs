@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use jackfield_plugin_api::{Code, Failure, Login};
+use jackfield_plugin_api::{Code, Failure, Login, Timestamp};
 use jackfield_protocol::close::CloseCode;
 use tokio::time::{Instant, sleep_until};
 
@@ -161,7 +161,7 @@ impl Task {
         let (mut next, mut more) = (Some(input), VecDeque::new());
         while let Some(input) = next {
             let mut effects = Effects::default();
-            self.session.handle(input, Instant::now(), &mut effects);
+            self.session.handle(input, Instant::now(), Timestamp::now(), &mut effects);
             // Before anybody can be told of it.
             self.publish();
             if let Some(reason) = effects.ended {

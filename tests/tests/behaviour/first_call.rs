@@ -68,8 +68,8 @@ async fn the_readmes_first_call_works_with_the_configuration_that_is_shipped() {
     // What each line must bring.
     let brings = [
         ("addchannel", "channel.initialized"),
-        ("activate", "\"availability\":\"NOTREADY\",\"state\":\"ACTIVE\""),
-        ("ready", "\"availability\":\"READY\",\"state\":\"ACTIVE\""),
+        ("activate", "state.updated {\"availability\":\"NOTREADY\""),
+        ("ready", "state.updated {\"availability\":\"READY\""),
         ("inbound", "interaction.initialized"),
         ("answer", "\"state\":\"TALKING\""),
         ("hold", "\"state\":\"HELD\""),

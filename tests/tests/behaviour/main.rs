@@ -37,6 +37,7 @@ mod sandbox;
 mod shutdown;
 mod store;
 mod tenants;
+mod times;
 mod tls;
 mod upgrades;
 mod vanished;

@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 };
 
 use super::{
-    desk::{Desk, capabilities, kept},
+    desk::{AT, Desk, capabilities, kept},
     dice::{Dice, seeds},
     keys::{as_snapshot, by_keys},
 };
@@ -162,9 +162,9 @@ fn any_sequence_of_reports_is_a_legal_story() {
 fn grown(seed: u64, reports: usize) -> Tree {
     let mut dice = Dice::new(seed);
     let mut tree = Tree::new("S", capabilities(), false);
-    tree.apply(&Report::snapshot(), &mut Diagnostics::new());
+    tree.apply(&Report::snapshot(), AT, &mut Diagnostics::new());
     for _ in 0..dice.up_to(reports) {
-        tree.apply(&report(&mut dice, 30, 2), &mut Diagnostics::new());
+        tree.apply(&report(&mut dice, 30, 2), AT, &mut Diagnostics::new());
     }
     tree
 }
@@ -218,9 +218,9 @@ fn two_reports_merged_into_one_end_in_the_same_tree() {
             continue;
         };
         let mut notes = Diagnostics::new();
-        one.apply(&earlier, &mut notes);
-        one.apply(&later, &mut notes);
-        other.apply(&both, &mut notes);
+        one.apply(&earlier, AT, &mut notes);
+        one.apply(&later, AT, &mut notes);
+        other.apply(&both, AT, &mut notes);
         if !notes.is_empty() {
             continue; // nonsense may be settled otherwise
         }

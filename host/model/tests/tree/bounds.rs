@@ -10,7 +10,7 @@ use jackfield_plugin_api::{
 };
 use serde_json::json;
 
-use super::desk::{Desk, Told};
+use super::desk::{AT, Desk, Told};
 
 fn channel(key: impl std::fmt::Display) -> Channel {
     Channel::create(key.to_string(), ChannelType::Telephony, "1", "Desk")
@@ -229,12 +229,12 @@ fn call_data_and_addresses_are_weighed() {
     assert_eq!(told.words, ["interaction.datachanged"], "the rest of the patch is taken");
     for n in 0..limits::LIVE.report {
         let full = call(n).data("heavy", "x".repeat(limits::DATA.report - 100));
-        desk.tree.apply(&Report::new().channel(Channel::new("1").interaction(full)), &mut Default::default());
+        desk.tree.apply(&Report::new().channel(Channel::new("1").interaction(full)), AT, &mut Default::default());
     }
     let data = desk.tree.channels()[0].interactions.iter().flat_map(|interaction| interaction.data.iter());
     let weight: usize = data.map(|(key, value)| key.len() + value.get().len()).sum();
     assert!(weight > limits::DATA_IN_SESSION.report / 2 && weight <= limits::DATA_IN_SESSION.report, "{weight}");
     let event = ExtensionEvent::new(Target::Session, "session.test.news", json!({"x": "x".repeat(limits::EVENT)}));
     let mut notes = Default::default();
-    assert!(desk.tree.apply(&Report::new().event(event), &mut notes).is_empty());
+    assert!(desk.tree.apply(&Report::new().event(event), AT, &mut notes).is_empty());
 }

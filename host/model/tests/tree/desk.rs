@@ -7,7 +7,7 @@ use std::{
 
 use jackfield_model::{Capabilities, ChannelNode, Diagnostics, Object, Tree, rules};
 use jackfield_plugin_api::{
-    Link, Manifest, Report,
+    Link, Manifest, Report, Timestamp,
     command::StandardCommand,
     report::{ChannelInfo, ChannelStatus, ChannelType},
     testkit::View,
@@ -15,6 +15,9 @@ use jackfield_plugin_api::{
 use jackfield_protocol::event::Event;
 use jackfield_tests::client_model::ClientModel;
 use serde_json::{Map, Value, json};
+
+/// When everything happens, unless a test says otherwise.
+pub const AT: Timestamp = Timestamp(1_767_225_600_000);
 
 /// The extension events that the tests' adapter declares.
 pub const EXTENSIONS: &[&str] = &[
@@ -54,6 +57,8 @@ pub struct Desk {
     pub view: View,
     actions: bool,
     names: HashMap<String, String>,
+    /// The moment at which a report comes.
+    pub now: Timestamp,
 }
 
 /// An event that was told.
@@ -97,6 +102,7 @@ impl Desk {
             view: View::default(),
             actions,
             names: HashMap::new(),
+            now: AT,
         }
     }
 
@@ -115,7 +121,7 @@ impl Desk {
     pub fn try_apply(&mut self, report: &Report) -> Result<Told, String> {
         self.view.apply(report);
         let mut notes = Diagnostics::new();
-        let events = kept(&self.tree.apply(report, &mut notes));
+        let events = kept(&self.tree.apply(report, self.now, &mut notes));
         let words = self.hear(&events)?;
         if !self.tree.is_started() {
             let silent = if events.is_empty() { Ok(()) } else { Err("says something before it begins") };
@@ -124,7 +130,7 @@ impl Desk {
         self.compare().map_err(|why| format!("{why}\nafter {words:?}"))?;
         let mut repeated = report.clone();
         repeated.events.clear();
-        let again = self.tree.apply(&repeated, &mut Diagnostics::new());
+        let again = self.tree.apply(&repeated, self.now, &mut Diagnostics::new());
         if !again.is_empty() {
             return Err(format!("the same report again says {again:#?}\nafter {words:?}"));
         }
@@ -191,7 +197,8 @@ impl Desk {
             }),
             Object::Channel(channel) => json!({
                 "created": some(json!({"type": channel.kind.as_str(), "endpoint": channel.endpoint, "name": channel.name})),
-                "told": some(json!({"state": state_of(channel), "availability": channel.availability()})),
+                "told": some(json!({"state": state_of(channel), "availability": channel.availability(),
+                    "since": channel.since})),
                 "info": info_of(channel),
             }),
             Object::Interaction(channel, interaction) => {
@@ -206,7 +213,8 @@ impl Desk {
                 let recording = interaction.recording.filter(|_| channel.kind == ChannelType::Telephony);
                 json!({
                     "created": {"type": channel.kind.as_str(), "direction": interaction.direction},
-                    "told": some(json!({"state": interaction.state, "recording": recording, "calls": calls})),
+                    "told": some(json!({"state": interaction.state, "recording": recording, "calls": calls,
+                        "disposition": interaction.disposition, "since": interaction.since})),
                     "data": data,
                     "focus": interaction.focus.map(|id| format!("v{id}")),
                 })
@@ -222,7 +230,7 @@ impl Desk {
                     .collect();
                 json!({
                     "created": {"role": conversation.role},
-                    "told": {"state": conversation.state, "muted": conversation.muted},
+                    "told": {"state": conversation.state, "muted": conversation.muted, "since": conversation.since},
                     "members": members,
                 })
             }

@@ -23,3 +23,4 @@ mod left_out;
 mod rows;
 mod sensible;
 mod targets;
+mod times;

@@ -14,7 +14,7 @@ use jackfield_plugin_api::{
 };
 
 use super::{
-    desk::{Desk, capabilities},
+    desk::{AT, Desk, capabilities},
     dice::{Dice, seeds},
     keys::by_keys,
 };
@@ -246,7 +246,7 @@ impl Platform {
     /// The tree that a session would have that began now.
     fn tree(&self) -> serde_json::Value {
         let mut tree = Tree::new("S", capabilities(), false);
-        tree.apply(&self.snapshot(), &mut Diagnostics::new());
+        tree.apply(&self.snapshot(), AT, &mut Diagnostics::new());
         by_keys(&tree)
     }
 }

@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 };
 use serde_json::{Value, json};
 
-use super::desk::{Desk, Told};
+use super::desk::{AT, Desk, Told};
 use ConversationState::{Alerting, Dialing, Held, Talking};
 
 fn phone() -> Channel {
@@ -189,7 +189,7 @@ fn a_channel_that_goes_while_occupied_tells_that_it_is_free() {
         desk.apply(&Report::new().channel(phone().status(status).interaction(inbound([one(Talking)]))));
         let told = desk.apply(&Report::new().channel(Channel::gone("tel")));
         assert_eq!(told.says("S.c1", "channel.infochanged"), [json!({"channel": {"occupied": false}})]);
-        assert_eq!(told.says("S.c1", "state.updated"), [json!({ "state": state })]);
+        assert_eq!(told.says("S.c1", "state.updated"), [json!({ "state": state, "since": AT })]);
     }
 }
 
@@ -230,7 +230,10 @@ fn a_channel_says_all_that_has_a_value() {
         "occupied": false,
     });
     assert_eq!(told.says("S.c1", "channel.infochanged"), [json!({ "channel": info })]);
-    assert_eq!(told.says("S.c1", "state.updated"), [json!({"state": "ACTIVE", "availability": "NOTREADY"})]);
+    assert_eq!(
+        told.says("S.c1", "state.updated"),
+        [json!({"state": "ACTIVE", "availability": "NOTREADY", "since": AT})]
+    );
 }
 
 #[test]

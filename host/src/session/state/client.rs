@@ -79,7 +79,7 @@ impl SessionState {
         if events.is_empty() {
             return;
         }
-        let messages = self.journal.append(&self.id, events);
+        let messages = self.journal.append(&self.id, events, self.time);
         if let Some(outbox) = self.client.outbox().filter(|_| self.lifecycle.held_after().is_none()) {
             effects.send(outbox, messages);
         }
@@ -121,7 +121,7 @@ impl SessionState {
             return Ok((json!({"replay": "events", "seq": after}).into(), events));
         }
         let events = self.tree.snapshot();
-        let events = self.journal.append_to_snapshot(&self.id, &events);
+        let events = self.journal.append_to_snapshot(&self.id, &events, self.time);
         if let Lifecycle::LoggingOut { held_after, .. } = &mut self.lifecycle {
             *held_after = self.journal.last();
         }

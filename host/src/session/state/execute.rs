@@ -6,7 +6,7 @@
 use jackfield_model::{Object, rules};
 use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, StartOptions, command::StandardCommand};
 use jackfield_protocol::{
-    data::{self, Arguments},
+    data::{self, Arguments, DispositionData},
     message::{Request, Response},
 };
 use tokio::time::Instant;
@@ -253,6 +253,12 @@ impl SessionState {
                     }
                     SessionCommand::Standard(StandardCommand::Watch | StandardCommand::Unwatch) => {
                         return self.watch_answered(at, effects);
+                    }
+                    SessionCommand::Standard(StandardCommand::SetDisposition) => {
+                        let request = &pending.request;
+                        if let Ok(DispositionData { disposition }) = data::parse(request.data()) {
+                            self.tree.set_disposition(request.target().unwrap_or_default(), &disposition);
+                        }
                     }
                     _ => {}
                 }

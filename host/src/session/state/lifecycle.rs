@@ -151,12 +151,12 @@ impl SessionState {
         self.answer(at, Response::Success, effects);
         if !self.tree.is_started() {
             // The adapter has started without a snapshot: there is nothing yet.
-            first = self.tree.apply(&Report::snapshot(), &mut Diagnostics::new());
+            first = self.tree.apply(&Report::snapshot(), self.time, &mut Diagnostics::new());
         }
         // The first snapshot, and what has followed it already.
         let end = first.iter().position(|event| event.name == EventName::SessionInitialized).map_or(0, |at| at + 1);
         let rest = first.split_off(end);
-        let snapshot = self.journal.append_to_snapshot(&self.id, &first);
+        let snapshot = self.journal.append_to_snapshot(&self.id, &first, self.time);
         if let Some(outbox) = self.client.outbox() {
             effects.push(Effect::Replay(outbox.clone(), snapshot));
         }
@@ -287,7 +287,7 @@ impl SessionState {
     fn tell_disposed(&mut self, reason: DisposedReason, effects: &mut Effects) {
         let data = EventData::SessionDisposed { reason };
         let disposed = Event { on: Path::Session, name: EventName::SessionDisposed, data };
-        let disposed = self.journal.append(&self.id, &[disposed]);
+        let disposed = self.journal.append(&self.id, &[disposed], self.time);
         let Some(outbox) = self.client.outbox().cloned() else { return };
         effects.send(&outbox, disposed);
         if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {

@@ -28,7 +28,7 @@ mod pending;
 use std::sync::Arc;
 
 use jackfield_model::{Diagnostics, Tree};
-use jackfield_plugin_api::{Backoff, Outcome, Report};
+use jackfield_plugin_api::{Backoff, Outcome, Report, Timestamp};
 use tokio::time::Instant;
 
 use self::{
@@ -80,6 +80,8 @@ pub(super) struct SessionState {
     lists: WatchedLists,
     client: Client,
     next_request: RequestId,
+    /// When what is being handled has come.
+    time: Timestamp,
     /// How many diagnostics of reports were written to the log.
     logged_diagnostics: u32,
 }
@@ -123,6 +125,7 @@ impl SessionState {
             lists: WatchedLists::default(),
             client: Client::new(limits.prepared_grace.min(limits.resume_grace), now),
             next_request: 1,
+            time: Timestamp::default(),
             logged_diagnostics: 0,
             connection,
             limits,
@@ -131,8 +134,9 @@ impl SessionState {
         }
     }
 
-    /// Handles one input, and then what has become possible by it.
-    pub(super) fn handle(&mut self, input: Input, now: Instant, effects: &mut Effects) {
+    /// Handles one input at this moment, and then what has become possible by it.
+    pub(super) fn handle(&mut self, input: Input, now: Instant, time: Timestamp, effects: &mut Effects) {
+        self.time = time;
         match input {
             Input::Command(command) => self.receive(command, now, effects),
             Input::Adapter { generation, message } => self.adapter_message(generation, message, now, effects),
@@ -257,7 +261,7 @@ impl SessionState {
             return;
         }
         let mut diagnostics = Diagnostics::new();
-        let mut events = self.tree.apply(report, &mut diagnostics);
+        let mut events = self.tree.apply(report, self.time, &mut diagnostics);
         self.metrics.adapter().report(events.len());
         if !diagnostics.is_empty() {
             self.log_diagnostics(&diagnostics);

@@ -15,7 +15,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Done, Switch,
-    model::{Call, CallNo, ChannelNo, Contact, InteractionNo, Leg, Party, PartyNo, Presence, Ringing, key},
+    model::{Call, CallNo, ChannelNo, Contact, InteractionNo, Leg, Party, PartyNo, Presence, Ringing, Since, key},
     rejected,
     timers::Timer,
     wrong_state,
@@ -236,6 +236,7 @@ impl Switch {
             former: None,
             role,
             state,
+            since: Since::new(state, self.now),
             reason: None,
             cause: None,
             call,

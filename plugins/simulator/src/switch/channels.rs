@@ -11,7 +11,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Done, Switch, ToMatch,
-    model::{AgentGroup, AgentNo, Channel, ChannelNo, InteractionNo, Presence, Readiness},
+    model::{AgentGroup, AgentNo, Channel, ChannelNo, InteractionNo, Presence, Readiness, Since},
     place, rejected,
     timers::Timer,
     wrong_state,
@@ -135,6 +135,7 @@ impl Switch {
             agent,
             presence: Presence::Inactive,
             readiness: Readiness::not_ready(None, None),
+            since: Since::new((Presence::Inactive, Readiness::not_ready(None, None)), self.now),
             pending: None,
             before_acw: None,
             queues: Vec::new(),

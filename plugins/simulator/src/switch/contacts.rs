@@ -13,7 +13,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Done, Switch, ToMatch,
-    model::{AgentNo, CallNo, ChannelNo, Contact, Interaction, InteractionNo, Presence, Ringing, key},
+    model::{AgentNo, CallNo, ChannelNo, Contact, Interaction, InteractionNo, Presence, Ringing, Since, key},
     place, rejected,
     timers::Timer,
     wrong_state,
@@ -222,6 +222,7 @@ impl Switch {
             channel,
             direction,
             state,
+            since: Since::new(state, self.now),
             reason: None,
             cause: None,
             recording: Recording::Off,

@@ -49,7 +49,7 @@ use self::{
     lists::Lists,
     message::{Effect, Request, SessionNo, Ticket},
     model::{
-        Agent, AgentNo, Call, CallNo, Channel, ChannelNo, Contact, Interaction, InteractionNo, PartyNo, Session,
+        Agent, AgentNo, Call, CallNo, Channel, ChannelNo, Contact, Interaction, InteractionNo, PartyNo, Session, Since,
         TimerKey,
     },
     table::Table,
@@ -271,6 +271,9 @@ impl Switch {
     fn touch_channel(&mut self, channel: ChannelNo) {
         let record = &mut self.channels[channel];
         record.dirty = true;
+        if record.since.is_other(record.presence, &record.readiness) {
+            record.since = Since::new((record.presence, record.readiness.clone()), self.now);
+        }
         let agent = record.agent;
         self.touch_agent(agent);
     }
@@ -279,6 +282,10 @@ impl Switch {
     fn touch(&mut self, interaction: InteractionNo) {
         let record = &mut self.interactions[interaction];
         record.dirty = true;
+        record.since.look(record.state, self.now);
+        for leg in &mut record.legs {
+            leg.since.look(leg.state, self.now);
+        }
         let agent = self.channels[record.channel].agent;
         self.touch_agent(agent);
     }

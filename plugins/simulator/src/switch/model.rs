@@ -138,6 +138,7 @@ pub(super) struct Channel {
     pub(super) agent: AgentNo,
     pub(super) presence: Presence,
     pub(super) readiness: Readiness,
+    pub(super) since: Since<(Presence, Readiness)>,
     /// What will be after the contact that is going on.
     pub(super) pending: Option<Readiness>,
     /// What it was before after-call work, and will be again.
@@ -180,6 +181,34 @@ pub(super) struct Contact {
     pub(super) patience: Option<TimerKey>,
 }
 
+/// A state, and since when it holds.
+#[derive(Debug)]
+pub(super) struct Since<T> {
+    state: T,
+    /// When it began.
+    pub(super) at: u64,
+}
+
+impl Since<(Presence, Readiness)> {
+    /// Whether it is another state now.
+    pub(super) fn is_other(&self, presence: Presence, readiness: &Readiness) -> bool {
+        self.state.0 != presence || self.state.1 != *readiness
+    }
+}
+
+impl<T: PartialEq> Since<T> {
+    pub(super) const fn new(state: T, now: u64) -> Self {
+        Self { state, at: now }
+    }
+
+    /// Looks which state it is in now.
+    pub(super) fn look(&mut self, state: T, now: u64) {
+        if self.state != state {
+            *self = Self { state, at: now };
+        }
+    }
+}
+
 /// An agent's part in a contact.
 #[derive(Debug)]
 pub(super) struct Interaction {
@@ -187,6 +216,7 @@ pub(super) struct Interaction {
     pub(super) channel: ChannelNo,
     pub(super) direction: Direction,
     pub(super) state: InteractionState,
+    pub(super) since: Since<InteractionState>,
     pub(super) reason: Option<Reason>,
     pub(super) cause: Option<Cause>,
     pub(super) recording: Recording,
@@ -267,6 +297,7 @@ pub(super) struct Leg {
     pub(super) former: Option<Key>,
     pub(super) role: Role,
     pub(super) state: ConversationState,
+    pub(super) since: Since<ConversationState>,
     pub(super) reason: Option<Reason>,
     pub(super) cause: Option<Cause>,
     pub(super) call: CallNo,

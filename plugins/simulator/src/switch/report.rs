@@ -6,7 +6,7 @@
 use std::mem;
 
 use jackfield_plugin_api::{
-    Report,
+    Report, Timestamp,
     report::{
         Channel as ChannelStatement, ChannelInfo, ChannelStatus, Conversation, ConversationState, Group,
         Interaction as InteractionStatement, InteractionState, Member,
@@ -102,6 +102,7 @@ impl Switch {
     /// What is to be told of the channel; nothing is made for one of which there is nothing to tell.
     fn state_channel(&mut self, channel: ChannelNo, whole: bool, report: &mut Report) {
         let interactions = self.state_interactions(channel, whole);
+        let opened = self.opened;
         let record = &mut self.channels[channel];
         let new = !mem::replace(&mut record.told, true) || whole;
         let changed = mem::take(&mut record.dirty) || new;
@@ -118,6 +119,7 @@ impl Switch {
         }
         if changed {
             statement.status = Some(status(record));
+            statement.since = Some(Timestamp(opened.0 + record.since.at));
         }
         statement.interactions = interactions;
         report.channels.push(statement);
@@ -142,12 +144,14 @@ impl Switch {
     }
 
     fn state_interaction(&mut self, interaction: InteractionNo, whole: bool) -> InteractionStatement {
+        let opened = self.opened;
         let record = &mut self.interactions[interaction];
         record.dirty = false;
         let new = !mem::replace(&mut record.told, true);
         let mut statement = InteractionStatement::new(&record.key);
         if new || whole {
             statement.direction = Some(record.direction);
+            statement.disposition.clone_from(&record.disposition);
             record.patch.clear();
             for (key, value) in &record.contact.data {
                 statement.data.insert(key.clone(), Some(value.clone()));
@@ -156,6 +160,7 @@ impl Switch {
             statement.data.append(&mut record.patch);
         }
         statement.gone = record.gone;
+        statement.since = Some(Timestamp(opened.0 + record.since.at));
         statement.reason = record.reason;
         statement.cause = record.cause;
         statement.recording = Some(record.recording);
@@ -168,7 +173,7 @@ impl Switch {
             let muted = record.muted;
             let mut conversations = Vec::with_capacity(record.legs.len());
             for leg in &mut record.legs {
-                conversations.push(state_leg(leg, self.calls.get(leg.call), interaction, muted, new || whole));
+                conversations.push(state_leg(leg, self.calls.get(leg.call), interaction, muted, new || whole, opened));
             }
             statement.conversations = Some(conversations);
         }
@@ -201,10 +206,18 @@ fn status(channel: &Channel) -> ChannelStatus {
     }
 }
 
-fn state_leg(leg: &mut Leg, call: Option<&Call>, owner: InteractionNo, muted: bool, whole: bool) -> Conversation {
+fn state_leg(
+    leg: &mut Leg,
+    call: Option<&Call>,
+    owner: InteractionNo,
+    muted: bool,
+    whole: bool,
+    opened: Timestamp,
+) -> Conversation {
     let new = !mem::replace(&mut leg.told, true);
     let mut statement = Conversation::new(&leg.key, leg.role, leg.state);
     statement.was = leg.was.take();
+    statement.since = Some(Timestamp(opened.0 + leg.since.at));
     if leg.state == ConversationState::Ended {
         statement.reason = leg.reason;
         statement.cause = leg.cause;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use jackfield_model::{Capabilities, Diagnostics, Tree};
 use jackfield_plugin_api::{
-    Code, Command, Ending, Outcome,
+    Code, Command, Ending, Outcome, Timestamp,
     command::RecordAction,
     report::{ChannelType, ConversationAt, InteractionAt, Role, Target},
 };
@@ -13,6 +13,9 @@ use jackfield_simulator::switch::message::{Request, SessionNo};
 use serde_json::{Value, json};
 
 use super::{Driver, activate, extension};
+
+/// When everything on the stage happens.
+const AT: Timestamp = Timestamp(1_767_225_600_000);
 
 /// A switch and the screens of its agents.
 pub struct Stage {
@@ -107,14 +110,14 @@ impl Stage {
         let screen = self.screens.get_mut(&session).unwrap();
         for report in self.driver.take_reports(session) {
             let mut diagnostics = Diagnostics::new();
-            let events = screen.tree.apply(&report, &mut diagnostics);
+            let events = screen.tree.apply(&report, AT, &mut diagnostics);
             assert!(diagnostics.is_empty(), "{:?} in {report:?}", diagnostics.first());
             let mut again = Diagnostics::new();
-            let repeated = screen.tree.apply(&report, &mut again);
+            let repeated = screen.tree.apply(&report, AT, &mut again);
             assert!(repeated.is_empty(), "the same again says {repeated:?}");
             for event in &events {
                 // As a desktop is told it.
-                let mut message = serde_json::to_value(event.message("S", 1)).unwrap();
+                let mut message = serde_json::to_value(event.message("S", 1, AT)).unwrap();
                 let label = screen.label(&message);
                 screen.events.push((label, message["data"].take()));
             }
