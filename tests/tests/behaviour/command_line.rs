@@ -249,12 +249,15 @@ async fn an_event_does_not_split_the_line_that_is_being_typed() {
     let host = Host::simulator().await;
     let mut agent = AtTerminal::open(&host.address);
     agent.shows("session.initialized").await;
+    // The terminal is the line editor's own only from here on.
+    agent.shows("> ").await;
     // Sent by one line, and told while the next is half typed.
     agent.types("addchannel Telephony 2001\rtre").await;
     agent.shows("channel.initialized").await;
     agent.shows("> tre").await;
     agent.types("e\r").await;
     agent.shows("c1 channel").await;
+    agent.shows("> ").await;
     // The line before is a key away.
     agent.types("\u{1b}[A").await;
     agent.shows("> tree").await;
