@@ -4,18 +4,22 @@
 //! an interaction ended and none began, else first. Interactions are `plan.rs`'s and `order.rs`'s. Must never fail:
 //! what cannot be is left out and noted.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use jackfield_plugin_api::{
     Timestamp,
-    report::{self, Availability, ChannelInfo, ChannelStatus, InteractionState, Pending, Report, Target},
+    report::{self, ChannelStatus, InteractionState, Report, Target},
 };
 
 use jackfield_protocol::event::{Event, EventName};
 
 use crate::{
-    Capabilities, ChannelNode, DiagnosticKind, Diagnostics, GroupNode, InteractionNode, Object, Tree, emit::Emitter,
-    keys::KeyIndex, limits, order, plan, push, rules::Actions,
+    Capabilities, ChannelNode, DiagnosticKind, Diagnostics, GroupNode, InteractionNode, Object, Tree,
+    emit::Emitter,
+    keys::KeyIndex,
+    limits, order, plan, push,
+    rules::Actions,
+    status::{is_same_state, status},
 };
 
 /// What is needed while a report is applied to the tree.
@@ -672,44 +676,4 @@ fn is_another(
 ) -> bool {
     (whole || interaction.state == InteractionState::Ended)
         && plan::state_if_new(kind, stated).is_some_and(|state| state < interaction.state)
-}
-
-/// Whether a channel is in the same state, for the same reason: its queue and what is pending are no part of that.
-fn is_same_state(before: &ChannelStatus, now: &ChannelStatus) -> bool {
-    match (before, now) {
-        (ChannelStatus::Active(before), ChannelStatus::Active(now)) => {
-            before.availability == now.availability
-                && before.reason_code == now.reason_code
-                && before.reason_desc == now.reason_desc
-        }
-        _ => before == now,
-    }
-}
-
-/// A status as it is kept: an active channel has an availability, a ready one no reason, no text is too long.
-fn status(stated: &ChannelStatus) -> Cow<'_, ChannelStatus> {
-    let ChannelStatus::Active(info) = stated else { return Cow::Borrowed(stated) };
-    let ready = info.availability == Some(Availability::Ready);
-    let pending = info.pending.as_ref().map_or([&None, &None], |pending| [&pending.reason_code, &pending.reason_desc]);
-    let long = [&info.reason_code, &info.reason_desc, &info.queue]
-        .into_iter()
-        .chain(pending)
-        .any(|text| text.as_ref().is_some_and(|text| text.len() > limits::TEXT));
-    let reason = info.reason_code.is_some() || info.reason_desc.is_some();
-    if info.availability.is_some() && !(ready && reason) && !long {
-        return Cow::Borrowed(stated);
-    }
-    let cut = |text: &Option<String>| text.as_deref().map(|text| limits::cut(text).to_owned());
-    let mut kept = ChannelInfo::default();
-    kept.availability = info.availability.or(Some(Availability::NotReady));
-    if !ready {
-        kept.reason_code = cut(&info.reason_code);
-        kept.reason_desc = cut(&info.reason_desc);
-    }
-    kept.queue = cut(&info.queue);
-    kept.pending = info
-        .pending
-        .as_ref()
-        .map(|pending| Pending::new(pending.availability, cut(&pending.reason_code), cut(&pending.reason_desc)));
-    Cow::Owned(ChannelStatus::Active(kept))
 }

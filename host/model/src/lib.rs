@@ -7,6 +7,7 @@
 //! ```text
 //! lib.rs          the objects, and finding them by a desktop's target
 //! apply.rs        what a report makes of the groups and channels
+//! status.rs       a channel's status as it is kept
 //! plan.rs         what a report makes of one interaction
 //! order.rs        in which order the events of one interaction come
 //! emit.rs         the events of each object
@@ -28,6 +29,7 @@ mod order;
 mod plan;
 pub mod rules;
 mod snapshot;
+mod status;
 
 use std::{collections::HashSet, sync::Arc};
 
