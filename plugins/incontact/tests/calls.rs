@@ -162,7 +162,7 @@ async fn tones_are_sent_into_the_call() {
     let anna = bench.ready("anna", "7001").await;
     let key = anna.talking(&bench, ANNA).await;
     anna.done(Command::SendDtmf { conversation: call(&key), digits: "12#".to_owned() }).await;
-    eventually("the tones", || bench.emulator.control("log", json!({}))["tones"] == json!(["12#"])).await;
+    eventually("the tones", || bench.emulator.control("log", json!({}))["tones"] == json!([["12#", 340, 0]])).await;
 }
 
 #[tokio::test]

@@ -7,9 +7,11 @@ mod common;
 use common::*;
 use jackfield_cxone_emulator::behaviour::Behaviour;
 use jackfield_plugin_api::{
-    Command, Ending, Login,
-    report::{ConversationState as State, InteractionState, MemberRole, Reason},
+    Command, Ending, Login, StartOptions,
+    command::RecordAction,
+    report::{ConversationState as State, InteractionAt, InteractionState, MemberRole, Reason, Target},
 };
+use serde_json::json;
 
 /// Runs a part of the day under each combination; the name of one that fails is in its panic.
 async fn under_each<F: Future<Output = ()> + Send + 'static>(part: impl Fn(Behaviour) -> F) {
@@ -28,7 +30,7 @@ async fn under_each<F: Future<Output = ()> + Send + 'static>(part: impl Fn(Behav
 async fn in_a_call(behaviour: Behaviour) -> (Bench, Desk, String) {
     let bench = Bench::that(behaviour).await;
     let anna = bench.ready("anna", "7001").await;
-    bench.emulator.control("hang-up-phone", serde_json::json!({"agent": ANNA}));
+    bench.emulator.control("hang-up-phone", json!({"agent": ANNA}));
     eventually("the phone is down", || bench.about(ANNA)["leg"] == "Disconnected").await;
     let key = anna.talking(&bench, ANNA).await;
     assert!(is(&anna.session.view(), &key, State::Talking), "{behaviour:?}");
@@ -69,6 +71,61 @@ async fn an_offer_is_answered_held_and_released() {
         let members = view.conversation(&key).unwrap().members.clone().unwrap();
         assert_eq!(members[0].role, MemberRole::Customer, "{behaviour:?}");
         held_and_released(&bench, &anna, &key).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dialled_call_has_all_that_can_be_done_in_one() {
+    under_each(|behaviour| async move {
+        let bench = Bench::that(behaviour).await;
+        let anna = bench.ready("anna", "7001").await;
+        bench.emulator.control("hang-up-phone", json!({"agent": ANNA}));
+        eventually("the phone is down", || bench.about(ANNA)["leg"] == "Disconnected").await;
+        anna.done(dial_with("5550001", json!({"skill": {"id": "200"}}))).await;
+        let key = anna.keys().remove(0);
+        anna.in_state(&key, State::Talking).await;
+        anna.done(Command::Mute { conversation: call(&key) }).await;
+        anna.done(Command::Unmute { conversation: call(&key) }).await;
+        anna.done(Command::SendDtmf { conversation: call(&key), digits: "12#".to_owned() }).await;
+        for action in [RecordAction::Start, RecordAction::Pause, RecordAction::Resume, RecordAction::Stop] {
+            anna.done(Command::Record { interaction: at(&key), action }).await;
+        }
+        anna.done(Command::SetInteractionData { interaction: at(&key), key: "case".to_owned(), value: "42".into() })
+            .await;
+        let signal = "interaction.request.incontact.signal";
+        anna.data(extension(signal, Target::Interaction(at(&key)), json!({"p1": "go"}))).await;
+        anna.done(Command::SetDisposition { interaction: at(&key), disposition: "Sold".to_owned() }).await;
+        held_and_released(&bench, &anna, &key).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_group_has_a_call_a_chat_and_an_email() {
+    under_each(|behaviour| async move {
+        let bench = Bench::that(behaviour).await;
+        let session = bench.tenant.log_in("anna", "anna-secret").await.unwrap();
+        session.start_with(StartOptions::new(None)).await.unwrap();
+        let anna = Desk { session };
+        let group = Command::AddChannelGroup { name: "7001".to_owned(), chat: true, email: true, callback: false };
+        anna.done(group).await;
+        for channel in ["telephony", "chat", "email"] {
+            anna.activate(channel).await;
+        }
+        anna.done(Command::Ready { channel: "telephony".to_owned() }).await;
+        let key = anna.talking(&bench, ANNA).await;
+        held_and_released(&bench, &anna, &key).await;
+        for channel in ["chat", "email"] {
+            let key = bench.arrive(ANNA, channel);
+            anna.until("it is offered", |view| view.interaction(&key).is_some()).await;
+            let at = || InteractionAt { channel: channel.to_owned(), interaction: key.clone() };
+            anna.done(Command::Accept { interaction: at() }).await;
+            anna.done(Command::Complete { interaction: at() }).await;
+        }
+        anna.done(Command::RemoveChannelGroup { group: "group 7001".to_owned() }).await;
+        assert!(anna.session.view().channel("telephony").is_none(), "{behaviour:?}");
+        bench.no_complaints();
     })
     .await;
 }
@@ -196,7 +253,7 @@ async fn a_joined_session_shows_its_calls_and_ends_none() {
         let second = bench.log_in("anna", "7001").await;
         assert!(is(&second.session.view(), &key, State::Talking), "{behaviour:?}");
         // A connection that breaks makes it join, and so replay, in the middle of the call.
-        bench.emulator.control("fault", serde_json::json!({"call": "get-next-event", "what": "cut_before"}));
+        bench.emulator.control("fault", json!({"call": "get-next-event", "what": "cut_before"}));
         bench.emulator.cut_connections();
         second.done(Command::Hold { conversation: call(&key) }).await;
         let ended = |report: &jackfield_plugin_api::Report| {

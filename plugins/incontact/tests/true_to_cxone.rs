@@ -579,6 +579,8 @@ async fn a_callback_is_promised_put_off_offered_when_it_is_due_and_made() {
     anna.done(Command::Complete { interaction: at(&key) }).await;
 
     assert_eq!(anna.data(callbacks(".dial", json!({"id": id}))).await, json!({}));
+    let status = || events(&anna, "session.incontact.callback.status");
+    eventually("its status is told", || status() == [json!({"status": "Dialed"})]).await;
     let view = anna.session.view();
     let made = view.interactions().next().unwrap();
     assert_eq!(made.direction, Some(jackfield_plugin_api::report::Direction::Outbound));

@@ -32,7 +32,10 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
             let agent = unit.agent.iter().find(|one| one.id.to_string() == id).map(agent);
             agent.map_or_else(|| missing("agent", id), |agent| read(json!({"agents": [agent]})))
         }
-        ["agents", id, "skills"] => read(agent_skills(unit, id)),
+        ["agents", id, "skills"] => {
+            let (list, more) = page(world, request, agent_skills(unit, id).into_iter())?;
+            read(more.with(json!({"agentSkillAssignments": list})))
+        }
         ["agents", id, "queues"] => read(agent_queues(world, unit, id)),
         ["agents", _, "address-books"] => address_books(world, unit, request),
         ["agents", id, "messages"] => {
@@ -62,7 +65,8 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
                 json!({"dispositionId": one.id, "dispositionName": one.name, "displayOrder": order + 1,
                        "isPreviewDisposition": false, "agentSpecific": false})
             });
-            read(json!({"dispositions": list.collect::<Vec<_>>()}))
+            let (list, more) = page(world, request, list)?;
+            read(more.with(json!({"dispositions": list})))
         }
         ["skills", id, "tags"] => {
             let skill = unit.skill.iter().find(|skill| skill.id.to_string() == id);
@@ -154,7 +158,7 @@ fn agent_states(world: &mut World, unit: &BusinessUnit, request: &Request) -> Do
     read(more.with(json!({"lastPollTime": now, "agentStates": list})))
 }
 
-fn agent_skills(unit: &BusinessUnit, id: &str) -> Value {
+fn agent_skills(unit: &BusinessUnit, id: &str) -> Vec<Value> {
     let skills = unit.agent.iter().find(|one| one.id.to_string() == id).map(|one| &one.skills[..]).unwrap_or_default();
     let list = skills.iter().filter_map(|skill| unit.skill(*skill)).map(|skill| {
         json!({"agentId": id, "skillId": skill.id, "skillName": skill.name, "isActive": true,
@@ -164,7 +168,7 @@ fn agent_skills(unit: &BusinessUnit, id: &str) -> Value {
                "isDialer": skill.outbound && skill.strategy == "Personal Connection", "useACW": skill.acw,
                "useDisposition": !skill.disposition.is_empty(), "requireDisposition": skill.require_disposition})
     });
-    json!({"agentSkillAssignments": list.collect::<Vec<_>>()})
+    list.collect()
 }
 
 /// What waits for an agent, which he may read of his own skills without the permission for all.

@@ -115,12 +115,12 @@ pub(crate) fn session_call(world: &mut World, agent: AgentId, call: &str, reques
             let Some(tones) = request.param("dtmfSequence").map(str::to_owned) else {
                 return refuse(400, "MissingParameter", "dtmfSequence is missing");
             };
-            request.need("toneDurationMS")?;
+            let (long, apart) = (request.need("toneDurationMS")?, request.number("toneSpacingMS")?.unwrap_or(0));
             let calls = world.calls(agent);
             if !calls.iter().any(|contact| in_status(world, agent, *contact, &["Active", "Joined"])) {
                 return refuse(409, "InvalidState", "no call is active");
             }
-            later(move |world| world.tones.push(tones))
+            later(move |world| world.tones.push((tones, long, apart)))
         }
         "agent-phone/dial" => {
             let status = world.session(agent).map_or("Disconnected", |session| session.leg.status);

@@ -95,6 +95,7 @@ pub(crate) fn control(world: &mut World, request: &Request) -> Result<Answer, Re
             "signals": world.signals, "scripts": world.started_scripts, "tones": world.tones,
             "dispositions": world.dispositions, "dispositionDetails": world.disposition_details, "tags": world.tags,
             "supervision": world.supervision, "played": world.played, "toldWhere": world.told_where,
+            "longestPoll": world.longest_poll,
         }))),
         _ => refuse(404, "NotFound", format!("there is no control verb {verb}")),
     }

@@ -521,6 +521,7 @@ async fn poll(shared: &Arc<Shared>, user: AgentId, id: String, request: &Request
     };
     let begun = shared.with(|world| {
         let found = allowed(world, user, &id)?;
+        world.longest_poll = world.longest_poll.max(wait.as_secs());
         let (number, notify, double) = world.begin_poll(&found);
         if double {
             *world.counts.entry("double-polls".to_owned()).or_default() += 1;

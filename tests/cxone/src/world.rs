@@ -50,8 +50,8 @@ pub(crate) struct World {
     pub signals: Vec<(u64, Vec<(String, String)>)>,
     /// Scripts that were started.
     pub started_scripts: Vec<u64>,
-    /// Tones that were sent.
-    pub tones: Vec<String>,
+    /// Tones that were sent, with how long each and the pause behind it last, in milliseconds.
+    pub tones: Vec<(String, u64, u64)>,
     /// Dispositions that were set: contact and number.
     pub dispositions: Vec<(u64, u64)>,
     /// All that was said with each of them.
@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub supervision: Vec<(String, AgentId, AgentId)>,
     /// Requests that came where `/token/whoami` leads.
     pub told_where: u64,
+    /// The longest that a poll has asked to wait, in seconds.
+    pub longest_poll: u64,
     /// Voice mails that were played: contact and position.
     pub played: Vec<(u64, u64)>,
     /// Messages for agents.
@@ -223,6 +225,7 @@ impl World {
             tags: Vec::new(),
             supervision: Vec::new(),
             told_where: 0,
+            longest_poll: 0,
             played: Vec::new(),
             messages: Vec::new(),
             callbacks: Vec::new(),

@@ -261,6 +261,10 @@ async fn lists_come_in_pages() {
     assert!(answer["_links"]["next"].is_string());
     let (_, answer) = anna.call("GET", "/agents?skip=4", json!({})).await;
     assert_eq!((answer["agents"].as_array().unwrap().len(), &answer["_links"]["next"]), (1, &Value::Null));
+    let (_, answer) = anna.call("GET", "/agents/1001/skills?skip=8", json!({})).await;
+    assert_eq!((answer["agentSkillAssignments"].as_array().unwrap().len(), &answer["totalRecords"]), (2, &json!(10)));
+    let (_, answer) = anna.call_of(12, "GET", "/skills/100/dispositions", json!({})).await;
+    assert_eq!((answer["dispositions"].as_array().unwrap().len(), &answer["totalRecords"]), (2, &json!(3)));
     assert_eq!(anna.call("GET", "/agents/1001/address-books", json!({})).await.0, 400, "includeEntries is required");
     let (_, answer) = anna.call("GET", "/address-books/701/dynamic-entries?fullLoad=true", json!({})).await;
     assert!(answer["addressBook"]["serverTime"].is_string() && answer["serverTime"].is_null());

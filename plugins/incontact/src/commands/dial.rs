@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{act, number, phone, rejected};
 use crate::{
-    api::{Group, list, text, truth},
+    api::{Group, text, truth},
     line::Line,
     model::{After, Facts, Stage, Verdict, cause},
 };
@@ -169,7 +169,8 @@ pub(super) async fn skills(line: &Line) -> Result<Vec<Value>, Failure> {
     if let Some(skills) = line.lists().skills.clone() {
         return Ok(skills);
     }
-    let skills = list(line.read(Group::Admin, &format!("agents/{}/skills", line.agent), json!({})).await?);
+    let path = format!("agents/{}/skills", line.agent);
+    let skills = line.api.all_pages(&line.key, Group::Admin, &path, json!({})).await?.items;
     line.lists().skills = Some(skills.clone());
     Ok(skills)
 }

@@ -83,7 +83,8 @@ pub(super) fn skill_of(line: &Line, contact: &str) -> Result<String, Failure> {
 
 /// The dispositions of a skill.
 pub(super) async fn of_skill(line: &Line, skill: &str) -> Result<Vec<Value>, Failure> {
-    Ok(list(line.read(Group::Dispositions, &format!("skills/{skill}/dispositions"), json!({})).await?))
+    let path = format!("skills/{skill}/dispositions");
+    Ok(line.api.all_pages(&line.key, Group::Dispositions, &path, json!({})).await?.items)
 }
 
 async fn dispose(line: &Line, key: &str, given: Disposition) -> Result<(), Failure> {

@@ -493,7 +493,9 @@ fn the_state_after_the_call_is_told_as_pending() {
     let mut bench = Bench::new();
     bench.play(&answered());
     let mut working = state("InboundContact", false);
-    working["NextStates"] = json!([{"State": "Unavailable", "OutReason": "Lunch"}]);
+    let (next, after_that) = (("Unavailable", "Lunch"), ("Available", ""));
+    working["NextStates"] =
+        [next, after_that].map(|(state, reason)| json!({"State": state, "OutReason": reason})).to_vec().into();
     bench.play(&[working]);
     let ChannelStatus::Active(info) = bench.view.channel("telephony").unwrap().status.clone().unwrap() else {
         panic!("the channel is active");
