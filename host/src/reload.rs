@@ -16,6 +16,7 @@ use crate::{
     logging::HostLog,
     metrics::Metrics,
     plugin::Libraries,
+    server::OperatorAccess,
     session::DisposedReason,
     tenant::{HostedTenant, Refusal, Suspended, Tenants, Workers},
 };
@@ -35,6 +36,7 @@ pub struct Reload {
     listener: SocketAddr,
     shutdown_deadline: Mutex<Duration>,
     tenants: Arc<Tenants>,
+    operators: OperatorAccess,
     libraries: Libraries,
     workers: Workers,
     metrics: Metrics,
@@ -87,6 +89,7 @@ impl Reload {
             listener: host.listener.address,
             shutdown_deadline: Mutex::new(host.shutdown_deadline),
             tenants: Arc::default(),
+            operators: OperatorAccess::new(host.operations.as_ref()),
             libraries,
             workers,
             metrics,
@@ -100,6 +103,12 @@ impl Reload {
     #[must_use]
     pub fn tenants(&self) -> &Arc<Tenants> {
         &self.tenants
+    }
+
+    /// Who may ask as an operator.
+    #[must_use]
+    pub fn operators(&self) -> &OperatorAccess {
+        &self.operators
     }
 
     /// How long the host's end may take.
@@ -192,6 +201,10 @@ impl Reload {
             && let Err(error) = self.log.set_filter(&loaded.host.log_filter)
         {
             tracing::error!(error, "log.filter is not taken over");
+        }
+        if changes.applied.iter().any(|key| key == "operations.tokens") {
+            let operations = loaded.host.operations.as_ref();
+            self.operators.set_tokens(operations.map(|operations| operations.tokens.clone()).unwrap_or_default());
         }
         *self.shutdown_deadline.lock() = loaded.host.shutdown_deadline;
         changes

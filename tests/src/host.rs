@@ -122,8 +122,7 @@ impl Tenant {
     pub fn tokens(mut self, tokens: &[(&str, &str)]) -> Self {
         self.auth = "kind = \"token\"\n".into();
         for (name, token) in tokens {
-            let hash: String = Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-            let _ = write!(self.auth, "[[auth.tokens]]\nname = \"{name}\"\nhash = \"sha256:{hash}\"\n");
+            let _ = write!(self.auth, "[[auth.tokens]]\nname = \"{name}\"\nhash = \"{}\"\n", hash_of(token));
         }
         self
     }
@@ -155,6 +154,9 @@ pub struct Setup {
     main: String,
     written: Option<String>,
     listener: String,
+    operations: String,
+    operator: Option<String>,
+    tls_for_operators: bool,
     installed: Vec<PathBuf>,
     in_its_folder: bool,
     descriptors: Option<u32>,
@@ -201,6 +203,27 @@ impl Setup {
     #[must_use]
     pub fn listener(mut self, lines: &str) -> Self {
         let _ = writeln!(self.listener, "{lines}");
+        self
+    }
+
+    /// Adds lines to the table `operations` of `jackfield.toml`.
+    #[must_use]
+    pub fn operations(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.operations, "{lines}");
+        self
+    }
+
+    /// Asks the operators' listener with this token from then on.
+    #[must_use]
+    pub fn as_operator(mut self, token: &str) -> Self {
+        self.operator = Some(token.into());
+        self
+    }
+
+    /// The operators' listener speaks TLS, so the host counts as started when its log says so.
+    #[must_use]
+    pub fn with_tls_for_operators(mut self) -> Self {
+        self.tls_for_operators = true;
         self
     }
 
@@ -261,8 +284,8 @@ impl Setup {
             let made = || {
                 format!(
                     "{}\n[listener]\naddress = \"127.0.0.1:{port}\"\n{}\n[operations]\naddress = \"127.0.0.1:{operations}\"\n\
-                 [plugins]\nstore = \"store\"\n",
-                    self.main, self.listener
+                 {}\n[plugins]\nstore = \"store\"\n",
+                    self.main, self.listener, self.operations
                 )
             };
             let config = folder.0.join("jackfield.toml");
@@ -310,9 +333,10 @@ impl Setup {
                 folder: folder.clone(),
                 address: format!("127.0.0.1:{port}"),
                 operations: format!("127.0.0.1:{operations}"),
+                operator: self.operator.clone(),
                 pings: pings.clone(),
             };
-            if host.is_ready().await {
+            if host.is_ready(self.tls_for_operators).await {
                 for tenant in self.tenants.iter().filter(|tenant| !tenant.may_be_down) {
                     host.link_is_up(&tenant.name).await;
                 }
@@ -332,6 +356,7 @@ pub struct Host {
     pub address: String,
     /// Where operators ask.
     pub operations: String,
+    operator: Option<String>,
     pings: HashMap<String, (&'static str, Value)>,
 }
 
@@ -439,27 +464,32 @@ impl Host {
 
     /// The body of a page of the operations listener.
     pub async fn operations(&self, path: &str) -> String {
-        let (status, body) = http::get(&self.operations, path).await.expect("the operations listener answers");
-        assert_eq!(status, 200, "{path}: {body}");
+        let request = self.operators_request("GET", path);
+        let reply = http::send(&self.operations, request).await.expect("the operations listener answers");
+        let body = String::from_utf8_lossy(&reply.body).into_owned();
+        assert_eq!(reply.status, 200, "{path}: {body}");
         body
     }
 
     /// Does what an operator can do by the operations listener.
     pub async fn act(&self, path: &str) {
-        let request = hyper::Request::post(path)
-            .header("host", &self.operations)
-            .body(http_body_util::Full::default())
-            .expect("it is well formed");
-        let status = http::status(&self.operations, request).await;
+        let status = http::status(&self.operations, self.operators_request("POST", path)).await;
         assert_eq!(status, 200, "{path}");
     }
 
     /// The same, with whatever status and JSON it is answered.
     pub async fn post(&self, path: &str) -> (u16, Value) {
-        let request = hyper::Request::post(path).header("host", &self.operations);
-        let request = request.body(http_body_util::Full::default()).expect("it is well formed");
+        let request = self.operators_request("POST", path);
         let reply = http::send(&self.operations, request).await.expect("the operations listener answers");
         (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
+    }
+
+    fn operators_request(&self, method: &str, path: &str) -> hyper::Request<http_body_util::Full<bytes::Bytes>> {
+        let mut request = hyper::Request::builder().method(method).uri(path).header("host", &self.operations);
+        if let Some(token) = &self.operator {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        request.body(http_body_util::Full::default()).expect("it is well formed")
     }
 
     /// The value of a metric's series; 0 when there is none. `series` as Prometheus writes it.
@@ -473,15 +503,20 @@ impl Host {
         self.pings.get(tenant).cloned().unwrap_or(("", json!({})))
     }
 
-    async fn is_ready(&mut self) -> bool {
-        let operations = self.operations.clone();
+    async fn is_ready(&mut self, by_log: bool) -> bool {
+        let (operations, log) = (self.operations.clone(), self.folder.0.join("log"));
         let process = &mut self.process;
         let wait = async {
             loop {
                 if process.try_wait().expect("its state can be asked").is_some() {
                     return false;
                 }
-                if matches!(http::get(&operations, "/readyz").await, Ok((200, _))) {
+                let is_ready = if by_log {
+                    fs::read_to_string(&log).is_ok_and(|log| log.contains("jackfield is running"))
+                } else {
+                    matches!(http::get(&operations, "/readyz").await, Ok((200, _)))
+                };
+                if is_ready {
                     return true;
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await; // between two questions only
@@ -489,6 +524,12 @@ impl Host {
         };
         patience("jackfield is ready", wait).await
     }
+}
+
+/// The hash of a token, as it stands in a file.
+pub fn hash_of(token: &str) -> String {
+    let digits: String = Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
 }
 
 /// Ends a process without asking it.

@@ -9,11 +9,8 @@
 //!    connections closed, each within the deadline. A second signal ends the process at once. Exit status 0.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use tokio::task::JoinHandle;
@@ -91,14 +88,7 @@ impl App {
         let trying = Arc::clone(&reload);
         let trying = tokio::spawn(async move { trying.keep_trying().await });
 
-        let operations = Arc::new(Operations {
-            tenants: Arc::clone(reload.tenants()),
-            reload: Arc::clone(&reload),
-            metrics: metrics.clone(),
-            ready: AtomicBool::new(true),
-            log: Arc::clone(log),
-            since: Instant::now(),
-        });
+        let operations = Arc::new(Operations::new(Arc::clone(&reload), metrics.clone(), Arc::clone(log)));
         let mut listening = Vec::new();
         if let Some(operators) = operators {
             log_address("operations", &operators);
@@ -168,10 +158,10 @@ async fn listen(host: &HostConfig, drain: &Drain) -> Result<(Listener, Option<Li
     let desktops = Listener::desktops(&host.listener, most, drain.closing())
         .await
         .map_err(|error| unavailable("listener.address", host.listener.address, error))?;
-    let Some(address) = host.operations else { return Ok((desktops, None)) };
-    let operations = Listener::operations(address, drain.closing())
+    let Some(operations) = &host.operations else { return Ok((desktops, None)) };
+    let operations = Listener::operations(operations, drain.closing())
         .await
-        .map_err(|error| unavailable("operations.address", address, error))?;
+        .map_err(|error| unavailable("operations.address", operations.address, error))?;
     Ok((desktops, Some(operations)))
 }
 

@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::{
-    Problem, TenantLimits, TlsConfig,
+    Problem, TenantLimits, TlsConfig, Token,
     layers::Layers,
     limits::{Bounds, HOUR, SECOND},
-    raw::{self, LogFormat},
+    raw::{self, LogFormat, OperatorRight},
+    tenant::check_token,
 };
 use crate::plugin::Trust;
 
@@ -20,7 +21,7 @@ pub struct HostConfig {
     /// Where desktops connect.
     pub listener: ListenerConfig,
     /// Where operators and Prometheus ask; `None`: nowhere.
-    pub operations: Option<SocketAddr>,
+    pub operations: Option<OperationsConfig>,
     /// The folder of the tenants' files.
     pub tenants: PathBuf,
     /// Folders in which adapters are looked for after the one of the executable.
@@ -62,6 +63,28 @@ pub struct ListenerConfig {
     pub tls: Option<TlsConfig>,
 }
 
+/// Where operators ask, and who may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationsConfig {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Names by which it is reached, beside `localhost` and every address: in lower case, without a port.
+    pub hosts: Vec<String>,
+    /// Who may do what; none: whoever reaches the listener may do all.
+    pub tokens: Vec<OperatorToken>,
+    /// With what it speaks TLS; `None`: it does not.
+    pub tls: Option<TlsConfig>,
+}
+
+/// A token of an operator or of Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorToken {
+    /// Who has it, and its hash.
+    pub token: Token,
+    /// What its holder may do.
+    pub may: OperatorRight,
+}
+
 /// Which values of a browser's `Origin` header are let in; a request without one is not from a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
@@ -79,7 +102,7 @@ impl HostConfig {
         let folder = absolute.parent().unwrap_or(Path::new("."));
         let mut bounds = Bounds::new(layers);
         let from = raw.listener;
-        let tls = from.tls.as_ref().and_then(|raw| tls(&mut bounds, folder, raw));
+        let tls = from.tls.as_ref().and_then(|raw| tls(&mut bounds, folder, "listener.tls", raw));
         let listener = ListenerConfig {
             address: from.address,
             max_connections: bounds.count("listener.max_connections", from.max_connections, 1..=1_000_000),
@@ -100,12 +123,13 @@ impl HostConfig {
             Trust::default()
         });
         let limits = TenantLimits::check(&mut bounds, raw.limits);
+        let operations = operations(&mut bounds, layers.file(), folder, raw.operations);
         if !bounds.problems.is_empty() {
             return Err(bounds.problems);
         }
         Ok(Self {
             listener,
-            operations: raw.operations.enabled.then_some(raw.operations.address),
+            operations,
             tenants: folder.join(raw.tenants.directory),
             plugin_path: raw.plugins.path.iter().map(|entry| folder.join(entry)).collect(),
             plugin_store: raw.plugins.store.map_or_else(default_store, |store| folder.join(store)),
@@ -119,22 +143,50 @@ impl HostConfig {
     }
 }
 
+/// Who may ask as an operator. `None`: nobody, or something is wrong.
+fn operations(
+    bounds: &mut Bounds<'_>,
+    file: &Path,
+    folder: &Path,
+    raw: raw::RawOperations,
+) -> Option<OperationsConfig> {
+    if !raw.enabled {
+        return None;
+    }
+    let tls = raw.tls.as_ref().and_then(|raw| tls(bounds, folder, "operations.tls", raw));
+    let mut tokens = Vec::new();
+    for (index, raw::RawOperatorToken { name, hash, may }) in raw.tokens.into_iter().enumerate() {
+        match check_token(file, "operations.tokens", index, raw::RawToken { name, hash }) {
+            Ok(token) => tokens.push(OperatorToken { token, may }),
+            Err(problem) => bounds.problems.push(problem),
+        }
+    }
+    let shows_certificates = raw.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if !raw.address.ip().is_loopback() && tokens.is_empty() && !shows_certificates {
+        let message = "beyond loopback operators must show who they are: by operations.tokens, or by certificates, with \
+                       client_ca in [operations.tls]";
+        bounds.wrong("operations.address", message);
+    }
+    let hosts = raw.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    Some(OperationsConfig { address: raw.address, hosts, tokens, tls })
+}
+
 /// Where the certificates are, if what is there can be used.
-fn tls(bounds: &mut Bounds<'_>, folder: &Path, raw: &raw::RawTls) -> Option<TlsConfig> {
+fn tls(bounds: &mut Bounds<'_>, folder: &Path, table: &'static str, raw: &raw::RawTls) -> Option<TlsConfig> {
     let named = |bounds: &mut Bounds<'_>, key: &str, path: &Option<String>| {
         if path.is_none() {
-            bounds.wrong(key, "it must be named where there is [listener.tls]");
+            bounds.wrong(&format!("{table}.{key}"), format!("it must be named where there is [{table}]"));
         }
         path.as_ref().map(|path| folder.join(path))
     };
-    let certificate = named(bounds, "listener.tls.certificate", &raw.certificate);
-    let key = named(bounds, "listener.tls.key", &raw.key);
+    let certificate = named(bounds, "certificate", &raw.certificate);
+    let key = named(bounds, "key", &raw.key);
     let client_ca = raw.client_ca.as_ref().map(|path| folder.join(path));
-    let tls = TlsConfig { certificate: certificate?, key: key?, client_ca };
+    let tls = TlsConfig { table, certificate: certificate?, key: key?, client_ca };
     match tls.read().and_then(|files| files.server()) {
         Ok(_) => Some(tls),
         Err((key, wrong)) => {
-            bounds.wrong(key, wrong);
+            bounds.wrong(&key, wrong);
             None
         }
     }

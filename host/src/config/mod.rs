@@ -13,7 +13,7 @@
 //! tenant.rs    a tenant's file, checked
 //! locate.rs    where an adapter's library is
 //! settings.rs  the adapter's settings: schema and secrets
-//! tls.rs       the certificates of the desktops' listener
+//! tls.rs       the certificates of a listener
 //! diff.rs      which keys have changed, and which of them a running host takes over
 //! explain.rs   what a key means and where its value comes from
 //! units.rs     durations and sizes as people write them
@@ -39,11 +39,11 @@ mod units;
 
 pub use diff::{Changes, WhenApplied, changes, taken_over};
 pub use explain::{Explained, explain};
-pub use host::{HostConfig, ListenerConfig, Origins};
+pub use host::{HostConfig, ListenerConfig, OperationsConfig, OperatorToken, Origins};
 pub use layers::{Origin, Source, Values};
 pub use limits::TenantLimits;
 pub use locate::AdapterFile;
-pub use raw::LogFormat;
+pub use raw::{LogFormat, OperatorRight};
 pub use settings::SettingsConfig;
 pub(crate) use tenant::tenant_of;
 pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};

@@ -52,6 +52,28 @@ pub(super) struct RawTls {
 pub(super) struct RawOperations {
     pub(super) address: SocketAddr,
     pub(super) enabled: bool,
+    pub(super) hosts: Vec<String>,
+    pub(super) tokens: Vec<RawOperatorToken>,
+    #[serde(default)]
+    pub(super) tls: Option<RawTls>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOperatorToken {
+    pub(super) name: String,
+    pub(super) hash: String,
+    pub(super) may: OperatorRight,
+}
+
+/// What an operator may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OperatorRight {
+    /// Look: metrics and lists.
+    Read,
+    /// Look, and change what runs.
+    Act,
 }
 
 #[derive(Debug, Deserialize)]

@@ -365,8 +365,11 @@ fn auth(file: &Path, host: &HostConfig, raw: raw::RawAuth) -> Result<Auth, Vec<P
             let Some(tokens) = raw.tokens else {
                 return Err(vec![Problem::key(file, "auth.tokens", "is missing; `jackfield token new` makes one")]);
             };
-            let checked: Vec<_> =
-                tokens.into_iter().enumerate().map(|(index, token)| check_token(file, index, token)).collect();
+            let checked: Vec<_> = tokens
+                .into_iter()
+                .enumerate()
+                .map(|(index, token)| check_token(file, "auth.tokens", index, token))
+                .collect();
             let (right, wrong): (Vec<_>, Vec<_>) = checked.into_iter().partition(Result::is_ok);
             if wrong.is_empty() {
                 Ok(Auth::Tokens(right.into_iter().flatten().collect()))
@@ -377,8 +380,9 @@ fn auth(file: &Path, host: &HostConfig, raw: raw::RawAuth) -> Result<Auth, Vec<P
     }
 }
 
-fn check_token(file: &Path, index: usize, token: raw::RawToken) -> Result<Token, Problem> {
-    let key = |name| format!("auth.tokens.{index}.{name}");
+/// Checks an entry of a list of tokens; `list`: the list's key.
+pub(super) fn check_token(file: &Path, list: &str, index: usize, token: raw::RawToken) -> Result<Token, Problem> {
+    let key = |name| format!("{list}.{index}.{name}");
     if token.name.is_empty() || token.name.len() > 64 {
         return Err(Problem::key(file, key("name"), "1 to 64 characters"));
     }

@@ -1,4 +1,4 @@
-//! `[listener.tls]`: the files with which the desktops' listener speaks TLS.
+//! `[listener.tls]` and `[operations.tls]`: the files with which a listener speaks TLS.
 //!
 //! Owns: reading them, and the sentence that names the key whose file is wrong. Must never: print a private key. The files
 //! are read when the configuration is checked, and again by the listener when they have changed.
@@ -17,9 +17,11 @@ use rustls::{
 };
 use sha2::{Digest as _, Sha256};
 
-/// Where the certificates of the desktops' listener are. All files are PEM.
+/// Where the certificates of a listener are. All files are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
+    /// The table that names the files: `listener.tls` or `operations.tls`.
+    pub(crate) table: &'static str,
     /// The listener's certificate, and those between it and the authority that clients trust.
     pub certificate: PathBuf,
     /// Its private key.
@@ -30,17 +32,18 @@ pub struct TlsConfig {
 
 /// The content of the files, as it was read.
 pub(crate) struct TlsFiles {
+    table: &'static str,
     certificate: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
 }
 
 /// What is wrong with a file: the key that names it, and a sentence.
-pub(crate) type TlsProblem = (&'static str, String);
+pub(crate) type TlsProblem = (String, String);
 
-const CERTIFICATE: &str = "listener.tls.certificate";
-const KEY: &str = "listener.tls.key";
-const CLIENT_CA: &str = "listener.tls.client_ca";
+const CERTIFICATE: &str = "certificate";
+const KEY: &str = "key";
+const CLIENT_CA: &str = "client_ca";
 
 impl TlsConfig {
     /// Reads the files.
@@ -48,8 +51,11 @@ impl TlsConfig {
     /// # Errors
     /// One cannot be read.
     pub(crate) fn read(&self) -> Result<TlsFiles, TlsProblem> {
-        let read = |name, path: &Path| fs::read(path).map_err(|error| (name, format!("{}: {error}", path.display())));
+        let read = |name, path: &Path| {
+            fs::read(path).map_err(|error| (format!("{}.{name}", self.table), format!("{}: {error}", path.display())))
+        };
         Ok(TlsFiles {
+            table: self.table,
             certificate: read(CERTIFICATE, &self.certificate)?,
             key: read(KEY, &self.key)?,
             client_ca: self.client_ca.as_deref().map(|path| read(CLIENT_CA, path)).transpose()?,
@@ -74,6 +80,10 @@ impl TlsFiles {
     /// # Errors
     /// A file has no certificate or key, or they do not belong together.
     pub(crate) fn server(&self) -> Result<Arc<ServerConfig>, TlsProblem> {
+        self.build().map_err(|(name, wrong)| (format!("{}.{name}", self.table), wrong))
+    }
+
+    fn build(&self) -> Result<Arc<ServerConfig>, (&'static str, String)> {
         let chain = certificates(CERTIFICATE, &self.certificate)?;
         let key =
             PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| (KEY, "there is no private key in it".to_owned()))?;
@@ -93,7 +103,7 @@ impl TlsFiles {
             }
         };
         let mut server = builder.with_single_cert(chain, key).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => (KEY, "it is not the key of listener.tls.certificate".to_owned()),
+            rustls::Error::InconsistentKeys(_) => (KEY, "it is not the key of the certificate".to_owned()),
             error => (KEY, error.to_string()),
         })?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -101,7 +111,7 @@ impl TlsFiles {
     }
 }
 
-fn certificates(name: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
+fn certificates(name: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, (&'static str, String)> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
         Ok(all) if all.is_empty() => Err((name, "there is no certificate in it".to_owned())),

@@ -25,7 +25,7 @@ use std::{
 
 use jackfield_plugin_api::manifest::MetricKind;
 use parking_lot::Mutex;
-use prometheus::{GaugeVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector};
+use prometheus::{GaugeVec, Opts, Registry, TextEncoder, process_collector::ProcessCollector, proto::LabelPair};
 
 mod adapter;
 mod declared;
@@ -42,6 +42,8 @@ pub use tenant::{Depths, TenantMetrics};
 
 /// The label value that tenants beyond the cap share. No tenant can have this name.
 const OVERFLOW: &str = "_other";
+/// The label that names a tenant.
+const TENANT: &str = "tenant";
 /// The label value of tenants that do not exist.
 const UNKNOWN: &str = "_unknown";
 
@@ -97,6 +99,26 @@ impl Metrics {
             tracing::error!(%error, "the metrics cannot be written");
             String::new()
         })
+    }
+
+    /// The text that a tenant's own scrape gets: its series, and no other tenant's. `None`: it has none of its own, because
+    /// there are more tenants than `metrics.max_tenants`.
+    #[must_use]
+    pub fn render_tenant(&self, tenant: &TenantMetrics) -> Option<String> {
+        let label = &*tenant.series.label;
+        if label == OVERFLOW {
+            return None;
+        }
+        let mut families = self.inner.registry.gather();
+        for family in &mut families {
+            let is_its = |label_of: &LabelPair| label_of.name() == TENANT && label_of.value() == label;
+            family.mut_metric().retain(|series| series.get_label().iter().any(is_its));
+        }
+        families.retain(|family| !family.get_metric().is_empty());
+        Some(TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
+            tracing::error!(%error, "a tenant's metrics cannot be written");
+            String::new()
+        }))
     }
 
     /// The handle of an adapter, by the id in its manifest.

@@ -20,7 +20,14 @@
 //! operations.rs  the operators' listener: metrics, health, lists, and what operators can do
 //! ```
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -35,7 +42,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{config::ListenerConfig, log_limit::LogLimit, metrics::Metrics, tenant::Tenants};
+use crate::{
+    config::{ListenerConfig, OperationsConfig},
+    log_limit::LogLimit,
+    metrics::Metrics,
+    tenant::Tenants,
+};
 
 mod console;
 mod desktop;
@@ -51,11 +63,11 @@ mod tokens;
 mod unauthenticated;
 pub mod websocket;
 
-pub use operations::Operations;
+pub use operations::{Operations, OperatorAccess};
 
 use refusals::Refusals;
 use response::Body;
-use stream::{RequestTimeouts, TimeoutStream};
+use stream::{ConnectionPhase, RequestTimeouts, TimeoutStream};
 use tls::{Tls, Transport};
 use unauthenticated::{UnauthenticatedConnections, UnauthenticatedSlot};
 
@@ -71,6 +83,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How many milliseconds what was sent to a peer may stay unconfirmed before its connection is given up. To a client that
 /// stays connected something is sent every 20 s, so one that has vanished is noticed within a minute.
 const UNCONFIRMED: u32 = 40_000;
+/// How long a connection that was given up for another one may take to go.
+const GIVE_UP: Duration = Duration::from_millis(100);
 /// How long operators' connections may take.
 const OPERATIONS: RequestTimeouts = RequestTimeouts { head: Duration::from_secs(10), idle: Duration::from_secs(10) };
 
@@ -111,6 +125,8 @@ pub struct Listener {
     tls: Option<Arc<Tls>>,
     /// The bound on connections of which no request was let in; `None`: there is none of its own.
     unauthenticated: Option<Arc<UnauthenticatedConnections>>,
+    /// Whether a new connection takes the place of the one that has owed a request for longest, when there is no room.
+    replaces_idle: bool,
     closing: watch::Receiver<bool>,
 }
 
@@ -150,9 +166,11 @@ impl Listener {
     /// Listens for operators.
     ///
     /// # Errors
-    /// The address cannot be had.
-    pub async fn operations(address: SocketAddr, closing: watch::Receiver<bool>) -> io::Result<Self> {
-        Self::new(address, OPERATIONS_CONNECTIONS, OPERATIONS, closing).await
+    /// The address cannot be had, or a certificate cannot be used.
+    pub async fn operations(config: &OperationsConfig, closing: watch::Receiver<bool>) -> io::Result<Self> {
+        let tls = config.tls.as_ref().map(Tls::new).transpose()?;
+        let listener = Self::new(config.address, OPERATIONS_CONNECTIONS, OPERATIONS, closing).await?;
+        Ok(Self { tls, replaces_idle: true, ..listener })
     }
 
     async fn new(
@@ -170,6 +188,7 @@ impl Listener {
             timeouts,
             tls: None,
             unauthenticated: None,
+            replaces_idle: false,
             closing,
         })
     }
@@ -195,9 +214,9 @@ impl Listener {
     /// Serves operators until `stop`; then waits as [`Self::serve_desktops`] does.
     pub async fn serve_operations(self, operations: Arc<Operations>, stop: impl Future<Output = ()>) {
         let metrics = operations.metrics.clone();
-        let answer = move |request: Request<Incoming>, _| {
+        let answer = move |request: Request<Incoming>, peer: Peer| {
             let operations = Arc::clone(&operations);
-            async move { operations.answer(&request).await }
+            async move { operations.answer(&request, peer.address).await }
         };
         self.serve(answer, &metrics, stop).await;
     }
@@ -209,6 +228,7 @@ impl Listener {
     {
         let mut stop = pin!(stop);
         let failures = LogLimit::per_minute(1);
+        let mut phases = Vec::new();
         // Ends with this.
         let mut beside = JoinSet::new();
         beside.extend(self.tls.clone().map(Tls::follow));
@@ -227,6 +247,12 @@ impl Listener {
                     continue;
                 }
             };
+            let phase = ConnectionPhase::new();
+            if self.replaces_idle {
+                phases.retain(|phase: &Weak<ConnectionPhase>| phase.strong_count() > 0);
+                self.make_room(&phases).await;
+                phases.push(Arc::downgrade(&phase));
+            }
             let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| "total");
             let slot = self.unauthenticated.as_ref().map(|all| all.admit(address.ip()).ok_or("unauthenticated"));
             match room.and_then(|room| Ok((room, slot.transpose()?))) {
@@ -236,8 +262,13 @@ impl Listener {
                     let (tls, timeouts, closing) = (self.tls.clone(), self.timeouts, self.closing.clone());
                     let answer = answer.clone();
                     tokio::spawn(async move {
-                        if let Some(stream) = prepared(stream, tls, timeouts).await {
-                            Self::connection(stream, peer, answer, timeouts, closing).await;
+                        let stream = tokio::select! {
+                            stream = prepared(stream, tls, timeouts) => stream,
+                            () = phase.given_up() => None,
+                        };
+                        if let Some(stream) = stream {
+                            let stream = TimeoutStream::new(stream, timeouts, Arc::clone(&phase));
+                            Self::connection(stream, phase, peer, answer, closing).await;
                         }
                     });
                 }
@@ -258,19 +289,31 @@ impl Listener {
         let _ = self.room.acquire_many(all).await;
     }
 
+    /// Ends the connection that has owed a request for longest, if there is no room for another one. So whoever only
+    /// connects cannot keep out whoever asks.
+    async fn make_room(&self, phases: &[Weak<ConnectionPhase>]) {
+        if self.room.available_permits() > 0 {
+            return;
+        }
+        let phases = phases.iter().filter_map(Weak::upgrade);
+        let oldest = phases.filter_map(|phase| Some((phase.waits_since()?, phase))).min_by_key(|(since, _)| *since);
+        if oldest.is_some_and(|(_, phase)| phase.give_up()) {
+            // Given back at once: it is the connection's own that is waited for.
+            let _ = timeout(GIVE_UP, self.room.acquire()).await;
+        }
+    }
+
     /// One connection, up to its end or its upgrade.
     async fn connection<A, F>(
-        stream: Transport,
+        stream: TimeoutStream<Transport>,
+        phase: Arc<ConnectionPhase>,
         peer: Peer,
         answer: A,
-        timeouts: RequestTimeouts,
         mut closing: watch::Receiver<bool>,
     ) where
         A: Fn(Request<Incoming>, Peer) -> F,
         F: Future<Output = Response<Body>>,
     {
-        let stream = TimeoutStream::new(stream, timeouts);
-        let phase = stream.phase();
         let service = service_fn(|request| {
             let answering = phase.answering();
             let answered = answer(request, peer.clone());

@@ -76,6 +76,14 @@ pub(super) fn json_text(text: String) -> Response<Body> {
     response
 }
 
+/// Answers with metrics as Prometheus reads them.
+pub(super) fn metrics_text(text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::whole(text));
+    let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, version);
+    response
+}
+
 /// Answers with a failure object of the protocol.
 pub(super) fn failure(status: StatusCode, code: Code, message: &str) -> Response<Body> {
     let mut response = json_text(json!({"result": "failure", "failure": Failure::new(code, message)}).to_string());

@@ -16,7 +16,7 @@ use jackfield_plugin_api::Code;
 
 use super::{
     Desktops, Peer, TimeoutStream, Transport, console, desktop, handshake, http,
-    response::{Body, failure, json_text, too_many},
+    response::{Body, failure, json_text, metrics_text, too_many},
     tokens,
 };
 use crate::{
@@ -98,7 +98,8 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
             ("events", http::events(desktops, &tenant, &identity, id, request.headers(), peer).await)
         }
         (["extensions"], &Method::GET) => ("extensions", extensions(&tenant)),
-        (["ws"] | ["extensions"] | ["sessions", _, "events"], _) => ("unknown", wrong_method("GET")),
+        (["metrics"], &Method::GET) => ("metrics", metrics(desktops, &tenant, &identity)),
+        (["ws"] | ["extensions"] | ["metrics"] | ["sessions", _, "events"], _) => ("unknown", wrong_method("GET")),
         (["tokens" | "sessions"] | ["sessions", _, "commands"], _) => ("unknown", wrong_method("POST")),
         _ => ("unknown", failure(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address")),
     }
@@ -110,6 +111,20 @@ fn extensions(tenant: &HostedTenant) -> Response<Body> {
     let body = BTreeMap::from([("commands", tenant.extension_commands())]);
     let body = serde_json::to_string(&body).expect("names and schemas are JSON");
     json_text(body)
+}
+
+/// The tenant's own series, for its own Prometheus.
+fn metrics(desktops: &Desktops, tenant: &HostedTenant, identity: &Identity) -> Response<Body> {
+    if let Identity::Agent { .. } = identity {
+        return failure(StatusCode::FORBIDDEN, Code::Forbidden, "metrics are not for an agent's token");
+    }
+    match tenant.scrape(&desktops.metrics) {
+        Some(text) => metrics_text(text),
+        None => {
+            let message = "this tenant has no series of its own: metrics.max_tenants";
+            failure(StatusCode::NOT_FOUND, Code::NotFound, message)
+        }
+    }
 }
 
 /// The token of an event stream's address: `EventSource` can send no header. Only an agent's short-lived one is taken

@@ -31,11 +31,12 @@ pub(super) struct RequestTimeouts {
     pub(super) idle: Duration,
 }
 
-/// Where a connection is between two requests. Shared by the stream and the guard of the answer.
+/// Where a connection is between two requests. Shared by the stream, the guard of the answer and the listener.
 #[derive(Debug)]
 pub(super) struct ConnectionPhase {
     current: Mutex<Phase>,
-    /// Who reads; woken when a request is answered, because the time until the next one is counted from then on.
+    /// Who reads; woken when a request is answered, because the time until the next one is counted from then on, and when
+    /// the connection is given up.
     reader: AtomicWaker,
 }
 
@@ -47,12 +48,56 @@ enum Phase {
     Answering,
     /// The peer may send another request.
     Idle(Instant),
+    /// The listener needs the room.
+    GivenUp,
 }
 
 impl ConnectionPhase {
+    /// That of a connection that begins now.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { current: Mutex::new(Phase::Head(Instant::now())), reader: AtomicWaker::new() })
+    }
+
+    /// Since when the peer has owed a request; `None`: one is being answered.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        match *self.current.lock() {
+            Phase::Head(since) | Phase::Idle(since) => Some(since),
+            Phase::Answering | Phase::GivenUp => None,
+        }
+    }
+
+    /// Ends the connection if its peer owes a request. Returns whether it does.
+    pub(super) fn give_up(&self) -> bool {
+        let mut current = self.current.lock();
+        let waits = matches!(*current, Phase::Head(_) | Phase::Idle(_));
+        if waits {
+            *current = Phase::GivenUp;
+            drop(current);
+            self.reader.wake();
+        }
+        waits
+    }
+
+    /// Waits until the connection is given up; for as long as nobody reads from its stream.
+    pub(super) async fn given_up(&self) {
+        std::future::poll_fn(|cx| {
+            self.reader.register(cx.waker());
+            if self.is_given_up() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn is_given_up(&self) -> bool {
+        matches!(*self.current.lock(), Phase::GivenUp)
+    }
+
     /// A request's head has arrived. It is being answered until the guard is dropped, when the answer's body has ended.
     pub(super) fn answering(self: &Arc<Self>) -> AnsweringGuard {
-        *self.current.lock() = Phase::Answering;
+        let mut current = self.current.lock();
+        if !matches!(*current, Phase::GivenUp) {
+            *current = Phase::Answering;
+        }
+        drop(current);
         AnsweringGuard(Arc::clone(self))
     }
 }
@@ -63,7 +108,11 @@ pub(super) struct AnsweringGuard(Arc<ConnectionPhase>);
 
 impl Drop for AnsweringGuard {
     fn drop(&mut self) {
-        *self.0.current.lock() = Phase::Idle(Instant::now());
+        let mut current = self.0.current.lock();
+        if !matches!(*current, Phase::GivenUp) {
+            *current = Phase::Idle(Instant::now());
+        }
+        drop(current);
         self.0.reader.wake();
     }
 }
@@ -80,14 +129,8 @@ pub(super) struct TimeoutStream<S> {
 }
 
 impl<S> TimeoutStream<S> {
-    pub(super) fn new(stream: S, timeouts: RequestTimeouts) -> Self {
-        let phase = ConnectionPhase { current: Mutex::new(Phase::Head(Instant::now())), reader: AtomicWaker::new() };
-        let phase = Arc::new(phase);
+    pub(super) fn new(stream: S, timeouts: RequestTimeouts, phase: Arc<ConnectionPhase>) -> Self {
         Self { stream, timeouts, phase, read: Deadline::default(), write: Deadline::default(), stalled: false }
-    }
-
-    pub(super) fn phase(&self) -> Arc<ConnectionPhase> {
-        Arc::clone(&self.phase)
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -96,6 +139,9 @@ impl<S> TimeoutStream<S> {
 
     /// Passes a write's result on, or fails if the write has waited for too long.
     fn check_write<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.phase.is_given_up() {
+            return Poll::Ready(Err(given_up()));
+        }
         if written.is_ready() {
             self.stalled = false;
             return written;
@@ -106,6 +152,10 @@ impl<S> TimeoutStream<S> {
         }
         self.write.poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read")))
     }
+}
+
+fn given_up() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "another connection needs the room")
 }
 
 /// A time that is waited for; its timer is made when it is needed first.
@@ -145,6 +195,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
             Phase::Head(since) => since + self.timeouts.head,
             Phase::Idle(since) => since + self.timeouts.idle,
             Phase::Answering => return Poll::Pending,
+            Phase::GivenUp => return Poll::Ready(Err(given_up())),
         };
         drop(phase);
         self.read.set(until);

@@ -1,4 +1,4 @@
-//! TLS on the desktops' listener, and the stream that a connection has with it or without.
+//! TLS on a listener, and the stream that a connection has with it or without.
 //!
 //! Owns: which certificate a new connection is shown. The files are looked at every few seconds; a connection keeps what
 //! it began with. Must never: stop serving because a file is wrong for a moment, as it is while somebody replaces two of
@@ -60,8 +60,8 @@ impl Tls {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             clock.tick().await;
-            let this = Arc::clone(&self);
-            let (digest, change) = match spawn_blocking(move || this.look(looked)).await {
+            let (this, before) = (Arc::clone(&self), looked.clone());
+            let (digest, change) = match spawn_blocking(move || this.look(before.as_ref())).await {
                 Ok(seen) => seen,
                 Err(_) => continue,
             };
@@ -88,23 +88,24 @@ impl Tls {
 
     /// The files as they are now, and the configuration that is made of them if they have changed.
     #[allow(clippy::type_complexity)]
-    fn look(&self, before: Option<Seen>) -> (Seen, Option<Result<Arc<ServerConfig>, (&'static str, String)>>) {
+    fn look(&self, before: Option<&Seen>) -> (Seen, Option<Result<Arc<ServerConfig>, (String, String)>>) {
         let read = self.files.read();
         let seen = match &read {
             Ok(files) => Seen::Files(files.digest()),
-            Err((key, _)) => Seen::Unreadable(key),
+            Err((key, _)) => Seen::Unreadable(key.clone()),
         };
-        (seen, (Some(seen) != before).then(|| read.and_then(|files| files.server())))
+        let changed = Some(&seen) != before;
+        (seen, changed.then(|| read.and_then(|files| files.server())))
     }
 }
 
 /// What a look at the files has found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
     /// A hash of them.
     Files([u8; 32]),
     /// The one that this key names cannot be read.
-    Unreadable(&'static str),
+    Unreadable(String),
 }
 
 /// A connection's stream of bytes.

@@ -19,11 +19,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use hyper::body::Bytes;
 use jackfield_plugin_api::{Link, Manifest, manifest::ExtensionCommand};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 mod auth;
 mod launch;
@@ -111,6 +112,9 @@ impl TenantState {
     pub const ALL: [&'static str; 5] = ["connecting", "connected", "waiting", "quarantined", "refused"];
 }
 
+/// How old the text of a tenant's own metrics may be.
+const SCRAPE_AGE: Duration = Duration::from_secs(1);
+
 /// One tenant at work.
 pub struct HostedTenant {
     id: Box<str>,
@@ -122,6 +126,8 @@ pub struct HostedTenant {
     metrics: TenantMetrics,
     connections: AtomicUsize,
     auth: RwLock<Arc<Authenticator>>,
+    /// The last text of its own metrics, and when it was made.
+    scraped: Mutex<Option<(Instant, Bytes)>>,
 }
 
 impl HostedTenant {
@@ -165,6 +171,7 @@ impl HostedTenant {
             metrics: tenant_metrics,
             connections: AtomicUsize::new(0),
             auth,
+            scraped: Mutex::default(),
         }))
     }
 
@@ -301,6 +308,20 @@ impl HostedTenant {
             candidate.stop(left()).await;
         }
         self.serving().stop(left()).await;
+    }
+
+    /// Its own metrics as text, at most [`SCRAPE_AGE`] old: whoever asks all the time must not cost the host more than
+    /// others. `None`: it has no series of its own.
+    #[must_use]
+    pub fn scrape(&self, metrics: &Metrics) -> Option<Bytes> {
+        let mut scraped = self.scraped.lock();
+        if let Some((_, text)) = scraped.as_ref().filter(|(made, _)| made.elapsed() < SCRAPE_AGE) {
+            return Some(text.clone());
+        }
+        self.measure();
+        let text = Bytes::from(metrics.render_tenant(&self.metrics)?);
+        *scraped = Some((Instant::now(), text.clone()));
+        Some(text)
     }
 
     /// Brings the gauges of its queues and its state up to date.

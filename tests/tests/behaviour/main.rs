@@ -28,6 +28,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod misdeeds;
+mod operators;
 mod ordering;
 mod plugins;
 mod preconditions;

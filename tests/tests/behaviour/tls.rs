@@ -23,26 +23,26 @@ use tokio_tungstenite::{
 };
 
 /// Who signs certificates.
-struct Authority {
-    pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate and its key, as PEM.
-struct Certificate {
-    certificate: String,
-    key: String,
+pub(crate) struct Certificate {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         Self { pem: params.self_signed(&key).unwrap().pem(), issuer: Issuer::new(params, key) }
     }
 
-    fn signs(&self) -> Certificate {
+    pub(crate) fn signs(&self) -> Certificate {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -60,10 +60,10 @@ async fn host(own: &Certificate, more: &str, files: &[(&str, &str)]) -> Host {
     setup.start().await
 }
 
-type Stream = TlsStream<TcpStream>;
+pub(crate) type Stream = TlsStream<TcpStream>;
 
 /// Shakes hands, trusting an authority and perhaps showing a certificate.
-async fn shake(host: &Host, trusted: &Authority, own: Option<&Certificate>) -> Result<Stream, std::io::Error> {
+pub(crate) async fn shake(address: &str, trusted: &Authority, own: Option<&Certificate>) -> std::io::Result<Stream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.pem.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -77,14 +77,14 @@ async fn shake(host: &Host, trusted: &Authority, own: Option<&Certificate>) -> R
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let tcp = TcpStream::connect(&host.address).await.unwrap();
+    let tcp = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     patience("the TLS handshake", TlsConnector::from(Arc::new(config)).connect(name, tcp)).await
 }
 
 /// A WebSocket over TLS; `None`: it does not come to that.
 async fn connect(host: &Host, trusted: &Authority, own: Option<&Certificate>) -> Option<WebSocketStream<Stream>> {
-    let stream = shake(host, trusted, own).await.ok()?;
+    let stream = shake(&host.address, trusted, own).await.ok()?;
     let url = format!("wss://{}/v1/tenants/demo/ws", host.address);
     Some(patience("the upgrade", tokio_tungstenite::client_async(url, stream)).await.ok()?.0)
 }
@@ -109,7 +109,7 @@ fn login(agent: &str) -> Value {
 async fn desktops_talk_over_tls_and_over_nothing_else() {
     let authority = Authority::new();
     let host = host(&authority.signs(), "", &[]).await;
-    let stream = shake(&host, &authority, None).await.unwrap();
+    let stream = shake(&host.address, &authority, None).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     let mut desktop = connect(&host, &authority, None).await.unwrap();
     assert_eq!(ask(&mut desktop, login("1001")).await["result"], "success");

@@ -3,10 +3,16 @@
 //! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`, and what operators can do: reload the
 //! configuration, move a tenant to another version of its adapter and back, release one from quarantine. Must never:
 //! show a secret, or anything of a call or its data; act for a page in somebody's browser; run a file that no
-//! configuration names. It listens on loopback unless configured otherwise, because it asks for no token.
+//! configuration names.
+//!
+//! ```text
+//! access.rs   who may ask
+//! query.rs    what a request's query says
+//! ```
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,12 +26,17 @@ use hyper::{
 };
 use jackfield_plugin_api::Link;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
+mod access;
 mod query;
 
-use super::response::{Body, json_text};
+pub use access::OperatorAccess;
+
+use super::response::{Body, json_text, metrics_text};
 use crate::{
-    config::Problem,
+    config::{OperatorRight, Problem},
+    log_limit::LogLimit,
     logging::HostLog,
     metrics::Metrics,
     reload::Reload,
@@ -47,20 +58,56 @@ pub struct Operations {
     pub log: Arc<HostLog>,
     /// When the tenants began to connect.
     pub since: Instant,
+    acts: Semaphore,
+    refusals: LogLimit,
 }
 
 /// How long the first attempts to connect tenants may keep the host from being ready.
 const FIRST_ATTEMPTS: Duration = Duration::from_secs(5);
 
+/// What operators do at the same time; the rest of the listener's connections is for those who look.
+const ACTS: usize = 16;
+/// Lines a minute about requests that were refused.
+const REFUSALS: u32 = 30;
+
 impl Operations {
-    pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+    /// A host that is ready, and whose tenants begin to connect now.
+    #[must_use]
+    pub fn new(reload: Arc<Reload>, metrics: Metrics, log: Arc<HostLog>) -> Self {
+        Self {
+            tenants: Arc::clone(reload.tenants()),
+            reload,
+            metrics,
+            ready: AtomicBool::new(true),
+            log,
+            since: Instant::now(),
+            acts: Semaphore::new(ACTS),
+            refusals: LogLimit::per_minute(REFUSALS),
+        }
+    }
+
+    pub(super) async fn answer<B>(&self, request: &Request<B>, peer: SocketAddr) -> Response<Body> {
         let (method, path) = (request.method(), request.uri().path());
+        let wanted = match path {
+            // An orchestrator asks, which has no token, and learns nothing else.
+            "/healthz" | "/readyz" => None,
+            _ if method == Method::POST => Some(OperatorRight::Act),
+            _ => Some(OperatorRight::Read),
+        };
+        let operator = match self.reload.operators().check(request, wanted) {
+            Ok(operator) => operator,
+            Err((status, why)) => return self.refuse(status, why, peer),
+        };
         if method == Method::POST {
-            // Only browsers send an origin, and none has business here.
-            if request.headers().contains_key(header::ORIGIN) {
-                return plain(StatusCode::FORBIDDEN, "not for pages\n");
-            }
-            return self.act(path, request.uri().query().unwrap_or_default()).await;
+            let Ok(_turn) = self.acts.try_acquire() else {
+                let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "too much is being done already\n");
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                return response;
+            };
+            let response = self.act(path, request.uri().query().unwrap_or_default()).await;
+            let status = response.status().as_u16();
+            tracing::info!(client = %peer, %operator, ?path, status, "an operator has acted");
+            return response;
         }
         if method != Method::GET && method != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "GET, or POST to act\n");
@@ -78,6 +125,17 @@ impl Operations {
             "/" => plain(StatusCode::OK, "/metrics /healthz /readyz /tenants /sessions /adapters\n"),
             _ => plain(StatusCode::NOT_FOUND, "there is nothing at this address\n"),
         }
+    }
+
+    fn refuse(&self, status: StatusCode, why: &'static str, peer: SocketAddr) -> Response<Body> {
+        if let Some(left_out) = self.refusals.pass() {
+            tracing::warn!(client = %peer, status = status.as_u16(), left_out, "an operator's request was refused: {why}");
+        }
+        let mut response = plain(status, why);
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 
     /// What an operator can do: `POST /reload`, and `/tenants/TENANT/` with `upgrade`, `rollback`, `release`,
@@ -154,10 +212,7 @@ impl Operations {
             self.metrics.set_tenants(state, count);
         }
         self.metrics.set_log_lines_lost(self.log.lost_lines());
-        let mut response = Response::new(Body::whole(self.metrics.render()));
-        let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, version);
-        response
+        metrics_text(self.metrics.render())
     }
 
     /// What is wrong with the tenants that do not run, by their files' names.
