@@ -360,7 +360,7 @@ export class Session {
     const node = tree.apply(event);
     this.#emit("event", { ...event, snapshot: isSnapshot });
     if (event.name === "session.listchanged") this.#lists.get(event.data.kind)?.list.change(event.seq, event.data);
-    if (event.name === "session.disposed") return this.#gone(event.data.reason);
+    if (event.name === "session.disposed") return this.#gone(event.data.reason, event.data.retryAfter);
     if (isSnapshot) return tree.initialized ? this.#swap() : undefined;
     this.#tell(event, node ?? before);
   }
@@ -462,8 +462,9 @@ export class Session {
     }
   }
 
-  /** The session is over, but not by a logout: the desktop says whether and as whom to log in again. */
-  async #gone(reason) {
+  /** The session is over, but not by a logout: the desktop says whether and as whom to log in again, and a host that ends
+   * says after how many seconds. */
+  async #gone(reason, after = 0) {
     if (this.#connection === "closed") return;
     this.#transport?.close();
     [this.#transport, this.#isBound] = [null, false];
@@ -477,7 +478,8 @@ export class Session {
     while (this.#connection === "reconnecting") {
       agent ??= await this.#options.logInAgain({ reason, error });
       if (!agent) return this.#end(reason);
-      await this.#pause();
+      await this.#pause(after);
+      after = 0;
       if (this.#connection !== "reconnecting") return;
       try {
         return await this.#establish(agent);
@@ -491,12 +493,13 @@ export class Session {
     }
   }
 
-  /** The pause before an attempt: random, so that a thousand desktops do not come back in the same moment. */
-  #pause() {
+  /** The pause before an attempt: random, so that a thousand desktops do not come back in the same moment, on top of so
+   * many seconds. */
+  #pause(least = 0) {
     const most = Math.min(BACK_OFF.longest, BACK_OFF.first * 2 ** this.#attempt);
     this.#attempt += 1;
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#wake?.(), Math.random() * most);
+      const timer = setTimeout(() => this.#wake?.(), least * 1000 + Math.random() * most);
       this.#wake = () => { clearTimeout(timer); this.#wake = null; resolve(); };
     });
   }

@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::{
-    config::{self, Auth, Changes, HostConfig, Loaded, Problem, Source, TenantConfig, Values, tenant_of},
+    config::{
+        self, Auth, Changes, HostConfig, Loaded, Problem, ShutdownConfig, Source, TenantConfig, Values, tenant_of,
+    },
     logging::HostLog,
     metrics::Metrics,
     plugin::Libraries,
@@ -34,7 +36,7 @@ pub struct Reload {
     source: Source,
     /// Where desktops connect; a changed address in the file does not count before the next start.
     listener: SocketAddr,
-    shutdown_deadline: Mutex<Duration>,
+    shutdown: Mutex<ShutdownConfig>,
     tenants: Arc<Tenants>,
     operators: OperatorAccess,
     libraries: Libraries,
@@ -87,7 +89,7 @@ impl Reload {
         Self {
             source,
             listener: host.listener.address,
-            shutdown_deadline: Mutex::new(host.shutdown_deadline),
+            shutdown: Mutex::new(host.shutdown),
             tenants: Arc::default(),
             operators: OperatorAccess::new(host.operations.as_ref()),
             libraries,
@@ -111,10 +113,10 @@ impl Reload {
         &self.operators
     }
 
-    /// How long the host's end may take.
+    /// How the host is to end.
     #[must_use]
-    pub fn shutdown_deadline(&self) -> Duration {
-        *self.shutdown_deadline.lock()
+    pub fn shutdown(&self) -> ShutdownConfig {
+        *self.shutdown.lock()
     }
 
     /// Starts the tenants for the first time, side by side. What is wrong with some is logged and kept, and those that
@@ -206,7 +208,7 @@ impl Reload {
             let operations = loaded.host.operations.as_ref();
             self.operators.set_tokens(operations.map(|operations| operations.tokens.clone()).unwrap_or_default());
         }
-        *self.shutdown_deadline.lock() = loaded.host.shutdown_deadline;
+        *self.shutdown.lock() = loaded.host.shutdown;
         changes
     }
 

@@ -162,6 +162,8 @@ pub struct Setup {
     descriptors: Option<u32>,
     group: bool,
     stderr: Option<OwnedFd>,
+    environment: Vec<(String, String)>,
+    sockets: Option<Sockets>,
 }
 
 impl Setup {
@@ -262,6 +264,20 @@ impl Setup {
         self
     }
 
+    /// Starts the host with a variable in its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the host with sockets that were opened for it, in place of the addresses of its configuration.
+    #[must_use]
+    pub fn sockets(mut self, sockets: &Sockets) -> Self {
+        self.sockets = Some(sockets.duplicate());
+        self
+    }
+
     /// Starts the host and waits until it is ready and its tenants' links are up.
     pub async fn start(self) -> Host {
         let folder = Arc::new(TempFolder::new());
@@ -303,15 +319,19 @@ impl Setup {
             let log = File::create(folder.0.join("log")).expect("a file is written");
             let stderr = self.stderr.as_ref().map(|given| given.try_clone().expect("a second handle"));
             let stderr = stderr.unwrap_or_else(|| log.try_clone().expect("a second handle").into());
-            let mut command = match self.descriptors {
-                None => Command::new(artifacts::jackfield()),
-                Some(limit) => {
+            let mut command = match (self.descriptors, &self.sockets) {
+                (None, None) => Command::new(artifacts::jackfield()),
+                (_, Some(sockets)) => sockets.pass(),
+                (Some(limit), None) => {
                     // It becomes the host.
                     let mut command = Command::new("prlimit");
                     command.arg(format!("--nofile={limit}:{limit}")).arg(artifacts::jackfield());
                     command
                 }
             };
+            if self.sockets.is_none() {
+                command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle"));
+            }
             command.arg("serve").arg("--config");
             if self.in_its_folder {
                 command.current_dir(&folder.0).arg("jackfield.toml");
@@ -323,16 +343,15 @@ impl Setup {
             }
             let process = command
                 .env("RUST_BACKTRACE", "1")
-                .stdin(Stdio::null())
-                .stdout(log.try_clone().expect("a second handle"))
+                .envs(self.environment.iter().map(|(name, value)| (name, value)))
                 .stderr(stderr)
                 .spawn()
                 .expect("jackfield starts");
             let mut host = Host {
                 process,
                 folder: folder.clone(),
-                address: format!("127.0.0.1:{port}"),
-                operations: format!("127.0.0.1:{operations}"),
+                address: self.sockets.as_ref().map_or(format!("127.0.0.1:{port}"), Sockets::desktops),
+                operations: self.sockets.as_ref().map_or(format!("127.0.0.1:{operations}"), Sockets::operations),
                 operator: self.operator.clone(),
                 pings: pings.clone(),
             };
@@ -345,6 +364,49 @@ impl Setup {
             assert!(self.stderr.is_some() || host.log().contains("in use"), "jackfield ended:\n{}", host.log());
         }
         panic!("five times a free port was not free any more")
+    }
+}
+
+/// Sockets that are opened for a host before it starts, as systemd does, and stay open when it has ended.
+#[derive(Debug)]
+pub struct Sockets {
+    desktops: TcpListener,
+    operations: TcpListener,
+}
+
+impl Sockets {
+    /// Opens them, on free ports.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let open = || TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        Self { desktops: open(), operations: open() }
+    }
+
+    /// Where desktops connect.
+    pub fn desktops(&self) -> String {
+        self.desktops.local_addr().expect("it is bound").to_string()
+    }
+
+    /// Where operators ask.
+    pub fn operations(&self) -> String {
+        self.operations.local_addr().expect("it is bound").to_string()
+    }
+
+    fn duplicate(&self) -> Self {
+        let duplicate = |socket: &TcpListener| socket.try_clone().expect("a second handle");
+        Self { desktops: duplicate(&self.desktops), operations: duplicate(&self.operations) }
+    }
+
+    /// A command that becomes the host, with the sockets where systemd puts them: from descriptor 3 on, not in the order in
+    /// which the host uses them, told by their names.
+    fn pass(&self) -> Command {
+        const SHELL: &str = "exec 3<&0 4<&1 0</dev/null 1>&2; export LISTEN_PID=$$ LISTEN_FDS=2 \
+                             LISTEN_FDNAMES=operations:desktops; exec \"$@\"";
+        let Self { desktops, operations } = self.duplicate();
+        let mut command = Command::new("sh");
+        command.args(["-c", SHELL, "sh"]).arg(artifacts::jackfield());
+        command.stdin(OwnedFd::from(operations)).stdout(OwnedFd::from(desktops));
+        command
     }
 }
 

@@ -249,10 +249,7 @@ pub enum EventData {
         capabilities: Arc<CapabilityList>,
     },
     /// Of session.disposed.
-    SessionDisposed {
-        /// Why.
-        reason: DisposedReason,
-    },
+    SessionDisposed(DisposedReason),
     /// Of session.linkchanged.
     Link {
         /// Whether it is up.
@@ -338,7 +335,7 @@ pub struct CapabilityList {
 
 /// Why a session ended without a logout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "reason", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum DisposedReason {
     /// The agent has a new session.
     Replaced,
@@ -347,7 +344,10 @@ pub enum DisposedReason {
     /// The tenant is served no more.
     TenantRemoved,
     /// The host ends.
-    ShuttingDown,
+    ShuttingDown {
+        /// After how many seconds a log-in is worth a try.
+        retry_after: u32,
+    },
     /// The adapter cannot go on with it.
     AdapterFailed,
 }
@@ -360,7 +360,7 @@ impl DisposedReason {
             Self::Replaced => "replaced",
             Self::Expired => "expired",
             Self::TenantRemoved => "tenant_removed",
-            Self::ShuttingDown => "shutting_down",
+            Self::ShuttingDown { .. } => "shutting_down",
             Self::AdapterFailed => "adapter_failed",
         }
     }

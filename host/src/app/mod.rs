@@ -1,12 +1,15 @@
 //! `jackfield serve`: the host from its start to its end, in three steps.
 //!
 //! Owns: the order of starting and stopping. Must never: let a platform hear of a host that cannot serve, or end later
-//! than `shutdown.deadline`.
+//! than `shutdown.drain` and `shutdown.deadline` together.
 //!
-//! 1. [`App::build`]: both listeners (a port in use is found before any platform hears of us), then the tenants.
+//! 1. [`App::build`]: both listeners (a port in use is found before any platform hears of us), then the tenants. Sockets
+//!    that the service manager has opened are used in place of the configured addresses.
 //! 2. [`App::run`]: desktops and operators are served; SIGHUP reads the configuration again; until SIGTERM or SIGINT.
-//! 3. [`App::drain`]: no new desktop is let in, sessions are ended and their clients informed, platforms disconnected,
-//!    connections closed, each within the deadline. A second signal ends the process at once. Exit status 0.
+//! 3. [`App::end`]: no session is begun and the host is not ready any more, while the sessions that are there go on, for
+//!    `shutdown.drain`; then no new desktop is let in, sessions are ended and their clients informed, platforms
+//!    disconnected, connections closed, each within `shutdown.deadline`. A second signal ends the process at once. Exit
+//!    status 0.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,13 +19,16 @@ use std::{
 use tokio::task::JoinHandle;
 
 mod drain;
+mod service_manager;
 mod signals;
+mod sockets;
 
 use drain::Drain;
 use signals::{SignalRequest, Signals};
+use sockets::PassedSockets;
 
 use crate::{
-    config::{self, HostConfig, Isolation, Loaded, Source, TenantConfig},
+    config::{self, HostConfig, Isolation, Loaded, ShutdownConfig, Source, TenantConfig},
     descriptors,
     logging::HostLog,
     metrics::Metrics,
@@ -43,15 +49,17 @@ const PLUGINS: Duration = Duration::from_millis(500);
 /// # Errors
 /// What keeps it from starting, in lines for the operator.
 pub fn run(source: Source) -> Result<(), String> {
+    let sockets = PassedSockets::take()?;
+    let source = sockets.addressed(source)?;
     let loaded = config::load(&source)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: "))?;
     let log = Arc::new(HostLog::start(&loaded.host.log_filter, loaded.host.log_format)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let outcome = runtime.block_on(async {
-        let mut app = App::build(source, loaded, &log).await?;
+        let mut app = App::build(source, loaded, sockets, &log).await?;
         app.run().await;
-        app.drain().await;
+        app.end().await;
         Ok(())
     });
     runtime.shutdown_timeout(PLUGINS);
@@ -67,16 +75,18 @@ struct App {
     operations: Arc<Operations>,
     /// Tries to start the tenants that could not be started.
     trying: JoinHandle<()>,
+    /// Tells the service manager that the host lives, to its end.
+    living: Option<JoinHandle<()>>,
     /// Serve the connections; end when all are closed.
     listening: Vec<JoinHandle<()>>,
 }
 
 impl App {
-    async fn build(source: Source, loaded: Loaded, log: &Arc<HostLog>) -> Result<Self, String> {
+    async fn build(source: Source, loaded: Loaded, sockets: PassedSockets, log: &Arc<HostLog>) -> Result<Self, String> {
         let Loaded { host, values, tenants, problems } = loaded;
         warn_of_open_files(&host, &tenants);
         let (signals, drain) = (Signals::catch()?, Drain::new());
-        let (desktops, operators) = listen(&host, &drain).await?;
+        let (desktops, operators) = listen(&host, sockets, &drain).await?;
 
         let metrics = Metrics::new(host.metrics_max_tenants);
         let libraries = Libraries::with_trust(&host.plugin_store, host.plugin_trust.clone(), &metrics);
@@ -100,7 +110,9 @@ impl App {
         let shared = Arc::new(Desktops::new(host.listener, tenants, metrics, drain.closing()));
         listening.push(tokio::spawn(desktops.serve_desktops(shared, drain.refused())));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), tenants = running, "jackfield is running");
-        Ok(Self { signals, drain, reload, operations, trying, listening })
+        service_manager::ready(running);
+        let living = service_manager::live();
+        Ok(Self { signals, drain, reload, operations, trying, living, listening })
     }
 
     async fn run(&mut self) {
@@ -113,34 +125,54 @@ impl App {
                 SignalRequest::Reload => {
                     let reload = Arc::clone(&self.reload);
                     // Beside this, so that the host can be stopped meanwhile. What is wrong is in the log.
-                    tokio::spawn(async move { drop(reload.run().await) });
+                    tokio::spawn(async move {
+                        service_manager::reloading();
+                        drop(reload.run().await);
+                        service_manager::ready(reload.tenants().all().len());
+                    });
                 }
                 SignalRequest::Nothing(signal) => tracing::info!(signal, "the signal has no meaning here"),
             }
         }
     }
 
-    async fn drain(mut self) {
+    async fn end(mut self) {
+        let ShutdownConfig { drain, retry_after, deadline } = self.reload.shutdown();
         self.operations.ready.store(false, Ordering::Relaxed);
+        service_manager::stopping(drain + deadline);
         self.trying.abort();
-        self.drain.refuse();
-        let deadline = self.reload.shutdown_deadline();
-        let tenants = self.reload.tenants();
-        let end = tokio::time::timeout(deadline, async {
-            tenants.shut_down(DisposedReason::ShuttingDown, deadline.mul_f32(TENANTS_SHARE)).await;
-            self.drain.close();
-            for listener in self.listening {
-                let _ = listener.await;
-            }
-        });
-        tokio::select! {
-            ended = end => match ended {
+        let reason = DisposedReason::ShuttingDown { retry_after: whole_seconds(retry_after) };
+        let tenants = Arc::clone(self.reload.tenants());
+        tenants.refuse_newcomers(reason);
+        let end = async {
+            tokio::time::sleep(drain).await;
+            self.drain.refuse();
+            let end = tokio::time::timeout(deadline, async {
+                tenants.shut_down(reason, deadline.mul_f32(TENANTS_SHARE)).await;
+                self.drain.close();
+                for listener in self.listening {
+                    let _ = listener.await;
+                }
+            });
+            match end.await {
                 Ok(()) => tracing::info!("jackfield has ended"),
                 Err(_) => tracing::warn!(?deadline, "jackfield ends at its deadline: not all connections are closed"),
-            },
+            }
+        };
+        tokio::select! {
+            () = end => {}
             () = self.signals.end() => tracing::warn!("a second signal: jackfield ends at once"),
         }
+        if let Some(living) = self.living {
+            living.abort();
+        }
     }
+}
+
+/// A duration in seconds, rounded up.
+fn whole_seconds(duration: Duration) -> u32 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 fn warn_of_open_files(host: &HostConfig, tenants: &[TenantConfig]) {
@@ -152,14 +184,23 @@ fn warn_of_open_files(host: &HostConfig, tenants: &[TenantConfig]) {
     }
 }
 
-async fn listen(host: &HostConfig, drain: &Drain) -> Result<(Listener, Option<Listener>), String> {
+async fn listen(
+    host: &HostConfig,
+    sockets: PassedSockets,
+    drain: &Drain,
+) -> Result<(Listener, Option<Listener>), String> {
     let unavailable = |key, address, error| format!("{key} {address}: {error}");
     let most = descriptors::for_desktops(host.listener.max_connections);
-    let desktops = Listener::desktops(&host.listener, most, drain.closing())
+    let desktops = Listener::desktops(&host.listener, sockets.desktops, most, drain.closing())
         .await
         .map_err(|error| unavailable("listener.address", host.listener.address, error))?;
-    let Some(operations) = &host.operations else { return Ok((desktops, None)) };
-    let operations = Listener::operations(operations, drain.closing())
+    let Some(operations) = &host.operations else {
+        return match sockets.operations {
+            None => Ok((desktops, None)),
+            Some(_) => Err("operations.enabled is false, and a socket for operations is passed".to_owned()),
+        };
+    };
+    let operations = Listener::operations(operations, sockets.operations, drain.closing())
         .await
         .map_err(|error| unavailable("operations.address", operations.address, error))?;
     Ok((desktops, Some(operations)))

@@ -52,6 +52,8 @@ pub(super) const KEYS: &[(&str, WhenApplied)] = &[
     ("metrics.max_tenants", WhenApplied::Reload),
     ("log.filter", WhenApplied::Reload),
     ("log.format", WhenApplied::Restart),
+    ("shutdown.drain", WhenApplied::Reload),
+    ("shutdown.retry_after", WhenApplied::Reload),
     ("shutdown.deadline", WhenApplied::Reload),
 ];
 

@@ -38,8 +38,19 @@ pub struct HostConfig {
     pub log_filter: String,
     /// How they are written.
     pub log_format: LogFormat,
-    /// How long the end may take.
-    pub shutdown_deadline: Duration,
+    /// How it ends.
+    pub shutdown: ShutdownConfig,
+}
+
+/// How the host ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownConfig {
+    /// How long, before anything else, sessions go on while none is begun and the host says that it is not ready.
+    pub drain: Duration,
+    /// After how long a desktop whose session the end has cost should come back.
+    pub retry_after: Duration,
+    /// How long the end may take from then on.
+    pub deadline: Duration,
 }
 
 /// Where and how desktops connect.
@@ -114,7 +125,11 @@ impl HostConfig {
             tls,
         };
         let metrics_max_tenants = bounds.count("metrics.max_tenants", raw.metrics.max_tenants, 0..=100_000);
-        let shutdown_deadline = bounds.span("shutdown.deadline", raw.shutdown.deadline, 100..=HOUR);
+        let shutdown = ShutdownConfig {
+            drain: bounds.span("shutdown.drain", raw.shutdown.drain, 0..=HOUR),
+            retry_after: bounds.span("shutdown.retry_after", raw.shutdown.retry_after, 0..=HOUR),
+            deadline: bounds.span("shutdown.deadline", raw.shutdown.deadline, 100..=HOUR),
+        };
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&raw.log.filter) {
             bounds.wrong("log.filter", error.to_string());
         }
@@ -138,7 +153,7 @@ impl HostConfig {
             metrics_max_tenants,
             log_filter: raw.log.filter,
             log_format: raw.log.format,
-            shutdown_deadline,
+            shutdown,
         })
     }
 }

@@ -119,6 +119,8 @@ pub enum LogFormat {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawShutdown {
+    pub(super) drain: Span,
+    pub(super) retry_after: Span,
     pub(super) deadline: Span,
 }
 

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     metrics::Metrics,
-    session::{EventStream, HttpAnswer, Identity, Message, Out, Outbox, Outlet, StreamRefused},
+    session::{EventStream, HttpAnswer, HttpOutcome, Identity, Message, Out, Outbox, Outlet, StreamRefused},
     tenant::{Connection, HostedTenant},
 };
 
@@ -91,8 +91,13 @@ pub(super) async fn read(
 
 fn respond(answer: HttpAnswer) -> Response<Body> {
     let mut response = json_text(answer.text);
-    if answer.unparsable {
-        *response.status_mut() = StatusCode::BAD_REQUEST;
+    match answer.outcome {
+        HttpOutcome::Carried => {}
+        HttpOutcome::Unparsable => *response.status_mut() = StatusCode::BAD_REQUEST,
+        HttpOutcome::ShuttingDown { retry_after } => {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
+        }
     }
     response
 }

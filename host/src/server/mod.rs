@@ -152,45 +152,42 @@ impl Peer {
 }
 
 impl Listener {
-    /// Listens for desktops, `most` of them at the same time.
+    /// Listens for desktops, `most` of them at the same time, on the socket that is given or else at its address.
     ///
     /// # Errors
     /// The address cannot be had, or a certificate cannot be used.
-    pub async fn desktops(config: &ListenerConfig, most: usize, closing: watch::Receiver<bool>) -> io::Result<Self> {
+    pub async fn desktops(
+        config: &ListenerConfig,
+        socket: Option<std::net::TcpListener>,
+        most: usize,
+        closing: watch::Receiver<bool>,
+    ) -> io::Result<Self> {
         let timeouts = RequestTimeouts { head: config.header_timeout, idle: config.idle_timeout };
         let tls = config.tls.as_ref().map(Tls::new).transpose()?;
         let unauthenticated = Some(UnauthenticatedConnections::new(most));
-        Ok(Self { tls, unauthenticated, ..Self::new(config.address, most, timeouts, closing).await? })
+        let socket = listening(socket, config.address).await?;
+        Ok(Self { tls, unauthenticated, ..Self::new(socket, most, timeouts, closing) })
     }
 
-    /// Listens for operators.
+    /// Listens for operators, on the socket that is given or else at an address.
     ///
     /// # Errors
     /// The address cannot be had, or a certificate cannot be used.
-    pub async fn operations(config: &OperationsConfig, closing: watch::Receiver<bool>) -> io::Result<Self> {
+    pub async fn operations(
+        config: &OperationsConfig,
+        socket: Option<std::net::TcpListener>,
+        closing: watch::Receiver<bool>,
+    ) -> io::Result<Self> {
         let tls = config.tls.as_ref().map(Tls::new).transpose()?;
-        let listener = Self::new(config.address, OPERATIONS_CONNECTIONS, OPERATIONS, closing).await?;
+        let socket = listening(socket, config.address).await?;
+        let listener = Self::new(socket, OPERATIONS_CONNECTIONS, OPERATIONS, closing);
         Ok(Self { tls, replaces_idle: true, ..listener })
     }
 
-    async fn new(
-        address: SocketAddr,
-        size: usize,
-        timeouts: RequestTimeouts,
-        closing: watch::Receiver<bool>,
-    ) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+    fn new(socket: TcpListener, size: usize, timeouts: RequestTimeouts, closing: watch::Receiver<bool>) -> Self {
         let size = size.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
-        Ok(Self {
-            socket,
-            room: Arc::new(Semaphore::new(size)),
-            size,
-            timeouts,
-            tls: None,
-            unauthenticated: None,
-            replaces_idle: false,
-            closing,
-        })
+        let room = Arc::new(Semaphore::new(size));
+        Self { socket, room, size, timeouts, tls: None, unauthenticated: None, replaces_idle: false, closing }
     }
 
     /// Where it listens.
@@ -345,6 +342,13 @@ impl Listener {
             tracing::debug!(%error, "an HTTP connection ended early");
         }
     }
+}
+
+/// The socket that is given, or one that listens at an address.
+async fn listening(socket: Option<std::net::TcpListener>, address: SocketAddr) -> io::Result<TcpListener> {
+    let Some(socket) = socket else { return TcpListener::bind(address).await };
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 /// Makes a new connection what it should be; `None`: it does not speak TLS where it should.

@@ -86,7 +86,7 @@ impl Fixture {
             console: false,
         };
         let (closing, closed) = watch::channel(false);
-        let listener = Listener::desktops(&config, config.max_connections, closed.clone()).await.unwrap();
+        let listener = Listener::desktops(&config, None, config.max_connections, closed.clone()).await.unwrap();
         let address = listener.address().unwrap().to_string();
         let tenants = Arc::new(Tenants::new(tenants, Vec::new()));
         let desktops = Arc::new(Desktops::new(config, tenants, metrics.clone(), closed));

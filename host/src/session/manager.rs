@@ -25,7 +25,7 @@ use super::{
     commands::{self, BIND, PREPARE, SessionCommand},
     handle::SessionHandle,
     input::{Bind, ClientCommand, Control, Migrate, NotMoved, Reply},
-    registry::{LOGINS_AGAIN, Registry},
+    registry::{Closing, LOGINS_AGAIN, Registry},
 };
 use crate::{
     metrics::{CommandLabel, OutcomeLabel, TenantMetrics},
@@ -59,8 +59,29 @@ struct Connections {
 pub struct HttpAnswer {
     /// The response.
     pub text: String,
-    /// The body could not be taken apart at all: the request itself is answered with 400.
-    pub unparsable: bool,
+    /// What the HTTP request comes to.
+    pub outcome: HttpOutcome,
+}
+
+impl HttpAnswer {
+    /// The answer to a message that was read, whatever it says.
+    pub(super) const fn carried(text: String) -> Self {
+        Self { text, outcome: HttpOutcome::Carried }
+    }
+}
+
+/// What an HTTP request comes to that carries a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpOutcome {
+    /// The message was read and has its answer.
+    Carried,
+    /// The body could not be taken apart at all: the request itself is wrong.
+    Unparsable,
+    /// No session is begun, because the host ends.
+    ShuttingDown {
+        /// After how many seconds it is worth another try.
+        retry_after: u32,
+    },
 }
 
 /// Why there is no event stream.
@@ -204,14 +225,14 @@ impl SessionManager {
         };
         let name = request.command();
         if name == PREPARE || name == BIND {
-            return Some(HttpAnswer { text: self.refuse_second(&request), unparsable: false });
+            return Some(HttpAnswer::carried(self.refuse_second(&request)));
         }
         let (reply, answer) = oneshot::channel();
         let command = ClientCommand { request, reply: Reply::Once(reply), received: Instant::now() };
         session.mailbox().command(command).await.ok()?;
         // Without one the session has ended meanwhile.
         let text = answer.await.ok()?;
-        Some(HttpAnswer { text, unparsable: false })
+        Some(HttpAnswer::carried(text))
     }
 
     /// An event stream by HTTP: what follows the number `after` goes to the outbox. Dropping the [`EventStream`] says
@@ -305,12 +326,17 @@ impl SessionManager {
         moved
     }
 
+    /// Begins no session from now on, because all are about to end for this reason. Those that are there go on.
+    pub fn refuse_newcomers(&self, reason: DisposedReason) {
+        self.registry().close(Closing::before(reason));
+    }
+
     /// Ends all sessions without ending their calls, tells their clients why, and waits until the agents have left, or
     /// the deadline. From then on nothing is prepared.
     pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
         let until = Instant::now() + deadline;
         let registry = self.registry();
-        registry.close();
+        self.refuse_newcomers(reason);
         for session in registry.all() {
             session.control(Control::End { reason: Some(reason), done: None });
         }
@@ -344,7 +370,8 @@ impl SessionManager {
     pub(super) fn parse(&self, text: &str) -> Result<Request, HttpAnswer> {
         Request::parse(text).map_err(|bad| {
             self.metrics().bad_message();
-            HttpAnswer { text: bad.response, unparsable: bad.unparsable }
+            let outcome = if bad.unparsable { HttpOutcome::Unparsable } else { HttpOutcome::Carried };
+            HttpAnswer { text: bad.response, outcome }
         })
     }
 

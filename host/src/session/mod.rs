@@ -74,7 +74,7 @@ pub use client_connection::{ClientConnection, EventStream};
 pub use identity::Identity;
 pub use jackfield_protocol::{close::CloseCode, event::DisposedReason};
 pub use journal::JournalLimits;
-pub use manager::{HttpAnswer, MigrationCounts, SessionManager, SessionStatus, StreamRefused};
+pub use manager::{HttpAnswer, HttpOutcome, MigrationCounts, SessionManager, SessionStatus, StreamRefused};
 pub use outbox::{Message, Out, Outbox, OutboxLimits, Outlet};
 
 /// What a tenant's sessions may have.

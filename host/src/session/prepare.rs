@@ -18,8 +18,14 @@ use tokio::{
 };
 
 use super::{
-    DisposedReason, HttpAnswer, Identity, SessionManager, adapter_connection::CurrentPlatform, commands::PREPARE,
-    handle::SessionHandle, input::Control, registry::NotAdded, state::SessionState, task,
+    DisposedReason, HttpAnswer, HttpOutcome, Identity, SessionManager,
+    adapter_connection::CurrentPlatform,
+    commands::PREPARE,
+    handle::SessionHandle,
+    input::Control,
+    registry::{Closing, NotAdded},
+    state::SessionState,
+    task,
 };
 use crate::metrics::CommandLabel;
 
@@ -76,14 +82,18 @@ impl SessionManager {
             Ok(request) => request,
             Err(answer) => return answer,
         };
-        let text = if request.command() == PREPARE {
-            match self.prepare_session(&request, &identity).await {
-                Prepared::Session(_, text) | Prepared::Refused(text) => text,
-            }
-        } else {
-            self.answer_unbound(&request)
-        };
-        HttpAnswer { text, unparsable: false }
+        if request.command() != PREPARE {
+            return HttpAnswer::carried(self.answer_unbound(&request));
+        }
+        match self.prepare_session(&request, &identity).await {
+            Prepared::Session(_, text) => HttpAnswer::carried(text),
+            Prepared::Refused(text) => match self.registry().closing() {
+                Some(Closing { retry_after: Some(retry_after) }) => {
+                    HttpAnswer { text, outcome: HttpOutcome::ShuttingDown { retry_after } }
+                }
+                _ => HttpAnswer::carried(text),
+            },
+        }
     }
 
     /// Carries out prepareSession. Dropping the future undoes it.
@@ -113,8 +123,8 @@ impl SessionManager {
             return Err(Failure::new(Code::Forbidden, "the token is another agent's").into());
         }
         let registry = self.registry();
-        if registry.is_closing() {
-            return Err(shutting_down());
+        if let Some(closing) = registry.closing() {
+            return Err(shutting_down(closing));
         }
         let connection = self.connection_for_newcomer();
         let (link, _) = connection.link();
@@ -158,7 +168,7 @@ impl SessionManager {
         loop {
             let other = match self.registry().add(session) {
                 Ok(()) => return Ok(()),
-                Err(NotAdded::Closing) => return Err(shutting_down()),
+                Err(NotAdded::Closing(closing)) => return Err(shutting_down(closing)),
                 Err(NotAdded::Other(other)) => other,
             };
             if !replace {
@@ -172,8 +182,12 @@ impl SessionManager {
     }
 }
 
-fn shutting_down() -> Refusal {
-    Failure::new(Code::ShuttingDown, "the host is shutting down").into()
+fn shutting_down(Closing { retry_after }: Closing) -> Refusal {
+    let words = match retry_after {
+        Some(seconds) => format!("the host is shutting down; try again in {seconds} s"),
+        None => "the tenant is not served any more".to_owned(),
+    };
+    Failure::new(Code::ShuttingDown, words).into()
 }
 
 /// 128 random bits as a text without dots.

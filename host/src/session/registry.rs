@@ -46,7 +46,25 @@ struct State {
     /// Being prepared: they count as sessions.
     preparing: usize,
     rate: Rate,
-    closing: bool,
+    /// From then on no session is begun.
+    closing: Option<Closing>,
+}
+
+/// Why no session is begun any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Closing {
+    /// After how many seconds it is worth another try; `None`: it is not, the tenant is gone.
+    pub(super) retry_after: Option<u32>,
+}
+
+impl Closing {
+    /// All sessions are about to end for this reason.
+    pub(super) const fn before(reason: DisposedReason) -> Self {
+        match reason {
+            DisposedReason::ShuttingDown { retry_after } => Self { retry_after: Some(retry_after) },
+            _ => Self { retry_after: None },
+        }
+    }
 }
 
 /// Why a session is not added.
@@ -54,7 +72,7 @@ pub(super) enum NotAdded {
     /// The agent has this session already.
     Other(SessionHandle),
     /// The tenant begins no more sessions.
-    Closing,
+    Closing(Closing),
 }
 
 /// Room for a session that is being prepared.
@@ -80,7 +98,7 @@ impl Registry {
                 leaving: HashMap::new(),
                 preparing: 0,
                 rate: Rate::new(&limits),
-                closing: false,
+                closing: None,
             }),
             limits: RwLock::new(Arc::new(limits)),
             gone: Notify::new(),
@@ -110,13 +128,14 @@ impl Registry {
         (session.belongs_to(identity) && !session.is_ended()).then_some(session)
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    /// Whether no session is begun any more, and why.
+    pub(super) fn closing(&self) -> Option<Closing> {
         self.lock().closing
     }
 
     /// Takes no session in from now on.
-    pub(super) fn close(&self) {
-        self.lock().closing = true;
+    pub(super) fn close(&self, closing: Closing) {
+        self.lock().closing = Some(closing);
     }
 
     /// Makes room for one more session.
@@ -158,8 +177,8 @@ impl Registry {
     pub(super) fn add(&self, session: &SessionHandle) -> Result<(), NotAdded> {
         let mut state = self.lock();
         // Under this lock, so that a session is either among those that are ended or not taken in.
-        if state.closing {
-            return Err(NotAdded::Closing);
+        if let Some(closing) = state.closing {
+            return Err(NotAdded::Closing(closing));
         }
         if let Some(other) = state.by_agent.get(session.agent()) {
             return Err(NotAdded::Other(other.clone()));

@@ -527,6 +527,13 @@ impl Tenants {
         self.problems.read().clone()
     }
 
+    /// None of them begins a session from now on, because all are about to end for this reason.
+    pub fn refuse_newcomers(&self, reason: DisposedReason) {
+        for tenant in self.all() {
+            tenant.sessions.refuse_newcomers(reason);
+        }
+    }
+
     /// Ends all of them, side by side, within a deadline.
     pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
         let all = self.all();

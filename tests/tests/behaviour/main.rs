@@ -35,6 +35,7 @@ mod preconditions;
 mod reload;
 mod resume;
 mod sandbox;
+mod service_manager;
 mod shutdown;
 mod store;
 mod tenants;

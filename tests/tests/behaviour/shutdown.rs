@@ -21,7 +21,7 @@ async fn sigterm_tells_the_clients_and_exits_with_0() {
     stream.next().await.unwrap();
     host.terminate();
     let heard = agent.hears("session.disposed").await;
-    assert_eq!(heard.data("session.disposed"), &json!({"reason": "shutting_down"}));
+    assert_eq!(heard.data("session.disposed"), &json!({"reason": "shutting_down", "retryAfter": 5}));
     assert_eq!(agent.is_closed().await.code, Some(1001));
     assert_eq!(unbound.is_closed().await.code, Some(1001));
     let last = stream.next().await.unwrap();

@@ -394,7 +394,7 @@ async fn a_host_that_ends_in_the_middle_of_a_trial_leaves_no_worker_behind() {
     assert!(both.len() == 2 && both.contains(&first), "{both:?}");
     host.terminate();
     let heard = agent.hears_until("session.disposed").await;
-    assert_eq!(heard.data("session.disposed"), &json!({"reason": "shutting_down"}));
+    assert_eq!(heard.data("session.disposed"), &json!({"reason": "shutting_down", "retryAfter": 5}));
     assert_eq!(host.ends().await.code(), Some(0));
     until("no worker is left", async || both.iter().all(|pid| !is_running(*pid)).then_some(())).await;
 }

@@ -142,6 +142,10 @@ impl Operations {
     /// `suspend`, `resume` or `remove`.
     async fn act(&self, path: &str, query: &str) -> Response<Body> {
         let nothing = || plain(StatusCode::NOT_FOUND, "there is nothing to do at this address\n");
+        if !self.ready.load(Ordering::Relaxed) {
+            // What is begun now would outlive the end, or be ended at once.
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down\n");
+        }
         if path == "/reload" {
             return match self.reload.run().await {
                 Ok(outcome) => json_of(&json!(outcome)),

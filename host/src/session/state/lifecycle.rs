@@ -285,12 +285,12 @@ impl SessionState {
     }
 
     fn tell_disposed(&mut self, reason: DisposedReason, effects: &mut Effects) {
-        let data = EventData::SessionDisposed { reason };
+        let data = EventData::SessionDisposed(reason);
         let disposed = Event { on: Path::Session, name: EventName::SessionDisposed, data };
         let disposed = self.journal.append(&self.id, &[disposed], self.time);
         let Some(outbox) = self.client.outbox().cloned() else { return };
         effects.send(&outbox, disposed);
-        if matches!(reason, DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) {
+        if matches!(reason, DisposedReason::ShuttingDown { .. } | DisposedReason::TenantRemoved) {
             effects.push(Effect::Close(outbox, CloseCode::GoingAway, reason.as_str()));
         }
     }
@@ -299,7 +299,7 @@ impl SessionState {
     fn fail_all(&mut self, reason: Option<DisposedReason>, effects: &mut Effects) {
         while !self.commands.is_empty() {
             let failure = match reason {
-                Some(DisposedReason::ShuttingDown | DisposedReason::TenantRemoved) => {
+                Some(DisposedReason::ShuttingDown { .. } | DisposedReason::TenantRemoved) => {
                     Failure::new(Code::ShuttingDown, "the session has ended")
                 }
                 Some(DisposedReason::AdapterFailed) => Failure::new(Code::AdapterFailed, "the session has ended"),

@@ -81,7 +81,7 @@ async fn an_unparsable_body_is_told_from_a_bad_message() {
     let session = prepare(&tenant, &named).await;
     for (body, unparsable) in [("nonsense", true), ("[]", true), (r#"{"command":5}"#, false)] {
         let answer = tenant.manager.command(&named, &session, body).await.unwrap();
-        assert_eq!(answer.unparsable, unparsable, "{body}");
+        assert_eq!(answer.outcome == HttpOutcome::Unparsable, unparsable, "{body}");
     }
     assert!(tenant.manager.command(&Identity::Anyone, &session, "{}").await.is_none());
     for name in ["prepareSession", "bindSession"] {

@@ -243,7 +243,7 @@ async fn a_shutdown_tells_the_clients_lets_the_agents_leave_and_prepares_nothing
     let (mut client, line) = tenant.at_work().await;
     client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
     let begun = tokio::time::Instant::now();
-    tenant.manager.shut_down(DisposedReason::ShuttingDown, Duration::from_secs(5)).await;
+    tenant.manager.shut_down(DisposedReason::ShuttingDown { retry_after: 5 }, Duration::from_secs(5)).await;
     assert!(begun.elapsed() < Duration::from_secs(1));
     assert_eq!(client.heard().await, ["shutting_down channel.request.dial", "session.disposed", "close 1001"]);
     assert!(line.is_gone().await);
@@ -302,7 +302,7 @@ async fn a_shutdown_in_the_middle_of_a_logout_leaves_no_gap_in_the_numbers() {
     settle().await;
     line.report(ready(false));
     assert_eq!(client.heard().await, [""; 0]);
-    tenant.manager.shut_down(DisposedReason::ShuttingDown, Duration::from_secs(5)).await;
+    tenant.manager.shut_down(DisposedReason::ShuttingDown { retry_after: 5 }, Duration::from_secs(5)).await;
     assert_eq!(
         client.heard().await,
         [

@@ -205,7 +205,7 @@ async fn a_session_that_ends_on_the_way_leaves_nobody_behind() {
     assert_eq!(words(&client.wait().await), "session.disposed");
     settle().await;
     assert!(line.is_gone().await);
-    tenant.manager.shut_down(DisposedReason::ShuttingDown, Duration::from_secs(5)).await;
+    tenant.manager.shut_down(DisposedReason::ShuttingDown { retry_after: 5 }, Duration::from_secs(5)).await;
     moving.await.unwrap();
     assert!(tenant.list().await.is_empty());
 }
