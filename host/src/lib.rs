@@ -14,6 +14,7 @@ mod log_limit;
 pub mod logging;
 pub mod metrics;
 pub mod plugin;
+mod rate;
 pub mod reload;
 pub mod server;
 pub mod session;

@@ -3,6 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{Problem, layers::Layers, raw, units::Span};
+use crate::rate::Rate;
 
 /// What a tenant may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub struct TenantLimits {
     pub connections: usize,
     /// How many agents may log in each second, after as many at once as there may be sessions.
     pub logins_per_second: u32,
+    /// Commands of all its agents.
+    pub commands: Rate,
+    /// Those of one connection, or of one agent without a connection.
+    pub connection_commands: Rate,
     /// How long a session waits for its client to return.
     pub resume_grace: Duration,
     /// The same of one that is prepared and not started.
@@ -35,6 +40,8 @@ pub struct TenantLimits {
 
 pub(super) const SECOND: u64 = 1_000;
 pub(super) const HOUR: u64 = 3_600_000;
+/// The most of anything that is counted one by one.
+const MOST: usize = 1_000_000;
 
 /// Takes values that lie within their bounds, and notes those that do not.
 pub(super) struct Bounds<'a> {
@@ -54,6 +61,11 @@ impl<'a> Bounds<'a> {
         value
     }
 
+    /// The same for what is kept in fewer bits.
+    fn number(&mut self, key: &str, value: usize, bounds: RangeInclusive<usize>) -> u32 {
+        self.count(key, value, bounds).try_into().unwrap_or(u32::MAX)
+    }
+
     /// Bounds are in milliseconds.
     pub(super) fn span(&mut self, key: &str, Span(value): Span, bounds: RangeInclusive<u64>) -> Duration {
         let [least, most] = [*bounds.start(), *bounds.end()].map(Duration::from_millis);
@@ -71,11 +83,19 @@ impl<'a> Bounds<'a> {
 impl TenantLimits {
     /// Checks what was read; what is wrong is noted with the bounds.
     pub(super) fn check(bounds: &mut Bounds<'_>, raw: raw::RawLimits) -> Self {
-        let logins = bounds.count("limits.logins_per_second", raw.logins_per_second, 1..=1_000_000);
+        let logins_per_second = bounds.number("limits.logins_per_second", raw.logins_per_second, 1..=MOST);
+        let commands = Rate {
+            per_second: bounds.number("limits.commands_per_second", raw.commands_per_second, 0..=MOST),
+            burst: bounds.number("limits.commands_burst", raw.commands_burst, 1..=MOST),
+        };
+        let of_connection = raw.connection_commands_per_second;
+        let of_connection = bounds.number("limits.connection_commands_per_second", of_connection, 0..=MOST);
         Self {
-            sessions: bounds.count("limits.sessions", raw.sessions, 1..=1_000_000),
-            connections: bounds.count("limits.connections", raw.connections, 1..=1_000_000),
-            logins_per_second: logins.try_into().unwrap_or(u32::MAX),
+            sessions: bounds.count("limits.sessions", raw.sessions, 1..=MOST),
+            connections: bounds.count("limits.connections", raw.connections, 1..=MOST),
+            logins_per_second,
+            commands,
+            connection_commands: Rate { per_second: of_connection, burst: of_connection },
             resume_grace: bounds.span("limits.resume_grace", raw.resume_grace, 0..=24 * HOUR),
             prepared_grace: bounds.span("limits.prepared_grace", raw.prepared_grace, 0..=HOUR),
             start_within: bounds.span("limits.start_within", raw.start_within, SECOND..=24 * HOUR),

@@ -36,6 +36,7 @@ pub(super) struct Families {
     pub(super) http_requests: IntCounterVec,
     pub(super) auth_failures: IntCounterVec,
     pub(super) tenant_commands: IntCounterVec,
+    pub(super) limited: IntCounterVec,
     pub(super) tenant_state: IntGaugeVec,
     pub(super) reload_success: IntGauge,
     pub(super) reload_time: IntGauge,
@@ -156,6 +157,11 @@ impl Families {
                 "jackfield_tenant_commands_total",
                 "Commands answered, by tenant and class of outcome (success, refused, limited, declined, fault).",
                 &["tenant", "outcome"],
+            ),
+            limited: counters(
+                "jackfield_limited_total",
+                "What was refused, delayed or closed because a limit of the tenant was reached, by the limit's key.",
+                &["tenant", "limit"],
             ),
             tenant_state: gauges(
                 "jackfield_tenant_state",

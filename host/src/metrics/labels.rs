@@ -131,3 +131,45 @@ impl OutcomeClass {
         }
     }
 }
+
+/// A limit of a tenant that was reached, as a label: its key in `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitLabel {
+    /// A session was refused.
+    Sessions,
+    /// A connection was refused.
+    Connections,
+    /// A log-in was refused.
+    LoginsPerSecond,
+    /// A command was refused.
+    CommandsPerSecond,
+    /// A connection was not read from for a while; or a command by HTTP was refused.
+    ConnectionCommandsPerSecond,
+    /// A command was refused.
+    CommandsInFlight,
+}
+
+impl LimitLabel {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Sessions,
+        Self::Connections,
+        Self::LoginsPerSecond,
+        Self::CommandsPerSecond,
+        Self::ConnectionCommandsPerSecond,
+        Self::CommandsInFlight,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Connections => "connections",
+            Self::LoginsPerSecond => "logins_per_second",
+            Self::CommandsPerSecond => "commands_per_second",
+            Self::ConnectionCommandsPerSecond => "connection_commands_per_second",
+            Self::CommandsInFlight => "commands_in_flight",
+        }
+    }
+}

@@ -36,7 +36,7 @@ mod tenant;
 pub use adapter::AdapterMetrics;
 use declared::Declared;
 use families::Families;
-pub use labels::{CommandLabel, OutcomeClass, OutcomeLabel};
+pub use labels::{CommandLabel, LimitLabel, OutcomeClass, OutcomeLabel};
 use tenant::TenantSeries;
 pub use tenant::{Depths, TenantMetrics};
 

@@ -17,7 +17,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::{
     AdapterMetrics, Inner, OVERFLOW,
     declared::DeclaredSeries,
-    labels::{CommandLabel, OutcomeClass, OutcomeLabel},
+    labels::{CommandLabel, LimitLabel, OutcomeClass, OutcomeLabel},
 };
 
 /// Depths of a tenant's queues, summed over its sessions and connections just before a scrape.
@@ -52,6 +52,14 @@ impl TenantMetrics {
     pub fn command(&self, command: CommandLabel, outcome: OutcomeLabel, took: Duration) {
         self.adapter.command(command, outcome, took);
         self.series.commands[outcome.class() as usize].inc();
+    }
+
+    /// A limit was reached, and something was refused, delayed or closed because of it.
+    #[cold]
+    pub fn limited(&self, limit: LimitLabel) {
+        let series = &self.series;
+        // Made with the first count: most tenants never reach most of their limits.
+        series.limited.with_label_values(&[series.label.as_str(), limit.as_str()]).inc();
     }
 
     /// Somebody came without a valid token.
@@ -171,6 +179,7 @@ pub(super) struct TenantSeries {
     /// In the order of [`OutcomeClass::ALL`]; all there from the start, so that the first fault is an increase.
     commands: [IntCounter; OutcomeClass::ALL.len()],
     sessions_ended: IntCounterVec,
+    limited: IntCounterVec,
 }
 
 impl TenantSeries {
@@ -194,6 +203,7 @@ impl TenantSeries {
             commands: OutcomeClass::ALL
                 .map(|outcome| families.tenant_commands.with_label_values(&[label, outcome.as_str()])),
             sessions_ended: families.sessions_ended.clone(),
+            limited: families.limited.clone(),
         }
     }
 }
@@ -246,6 +256,9 @@ impl Drop for TenantSeries {
         }
         for family in [&families.bad_messages, &families.auth_failures] {
             let _ = family.remove_label_values(&[self.label.as_str()]);
+        }
+        for limit in LimitLabel::ALL {
+            let _ = families.limited.remove_label_values(&[self.label.as_str(), limit.as_str()]);
         }
         for outcome in OutcomeClass::ALL {
             let _ = families.tenant_commands.remove_label_values(&[self.label.as_str(), outcome.as_str()]);

@@ -24,7 +24,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
     Desktops, Peer,
-    response::{Body, failure, json_text, too_many},
+    response::{Body, failure, json_text, too_many, try_again},
 };
 use crate::{
     metrics::Metrics,
@@ -94,6 +94,10 @@ fn respond(answer: HttpAnswer) -> Response<Body> {
     match answer.outcome {
         HttpOutcome::Carried => {}
         HttpOutcome::Unparsable => *response.status_mut() = StatusCode::BAD_REQUEST,
+        HttpOutcome::RateLimited => {
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            try_again(&mut response);
+        }
         HttpOutcome::ShuttingDown { retry_after } => {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());

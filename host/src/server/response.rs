@@ -91,9 +91,19 @@ pub(super) fn failure(status: StatusCode, code: Code, message: &str) -> Response
     response
 }
 
+/// How many seconds whoever was refused for now is asked to wait.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Says that the same may be taken a little later.
+pub(super) fn try_again(response: &mut Response<Body>) {
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+}
+
 /// Refuses a connection of a tenant that has as many as it may have.
 pub(super) fn too_many(desktops: &Desktops) -> Response<Body> {
     desktops.metrics.connection_refused("tenant");
     let message = "the tenant has as many connections as it may have";
-    failure(StatusCode::SERVICE_UNAVAILABLE, Code::QuotaExceeded, message)
+    let mut response = failure(StatusCode::SERVICE_UNAVAILABLE, Code::QuotaExceeded, message);
+    try_again(&mut response);
+    response
 }

@@ -28,8 +28,9 @@ use super::{
     mailbox::NotTaken,
     outbox::Message,
     prepare::{self, Prepared},
+    throttle::ConnectionThrottle,
 };
-use crate::metrics::CommandLabel;
+use crate::metrics::{CommandLabel, LimitLabel};
 
 /// One connection that can send any message at any time. Dropping it says that the connection is gone.
 pub struct ClientConnection {
@@ -41,6 +42,8 @@ pub struct ClientConnection {
     pending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// The session that was sent a command, until it has handled that.
     asked: Option<SessionHandle>,
+    /// How fast its messages are read.
+    throttle: ConnectionThrottle,
 }
 
 /// What a connection is bound to.
@@ -62,12 +65,14 @@ impl ClientConnection {
     #[must_use]
     pub fn new(manager: &SessionManager, identity: Identity, outbox: Outbox) -> Self {
         let binding = Arc::new(Mutex::new(Binding::Nothing));
-        Self { manager: manager.clone(), identity, outbox, binding, pending: None, asked: None }
+        let throttle = ConnectionThrottle::new(manager.registry().limits().connection_commands);
+        Self { manager: manager.clone(), identity, outbox, binding, pending: None, asked: None, throttle }
     }
 
     /// Whether the next message may be handed over. Pending: the session has not handled the one before; the task is woken
     /// when it has, and what it was answered at once has been sent. A server does not read from its client meanwhile: so a
-    /// client that floods waits, and the answers to what stands before its Close come before the connection ends.
+    /// client that floods waits, and the answers to what stands before its Close come before the connection ends. So does one
+    /// that sends more than its share.
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(pending) = &mut self.pending {
             ready!(pending.as_mut().poll(context));
@@ -77,19 +82,29 @@ impl ClientConnection {
             ready!(session.mailbox().poll_all_handled(context));
             self.asked = None;
         }
-        Poll::Ready(())
+        self.throttle.poll_ready(context)
     }
 
     /// Takes one message as it came, and when. To be called only when [`Self::poll_ready`] is: another one that is not
     /// through is given up.
     pub fn receive(&mut self, text: &str, at: Instant) {
+        let (registry, metrics) = (self.manager.registry(), self.manager.metrics());
+        if self.throttle.count(text.len(), at) {
+            metrics.limited(LimitLabel::ConnectionCommandsPerSecond);
+        }
         let request = match Request::parse(text) {
             Ok(request) => request,
             Err(bad) => {
-                self.manager.metrics().bad_message();
+                registry.throttle.count(text.len(), at);
+                metrics.bad_message();
                 return self.send(bad.response);
             }
         };
+        if let Err(refused) = registry.throttle.admit(&request, at) {
+            self.throttle.refused(at);
+            metrics.limited(LimitLabel::CommandsPerSecond);
+            return self.send(self.manager.refuse_for_now(&request, &refused));
+        }
         match request.command() {
             PREPARE => {}
             BIND => return self.bind(request, at),

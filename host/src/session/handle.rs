@@ -8,13 +8,18 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use jackfield_plugin_api::{Code, Failure};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{
     Identity, Outbox, SessionStatus, adapter_connection::AdapterConnection, input::Control, mailbox::Mailbox,
-    state::Snapshot,
+    state::Snapshot, throttle::cost,
 };
-use crate::plugin::{AdapterMessage, AgentSink, Delivery};
+use crate::{
+    plugin::{AdapterMessage, AgentSink, Delivery},
+    rate::{Rate, TokenBucket},
+};
 
 /// A session. Cheap to clone; equal is what leads to the same session.
 #[derive(Clone)]
@@ -28,6 +33,8 @@ struct Shared {
     ended: AtomicBool,
     published: Mutex<Published>,
     mailbox: Mailbox,
+    /// How fast its commands may come that come by HTTP; made with the first of them.
+    by_http: Mutex<Option<TokenBucket>>,
 }
 
 struct Published {
@@ -53,6 +60,7 @@ impl SessionHandle {
             ended: AtomicBool::new(false),
             published: Mutex::new(Published { snapshot: Snapshot::default(), outbox: None, connection }),
             mailbox: Mailbox::default(),
+            by_http: Mutex::default(),
         }))
     }
 
@@ -86,6 +94,22 @@ impl SessionHandle {
 
     pub(super) fn mailbox(&self) -> &Mailbox {
         &self.0.mailbox
+    }
+
+    /// Lets a command in that came by HTTP, where no connection is the agent's own.
+    ///
+    /// # Errors
+    /// `rate_limited`: the agent sends more than it may.
+    pub(super) fn admit(&self, rate: Rate, bytes: usize, now: Instant) -> Result<(), Failure> {
+        if !rate.is_bounded() {
+            return Ok(());
+        }
+        let mut bucket = self.0.by_http.lock();
+        if bucket.get_or_insert_with(|| TokenBucket::full(rate, now)).take(rate, cost(bytes), 0, now) {
+            return Ok(());
+        }
+        let words = format!("an agent may send {} commands a second", rate.per_second);
+        Err(Failure::new(Code::RateLimited, words))
     }
 
     /// See [`Mailbox::control`].

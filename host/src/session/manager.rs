@@ -28,7 +28,7 @@ use super::{
     registry::{Closing, LOGINS_AGAIN, Registry},
 };
 use crate::{
-    metrics::{CommandLabel, OutcomeLabel, TenantMetrics},
+    metrics::{CommandLabel, LimitLabel, OutcomeLabel, TenantMetrics},
     plugin::PlatformPort,
 };
 
@@ -77,6 +77,8 @@ pub enum HttpOutcome {
     Carried,
     /// The body could not be taken apart at all: the request itself is wrong.
     Unparsable,
+    /// Too much has come in the last seconds.
+    RateLimited,
     /// No session is begun, because the host ends.
     ShuttingDown {
         /// After how many seconds it is worth another try.
@@ -223,6 +225,9 @@ impl SessionManager {
             Ok(request) => request,
             Err(answer) => return Some(answer),
         };
+        if let Err(answer) = self.admit(&request, Some(&session)) {
+            return Some(answer);
+        }
         let name = request.command();
         if name == PREPARE || name == BIND {
             return Some(HttpAnswer::carried(self.refuse_second(&request)));
@@ -370,8 +375,27 @@ impl SessionManager {
     pub(super) fn parse(&self, text: &str) -> Result<Request, HttpAnswer> {
         Request::parse(text).map_err(|bad| {
             self.metrics().bad_message();
+            self.registry().throttle.count(text.len(), Instant::now());
             let outcome = if bad.unparsable { HttpOutcome::Unparsable } else { HttpOutcome::Carried };
             HttpAnswer { text: bad.response, outcome }
+        })
+    }
+
+    /// Lets a request in that came by HTTP. `session`: the one that it is for.
+    pub(super) fn admit(&self, request: &Request, session: Option<&SessionHandle>) -> Result<(), HttpAnswer> {
+        let (registry, now) = (self.registry(), Instant::now());
+        let refused =
+            |failure| HttpAnswer { text: self.refuse_for_now(request, &failure), outcome: HttpOutcome::RateLimited };
+        if let Some(session) = session {
+            let rate = registry.limits().connection_commands;
+            session.admit(rate, request.bytes(), now).map_err(|failure| {
+                self.metrics().limited(LimitLabel::ConnectionCommandsPerSecond);
+                refused(failure)
+            })?;
+        }
+        registry.throttle.admit(request, now).map_err(|failure| {
+            self.metrics().limited(LimitLabel::CommandsPerSecond);
+            refused(failure)
         })
     }
 
@@ -385,6 +409,12 @@ impl SessionManager {
     ) -> String {
         self.metrics().command(label, OutcomeLabel::of(&response), since.elapsed());
         request.respond(response)
+    }
+
+    /// Answers a request of which there are too many now.
+    #[cold]
+    pub(super) fn refuse_for_now(&self, request: &Request, failure: &Failure) -> String {
+        self.answer(request, CommandLabel::of(request.command()), Instant::now(), Response::Failure(failure))
     }
 
     /// Answers a command on a connection without a session.

@@ -24,6 +24,7 @@
 //! ```text
 //! manager.rs             all sessions of a tenant, for the rest of the host
 //! registry.rs            which there are, by id and by agent; quotas
+//! throttle.rs            how fast commands may come
 //! handle.rs              a session as others know it
 //! prepare.rs             how a session comes to be
 //! adapter_connection.rs  one connection to the tenant's platform; two while it is moved to another version of its adapter
@@ -66,6 +67,7 @@ mod prepare;
 mod registry;
 mod state;
 mod task;
+mod throttle;
 
 use std::time::Duration;
 
@@ -77,6 +79,8 @@ pub use journal::JournalLimits;
 pub use manager::{HttpAnswer, HttpOutcome, MigrationCounts, SessionManager, SessionStatus, StreamRefused};
 pub use outbox::{Message, Out, Outbox, OutboxLimits, Outlet};
 
+use crate::rate::Rate;
+
 /// What a tenant's sessions may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionLimits {
@@ -84,6 +88,10 @@ pub struct SessionLimits {
     pub sessions: usize,
     /// How many agents may log in each second, once as many as there may be sessions have.
     pub logins_per_second: u32,
+    /// Commands of all agents.
+    pub commands: Rate,
+    /// Those of one connection, or of one agent without a connection.
+    pub connection_commands: Rate,
     /// Commands of a session without an answer; one more is `rate_limited`.
     pub unanswered: usize,
     /// How long the platform may take over a command.
@@ -110,6 +118,8 @@ impl Default for SessionLimits {
         Self {
             sessions: 1000,
             logins_per_second: 200,
+            commands: Rate::UNBOUNDED,
+            connection_commands: Rate::UNBOUNDED,
             unanswered: 32,
             command_deadline: Duration::from_secs(30),
             slow_deadline: Duration::from_secs(60),

@@ -82,6 +82,9 @@ impl SessionManager {
             Ok(request) => request,
             Err(answer) => return answer,
         };
+        if let Err(answer) = self.admit(&request, None) {
+            return answer;
+        }
         if request.command() != PREPARE {
             return HttpAnswer::carried(self.answer_unbound(&request));
         }

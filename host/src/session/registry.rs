@@ -12,8 +12,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{DisposedReason, Identity, SessionLimits, handle::SessionHandle};
-use crate::{log_limit::LogLimit, metrics::TenantMetrics};
+use super::{DisposedReason, Identity, SessionLimits, handle::SessionHandle, throttle::TenantThrottle};
+use crate::{
+    log_limit::LogLimit,
+    metrics::{LimitLabel, TenantMetrics},
+    rate::{Rate, TokenBucket},
+};
 
 /// How many agents of a tenant are logged in again, or moved, at the same time.
 pub(super) const LOGINS_AGAIN: usize = 8;
@@ -32,6 +36,8 @@ pub(super) struct Registry {
     logins: Semaphore,
     /// The bound on lines that tell of log-ins with wrong credentials.
     pub(super) refused_logins: LogLimit,
+    /// How fast commands may come.
+    pub(super) throttle: TenantThrottle,
     limits: RwLock<Arc<SessionLimits>>,
     state: Mutex<State>,
     /// Notified when a session is removed.
@@ -45,7 +51,7 @@ struct State {
     leaving: HashMap<Box<str>, SessionHandle>,
     /// Being prepared: they count as sessions.
     preparing: usize,
-    rate: Rate,
+    login_tokens: TokenBucket,
     /// From then on no session is begun.
     closing: Option<Closing>,
 }
@@ -92,12 +98,13 @@ impl Registry {
             logins_again: Semaphore::new(LOGINS_AGAIN),
             logins: Semaphore::new(LOGINS),
             refused_logins: LogLimit::per_minute(30),
+            throttle: TenantThrottle::new(limits.commands),
             state: Mutex::new(State {
                 by_id: HashMap::new(),
                 by_agent: HashMap::new(),
                 leaving: HashMap::new(),
                 preparing: 0,
-                rate: Rate::new(&limits),
+                login_tokens: TokenBucket::full(log_ins(&limits), Instant::now()),
                 closing: None,
             }),
             limits: RwLock::new(Arc::new(limits)),
@@ -115,6 +122,7 @@ impl Registry {
     }
 
     pub(super) fn set_limits(&self, limits: SessionLimits) {
+        self.throttle.set(limits.commands);
         *self.limits.write() = Arc::new(limits);
     }
 
@@ -148,10 +156,12 @@ impl Registry {
         let mut state = self.lock();
         let replaces = replace && state.by_agent.contains_key(agent);
         if state.by_id.len() + state.preparing >= limits.sessions && !replaces {
+            self.metrics.limited(LimitLabel::Sessions);
             let words = format!("the tenant may have {} sessions at the same time", limits.sessions);
             return Err(Failure::new(Code::QuotaExceeded, words));
         }
-        if !state.rate.take(&limits, Instant::now()) {
+        if !state.login_tokens.take(log_ins(&limits), 1, 0, Instant::now()) {
+            self.metrics.limited(LimitLabel::LoginsPerSecond);
             let words = format!("the tenant's agents may log in {} times a second", limits.logins_per_second);
             return Err(Failure::new(Code::RateLimited, words));
         }
@@ -166,7 +176,10 @@ impl Registry {
     pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
         match timeout(TURN, self.logins.acquire()).await {
             Ok(Ok(turn)) => Ok(turn),
-            _ => Err(Failure::new(Code::RateLimited, "too many of the tenant's agents are being logged in")),
+            _ => {
+                self.metrics.limited(LimitLabel::LoginsPerSecond);
+                Err(Failure::new(Code::RateLimited, "too many of the tenant's agents are being logged in"))
+            }
         }
     }
 
@@ -237,30 +250,8 @@ impl Registry {
     }
 }
 
-/// The rate of log-ins: as many at once as a tenant may have sessions, and so many more each second.
-struct Rate {
-    left: f64,
-    since: Instant,
-}
-
-impl Rate {
-    fn new(limits: &SessionLimits) -> Self {
-        Self { left: Self::most(limits), since: Instant::now() }
-    }
-
-    #[allow(clippy::cast_precision_loss)] // nobody has 2^52 sessions
-    fn most(limits: &SessionLimits) -> f64 {
-        (limits.sessions as f64).max(limits.logins_per_second.into())
-    }
-
-    fn take(&mut self, limits: &SessionLimits, now: Instant) -> bool {
-        let more = now.saturating_duration_since(self.since).as_secs_f64() * f64::from(limits.logins_per_second);
-        self.left = (self.left + more).min(Self::most(limits));
-        self.since = now;
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0;
-        }
-        may
-    }
+/// The rate of log-ins: as many at once as a tenant may have sessions.
+fn log_ins(limits: &SessionLimits) -> Rate {
+    let sessions = u32::try_from(limits.sessions).unwrap_or(u32::MAX);
+    Rate { per_second: limits.logins_per_second, burst: sessions.max(limits.logins_per_second) }
 }

@@ -42,7 +42,7 @@ pub use upgrade::{ChangeOutcome, Progress, Refusal, Stage};
 
 use crate::{
     config::{Isolation, Problem, TenantConfig, TenantLimits},
-    metrics::{Depths, Metrics, TenantMetrics},
+    metrics::{Depths, LimitLabel, Metrics, TenantMetrics},
     plugin::{self, Libraries, Library, LoadError, Trust},
     session::{self, DisposedReason, Identity, JournalLimits, OutboxLimits, SessionManager},
 };
@@ -292,7 +292,10 @@ impl HostedTenant {
     pub fn connection(self: &Arc<Self>) -> Option<Connection> {
         let limit = self.config().limits.connections;
         let one_more = |open: usize| (open < limit).then_some(open + 1);
-        self.connections.fetch_update(Relaxed, Relaxed, one_more).ok()?;
+        if self.connections.fetch_update(Relaxed, Relaxed, one_more).is_err() {
+            self.metrics.limited(LimitLabel::Connections);
+            return None;
+        }
         self.metrics.connection_opened();
         Some(Connection { tenant: Arc::clone(self) })
     }
@@ -399,6 +402,8 @@ fn session_limits(limits: &TenantLimits) -> session::SessionLimits {
     session::SessionLimits {
         sessions: limits.sessions,
         logins_per_second: limits.logins_per_second,
+        commands: limits.commands,
+        connection_commands: limits.connection_commands,
         unanswered: limits.commands_in_flight,
         command_deadline: limits.command_deadline,
         slow_deadline: limits.conference_deadline,

@@ -127,7 +127,7 @@ async fn host(tenants: usize, isolation: &'static str, sessions: usize) -> Host 
     let room = sessions + 100;
     let mut setup = Setup::new()
         .main(&format!(
-            "[limits]\nsessions = {room}\nconnections = {room}\n[log]\nfilter = \"info\"\nformat = \"json\""
+            "[limits]\nsessions = {room}\nconnections = {room}\ncommands_per_second = 0\nconnection_commands_per_second = 0\n[log]\nfilter = \"info\"\nformat = \"json\""
         ))
         .listener(&format!("max_connections = {}", room * 4));
     for number in 0..tenants {

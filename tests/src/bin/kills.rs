@@ -69,7 +69,7 @@ async fn main() {
     let room = options.agents + 100;
     let host = Setup::new()
         .main(&format!(
-            "[limits]\nsessions = {room}\nconnections = {room}\n[log]\nfilter = \"info\"\nformat = \"json\""
+            "[limits]\nsessions = {room}\nconnections = {room}\ncommands_per_second = 0\nconnection_commands_per_second = 0\n[log]\nfilter = \"info\"\nformat = \"json\""
         ))
         .listener(&format!("max_connections = {}", room * 4))
         .tenant(

@@ -172,7 +172,7 @@ async fn record() -> Script {
 async fn start_host(sessions: usize, isolation: Isolation) -> Host {
     let room = sessions + 100;
     Setup::new()
-        .main(&format!("[limits]\nsessions = {room}\nconnections = {room}\n[log]\nfilter = \"warn\""))
+        .main(&format!("[limits]\nsessions = {room}\nconnections = {room}\ncommands_per_second = 0\nconnection_commands_per_second = 0\n[log]\nfilter = \"warn\""))
         .listener(&format!("max_connections = {}", room * 4))
         .tenant(Tenant::simulator("demo").isolation(isolation.as_str()))
         .start()

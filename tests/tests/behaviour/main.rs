@@ -32,6 +32,7 @@ mod operators;
 mod ordering;
 mod plugins;
 mod preconditions;
+mod rates;
 mod reload;
 mod resume;
 mod sandbox;

@@ -17,7 +17,7 @@ use super::{
     pending::{CommandState, PendingCommand, Rest},
 };
 use crate::{
-    metrics::{CommandLabel, OutcomeLabel},
+    metrics::{CommandLabel, LimitLabel, OutcomeLabel},
     plugin::RequestId,
     session::{
         commands::{LOGOUT, START, SessionCommand},
@@ -47,6 +47,7 @@ impl SessionState {
         let found = self.command_set.find(request.command());
         let refused = match found {
             _ if self.commands.len() >= self.limits.unanswered => {
+                self.metrics.limited(LimitLabel::CommandsInFlight);
                 let words = format!("more than {} commands have no answer yet", self.limits.unanswered);
                 Failure::new(Code::RateLimited, words)
             }

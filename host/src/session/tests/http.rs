@@ -79,9 +79,10 @@ async fn an_unparsable_body_is_told_from_a_bad_message() {
     let tenant = Tenant::new();
     let named = Identity::Holder("crm".into());
     let session = prepare(&tenant, &named).await;
-    for (body, unparsable) in [("nonsense", true), ("[]", true), (r#"{"command":5}"#, false)] {
+    let (unparsable, carried) = (HttpOutcome::Unparsable, HttpOutcome::Carried);
+    for (body, outcome) in [("nonsense", unparsable), ("[]", unparsable), (r#"{"command":5}"#, carried)] {
         let answer = tenant.manager.command(&named, &session, body).await.unwrap();
-        assert_eq!(answer.outcome == HttpOutcome::Unparsable, unparsable, "{body}");
+        assert_eq!(answer.outcome, outcome, "{body}");
     }
     assert!(tenant.manager.command(&Identity::Anyone, &session, "{}").await.is_none());
     for name in ["prepareSession", "bindSession"] {
@@ -113,4 +114,25 @@ async fn a_request_that_is_given_up_is_undone_when_it_prepares_and_carried_out_w
     line.report(ready(false));
     line.answer(request, Outcome::success());
     assert_eq!(events(&mut outlet).await, ["channel.infochanged", "state.updated"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_sends_too_much_is_refused_and_its_colleagues_are_not() {
+    let connection_commands = Rate { per_second: 5, burst: 5 };
+    let tenant = Tenant::with(SessionLimits { connection_commands, ..SessionLimits::default() });
+    let session = prepare(&tenant, &Identity::Anyone).await;
+    let ask = async || {
+        let message = json!({"command": "nonsense", "target": session}).to_string();
+        tenant.manager.command(&Identity::Anyone, &session, &message).await.unwrap().outcome
+    };
+    let mut outcomes = Vec::new();
+    for _ in 0..7 {
+        outcomes.push(ask().await);
+    }
+    assert_eq!(outcomes[4..], [HttpOutcome::Carried, HttpOutcome::RateLimited, HttpOutcome::RateLimited]);
+    let (mut colleague, _) = tenant.at_work_as("bob").await;
+    colleague.send("nonsense", "", json!({}));
+    assert_eq!(words(&colleague.wait().await), "unknown_command nonsense");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ask().await, HttpOutcome::Carried);
 }

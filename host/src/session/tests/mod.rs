@@ -299,8 +299,13 @@ impl Tenant {
 
     /// A client with a started session, its snapshot read; channels `c1` (a ready phone) and `c2` (a chat).
     async fn at_work(&self) -> (Client, Arc<Line>) {
+        self.at_work_as("ann").await
+    }
+
+    /// The same for another agent.
+    async fn at_work_as(&self, agent: &str) -> (Client, Arc<Line>) {
         let mut client = self.client();
-        client.prepare("ann").await;
+        client.prepare(agent).await;
         client.start().await;
         let line = self.adapter.line();
         (client, line)
