@@ -102,6 +102,8 @@
 //! | sends what is no message | the worker dies | — | deaths, `kind="protocol"` |
 //! | prints | it is thrown away | it stands in the host's standard output, which means nothing | — |
 //! | writes to its standard error | it stands in the host's log under the worker's name, up to 100 lines a second | it stands among the host's log | a warning in the log, `worker="TENANT:ADAPTER"` |
+//! | starts processes | they end with the worker; `setsid` and `setpgid` fail in them, and in the worker | they are left when the host ends | — |
+//! | connects to the host's operators, signals other processes, reads files that the tenant's file does not name | it fails with `EACCES` or `EPERM`, where the kernel can do that | it can | what the kernel cannot do: a warning in the log, `not confined` |
 //! | dies again and again | after `worker.crashes` deaths within `worker.within` the tenant is in quarantine until an operator releases it; its commands fail with `link_down` | — | `quarantined` in `/tenants`; an error in the log that names the commands in flight at two deaths in a row |
 //!
 //! # When another version takes over

@@ -505,6 +505,11 @@ impl Host {
         self.signal(signal, &format!("-{}", self.pid()));
     }
 
+    /// Sends a signal to the process in which a tenant's plugin runs, as systemd does with all of a service's.
+    pub fn signal_worker(&self, pid: u64, signal: &str) {
+        self.signal(signal, &pid.to_string());
+    }
+
     fn signal(&self, signal: &str, to: &str) {
         let done = Command::new("kill").args(["-s", signal, "--", to]).status().expect("kill runs");
         assert!(done.success());

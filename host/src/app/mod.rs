@@ -28,7 +28,7 @@ use signals::{SignalRequest, Signals};
 use sockets::PassedSockets;
 
 use crate::{
-    config::{self, HostConfig, Isolation, Loaded, ShutdownConfig, Source, TenantConfig},
+    config::{self, HostConfig, Isolation, Loaded, OperationsConfig, ShutdownConfig, Source, TenantConfig},
     descriptors,
     logging::HostLog,
     metrics::Metrics,
@@ -84,14 +84,15 @@ struct App {
 impl App {
     async fn build(source: Source, loaded: Loaded, sockets: PassedSockets, log: &Arc<HostLog>) -> Result<Self, String> {
         let Loaded { host, values, tenants, problems } = loaded;
-        warn_of_open_files(&host, &tenants);
+        warn_of_workers(&host, &tenants);
         let (signals, drain) = (Signals::catch()?, Drain::new());
         let (desktops, operators) = listen(&host, sockets, &drain).await?;
 
         let metrics = Metrics::new(host.metrics_max_tenants);
         let libraries = Libraries::with_trust(&host.plugin_store, host.plugin_trust.clone(), &metrics);
         // Not by its name: an upgrade may have put another binary there since this one was started.
-        let workers = Workers::new("/proc/self/exe".into(), host.plugin_store.join("recordings"));
+        let recordings = host.plugin_store.join("recordings");
+        let workers = Workers::new("/proc/self/exe".into(), recordings, closed_to_workers(&host, operators.as_ref()));
         let reload = Reload::new(source, &host, values, libraries, workers, metrics.clone(), Arc::clone(log));
         let reload = Arc::new(reload);
         reload.start(tenants, problems).await;
@@ -175,8 +176,23 @@ fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-fn warn_of_open_files(host: &HostConfig, tenants: &[TenantConfig]) {
-    if tenants.iter().any(|tenant| tenant.isolation != Isolation::None) && is_open_to_all(&host.tenants) {
+/// The ports of this host where somebody may do something because he is on this machine, as a worker is.
+fn closed_to_workers(host: &HostConfig, operators: Option<&Listener>) -> Vec<u16> {
+    let is_open = host.operations.as_ref().is_some_and(OperationsConfig::lets_anybody_in);
+    let address = operators.filter(|_| is_open).and_then(|listener| listener.address().ok());
+    address.map(|address| address.port()).into_iter().collect()
+}
+
+fn warn_of_workers(host: &HostConfig, tenants: &[TenantConfig]) {
+    if tenants.iter().all(|tenant| tenant.isolation == Isolation::None) {
+        return;
+    }
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!(
+            "the host runs as root, and so do its tenants' adapters: they can read /etc/shadow; give it a user of its own"
+        );
+    }
+    if is_open_to_all(&host.tenants) {
         tracing::warn!(
             folder = %host.tenants.display(),
             "the tenants' files lie where each tenant's adapter can read them; keep them, and secrets, elsewhere"

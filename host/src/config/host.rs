@@ -87,6 +87,14 @@ pub struct OperationsConfig {
     pub tls: Option<TlsConfig>,
 }
 
+impl OperationsConfig {
+    /// Whether whoever reaches the listener may do all.
+    #[must_use]
+    pub fn lets_anybody_in(&self) -> bool {
+        self.tokens.is_empty() && self.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none())
+    }
+}
+
 /// A token of an operator or of Prometheus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorToken {
@@ -176,14 +184,14 @@ fn operations(
             Err(problem) => bounds.problems.push(problem),
         }
     }
-    let shows_certificates = raw.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-    if !raw.address.ip().is_loopback() && tokens.is_empty() && !shows_certificates {
+    let hosts = raw.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    let operations = OperationsConfig { address: raw.address, hosts, tokens, tls };
+    if !raw.address.ip().is_loopback() && operations.lets_anybody_in() {
         let message = "beyond loopback operators must show who they are: by operations.tokens, or by certificates, with \
                        client_ca in [operations.tls]";
         bounds.wrong("operations.address", message);
     }
-    let hosts = raw.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-    Some(OperationsConfig { address: raw.address, hosts, tokens, tls })
+    Some(operations)
 }
 
 /// Where the certificates are, if what is there can be used.

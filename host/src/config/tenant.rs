@@ -101,6 +101,7 @@ impl WorkerConfig {
                 nice,
                 read: raw.read,
                 write: raw.write,
+                closed_ports: Vec::new(),
             },
             patience: raw.patience.map_or(usual.patience, |span| span.0),
             rules: RestartRules {

@@ -10,7 +10,10 @@ use parking_lot::Mutex;
 
 use crate::{
     config::{Isolation, Problem, TenantConfig},
-    plugin::{Libraries, Library, LoadError, PluginFile, WeakLibrary, worker::WorkerOptions},
+    plugin::{
+        Libraries, Library, LoadError, PluginFile, WeakLibrary,
+        worker::{WorkerOptions, sandbox::Confinement},
+    },
 };
 
 /// How many messages a second a worker may send that nobody asked for, for each session that its tenants may have, and
@@ -84,6 +87,7 @@ pub struct Workers {
 struct Common {
     program: PathBuf,
     recordings: PathBuf,
+    closed_ports: Vec<u16>,
     shared: Mutex<HashMap<String, Slot>>,
 }
 
@@ -91,10 +95,11 @@ struct Common {
 type Slot = Arc<tokio::sync::Mutex<Option<WeakLibrary>>>;
 
 impl Workers {
-    /// Workers are this program run again; their flight recorders' files go to a folder.
+    /// Workers are this program run again; their flight recorders' files go to a folder. `closed_ports`: where they must
+    /// not connect to.
     #[must_use]
-    pub fn new(program: PathBuf, recordings: PathBuf) -> Self {
-        Self { inner: Arc::new(Common { program, recordings, shared: Mutex::default() }) }
+    pub fn new(program: PathBuf, recordings: PathBuf, closed_ports: Vec<u16>) -> Self {
+        Self { inner: Arc::new(Common { program, recordings, closed_ports, shared: Mutex::default() }) }
     }
 
     /// Runs a tenant's plugin where its configuration says.
@@ -126,7 +131,10 @@ impl Workers {
         WorkerOptions {
             name: format!("{whose}:{adapter}"),
             program: self.inner.program.clone(),
-            confinement: config.worker.confinement.clone(),
+            confinement: Confinement {
+                closed_ports: self.inner.closed_ports.clone(),
+                ..config.worker.confinement.clone()
+            },
             patience: config.worker.patience,
             unsolicited_per_second: sessions.saturating_mul(UNSOLICITED.0).max(UNSOLICITED.1),
             recordings: Some(self.inner.recordings.clone()),

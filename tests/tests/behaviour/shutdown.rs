@@ -94,13 +94,15 @@ async fn calls_go_on_and_platforms_are_left_in_order() {
 }
 
 #[tokio::test]
-async fn a_signal_to_the_whole_process_group_ends_the_workers_after_the_platforms_are_left() {
+async fn a_signal_to_the_whole_control_group_ends_the_workers_after_the_platforms_are_left() {
     for signal in ["TERM", "INT"] {
         let puppet = Puppet::start().await;
         let tenant = Tenant::puppet("demo", &puppet).isolation("tenant");
         let mut host = Setup::new().tenant(tenant).in_its_own_group().start().await;
         let mut agent = host.log_in("1001").await;
+        let worker = host.worker("demo").await;
         host.signal_group(signal);
+        host.signal_worker(worker, signal);
         assert_eq!(puppet.asked("log_out").await["ending"], "leave", "{signal}: its calls stay");
         puppet.asked("disconnect").await;
         agent.hears("session.disposed").await;
@@ -110,10 +112,11 @@ async fn a_signal_to_the_whole_process_group_ends_the_workers_after_the_platform
 }
 
 #[tokio::test]
-async fn a_hangup_of_the_whole_process_group_costs_no_worker() {
+async fn a_hangup_of_the_whole_control_group_costs_no_worker() {
     let host = Setup::new().tenant(Tenant::simulator("demo").isolation("tenant")).in_its_own_group().start().await;
     let worker = host.worker("demo").await;
     host.signal_group("HUP");
+    host.signal_worker(worker, "HUP");
     host.logs("the configuration was read again").await;
     host.log_in("1001").await.finish().await;
     assert_eq!(host.worker("demo").await, worker);

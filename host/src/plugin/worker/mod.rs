@@ -9,6 +9,7 @@
 //! frame.rs     the bytes on the socket
 //! process.rs   the inside of the worker process
 //! sandbox.rs   what it may use
+//! syscalls.rs  what it is refused
 //! monitor.rs   whether it is alive, and why it died
 //! recorder.rs  what was said last
 //! restart.rs   how often it may die, and when it is started again
@@ -20,6 +21,7 @@ pub mod process;
 pub mod recorder;
 pub mod restart;
 pub mod sandbox;
+mod syscalls;
 
 use std::{
     os::unix::net::UnixStream as StdUnixStream,
@@ -52,7 +54,7 @@ use tokio_util::codec::FramedRead;
 pub use self::monitor::{Death, DeathKind};
 use self::{
     frame::{Frame, FrameDecoder, READY, Ready, SETUP, Setup},
-    monitor::{WorkerActivity, WorkerMonitor},
+    monitor::{ProcessGroup, WorkerActivity, WorkerMonitor},
     recorder::Recorder,
     sandbox::Confinement,
 };
@@ -123,6 +125,7 @@ impl Worker {
         let begun = std::time::Instant::now();
         let (mut child, socket) = spawn(options).map_err(|error| format!("a worker cannot be started: {error}"))?;
         let pid = child.id().ok_or_else(|| "the worker ended at once".to_owned())?;
+        let group = ProcessGroup::of(pid);
         let stderr = monitor::follow_stderr(&mut child, &options.name);
         let (read, mut write) = socket.into_split();
         let mut frames = FramedRead::new(read, FrameDecoder::default());
@@ -150,7 +153,8 @@ impl Worker {
         let shared = Arc::new(Shared::default());
         tokio::spawn(send(Arc::clone(&shared), write));
         let reading = tokio::spawn(receive(Arc::clone(&shared), frames, host));
-        let monitor = WorkerMonitor { shared: Arc::clone(&shared), child, reading, stderr, options: options.clone() };
+        let (group, options) = (Some(group), options.clone());
+        let monitor = WorkerMonitor { shared: Arc::clone(&shared), child, group, reading, stderr, options };
         tokio::spawn(monitor.until_the_end(on_death));
         Ok(Self { shared, pid })
     }
@@ -222,6 +226,7 @@ fn spawn(options: &WorkerOptions) -> std::io::Result<(Child, UnixStream)> {
         .env_clear()
         .env(ALLOCATOR.0, ALLOCATOR.1)
         .current_dir("/")
+        .process_group(0)
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

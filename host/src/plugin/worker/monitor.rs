@@ -18,6 +18,7 @@ use std::{
 
 use jackfield_plugin_api::wire::Kind;
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::Child,
@@ -178,10 +179,32 @@ pub(super) async fn why_not_ready(mut child: Child, stderr: &StderrTail, error: 
     }
 }
 
+/// The processes that a worker has started, and it itself. They end when this is dropped.
+#[derive(Debug)]
+pub(super) struct ProcessGroup(Option<Pid>);
+
+impl ProcessGroup {
+    /// That of a worker, which is the first of its own.
+    pub(super) fn of(worker: u32) -> Self {
+        Self(i32::try_from(worker).ok().and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Mostly there is nobody left.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
 /// Watches one worker, and ends it where it breaks a bound.
 pub(super) struct WorkerMonitor {
     pub(super) shared: Arc<Shared>,
     pub(super) child: Child,
+    /// Until the worker has ended.
+    pub(super) group: Option<ProcessGroup>,
     pub(super) reading: JoinHandle<ReadEnd>,
     pub(super) stderr: StderrTail,
     pub(super) options: WorkerOptions,
@@ -194,6 +217,7 @@ impl WorkerMonitor {
         // From here on the worker is sent nothing. Requests that still wait are failed by `on_death`.
         self.shared.close();
         let status = self.end(verdict.is_some()).await;
+        self.group = None;
         let (kind, how) = verdict.unwrap_or_else(|| self.classify(status));
         let in_flight = self.shared.recorder.in_flight();
         let recording = if kind == DeathKind::Released { None } else { self.record(kind, &how, &in_flight).await };

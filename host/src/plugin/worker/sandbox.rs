@@ -6,9 +6,14 @@
 
 use std::path::PathBuf;
 
-use landlock::{ABI, Access, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, LandlockStatus, NetPort, PathBeneath, PathFd, RestrictionStatus, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, Scope,
+};
 use rustix::process::{Resource, Rlimit, Signal, setpriority_process, setrlimit};
 use serde::{Deserialize, Serialize};
+
+use super::syscalls;
 
 /// What one worker may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +33,9 @@ pub struct Confinement {
     /// Files and folders that it may read and write.
     #[serde(default)]
     pub write: Vec<PathBuf>,
+    /// TCP ports that it must not connect to, on any machine.
+    #[serde(default)]
+    pub closed_ports: Vec<u16>,
 }
 
 /// What any program needs to run, to find hosts and to check certificates. All of /etc, because files there are replaced by
@@ -77,7 +85,14 @@ pub fn enter(confinement: &Confinement, library: &std::path::Path) -> Vec<String
         tried("limit of memory", limit(Resource::Data, memory.saturating_mul(2)));
     }
     tried("core dumps", limit(Resource::Core, 0));
-    tried("landlock", landlock(confinement, library));
+    match landlock(confinement, library) {
+        Ok(not_offered) => missing.extend(not_offered.into_iter().map(str::to_owned)),
+        Err(error) => missing.push(format!("landlock: {error}")),
+    }
+    // Last: what stands above needs calls that a plugin does not.
+    if let Err(error) = syscalls::refuse(!confinement.closed_ports.is_empty()) {
+        missing.push(format!("seccomp: {error}"));
+    }
     missing
 }
 
@@ -89,7 +104,9 @@ fn limit(resource: Resource, value: u64) -> Result<(), String> {
     text(setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }))
 }
 
-fn landlock(confinement: &Confinement, library: &std::path::Path) -> Result<(), String> {
+/// Leaves the worker its files, the ports that are not closed to it, and signals and sockets of its own. Returns what the
+/// kernel does not offer of it.
+fn landlock(confinement: &Confinement, library: &std::path::Path) -> Result<Vec<&'static str>, String> {
     let abi = ABI::V3;
     let write = AccessFs::from_all(abi);
     let read = AccessFs::from_read(abi);
@@ -102,20 +119,36 @@ fn landlock(confinement: &Confinement, library: &std::path::Path) -> Result<(), 
     };
     let readable = READABLE.iter().map(PathBuf::from).chain([library.to_owned()]).chain(confinement.read.clone());
     let writable = WRITABLE.iter().map(PathBuf::from).chain(confinement.write.clone());
-    let restrict = || -> Result<RulesetStatus, landlock::RulesetError> {
-        Ok(Ruleset::default()
-            .handle_access(write)?
+    let closed = &confinement.closed_ports;
+    let restrict = || -> Result<RestrictionStatus, landlock::RulesetError> {
+        let mut ruleset = Ruleset::default().handle_access(write)?.scope(Scope::from_all(ABI::V6))?;
+        if !closed.is_empty() {
+            ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
+        }
+        let mut ruleset = ruleset
             .create()?
             .add_rules(rules(readable.collect(), read))?
-            .add_rules(rules(writable.collect(), write))?
-            .restrict_self()?
-            .ruleset)
+            .add_rules(rules(writable.collect(), write))?;
+        if !closed.is_empty() {
+            // The kernel knows no rule that forbids: all others are allowed one by one. It keeps 64 bytes for each.
+            let open = (1..=u16::MAX).filter(|port| !closed.contains(port));
+            let rule = |port| Ok::<_, landlock::RulesetError>(NetPort::new(port, AccessNet::ConnectTcp));
+            ruleset = ruleset.add_rules(open.map(rule))?;
+        }
+        ruleset.restrict_self()
     };
-    match restrict() {
-        Ok(RulesetStatus::NotEnforced) => Err("the kernel does not offer it".to_owned()),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
+    let offered = match restrict().map_err(|error| error.to_string())?.landlock {
+        LandlockStatus::Available { effective_abi, .. } => effective_abi,
+        LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => {
+            return Err("the kernel does not offer it".to_owned());
+        }
+    };
+    let asked = [
+        (true, ABI::V3, "landlock's rights to cut files (Linux 6.2)"),
+        (!closed.is_empty(), ABI::V4, "landlock's ports (Linux 6.7): it reaches the operators' listener"),
+        (true, ABI::V6, "landlock's scope (Linux 6.12): it can send signals to the host and to other workers"),
+    ];
+    Ok(asked.into_iter().filter(|(asked, since, _)| *asked && offered < *since).map(|(.., what)| what).collect())
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ use jackfield_plugin_api::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+mod reach;
+
 export_adapter!(Odd, manifest = "../manifest.json");
 
 /// The adapter.
@@ -172,6 +174,8 @@ impl OddAgent {
             }
             "metric" => self.platform.metric("things_total", &["a"], 2.0),
             "look" => return Outcome::data(look(data)),
+            "reach" => return Outcome::data(reach::out(data)),
+            "spawn" => return Outcome::data(json!({"pid": reach::spawn()})),
             "resume" => {
                 let length = usize::try_from(number("length")).unwrap_or(0);
                 if let Ok(mut resume) = self.resume.lock() {
