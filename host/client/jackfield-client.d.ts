@@ -1,15 +1,16 @@
 // The types of jackfield-client. Names are the session protocol's own (host/docs/protocol.md).
 
-/** What kind of contact a channel carries. */
-export type ChannelType = "Telephony" | "Chat" | "Email";
+import type {
+  AnswerData, Availability, Calls, CapabilityList, ChannelState, ChannelType, Code, CommandData, ConversationState, Direction,
+  EventData, GroupState, InteractionState, ListEntry, ListKind, MemberCard, PendingDetails, Recording, Role,
+} from "./protocol.js";
+
+export type { Availability, ChannelType, EventData, ListEntry, ListKind } from "./protocol.js";
+
 export type ObjectKind = "session" | "channelgroup" | "channel" | "interaction" | "conversation";
 
 /** Why a command failed: the host's codes, and four of the client's own (see `JackfieldError`). */
-export type FailureCode =
-  | "bad_request" | "unknown_command" | "not_found" | "invalid_state" | "unsupported" | "unauthorized" | "forbidden"
-  | "conflict" | "rate_limited" | "quota_exceeded" | "rejected" | "unreachable" | "busy" | "timeout" | "link_down"
-  | "adapter_failed" | "shutting_down" | "internal"
-  | "disconnected" | "confirm" | "needinfo" | "ended";
+export type FailureCode = Code | "disconnected" | "confirm" | "needinfo" | "ended";
 
 /**
  * A command that failed, or a connection that cannot be made. Beside the host's codes:
@@ -25,46 +26,8 @@ export class JackfieldError extends Error {
   readonly target?: string;
 }
 
-/** The data of each standard command. */
-export interface Commands {
-  "session.request.addchannel": { channel: { endpoint: string; type: ChannelType } };
-  "session.request.removechannel": { channel: { id: string } };
-  "session.request.addchannelgroup": { channelgroup: { name: string; chat?: boolean; email?: boolean; callback?: boolean } };
-  "session.request.removechannelgroup": { channelgroup: { id: string } } | { channel: { id: string } };
-  "session.request.logout": Record<string, never>;
-  "session.request.list": { kind: ListKind } & ListOptions;
-  "session.request.watch": { kind: ListKind };
-  "session.request.unwatch": { kind: ListKind };
-  "channelgroup.request.activateall": { channeloptions?: Array<{ id: string; queue?: string }> };
-  "channelgroup.request.deactivateall": { channelOptions?: Array<{ id: string; queue?: string | string[]; reason?: number }> };
-  "channel.request.activate": { channeloptions?: { queue?: string; [more: string]: unknown } };
-  "channel.request.deactivate": { channelOptions?: { queue?: string | string[]; reason?: number } };
-  "channel.request.ready": Record<string, never>;
-  "channel.request.notready": { reasoncode: string | number; reasondesc?: string };
-  "channel.request.dial": { destination: string; extensions?: Extensions };
-  "interaction.request.accept": Record<string, never>;
-  "interaction.request.reject": Record<string, never>;
-  "interaction.request.setinteractiondata": { key: string; value: unknown };
-  "interaction.request.setdisposition": { disposition: string };
-  "interaction.request.complete": Record<string, never>;
-  "interaction.request.consult": { destination: string };
-  "interaction.request.alternate": Record<string, never>;
-  "interaction.request.consulttransfer": Record<string, never>;
-  "interaction.request.consultconference": Record<string, never>;
-  "interaction.request.recording.start": Record<string, never>;
-  "interaction.request.recording.stop": Record<string, never>;
-  "interaction.request.recording.pause": Record<string, never>;
-  "interaction.request.recording.resume": Record<string, never>;
-  "conversation.request.answer": Record<string, never>;
-  "conversation.request.release": Record<string, never>;
-  "conversation.request.hold": Record<string, never>;
-  "conversation.request.retrieve": Record<string, never>;
-  "conversation.request.mute": Record<string, never>;
-  "conversation.request.unmute": Record<string, never>;
-  "conversation.request.senddtmf": { digits: string };
-  "conversation.request.blindtransfer": { destination: string };
-  "conversation.request.blindconference": { destination: string };
-}
+/** The data of each standard command. What begins a session is `connect`'s. */
+export type Commands = Omit<CommandData, "prepareSession" | "bindSession" | "session.start">;
 
 export type CommandName = keyof Commands;
 /** The commands of one kind of object: `"hold"` for `"conversation.request.hold"`. */
@@ -97,7 +60,7 @@ interface JackfieldObject<K extends Exclude<ObjectKind, "session">> {
 }
 
 export interface ChannelGroup extends JackfieldObject<"channelgroup"> {
-  readonly state: "EMPTY" | "POPULATED";
+  readonly state: GroupState;
   readonly name?: string;
   readonly parent: Session;
   readonly channels: Channel[];
@@ -105,10 +68,8 @@ export interface ChannelGroup extends JackfieldObject<"channelgroup"> {
   deactivateall(data?: Commands["channelgroup.request.deactivateall"]): Promise<Success>;
 }
 
-export type Availability = "READY" | "NOTREADY" | "ACW";
-
 export interface Channel extends JackfieldObject<"channel"> {
-  readonly state: "INACTIVE" | "ACTIVE" | "UNAVAILABLE";
+  readonly state: ChannelState;
   readonly type: ChannelType;
   readonly endpoint: string;
   readonly name?: string;
@@ -118,9 +79,9 @@ export interface Channel extends JackfieldObject<"channel"> {
   readonly availability: Availability | null;
   readonly reasoncode?: string;
   readonly reasondesc?: string;
-  readonly queue?: string | string[];
+  readonly queue?: string;
   /** What it will be after the current call. */
-  readonly pending: { availability: Availability; reasoncode?: string; reasondesc?: string } | null;
+  readonly pending: PendingDetails | null;
   /** An interaction is ALERTING, DIALING or STARTED. */
   readonly occupied: boolean;
   readonly interactions: Interaction[];
@@ -132,20 +93,16 @@ export interface Channel extends JackfieldObject<"channel"> {
 }
 
 /** How a contact or a call ended. */
-export interface Ending {
-  reason: "released" | "rejected" | "transferred" | "abandoned" | "redirected" | "lost" | "failed";
-  /** With `failed`. */
-  cause?: "busy" | "noanswer" | "unreachable" | "cancelled";
-}
+export type Ending = EventData["interaction.ended"];
 
 export interface Interaction extends JackfieldObject<"interaction"> {
-  readonly state: "ALERTING" | "DIALING" | "STARTED" | "ENDED" | "COMPLETED";
+  readonly state: InteractionState;
   readonly type: ChannelType;
-  readonly direction: "inbound" | "outbound" | "internal";
+  readonly direction: Direction;
   readonly parent: Channel;
   readonly channel: Channel;
-  readonly calls?: "SINGLE" | "CONSULT" | "CONFERENCE";
-  readonly recording?: "OFF" | "ON" | "PAUSED";
+  readonly calls?: Calls;
+  readonly recording?: Recording;
   /** The disposition that was set. */
   readonly disposition?: string;
   /** The call's data, key by key. Replaced by a new object whenever it changes. */
@@ -171,16 +128,12 @@ export interface Interaction extends JackfieldObject<"interaction"> {
   recordingResume(): Promise<Success>;
 }
 
-export interface Member {
-  readonly id: string;
-  readonly address?: string;
-  readonly name?: string;
-  readonly role: "customer" | "agent" | "external";
-}
+/** A party of a conversation. The session's own agent is not one. */
+export type Member = Readonly<MemberCard>;
 
 export interface Conversation extends JackfieldObject<"conversation"> {
-  readonly state: "ALERTING" | "DIALING" | "TALKING" | "HELD" | "ENDED";
-  readonly role: "primary" | "consult";
+  readonly state: ConversationState;
+  readonly role: Role;
   readonly muted: boolean;
   readonly parent: Interaction;
   readonly interaction: Interaction;
@@ -201,20 +154,19 @@ export interface Conversation extends JackfieldObject<"conversation"> {
 export type AnyObject = ChannelGroup | Channel | Interaction | Conversation;
 
 /** An event of the protocol, as the host sent it. */
-export interface ObjectEvent {
+export interface ObjectEvent<Name extends string = string> {
   readonly messageType: "objectEvent";
   readonly seq: number;
   readonly target: string;
-  readonly name: string;
-  readonly data: Record<string, any>;
+  readonly name: Name;
+  readonly data: Name extends keyof EventData ? EventData[Name] : Record<string, any>;
   /** When the host told it, in milliseconds since 1970; from hosts of protocol 1.1 on. */
   readonly at?: number;
 }
 
 /** Why a session is over. */
 export type EndReason =
-  | "logout" | "closed" | "failed" | "taken_over" | "not_found"
-  | "replaced" | "expired" | "tenant_removed" | "shutting_down" | "adapter_failed";
+  EventData["session.disposed"]["reason"] | "logout" | "closed" | "failed" | "taken_over" | "not_found";
 
 /** What can be listened to. Beside these, each event of the protocol by its name, snapshots left out. */
 export interface Notifications {
@@ -237,60 +189,10 @@ export interface Notifications {
   end: { reason: EndReason; error?: Error };
 }
 
-type ProtocolEvents =
-  | "session.initialized" | "session.disposed" | "session.linkchanged" | "session.listchanged" | "session.agentleg.connected"
-  | "session.agentleg.disconnected" | "session.agentleg.failed" | "channelgroup.created" | "channelgroup.initialized"
-  | "channelgroup.disposed" | "channel.created" | "channel.infochanged" | "channel.initialized" | "channel.disposed"
-  | "interaction.created" | "interaction.preview" | "interaction.screenpop" | "interaction.datachanged"
-  | "interaction.focuschanged" | "interaction.ended" | "interaction.complete" | "interaction.initialized"
-  | "interaction.disposed" | "conversation.created" | "conversation.member.added" | "conversation.member.removed"
-  | "conversation.initialized" | "conversation.disposed" | "state.updated";
-
-/** The kinds of lists; the session's capabilities name those that its adapter has. */
-export type ListKind = "reasons" | "dispositions" | "queues" | "groups" | "endpoints" | "destinations";
-
-export interface ListOptions {
-  /** What entries are to contain, whatever the case: in their id, name or an address. */
-  query?: string;
-  /** The id of a book of destinations; of dispositions the target of an interaction. */
-  under?: string;
-  /** At most so many entries: from 1 to 200, 50 where it is left out. */
-  limit?: number;
-  /** `next` of the page before. */
-  after?: string;
-}
-
-export interface ListEntry {
-  /** What commands take: the reason code, the disposition, the queue, the group's name, the endpoint. */
-  readonly id: string;
-  /** What to show; without it the id. */
-  readonly name?: string;
-  /** Of destinations. What is in a book is listed `under` its id. */
-  readonly type?: "colleague" | "queue" | "external" | "book";
-  readonly channelType?: ChannelType;
-  /** Of destinations: what `dial` and `consult` take. */
-  readonly addresses?: Array<{ address: string; label?: string }>;
-  /** Of colleagues. `since` in milliseconds since 1970. */
-  readonly presence?: {
-    state: "READY" | "NOTREADY" | "ACW" | "BUSY" | "OFFLINE"; reasoncode?: string; reasondesc?: string; since?: number;
-  };
-  /** Of queues: how many contacts wait, since when the one that has waited longest, how many agents would take one. */
-  readonly waiting?: number;
-  readonly waitingSince?: number;
-  readonly ready?: number;
-  /** Of endpoints: somebody has it now. */
-  readonly inUse?: boolean;
-  /** What else the platform tells. */
-  readonly data?: Readonly<Record<string, unknown>>;
-}
-
-export interface ListPage {
-  entries: ListEntry[];
-  /** Where there is more: what to go on `after`. */
-  next?: string;
-  /** The number of the last event before it. */
-  seq: number;
-}
+/** What is wanted of a list: the data of session.request.list but for its kind. */
+export type ListOptions = Omit<CommandData["session.request.list"], "kind">;
+/** A page of a list, as session.request.list answers it. */
+export type ListPage = AnswerData["session.request.list"];
 
 /** A list that is kept up to date. */
 export class WatchedList {
@@ -307,7 +209,7 @@ export class WatchedList {
 /** A listener for each name. */
 export type Listeners =
   & { [N in keyof Notifications]?: (detail: Notifications[N]) => void }
-  & { [N in ProtocolEvents | ExtensionEvent]?: (event: ObjectEvent & { object?: Session | AnyObject }) => void };
+  & { [N in keyof EventData | ExtensionEvent]?: (event: ObjectEvent<N> & { object?: Session | AnyObject }) => void };
 
 /** An event of an adapter's own: `<object>.<platform>.<what…>` */
 export type ExtensionEvent = `${ObjectKind}.${string}.${string}`;
@@ -334,11 +236,8 @@ export interface Session {
   /** The host's link to the platform. */
   readonly link: "up" | "down";
   readonly linkReason?: string;
-  readonly capabilities: {
-    commands: string[]; channelTypes: ChannelType[];
-    /** The lists that there are, and which of them can be watched. */
-    lists?: Array<{ kind: ListKind; watch?: boolean }>;
-  };
+  /** The commands, types of channel and lists that there are, and which of the lists can be watched. */
+  readonly capabilities: CapabilityList;
   readonly tree: Tree;
   /** What is to be added to the host's times, such as a presence's `since`, to have this machine's; 0 where clocks agree. */
   readonly clockDifference: number;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A failure code of the protocol. The set is open: a newer host or plugin may know more. A code that this version does
 /// not know is read as [`AdapterFailed`](Self::AdapterFailed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Code {
@@ -106,6 +107,7 @@ impl fmt::Display for Code {
 
 /// A failed command, as the agent's desktop is told of it. A host cuts texts of more than 1 KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Failure {
     /// The protocol's code.

@@ -12,8 +12,9 @@ use serde_json::value::RawValue;
 ///
 /// Two values are equal when their texts are: `1.0` and `1.00` differ.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline, description = "Any value."))]
 #[serde(transparent)]
-pub struct Json(Box<RawValue>);
+pub struct Json(#[cfg_attr(feature = "schema", schemars(with = "serde_json::Value"))] Box<RawValue>);
 
 impl Json {
     /// The JSON text of any serialisable value.

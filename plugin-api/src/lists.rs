@@ -26,6 +26,7 @@ use crate::{
 
 /// The kinds of lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ListKind {
@@ -71,6 +72,7 @@ impl ListKind {
 
 /// A kind of list that an adapter has, as its manifest says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ListDeclaration {
@@ -171,6 +173,7 @@ impl From<ListPage> for Outcome {
 
 /// An entry of a list. Its id is unique in its list, at all levels; which other members it has depends on the kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ListEntry {
@@ -259,6 +262,7 @@ impl ListEntry {
 
 /// What a destination is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DestinationType {
     /// An agent.
@@ -273,6 +277,7 @@ pub enum DestinationType {
 
 /// What is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Address {
     /// The number or address, as `dial` takes it.
@@ -298,6 +303,7 @@ impl Address {
 
 /// Whether a colleague can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Presence {
     /// Whether.
@@ -337,6 +343,7 @@ impl Presence {
 
 /// How a colleague is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PresenceState {
     /// Takes contacts.
@@ -353,6 +360,7 @@ pub enum PresenceState {
 
 /// What has changed in a list that is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ListChange {
     /// Which list.

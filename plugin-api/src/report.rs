@@ -25,9 +25,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{json::Json, lists::ListChange, timestamp::Timestamp};
 
+mod group;
 mod member;
 mod place;
 
+pub use group::Group;
 pub use member::{Member, MemberRole};
 pub use place::{ConversationAt, ExtensionEvent, InteractionAt, Target};
 
@@ -123,34 +125,9 @@ impl Report {
     }
 }
 
-/// A channel group.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Group {
-    /// The platform's key.
-    pub key: Key,
-    /// Nothing is left of it, nor of its channels.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub gone: bool,
-    /// What the desktop shows. Read when the group is created.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-}
-
-impl Group {
-    /// A group that is there.
-    pub fn new(key: impl Into<Key>, name: impl Into<String>) -> Self {
-        Self { key: key.into(), gone: false, name: Some(name.into()) }
-    }
-
-    /// A group that is gone, and its channels with it.
-    pub fn gone(key: impl Into<Key>) -> Self {
-        Self { key: key.into(), gone: true, name: None }
-    }
-}
-
 /// The type of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub enum ChannelType {
     /// Calls. Only these interactions have conversations.
@@ -349,6 +326,7 @@ impl ChannelInfo {
 
 /// Whether the agent takes contacts on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Availability {
     /// Takes contacts.
@@ -522,6 +500,7 @@ impl Interaction {
 
 /// Who began an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// The customer.
@@ -534,6 +513,7 @@ pub enum Direction {
 
 /// The state of an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum InteractionState {
     /// Offered to the agent.
@@ -550,6 +530,7 @@ pub enum InteractionState {
 
 /// Why an interaction or a conversation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
     /// Someone hung up, or the agent was done.
@@ -571,6 +552,7 @@ pub enum Reason {
 
 /// Why an interaction failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
     /// The called party is busy.
@@ -585,6 +567,7 @@ pub enum Cause {
 
 /// Whether an interaction is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Recording {
     /// Not recorded.
@@ -670,6 +653,7 @@ impl Conversation {
 
 /// What a conversation is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The customer's call.
@@ -680,6 +664,7 @@ pub enum Role {
 
 /// The state of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ConversationState {
     /// Rings at the agent.

@@ -12,6 +12,8 @@ export class Proxy {
     proxy.delay = 0;
     /** Whether what is sent is lost on the way, in either direction, without anybody being told. */
     proxy.swallows = false;
+    /** While it is there, pieces from the host wait for it and then come all at once. */
+    proxy.held = null;
     /** Whether new connections are refused. */
     proxy.refuses = false;
     /** The most bytes that pass from the host before a connection is cut. */
@@ -41,6 +43,7 @@ export class Proxy {
       from.on("data", async (piece) => {
         if (this.swallows) return;
         if (this.delay) await new Promise((passed) => setTimeout(passed, this.delay));
+        if (count && this.held) await this.held;
         if (count) pair.passed += piece.length;
         const rest = this.cutsAfter - (pair.passed - piece.length);
         if (count && pair.passed > this.cutsAfter) to.end(piece.subarray(0, Math.max(0, rest)), end);

@@ -1,7 +1,8 @@
 //! An agent's desktop on a WebSocket, with small verbs for tests.
 //!
 //! It reads only when a test waits for something (so a test can also be a client that does not read). Every event is
-//! checked as it comes: numbered without gaps, and legal by the protocol (the model refuses an illegal stream).
+//! checked as it comes: numbered without gaps, legal by the protocol (the model refuses an illegal stream), and, as every
+//! response, of the form that the published schemas say.
 //! Events wait in `heard` until a test has said that it expects them.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,7 +22,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::{client_model::ClientModel, host::Host, patience};
+use crate::{client_model::ClientModel, host::Host, patience, schema};
 
 /// Events of adapters' own, which may come at any time.
 const EXTENSION_EVENTS: &[&str] = &[
@@ -100,6 +101,8 @@ pub struct Agent {
     actions: bool,
     heard: VecDeque<Event>,
     responses: VecDeque<Value>,
+    /// Commands that were sent and not answered yet, by their requestId as text.
+    unanswered: HashMap<String, Value>,
     closed: Option<Closed>,
     next_request: u64,
     ponged: bool,
@@ -178,6 +181,7 @@ impl Agent {
             actions: false,
             heard: VecDeque::new(),
             responses: VecDeque::new(),
+            unanswered: HashMap::new(),
             closed: None,
             next_request: 1,
             ponged: false,
@@ -274,6 +278,9 @@ impl Agent {
 
     /// Sends a text frame.
     pub async fn send_text(&mut self, text: &str) {
+        if let Ok(command) = serde_json::from_str::<Value>(text) {
+            self.unanswered.insert(command["requestId"].to_string(), command);
+        }
         self.send_raw(Message::text(text)).await;
     }
 
@@ -527,6 +534,7 @@ impl Agent {
         match message {
             Message::Text(text) => {
                 let message: Value = parse(text.as_str());
+                self.fits_its_schema(text.as_str());
                 if message["messageType"] == "objectEvent" {
                     self.take_event(message);
                 } else {
@@ -541,6 +549,17 @@ impl Agent {
             Message::Pong(_) => self.ponged = true,
             Message::Ping(_) => {}
             other => panic!("the host sent {other:?}"),
+        }
+    }
+
+    /// The message is as the published schemas say; one with an echo that no reader takes is left out.
+    fn fits_its_schema(&mut self, text: &str) {
+        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
+        if message["messageType"] == "objectEvent" {
+            schema::fits("event", &message);
+        } else {
+            let command = self.unanswered.remove(&message["requestId"].to_string());
+            schema::response_fits(&message, command.as_ref());
         }
     }
 

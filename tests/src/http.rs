@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{host::Host, patience};
+use crate::{host::Host, patience, schema};
 
 /// An answer: status, headers' values by lower-case name, body.
 #[derive(Debug)]
@@ -117,7 +117,9 @@ impl Http {
     pub async fn command(&self, session: &str, command: Value) -> Value {
         let reply = self.post(&format!("/sessions/{session}/commands"), command.to_string()).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        reply.json()
+        let response = reply.json();
+        schema::response_fits(&response, Some(&command));
+        response
     }
 
     /// Opens the event stream.
@@ -215,5 +217,6 @@ fn parse(block: &str) -> Option<Entry> {
         return None;
     }
     entry.data = serde_json::from_str(&data.join("\n")).expect("the data is JSON");
+    schema::fits(if entry.event.is_empty() { "event" } else { &entry.event }, &entry.data);
     Some(entry)
 }

@@ -22,6 +22,7 @@ pub mod host;
 pub mod http;
 pub mod load;
 pub mod puppet;
+pub mod schema;
 pub mod words;
 
 /// How long anything may take before a test fails: long enough for a busy machine.

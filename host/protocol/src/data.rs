@@ -75,9 +75,11 @@ pub struct ChannelOptions {
 
 /// A group to be added.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewGroup {
     /// The platform's name of it.
     #[serde(deserialize_with = "short_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short_text"))]
     pub name: String,
     /// Chat channels too.
     #[serde(default)]
@@ -92,6 +94,7 @@ pub struct NewGroup {
 
 /// The data of prepareSession.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PrepareData {
     /// The kind of desktop.
     #[serde(default, deserialize_with = "present")]
@@ -106,9 +109,11 @@ pub struct PrepareData {
 
 /// Who an agent is, and how he proves it.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Credentials {
     /// The platform's name of the agent.
     #[serde(deserialize_with = "text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::text"))]
     pub id: String,
     /// May be empty where the platform asks for none.
     pub password: String,
@@ -116,6 +121,7 @@ pub struct Credentials {
 
 /// The data of bindSession.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BindData {
     /// The session.
     #[serde(deserialize_with = "object")]
@@ -127,6 +133,7 @@ pub struct BindData {
 
 /// The data of session.start.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StartData {
     /// The extension or station that the agent works at.
     #[serde(default, deserialize_with = "present")]
@@ -138,6 +145,7 @@ pub struct StartData {
 
 /// An object by its id.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ById {
     /// The id.
     pub id: String,
@@ -248,123 +256,205 @@ fn words(place: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> 
     }
 }
 
+/// The data of `addchannel` and `removechannel`.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(bound = "T: Deserialize<'de>")]
-struct ChannelData<T> {
+pub(crate) struct ChannelData<T> {
+    /// The channel.
     #[serde(deserialize_with = "object")]
     channel: T,
 }
 
+/// The data of `addchannelgroup`.
 #[derive(Deserialize)]
-struct GroupData {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct GroupData {
+    /// The group.
     #[serde(deserialize_with = "object")]
     channelgroup: NewGroup,
 }
 
+/// A channel to be added.
 #[derive(Deserialize)]
-struct NewChannel {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct NewChannel {
+    /// The extension, station or address.
     #[serde(deserialize_with = "short_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short_text"))]
     endpoint: String,
+    /// Its type.
     #[serde(rename = "type", deserialize_with = "channel_type")]
     kind: ChannelType,
 }
 
+/// The data of `notready`.
 #[derive(Deserialize)]
-struct NotReady {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct NotReady {
+    /// The platform's code, or `acw` for after-call work.
     #[serde(deserialize_with = "reason_code")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::reason_code"))]
     reasoncode: String,
+    /// In words, for the record.
     #[serde(default, deserialize_with = "short")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
     reasondesc: Option<String>,
 }
 
+/// The data of `dial`.
 #[derive(Deserialize)]
-struct Dial {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Dial {
+    /// The number or address.
     #[serde(deserialize_with = "short_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short_text"))]
     destination: String,
+    /// The platform's own options, among them the answer to `needinfo`.
     #[serde(default, deserialize_with = "any_object")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::object"))]
     extensions: Option<Json>,
 }
 
+/// The data of `setinteractiondata`.
 #[derive(Deserialize)]
-struct SetData {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct SetData {
+    /// The entry.
     #[serde(deserialize_with = "text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::text"))]
     key: String,
+    /// Any value.
     value: Json,
 }
 
 /// The data of `interaction.request.setdisposition`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DispositionData {
     /// The disposition's text.
     pub disposition: String,
 }
 
+/// Whom to call.
 #[derive(Deserialize)]
-struct Destination {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Destination {
+    /// The number or address.
     #[serde(deserialize_with = "short_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short_text"))]
     destination: String,
 }
 
+/// The data of `senddtmf`.
 #[derive(Deserialize)]
-struct Digits {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Digits {
+    /// The tones.
     #[serde(deserialize_with = "digits")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::digits"))]
     digits: String,
 }
 
+/// The options of `activate`; all of them go to the platform.
 #[derive(Deserialize)]
-struct Queue {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("additionalProperties" = true)))]
+pub(crate) struct ActivateOptions {
+    /// The queue to take contacts from.
     #[serde(default, deserialize_with = "short")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
     queue: Option<String>,
 }
 
-/// The options of `activate` and `deactivate`, under either spelling.
+/// The options of `activate` and `deactivate`, under either spelling. `T`: what is read of them.
 #[derive(Deserialize)]
-struct Options {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::both_spellings))]
+#[serde(bound = "")]
+pub(crate) struct Options<T> {
     #[serde(default, alias = "channelOptions", deserialize_with = "any_object")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<T>"))]
     channeloptions: Option<Json>,
+    #[serde(skip)]
+    read_as: PhantomData<T>,
+}
+
+impl<T: DeserializeOwned> Options<T> {
+    /// What the options say, and all of them as they were sent.
+    fn read(data: &str) -> Result<(T, Json), String> {
+        let options = parse::<Self>(data)?.channeloptions.unwrap_or_else(Json::empty_object);
+        Ok((parse_at("data.channeloptions", options.get())?, options))
+    }
+}
+
+/// The options of `deactivate`.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct DeactivateOptions {
+    /// The queues to leave: one, or a list.
+    #[serde(default, deserialize_with = "queues")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::queues"))]
+    queue: Vec<String>,
+    /// The platform's code for the reason.
+    #[serde(default, deserialize_with = "reason_number")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::reason_number"))]
+    reason: Option<i64>,
+}
+
+/// The data of `activateall`.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::both_spellings))]
+pub(crate) struct ActivateAll {
+    /// Options of some of the channels; the others are activated without.
+    #[serde(default, alias = "channelOptions", deserialize_with = "present")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<OneChannel>>", length(max = MAX_CHANNEL_OPTIONS)))]
+    channeloptions: Option<Vec<Json>>,
+}
+
+/// The options of one channel of a group; all of them go to the platform.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("additionalProperties" = true)))]
+struct OneChannel {
+    /// The channel's id.
+    id: String,
+    /// The queue to take contacts from.
+    #[serde(default, deserialize_with = "short")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
+    queue: Option<String>,
+}
+
+/// The data of `removechannelgroup`: one of them, or both with the same id.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::one_of_both))]
+pub(crate) struct GroupToRemove {
+    /// The group.
+    #[serde(default, deserialize_with = "some_object")]
+    channel: Option<ById>,
+    /// The group.
+    #[serde(default, deserialize_with = "some_object")]
+    channelgroup: Option<ById>,
 }
 
 fn remove_group(data: &str) -> Result<Arguments, String> {
-    #[derive(Deserialize)]
-    struct OneOf {
-        #[serde(default, deserialize_with = "some_object")]
-        channel: Option<ById>,
-        #[serde(default, deserialize_with = "some_object")]
-        channelgroup: Option<ById>,
-    }
-
     match parse(data)? {
-        OneOf { channel: Some(ById { id: channel }), channelgroup: Some(ById { id: group }) } if channel != group => {
+        GroupToRemove { channel: Some(ById { id: channel }), channelgroup: Some(ById { id: group }) }
+            if channel != group =>
+        {
             Err("data.channel.id and data.channelgroup.id are not the same group".to_owned())
         }
-        OneOf { channelgroup: Some(ById { id }), .. } | OneOf { channel: Some(ById { id }), .. } => {
+        GroupToRemove { channelgroup: Some(ById { id }), .. } | GroupToRemove { channel: Some(ById { id }), .. } => {
             Ok(Arguments::RemoveChannelGroup { id })
         }
-        OneOf { .. } => Err("data.channelgroup is missing".to_owned()),
+        GroupToRemove { .. } => Err("data.channelgroup is missing".to_owned()),
     }
 }
 
 fn activate(data: &str) -> Result<Arguments, String> {
-    let options = parse::<Options>(data)?.channeloptions.unwrap_or_else(Json::empty_object);
-    let Queue { queue } = parse_at("data.channeloptions", options.get())?;
+    let (ActivateOptions { queue }, options) = Options::read(data)?;
     Ok(Arguments::Activate { queue, options })
 }
 
 fn activate_all(data: &str) -> Result<Arguments, String> {
-    #[derive(Deserialize)]
-    struct All {
-        #[serde(default, alias = "channelOptions", deserialize_with = "present")]
-        channeloptions: Option<Vec<Json>>,
-    }
-
-    #[derive(Deserialize)]
-    struct One {
-        id: String,
-        #[serde(default, deserialize_with = "short")]
-        queue: Option<String>,
-    }
-
-    let list = parse::<All>(data)?.channeloptions.unwrap_or_default();
+    let list = parse::<ActivateAll>(data)?.channeloptions.unwrap_or_default();
     if list.len() > MAX_CHANNEL_OPTIONS {
         return Err(format!("data.channeloptions has more than {} entries", MAX_CHANNEL_OPTIONS));
     }
@@ -375,7 +465,7 @@ fn activate_all(data: &str) -> Result<Arguments, String> {
         if !options.get().starts_with('{') {
             return Err(format!("{place} must be an object"));
         }
-        let One { id, queue } = parse_at(&place, options.get())?;
+        let OneChannel { id, queue } = parse_at(&place, options.get())?;
         if !ids.insert(id.clone()) {
             return Err(format!("{place}.id stands twice"));
         }
@@ -385,16 +475,7 @@ fn activate_all(data: &str) -> Result<Arguments, String> {
 }
 
 fn deactivate(data: &str) -> Result<Arguments, String> {
-    #[derive(Deserialize)]
-    struct Leaving {
-        #[serde(default, deserialize_with = "queues")]
-        queue: Vec<String>,
-        #[serde(default, deserialize_with = "reason_number")]
-        reason: Option<i64>,
-    }
-
-    let options = parse::<Options>(data)?.channeloptions.unwrap_or_else(Json::empty_object);
-    let Leaving { queue, reason } = parse_at("data.channeloptions", options.get())?;
+    let (DeactivateOptions { queue, reason }, _) = Options::read(data)?;
     Ok(Arguments::Deactivate { queues: queue, reason })
 }
 

@@ -8,12 +8,13 @@ use std::{fmt, sync::Arc};
 use jackfield_plugin_api::{
     Json, Timestamp,
     lists::{ListChange, ListDeclaration, ListEntry},
-    report::{
-        Availability, Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason,
-        Recording, Role,
-    },
+    report::{Availability, Cause, ChannelType, Direction, InteractionState, MemberRole, Reason, Role},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
+
+mod state;
+
+pub use state::{Calls, ChannelState, GroupState, ObjectState, StateOf};
 
 /// An object's id: the letter of its kind and its number, as in `c12`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -238,19 +239,25 @@ impl Serialize for EventName {
 
 /// What an event tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum EventData {
     /// Nothing more than its name.
+    #[cfg_attr(feature = "schema", schemars(title = "Nothing"))]
     Nothing {},
     /// Of session.initialized.
+    #[cfg_attr(feature = "schema", schemars(title = "Initialized"))]
     Initialized {
         /// What the session can do.
         #[serde(serialize_with = "shared")]
+        #[cfg_attr(feature = "schema", schemars(with = "CapabilityList"))]
         capabilities: Arc<CapabilityList>,
     },
     /// Of session.disposed.
+    #[cfg_attr(feature = "schema", schemars(title = "SessionDisposed"))]
     SessionDisposed(DisposedReason),
     /// Of session.linkchanged.
+    #[cfg_attr(feature = "schema", schemars(title = "Link"))]
     Link {
         /// Whether it is up.
         link: LinkWord,
@@ -259,40 +266,49 @@ pub enum EventData {
         reason: Option<Box<str>>,
     },
     /// Of session.listchanged.
+    #[cfg_attr(feature = "schema", schemars(title = "List"))]
     List(Box<ListChange>),
     /// Of channelgroup.created.
+    #[cfg_attr(feature = "schema", schemars(title = "Group"))]
     Group {
         /// The group.
         channelgroup: GroupCard,
     },
     /// Of channel.created.
+    #[cfg_attr(feature = "schema", schemars(title = "Channel"))]
     Channel {
         /// The channel.
         channel: ChannelCard,
     },
     /// Of channel.infochanged.
+    #[cfg_attr(feature = "schema", schemars(title = "Info"))]
     Info {
         /// The details.
         channel: ChannelDetails,
     },
     /// Of interaction.created.
+    #[cfg_attr(feature = "schema", schemars(title = "Interaction"))]
     Interaction {
         /// The interaction.
         interaction: InteractionCard,
     },
     /// Of interaction.preview and interaction.screenpop.
+    #[cfg_attr(feature = "schema", schemars(title = "Shown"))]
     Shown(Box<Shown>),
     /// Of interaction.datachanged.
+    #[cfg_attr(feature = "schema", schemars(title = "Data"))]
     Data {
         /// The entries that were set.
         data: CallEntries,
     },
     /// Of interaction.focuschanged.
+    #[cfg_attr(feature = "schema", schemars(title = "Focus"))]
     Focus {
         /// The conversation that has it; none has where calls were transferred away.
         conversation: Option<Reference>,
     },
     /// Of interaction.ended, and of conversation.disposed where nothing else tells why.
+    #[cfg_attr(feature = "schema", schemars(title = "End"))]
     End {
         /// Why it ended.
         reason: Reason,
@@ -301,18 +317,22 @@ pub enum EventData {
         cause: Option<Cause>,
     },
     /// Of conversation.created.
+    #[cfg_attr(feature = "schema", schemars(title = "Conversation"))]
     Conversation {
         /// The conversation.
         conversation: ConversationCard,
     },
     /// Of conversation.member.added and .removed.
+    #[cfg_attr(feature = "schema", schemars(title = "Member"))]
     Member {
         /// The party.
         member: MemberCard,
     },
     /// Of state.updated.
+    #[cfg_attr(feature = "schema", schemars(title = "State"))]
     State(ObjectState),
     /// Of an adapter's own event.
+    #[cfg_attr(feature = "schema", schemars(title = "Extension"))]
     Extension(Json),
 }
 
@@ -322,6 +342,7 @@ fn shared<T: Serialize, S: Serializer>(shared: &Arc<T>, serializer: S) -> Result
 
 /// What a session can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CapabilityList {
     /// The names of its commands.
@@ -335,6 +356,7 @@ pub struct CapabilityList {
 
 /// Why a session ended without a logout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "reason", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum DisposedReason {
     /// The agent has a new session.
@@ -368,6 +390,7 @@ impl DisposedReason {
 
 /// Whether the link to the platform is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LinkWord {
     /// Commands can be carried out.
@@ -378,6 +401,7 @@ pub enum LinkWord {
 
 /// An object by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reference {
     /// The id.
     pub id: ObjectId,
@@ -385,6 +409,7 @@ pub struct Reference {
 
 /// What never changes of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GroupCard {
     /// Its id.
     pub id: ObjectId,
@@ -395,6 +420,7 @@ pub struct GroupCard {
 
 /// What never changes of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChannelCard {
     /// Its id.
     pub id: ObjectId,
@@ -411,6 +437,7 @@ pub struct ChannelCard {
 
 /// All details of a channel beside its state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChannelDetails {
     /// Whether the agent takes contacts on it, why not, where from, and what comes after the current call; none of it
     /// where the channel is not active.
@@ -422,6 +449,7 @@ pub struct ChannelDetails {
 
 /// The details of an active channel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Details {
     /// Whether the agent takes contacts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -442,6 +470,7 @@ pub struct Details {
 
 /// What will hold of a channel after the current call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PendingDetails {
     /// Whether the agent will take contacts.
     pub availability: Availability,
@@ -455,6 +484,7 @@ pub struct PendingDetails {
 
 /// What never changes of an interaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InteractionCard {
     /// Its id.
     pub id: ObjectId,
@@ -467,6 +497,7 @@ pub struct InteractionCard {
 
 /// An interaction as it is shown to the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shown {
     /// The interaction.
     pub interaction: ShownInteraction,
@@ -477,6 +508,7 @@ pub struct Shown {
 
 /// What is shown of an interaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShownInteraction {
     /// What never changes of it.
     #[serde(flatten)]
@@ -487,9 +519,13 @@ pub struct ShownInteraction {
     pub data: CallEntries,
 }
 
-/// Entries of call data, in the order in which they came; `None`: the entry was removed.
+/// Entries of call data, in the order in which they came; `null`: the entry was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CallEntries(pub Vec<(Box<str>, Option<Json>)>);
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+pub struct CallEntries(
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, Json>"))]
+    pub  Vec<(Box<str>, Option<Json>)>,
+);
 
 impl Serialize for CallEntries {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -503,6 +539,7 @@ impl Serialize for CallEntries {
 
 /// What never changes of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConversationCard {
     /// Its id.
     pub id: ObjectId,
@@ -512,6 +549,7 @@ pub struct ConversationCard {
 
 /// A party of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemberCard {
     /// Its id.
     pub id: ObjectId,
@@ -523,94 +561,6 @@ pub struct MemberCard {
     pub name: Option<Box<str>>,
     /// Who it is.
     pub role: MemberRole,
-}
-
-/// The state of an object, with what goes with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ObjectState {
-    /// The state and what else it tells.
-    #[serde(flatten)]
-    pub of: StateOf,
-    /// Since when it holds; of a group nobody asks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
-    /// The commands that would not fail with `invalid_state` now, where session.start asked for them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub actions: Option<Vec<&'static str>>,
-}
-
-/// The state of an object by its kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum StateOf {
-    /// Of a group.
-    Group {
-        /// Whether it has channels.
-        state: GroupState,
-    },
-    /// Of a channel.
-    Channel {
-        /// Its state.
-        state: ChannelState,
-        /// Whether the agent takes contacts on it; none where it is not active.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        availability: Option<Availability>,
-    },
-    /// Of an interaction.
-    Interaction {
-        /// Its state.
-        state: InteractionState,
-        /// How many calls it has; none where there are no calls.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        calls: Option<Calls>,
-        /// Whether it is recorded; only of a call.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        recording: Option<Recording>,
-        /// The disposition that was set.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        disposition: Option<Box<str>>,
-    },
-    /// Of a conversation.
-    Conversation {
-        /// Its state.
-        state: ConversationState,
-        /// Whether the agent is muted.
-        muted: bool,
-    },
-}
-
-/// Whether a group has channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum GroupState {
-    /// It has none.
-    Empty,
-    /// It has some.
-    Populated,
-}
-
-/// The state of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum ChannelState {
-    /// The agent is not logged in on it.
-    Inactive,
-    /// The agent is logged in on it.
-    Active,
-    /// Someone else is, or the endpoint is gone.
-    Unavailable,
-}
-
-/// How many calls an interaction has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Calls {
-    /// One with one other party.
-    Single,
-    /// The original and a consult.
-    Consult,
-    /// One with several others.
-    Conference,
 }
 
 /// An event, all but its number.

@@ -10,6 +10,7 @@
 //! list.rs     what lists are asked for with, and answered
 //! event.rs    the events and their data
 //! close.rs    why a connection is closed
+//! schema.rs   all of it as JSON Schemas and as an AsyncAPI description; only with the feature `schema`
 //! ```
 
 pub mod close;
@@ -18,6 +19,9 @@ pub mod data;
 pub mod event;
 pub mod list;
 pub mod message;
+#[cfg(feature = "schema")]
+pub mod schema;
+pub mod schema_files;
 
 /// Bytes of an endpoint, a destination, a reason, a queue, a name. Longer ones are refused in a command, and cut in what
 /// an adapter reports.

@@ -17,26 +17,32 @@ pub const MAX_BYTES: usize = 256 * 1024;
 
 /// The data of `session.request.list`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListArguments {
     /// Which list.
     #[serde(deserialize_with = "kind")]
     pub kind: ListKind,
     /// What entries are to contain.
     #[serde(default, deserialize_with = "short")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
     pub query: Option<String>,
     /// The id of an entry, or, of dispositions, the target of an interaction.
     #[serde(default, deserialize_with = "short")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
     pub under: Option<String>,
     /// How many entries at most.
     #[serde(default = "page", deserialize_with = "limit")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::limit"))]
     pub limit: usize,
     /// `next` of the page before.
     #[serde(default, deserialize_with = "short")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
     pub after: Option<String>,
 }
 
 /// The data of `session.request.watch` and `unwatch`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WatchedList {
     /// Which list.
     #[serde(deserialize_with = "kind")]
@@ -45,6 +51,7 @@ pub struct WatchedList {
 
 /// What a list is answered with.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListAnswer<'a> {
     /// No more than were asked for.
     pub entries: &'a [ListEntry],

@@ -6,13 +6,11 @@
 use std::{net::IpAddr, sync::LazyLock};
 
 use hyper::{
-    HeaderMap, Method, Response, StatusCode,
-    body::Bytes,
+    HeaderMap, Method, Response,
     header::{self, HeaderName, HeaderValue},
 };
-use sha2::{Digest as _, Sha256};
 
-use super::response::Body;
+use super::{built_in, response::Body};
 
 /// Where the console is.
 const HOME: &str = "/console/";
@@ -23,12 +21,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// Sent with every file.
-const CONFINED: [(HeaderName, &str); 5] = [
+const CONFINED: [(HeaderName, &str); 3] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (header::CACHE_CONTROL, "no-cache"),
 ];
 
 struct File {
@@ -43,7 +39,7 @@ macro_rules! files {
         [$(File {
             name: $name,
             content: include_bytes!(concat!("../../client/", $path)),
-            tag: LazyLock::new(|| tag_of(include_bytes!(concat!("../../client/", $path)))),
+            tag: LazyLock::new(|| built_in::tag_of(include_bytes!(concat!("../../client/", $path)))),
         }),+]
     };
 }
@@ -73,42 +69,19 @@ static FILES: [File; 22] = files![
     "transport.js" from "transport.js",
 ];
 
-fn tag_of(content: &[u8]) -> HeaderValue {
-    let hash: String = Sha256::digest(content).iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    HeaderValue::try_from(format!("\"{hash}\"")).expect("hexadecimal digits are a header's value")
-}
-
 /// Answers a request for the console; `None` where the path is not the console's.
 pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     if matches!(path, "/" | "/console") {
-        let mut response = Response::new(Body::whole(""));
-        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-        response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(HOME));
-        return Some(response);
+        return Some(built_in::redirect(HOME));
     }
     let name = path.strip_prefix(HOME)?;
     let name = if name.is_empty() { "index.html" } else { name };
     let file = FILES.iter().find(|file| file.name == name)?;
-    let mut response = if method != Method::GET && method != Method::HEAD {
-        with_status(StatusCode::METHOD_NOT_ALLOWED)
-    } else if headers.get(header::IF_NONE_MATCH).is_some_and(|known| *known == *file.tag) {
-        with_status(StatusCode::NOT_MODIFIED)
-    } else {
-        Response::new(Body::whole(Bytes::from_static(file.content)))
-    };
-    let headers = response.headers_mut();
+    let mut response = built_in::answer(method, headers, file.content, &file.tag, content_type(file.name));
     for (name, value) in CONFINED {
-        headers.insert(name, HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    headers.insert(header::ETAG, file.tag.clone());
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(file.name)));
     Some(response)
-}
-
-fn with_status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::whole(""));
-    *response.status_mut() = status;
-    response
 }
 
 fn content_type(name: &str) -> &'static str {
@@ -135,6 +108,8 @@ pub(super) fn is_own_page(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hyper::StatusCode;
+
     use super::*;
 
     fn from(origin: &'static str, host: &'static str) -> HeaderMap {

@@ -11,7 +11,9 @@
 //! unauthenticated.rs  the bound on connections of which no request was let in yet
 //! routes.rs      which address is whose: tenant and token are checked here, before anything else
 //! handshake.rs   the WebSocket handshake, and the checks of a request's head
-//! console.rs     the files of the console
+//! built_in.rs    files that were compiled in
+//! console.rs     those of the console
+//! schema.rs      those that describe the protocol
 //! desktop.rs     a desktop on a WebSocket
 //! websocket.rs   one WebSocket connection, whatever it carries
 //! http.rs        commands and events over plain HTTP
@@ -49,6 +51,7 @@ use crate::{
     tenant::Tenants,
 };
 
+mod built_in;
 mod console;
 mod desktop;
 mod handshake;
@@ -57,6 +60,7 @@ mod operations;
 mod refusals;
 mod response;
 mod routes;
+mod schema;
 mod stream;
 mod tls;
 mod tokens;

@@ -1,6 +1,6 @@
 //! Which address is whose.
 //!
-//! Owns: the paths under `/v1/tenants/`, which of the others are the console's, and the order of the checks: origin, then
+//! Owns: the paths under `/v1/tenants/`, which of the others are the console's or the schemas', and the order of the checks: origin, then
 //! tenant and token, then everything else. Must never: tell by any answer whether a tenant exists to one who has no token of it.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -17,7 +17,7 @@ use jackfield_plugin_api::Code;
 use super::{
     Desktops, Peer, TimeoutStream, Transport, console, desktop, handshake, http,
     response::{Body, failure, json_text, metrics_text, too_many},
-    tokens,
+    schema, tokens,
 };
 use crate::{
     session::{ClientConnection, Identity, Outbox},
@@ -38,6 +38,8 @@ pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>,
         ("preflight", preflight())
     } else if let Some(file) = console_file(desktops, &request) {
         ("console", file)
+    } else if let Some(file) = schema::answer(request.method(), request.uri().path(), request.headers()) {
+        ("schema", file)
     } else {
         route(desktops, request, peer).await
     };

@@ -12,7 +12,8 @@ export async function work(): Promise<void> {
   session.on("added", (object) => {
     if (object.kind === "interaction") show(object);
   });
-  session.on("interaction.ended", ({ object }) => console.log(object?.id));
+  session.on("interaction.ended", ({ object, data }) => console.log(object?.id, data.reason === "failed" && data.cause));
+  session.on("session.example.messages", ({ data }) => console.log(data.anything));
   await session.addchannel({ channel: { endpoint: "2001", type: "Telephony" } });
   const channel = await session.until(() => session.channels[0]);
   await channel.notready({ reasoncode: "lunch" });

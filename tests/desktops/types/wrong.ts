@@ -20,6 +20,12 @@ export function mistakes(session: Session, channel: Channel, call: Conversation)
   session.watch("colleagues");
   // @ts-expect-error a misspelt notification
   session.on("adedd", () => {});
+  // @ts-expect-error a misspelt event
+  session.on("interaction.ednded", () => {});
+  // @ts-expect-error a misspelt member of an event's data
+  session.on("interaction.ended", ({ data }) => console.log(data.reson));
+  // @ts-expect-error a reason that there is not
+  session.on("interaction.ended", ({ data }) => data.reason === "hungup");
   // @ts-expect-error a state that there is not
   if (call.state === "TALKNG") call.hold();
   // @ts-expect-error a standard command is not an extension

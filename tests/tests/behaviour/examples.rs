@@ -29,6 +29,8 @@ struct Step {
     /// The line of the page that says what is done; `None` for other text.
     does: Option<String>,
     hears: Vec<String>,
+    /// What it hears on its first connection, when it has a second.
+    hears_behind: Vec<String>,
     /// The line as it stands, where it is neither.
     text: String,
 }
@@ -40,8 +42,12 @@ fn steps(page: &str) -> Vec<Step> {
             steps.last_mut().expect("something is done first").hears.push(heard.to_owned());
             continue;
         }
-        let does = line.starts_with(['→', '✂']).then(|| line.to_owned());
-        steps.push(Step { does, hears: Vec::new(), text: line.to_owned() });
+        if let Some(heard) = line.strip_prefix("⇠ ") {
+            steps.last_mut().expect("something is done first").hears_behind.push(heard.to_owned());
+            continue;
+        }
+        let does = line.starts_with(['→', '✂', '⧉']).then(|| line.to_owned());
+        steps.push(Step { does, hears: Vec::new(), hears_behind: Vec::new(), text: line.to_owned() });
     }
     steps
 }
@@ -62,64 +68,83 @@ const SILENCE: Duration = Duration::from_secs(2);
 struct Player<'a> {
     host: &'a Host,
     connection: Connection,
-    session: Option<String>,
+    /// The first connection, when there is a second.
+    behind: Option<Connection>,
+    /// The ids of its sessions: on the page `S` and `S2`.
+    sessions: Vec<String>,
 }
 
 impl Player<'_> {
     async fn does(&mut self, line: &str) {
-        match line.strip_prefix("→ ") {
-            Some(message) => {
-                let message = Message::text(self.with_session(message));
-                self.connection.send(message).await.unwrap();
-            }
-            None => self.connection = connect(self.host).await,
+        if let Some(message) = line.strip_prefix("→ ") {
+            let message = Message::text(self.with_session(message));
+            self.connection.send(message).await.unwrap();
+            return;
         }
-    }
-
-    /// The next message of text.
-    async fn text(&mut self) -> String {
-        loop {
-            match self.connection.next().await.unwrap().unwrap() {
-                Message::Text(text) => return text.to_string(),
-                Message::Close(_) => panic!("the host closes the connection"),
-                _ => {}
-            }
-        }
+        let before = std::mem::replace(&mut self.connection, connect(self.host).await);
+        self.behind = (line == "⧉").then_some(before);
     }
 
     /// The next message, as the page has it: with `S` for the session's id.
     async fn hears(&mut self) -> String {
-        let text = patience("the next message", self.text()).await;
-        self.without_session(text)
+        let text = patience("the next message", text(&mut self.connection)).await;
+        self.without_session(text.expect("the host keeps the connection"))
     }
 
-    /// All that is said until the host is silent.
-    async fn hears_all(&mut self) -> Vec<String> {
-        let mut heard = Vec::new();
-        while let Ok(text) = timeout(SILENCE, self.text()).await {
+    /// The same on the first connection.
+    async fn hears_behind(&mut self) -> String {
+        let behind = self.behind.as_mut().expect("a second connection was made");
+        let text = patience("the next message on the first connection", text(behind)).await;
+        self.without_session(text.expect("the host keeps the connection"))
+    }
+
+    /// All that is said until the host is silent, on this connection and on the first.
+    async fn hears_all(&mut self) -> (Vec<String>, Vec<String>) {
+        let (mut heard, mut heard_behind) = (Vec::new(), Vec::new());
+        while let Ok(Some(text)) = timeout(SILENCE, text(&mut self.connection)).await {
             heard.push(self.without_session(text));
         }
-        heard
+        while let Some(behind) = &mut self.behind
+            && let Ok(Some(text)) = timeout(SILENCE, text(behind)).await
+        {
+            heard_behind.push(self.without_session(text));
+        }
+        (heard, heard_behind)
     }
 
     fn without_session(&mut self, text: String) -> String {
         let message: Value = serde_json::from_str(&text).unwrap();
-        if message["command"] == "prepareSession" {
-            self.session = message["data"]["session"]["id"].as_str().map(str::to_owned);
+        if let Some(session) = message["data"]["session"]["id"].as_str()
+            && message["command"] == "prepareSession"
+        {
+            self.sessions.push(session.to_owned());
         }
-        let text = with_one_time(&text);
-        match &self.session {
-            Some(session) => text.replace(session.as_str(), "S"),
-            None => text,
-        }
+        let names = self.sessions.iter().zip(NAMES);
+        names.fold(with_one_time(&text), |text, (session, name)| text.replace(session.as_str(), name))
     }
 
     fn with_session(&self, message: &str) -> String {
-        match &self.session {
-            Some(session) => message
-                .replace("\"target\":\"S", &format!("\"target\":\"{session}"))
-                .replace("\"session\":{\"id\":\"S\"}", &format!("\"session\":{{\"id\":\"{session}\"}}")),
-            None => message.to_owned(),
+        let names = self.sessions.iter().zip(NAMES);
+        names.fold(message.to_owned(), |message, (session, name)| {
+            let message = message.replace(&format!("\"target\":\"{name}\""), &format!("\"target\":\"{session}\""));
+            message.replace(&format!("\"target\":\"{name}."), &format!("\"target\":\"{session}.")).replace(
+                &format!("\"session\":{{\"id\":\"{name}\"}}"),
+                &format!("\"session\":{{\"id\":\"{session}\"}}"),
+            )
+        })
+    }
+}
+
+/// What the page calls the sessions.
+const NAMES: [&str; 2] = ["S", "S2"];
+
+/// The next message of text; `None`: the host closes the connection.
+async fn text(connection: &mut Connection) -> Option<String> {
+    loop {
+        match connection.next().await?.unwrap() {
+            Message::Text(text) => return Some(text.to_string()),
+            Message::Close(_) => return None,
+            _ => {}
         }
     }
 }
@@ -152,25 +177,32 @@ async fn the_page_with_an_example_of_every_message_is_what_the_host_says() {
     let write = std::env::var_os("JACKFIELD_WRITE_EXAMPLES").is_some();
     let demo = std::fs::read_to_string(page("../../config/tenants/demo.toml")).unwrap();
     let host = Setup::new().tenant(Tenant::new("demo", "simulator").written(&demo)).start().await;
-    let mut player = Player { host: &host, connection: connect(&host).await, session: None };
+    let mut player = Player { host: &host, connection: connect(&host).await, behind: None, sessions: Vec::new() };
     let mut written = String::new();
     for step in steps(&read("examples.md")) {
         written.push_str(&step.text);
         written.push('\n');
         let Some(does) = &step.does else { continue };
         player.does(does).await;
-        let heard = if write {
+        let (heard, heard_behind) = if write {
             player.hears_all().await
         } else {
-            let mut heard = Vec::new();
+            let (mut heard, mut heard_behind) = (Vec::new(), Vec::new());
             for _ in &step.hears {
                 heard.push(player.hears().await);
             }
+            for _ in &step.hears_behind {
+                heard_behind.push(player.hears_behind().await);
+            }
             assert_eq!(sorted(&heard), sorted(&step.hears), "after {does}");
-            heard
+            assert_eq!(heard_behind, step.hears_behind, "after {does}, on the first connection");
+            (heard, heard_behind)
         };
         for line in heard {
             written.push_str(&format!("← {line}\n"));
+        }
+        for line in heard_behind {
+            written.push_str(&format!("⇠ {line}\n"));
         }
     }
     if write {
@@ -209,8 +241,8 @@ fn every_command_and_event_of_the_protocol_has_an_example() {
     assert!(missing.is_empty(), "commands without an example: {missing:?}");
     let events = names("## 5. Events", "## 6.");
     assert!(events.len() > 15, "{events:?}");
-    // The first ends a session whose connection then shows nothing more; the others are of platforms with agents' legs.
-    let elsewhere = |name: &str| name == "session.disposed" || name.starts_with("session.agentleg.");
+    // These are of platforms with agents' legs.
+    let elsewhere = |name: &str| name.starts_with("session.agentleg.");
     let missing: Vec<_> = events.iter().filter(|name| !has("name", name) && !elsewhere(name)).collect();
     assert!(missing.is_empty(), "events without an example: {missing:?}");
 }

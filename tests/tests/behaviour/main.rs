@@ -36,6 +36,7 @@ mod rates;
 mod reload;
 mod resume;
 mod sandbox;
+mod schemas;
 mod service_manager;
 mod shutdown;
 mod store;
