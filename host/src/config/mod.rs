@@ -48,6 +48,7 @@ pub use settings::SettingsConfig;
 pub(crate) use tenant::tenant_of;
 pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};
 pub use tls::TlsConfig;
+pub(crate) use tls::{TlsProblem, TlsServer};
 
 use layers::Layers;
 

@@ -16,6 +16,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use sha2::{Digest as _, Sha256};
+use x509_cert::der::Decode as _;
 
 /// Where the certificates of a listener are. All files are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,14 @@ pub struct TlsConfig {
     pub key: PathBuf,
     /// The authorities whose certificates clients must show; `None`: clients show none.
     pub client_ca: Option<PathBuf>,
+}
+
+/// With what a listener shakes hands.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsServer {
+    pub(crate) config: Arc<ServerConfig>,
+    /// When the first of the certificates that it shows runs out, in seconds since 1970.
+    pub(crate) not_after: u64,
 }
 
 /// The content of the files, as it was read.
@@ -79,12 +88,13 @@ impl TlsFiles {
     ///
     /// # Errors
     /// A file has no certificate or key, or they do not belong together.
-    pub(crate) fn server(&self) -> Result<Arc<ServerConfig>, TlsProblem> {
+    pub(crate) fn server(&self) -> Result<TlsServer, TlsProblem> {
         self.build().map_err(|(name, wrong)| (format!("{}.{name}", self.table), wrong))
     }
 
-    fn build(&self) -> Result<Arc<ServerConfig>, (&'static str, String)> {
+    fn build(&self) -> Result<TlsServer, (&'static str, String)> {
         let chain = certificates(CERTIFICATE, &self.certificate)?;
+        let not_after = first_to_expire(&chain).map_err(|wrong| (CERTIFICATE, wrong))?;
         let key =
             PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| (KEY, "there is no private key in it".to_owned()))?;
         let provider = Arc::new(ring::default_provider());
@@ -107,8 +117,18 @@ impl TlsFiles {
             error => (KEY, error.to_string()),
         })?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(server))
+        Ok(TlsServer { config: Arc::new(server), not_after })
     }
+}
+
+/// When the first of these certificates runs out, in seconds since 1970.
+fn first_to_expire(chain: &[CertificateDer<'_>]) -> Result<u64, String> {
+    let mut first = u64::MAX;
+    for certificate in chain {
+        let certificate = x509_cert::Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+        first = first.min(certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs());
+    }
+    Ok(first)
 }
 
 fn certificates(name: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, (&'static str, String)> {

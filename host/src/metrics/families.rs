@@ -40,6 +40,7 @@ pub(super) struct Families {
     pub(super) tenant_state: IntGaugeVec,
     pub(super) reload_success: IntGauge,
     pub(super) reload_time: IntGauge,
+    pub(super) certificate_not_after: IntGaugeVec,
     pub(super) tenants: IntGaugeVec,
     pub(super) upgrades: IntCounterVec,
     pub(super) tenants_overflowed: IntCounter,
@@ -52,6 +53,14 @@ impl Families {
         let counters = |name, help, labels: &[&str]| {
             let family = IntCounterVec::new(Opts::new(name, help), labels).expect("the family is well formed");
             registry.register(Box::new(family.clone())).expect("each family is registered once");
+            family
+        };
+        // So that the first one is an increase: Prometheus sees none where a series begins at 1.
+        let from_zero = |name, help, label, values: &[&str]| {
+            let family = counters(name, help, &[label]);
+            for value in values {
+                family.with_label_values(&[value]);
+            }
             family
         };
         let counter = |name, help| {
@@ -124,10 +133,11 @@ impl Families {
                 "WebSocket connections and event streams closed, by reason.",
                 &["reason"],
             ),
-            connections_refused: counters(
+            connections_refused: from_zero(
                 "jackfield_connections_refused_total",
                 "Connections refused, by the bound that was reached.",
-                &["reason"],
+                "reason",
+                &["total", "unauthenticated", "tenant"],
             ),
             journal: gauges("jackfield_journal_events", "Events kept for clients that return.", &["tenant"]),
             outbox: gauges("jackfield_outbox_messages", "Messages waiting to be read by clients.", &["tenant"]),
@@ -175,6 +185,11 @@ impl Families {
             reload_time: gauge(
                 "jackfield_config_last_reload_success_timestamp_seconds",
                 "When the configuration was last read with all files right, in seconds since 1970.",
+            ),
+            certificate_not_after: gauges(
+                "jackfield_tls_certificate_not_after_timestamp_seconds",
+                "When the first of a listener's certificates runs out, in seconds since 1970, by the table that names them.",
+                &["listener"],
             ),
             tenants: gauges("jackfield_tenants", "Tenants configured, by state.", &["state"]),
             upgrades: counters(

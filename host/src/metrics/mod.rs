@@ -207,6 +207,13 @@ impl Metrics {
         self.inner.families.connections_closed.with_label_values(&[reason]).inc();
     }
 
+    /// When the first of the certificates runs out that a listener shows, in seconds since 1970. `listener`: the table of the
+    /// configuration that names them.
+    pub fn set_certificate(&self, listener: &'static str, not_after: u64) {
+        let not_after = i64::try_from(not_after).unwrap_or(i64::MAX);
+        self.inner.families.certificate_not_after.with_label_values(&[listener]).set(not_after);
+    }
+
     /// A connection was refused because a bound was reached.
     pub fn connection_refused(&self, reason: &'static str) {
         self.inner.families.connections_refused.with_label_values(&[reason]).inc();

@@ -232,7 +232,7 @@ impl Listener {
         let mut phases = Vec::new();
         // Ends with this.
         let mut beside = JoinSet::new();
-        beside.extend(self.tls.clone().map(Tls::follow));
+        beside.extend(self.tls.clone().map(|tls| tls.follow(metrics.clone())));
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,

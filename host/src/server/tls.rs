@@ -13,7 +13,6 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -22,7 +21,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::config::TlsConfig;
+use crate::{
+    config::{TlsConfig, TlsProblem, TlsServer},
+    metrics::Metrics,
+};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -30,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Tls {
     files: TlsConfig,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<TlsServer>,
 }
 
 impl Tls {
@@ -49,12 +51,13 @@ impl Tls {
     /// # Errors
     /// It does not speak TLS, or has not the certificate that it must show.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<Transport> {
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.current.read()));
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.current.read().config));
         Ok(Transport::Tls(Box::new(acceptor.accept(stream).await?)))
     }
 
-    /// Reads the files again whenever they have changed, for ever.
-    pub(super) async fn follow(self: Arc<Self>) {
+    /// Reads the files again whenever they have changed, for ever, and tells the metrics when the certificates run out.
+    pub(super) async fn follow(self: Arc<Self>, metrics: Metrics) {
+        metrics.set_certificate(self.files.table, self.current.read().not_after);
         let mut looked = None;
         let mut clock = interval(LOOK_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,6 +73,7 @@ impl Tls {
             match change {
                 None => {}
                 Some(Ok(server)) => {
+                    metrics.set_certificate(self.files.table, server.not_after);
                     *self.current.write() = server;
                     if !first {
                         tracing::info!("the certificates were read again");
@@ -87,8 +91,7 @@ impl Tls {
     }
 
     /// The files as they are now, and the configuration that is made of them if they have changed.
-    #[allow(clippy::type_complexity)]
-    fn look(&self, before: Option<&Seen>) -> (Seen, Option<Result<Arc<ServerConfig>, (String, String)>>) {
+    fn look(&self, before: Option<&Seen>) -> (Seen, Option<Result<TlsServer, TlsProblem>>) {
         let read = self.files.read();
         let seen = match &read {
             Ok(files) => Seen::Files(files.digest()),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agent_tokens;
+mod alerts;
 mod auth;
 mod by_itself;
 mod calls;

@@ -43,8 +43,18 @@ impl Authority {
     }
 
     pub(crate) fn signs(&self) -> Certificate {
+        self.signs_until("+400 years")
+    }
+
+    /// `end`: as date(1) takes it, such as `+3 days`.
+    pub(crate) fn signs_until(&self, end: &str) -> Certificate {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let date = Command::new("date").args(["--utc", "+%Y %m %d", "--date", end]).output().unwrap();
+        let date = String::from_utf8(date.stdout).unwrap();
+        let date: Vec<i32> = date.split_whitespace().map(|number| number.parse().unwrap()).collect();
+        let [month, day] = [date[1], date[2]].map(|number| u8::try_from(number).unwrap());
+        params.not_after = rcgen::date_time_ymd(date[0], month, day);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Certificate { certificate: certificate.pem(), key: key.serialize_pem() }
     }
