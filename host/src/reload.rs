@@ -317,6 +317,8 @@ impl Reload {
     async fn end(&self, tenant: &HostedTenant) {
         self.tenants.remove(tenant.id());
         tenant.shut_down(DisposedReason::TenantRemoved, REMOVAL).await;
+        // Those who had a session know by that; the others do now.
+        tenant.close();
     }
 
     /// Ends a tenant whatever its file says, until the configuration is read again. Returns whether there is such a tenant.

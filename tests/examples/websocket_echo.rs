@@ -16,7 +16,6 @@ use hyper_util::rt::TokioIo;
 use jackfield::server::websocket::{Application, CloseCode, Outgoing, WebSocketConnection};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
     time::Instant,
 };
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, handshake::server::create_response_with_body};
@@ -63,8 +62,7 @@ async fn answer(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>
     tokio::spawn(async move {
         let parts = upgrade.await.unwrap().downcast::<TokioIo<TcpStream>>().unwrap();
         let mut connection = WebSocketConnection::new(parts.io.into_inner(), parts.read_buf, MAX_MESSAGE).await;
-        let (_never, closing) = watch::channel(false);
-        let end = connection.run(&mut Echo::default(), closing).await;
+        let end = connection.run(&mut Echo::default(), std::future::pending()).await;
         connection.finish(end).await;
     });
     Ok(response)

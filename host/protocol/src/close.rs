@@ -8,7 +8,8 @@
 pub enum CloseCode {
     /// The session is over, and the connection was for it alone.
     Normal = 1000,
-    /// The host shuts down, the tenant is removed, or the client has been silent for too long.
+    /// The host shuts down, the tenant is removed, the client's token has expired or counts no more, or the client has been
+    /// silent for too long.
     GoingAway = 1001,
     /// What came was not WebSocket.
     ProtocolError = 1002,

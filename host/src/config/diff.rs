@@ -44,6 +44,7 @@ pub(super) const KEYS: &[(&str, WhenApplied)] = &[
     ("limits.commands_burst", WhenApplied::Reload),
     ("limits.connection_commands_per_second", WhenApplied::Reload),
     ("limits.resume_grace", WhenApplied::Reload),
+    ("limits.token_grace", WhenApplied::Reload),
     ("limits.prepared_grace", WhenApplied::Reload),
     ("limits.start_within", WhenApplied::Reload),
     ("limits.command_deadline", WhenApplied::Reload),

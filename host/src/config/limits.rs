@@ -20,7 +20,9 @@ pub struct TenantLimits {
     pub connection_commands: Rate,
     /// How long a session waits for its client to return.
     pub resume_grace: Duration,
-    /// The same of one that is prepared and not started.
+    /// How long a connection stays whose token has expired or counts no more.
+    pub token_grace: Duration,
+    /// How long a session that is prepared and not started waits for its client.
     pub prepared_grace: Duration,
     /// How long a session may be prepared and not started, connected or not.
     pub start_within: Duration,
@@ -96,6 +98,7 @@ impl TenantLimits {
             logins_per_second,
             commands,
             connection_commands: Rate { per_second: of_connection, burst: of_connection },
+            token_grace: bounds.span("limits.token_grace", raw.token_grace, 0..=24 * HOUR),
             resume_grace: bounds.span("limits.resume_grace", raw.resume_grace, 0..=24 * HOUR),
             prepared_grace: bounds.span("limits.prepared_grace", raw.prepared_grace, 0..=HOUR),
             start_within: bounds.span("limits.start_within", raw.start_within, SECOND..=24 * HOUR),

@@ -135,6 +135,7 @@ pub(super) struct RawLimits {
     pub(super) commands_burst: usize,
     pub(super) connection_commands_per_second: usize,
     pub(super) resume_grace: Span,
+    pub(super) token_grace: Span,
     pub(super) prepared_grace: Span,
     pub(super) start_within: Span,
     pub(super) command_deadline: Span,

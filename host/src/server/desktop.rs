@@ -17,7 +17,7 @@ use super::{
 use crate::{
     metrics::Metrics,
     session::{ClientConnection, Out, Outlet},
-    tenant::Connection,
+    tenant::{Admission, Connection},
 };
 
 /// What a desktop's connection is made of.
@@ -28,6 +28,8 @@ pub(super) struct Parts {
     pub(super) client: ClientConnection,
     pub(super) outlet: Outlet,
     pub(super) connection: Connection,
+    /// By what the client was let in.
+    pub(super) admission: Admission,
     pub(super) metrics: Metrics,
     pub(super) closing: watch::Receiver<bool>,
     pub(super) max_message: usize,
@@ -35,10 +37,16 @@ pub(super) struct Parts {
 
 /// Serves a desktop until its connection ends.
 pub(super) async fn serve(parts: Parts) {
-    let Parts { stream, early, client, outlet, connection, metrics, closing, max_message } = parts;
+    let Parts { stream, early, client, outlet, connection, admission, metrics, closing, max_message } = parts;
     let mut desktop = Desktop { client, outlet };
     let mut socket = WebSocketConnection::new(stream, early, max_message).await;
-    let end = socket.run(&mut desktop, closing).await;
+    let must_end = async {
+        tokio::select! {
+            () = closed(closing) => ConnectionEnd::Shutdown,
+            reason = connection.tenant().no_longer_admits(admission) => ConnectionEnd::NotAdmitted(reason),
+        }
+    };
+    let end = socket.run(&mut desktop, must_end).await;
     if matches!(
         end,
         ConnectionEnd::TooLarge | ConnectionEnd::Bytes | ConnectionEnd::NotUtf8 | ConnectionEnd::NotWebSocket
@@ -53,6 +61,16 @@ pub(super) async fn serve(parts: Parts) {
     Box::pin(socket.finish(end)).await;
 }
 
+async fn closed(mut closing: watch::Receiver<bool>) {
+    // The sender may be gone, which is no reason to close.
+    if closing.wait_for(|closing| *closing).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// The word for the metrics where a client would not be let in any more.
+pub(super) const NOT_ADMITTED: &str = "not_admitted";
+
 /// An end as a word for the metrics.
 const fn label(end: ConnectionEnd) -> &'static str {
     match end {
@@ -65,6 +83,7 @@ const fn label(end: ConnectionEnd) -> &'static str {
         ConnectionEnd::NotUtf8 => "not_utf8",
         ConnectionEnd::NotWebSocket => "protocol_error",
         ConnectionEnd::Shutdown => "shutdown",
+        ConnectionEnd::NotAdmitted(_) => NOT_ADMITTED,
         ConnectionEnd::Application(code, _) => super::closed_by_session(code),
     }
 }

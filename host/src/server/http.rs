@@ -24,12 +24,13 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
     Desktops, Peer,
+    desktop::NOT_ADMITTED,
     response::{Body, failure, json_text, too_many, try_again},
 };
 use crate::{
     metrics::Metrics,
     session::{EventStream, HttpAnswer, HttpOutcome, Identity, Message, Out, Outbox, Outlet, StreamRefused},
-    tenant::{Connection, HostedTenant},
+    tenant::{Admission, Connection, HostedTenant},
 };
 
 /// How often an event stream without events sends a comment, so that its client and proxies see that it lives.
@@ -110,7 +111,7 @@ fn respond(answer: HttpAnswer) -> Response<Body> {
 pub(super) async fn events(
     desktops: &Arc<Desktops>,
     tenant: &Arc<HostedTenant>,
-    identity: &Identity,
+    (identity, admission): (&Identity, Admission),
     session: &str,
     headers: &HeaderMap,
     peer: Peer,
@@ -128,8 +129,9 @@ pub(super) async fn events(
     let (outbox, outlet) = Outbox::of_stream(tenant.outbox_limits());
     match tenant.sessions().stream(identity, session, after, outbox).await {
         Ok(stream) => {
-            let mut response =
-                Response::new(Body::stream(Events::new(stream, outlet, connection, desktops.metrics.clone(), peer)));
+            let metrics = desktops.metrics.clone();
+            let events = Events::new(stream, outlet, (connection, admission), metrics, peer);
+            let mut response = Response::new(Body::stream(events));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -149,7 +151,10 @@ struct Events {
     /// What stands before the first event; empty afterwards.
     first: Vec<u8>,
     outlet: Outlet,
-    closed: Option<CloseCode>,
+    /// Why it ended, in a word for the metrics.
+    closed: Option<&'static str>,
+    /// Completes when the client may stay no longer, and says why.
+    not_admitted: Pin<Box<dyn Future<Output = &'static str> + Send>>,
     sign: Pin<Box<Sleep>>,
     metrics: Metrics,
     _stream: EventStream,
@@ -158,19 +163,36 @@ struct Events {
 }
 
 impl Events {
-    fn new(stream: EventStream, outlet: Outlet, connection: Connection, metrics: Metrics, peer: Peer) -> Self {
+    fn new(
+        stream: EventStream,
+        outlet: Outlet,
+        (connection, admission): (Connection, Admission),
+        metrics: Metrics,
+        peer: Peer,
+    ) -> Self {
+        let tenant = Arc::clone(connection.tenant());
         let mut first = Vec::new();
         frame(&mut first, Some("bind"), None, &stream.bound);
         Self {
             first,
             outlet,
             closed: None,
+            not_admitted: Box::pin(async move { tenant.no_longer_admits(admission).await }),
             sign: Box::pin(sleep(SIGN_EVERY)),
             metrics,
             _stream: stream,
             _connection: connection,
             _peer: peer,
         }
+    }
+}
+
+impl Events {
+    /// The last event: a page is shown nothing else of the end. One that does not close its stream then connects again.
+    fn close(&mut self, out: &mut Vec<u8>, code: CloseCode, reason: &'static str, label: &'static str) {
+        self.closed = Some(label);
+        let data = json!({"code": code.number(), "reason": reason}).to_string();
+        frame(out, Some("closed"), None, data.as_bytes());
     }
 }
 
@@ -186,14 +208,16 @@ impl Stream for Events {
             match self.outlet.poll_next(cx) {
                 Poll::Ready(Out::Message(Message { seq, text })) => frame(&mut out, None, seq, &text),
                 Poll::Ready(Out::Close(code, reason)) => {
-                    self.closed = Some(code);
-                    // An event, for a page is shown nothing else. One that does not close its stream then connects again.
-                    let data = json!({"code": code.number(), "reason": reason}).to_string();
-                    frame(&mut out, Some("closed"), None, data.as_bytes());
+                    self.close(&mut out, code, reason, super::closed_by_session(code));
                     break;
                 }
                 Poll::Pending => break,
             }
+        }
+        if self.closed.is_none()
+            && let Poll::Ready(reason) = self.not_admitted.as_mut().poll(cx)
+        {
+            self.close(&mut out, CloseCode::GoingAway, reason, NOT_ADMITTED);
         }
         if out.is_empty() {
             ready!(self.sign.as_mut().poll(cx));
@@ -206,7 +230,7 @@ impl Stream for Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.metrics.connection_closed(self.closed.map_or("client", super::closed_by_session));
+        self.metrics.connection_closed(self.closed.unwrap_or("client"));
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     session::{ClientConnection, Identity, Outbox},
-    tenant::{AGENT_TOKEN_PREFIX, Admitted, HostedTenant},
+    tenant::{AGENT_TOKEN_PREFIX, Admission, Admitted, HostedTenant},
 };
 
 /// Answers one request of a desktop.
@@ -83,21 +83,21 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
     };
     let token = handshake::bearer(request.headers()).or_else(|| query_token(&request));
     let admitted = desktops.tenants.admit(tenant, token, &desktops.metrics).await;
-    let Some((tenant, Admitted { identity, .. })) = admitted else {
+    let Some((tenant, Admitted { identity, admission })) = admitted else {
         desktops.refusals.token(&peer, tenant, token.is_some());
         return ("refused", unauthorized());
     };
     peer.set_authenticated();
     let rest: Vec<&str> = parts.collect();
     match (rest.as_slice(), request.method()) {
-        (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, identity, peer)),
+        (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, (identity, admission), peer)),
         (["sessions"], &Method::POST) => ("sessions", http::prepare(desktops, &tenant, identity, request).await),
         (["tokens"], &Method::POST) => ("tokens", tokens::issue(desktops, &tenant, &identity, request).await),
         (["sessions", id, "commands"], &Method::POST) => {
             ("commands", http::command(desktops, &tenant, &identity, id, request).await)
         }
         (["sessions", id, "events"], &Method::GET) => {
-            ("events", http::events(desktops, &tenant, &identity, id, request.headers(), peer).await)
+            ("events", http::events(desktops, &tenant, (&identity, admission), id, request.headers(), peer).await)
         }
         (["extensions"], &Method::GET) => ("extensions", extensions(&tenant)),
         (["metrics"], &Method::GET) => ("metrics", metrics(desktops, &tenant, &identity)),
@@ -164,7 +164,7 @@ fn upgrade(
     desktops: &Arc<Desktops>,
     mut request: Request<Incoming>,
     tenant: &Arc<HostedTenant>,
-    identity: Identity,
+    (identity, admission): (Identity, Admission),
     peer: Peer,
 ) -> Response<Body> {
     let handshake = match handshake::read(request.version(), request.headers()) {
@@ -192,6 +192,7 @@ fn upgrade(
             client: ClientConnection::new(connection.tenant().sessions(), identity, outbox),
             outlet,
             connection,
+            admission,
             metrics: desktops.metrics.clone(),
             closing: desktops.closing.clone(),
             max_message: desktops.config.max_frame_bytes,

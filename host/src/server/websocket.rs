@@ -17,7 +17,6 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::body::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::{
@@ -110,6 +109,8 @@ pub enum ConnectionEnd {
     NotWebSocket,
     /// The host is shutting down.
     Shutdown,
+    /// The client would not be let in any more, for this reason.
+    NotAdmitted(&'static str),
     /// The application closed it with this code and reason.
     Application(CloseCode, &'static str),
 }
@@ -138,6 +139,7 @@ impl ConnectionEnd {
             Self::NotUtf8 => (CloseCode::InvalidText, "the text is not UTF-8"),
             Self::NotWebSocket => (CloseCode::ProtocolError, "not WebSocket"),
             Self::Shutdown => (CloseCode::GoingAway, "the host is shutting down"),
+            Self::NotAdmitted(reason) => (CloseCode::GoingAway, reason),
             Self::Application(code, reason) => (code, reason),
         })
     }
@@ -171,31 +173,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketConnection<S> {
         Self { socket, unflushed: false, blocked: false, pings: 0, fed: 0, last_sign: Instant::now() }
     }
 
-    /// Carries messages until the connection ends. `closing` becomes true when the host shuts down.
+    /// Carries messages until the connection ends. `must_end` says that the host wants it to end, and how.
     pub async fn run(
         &mut self,
         application: &mut impl Application,
-        mut closing: watch::Receiver<bool>,
+        must_end: impl Future<Output = ConnectionEnd>,
     ) -> ConnectionEnd {
         let begun = Instant::now();
         let mut bind_by = Some(begun + BIND_WITHIN);
         let mut next_ping = begun + PING_EVERY;
         let mut clock = pin!(sleep_until(next_ping));
-        // The sender may be gone, which is no reason to close.
-        let mut shutdown = pin!(async {
-            if closing.wait_for(|closing| *closing).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        });
+        let mut must_end = pin!(must_end);
         loop {
             // Traffic comes last: it may use up the task's turn.
             tokio::select! {
                 biased;
-                () = shutdown.as_mut() => {
+                end = must_end.as_mut() => {
                     // What the sessions had to say at their end.
                     self.fed = 0;
                     let fed = poll_fn(|cx| Poll::Ready(self.poll_feed(cx, application))).await;
-                    return if let Poll::Ready(Err(end)) = fed { end } else { ConnectionEnd::Shutdown };
+                    return if let Poll::Ready(Err(ended)) = fed { ended } else { end };
                 }
                 () = clock.as_mut() => {
                     let now = Instant::now();
@@ -380,7 +377,7 @@ fn lost(error: &Error) -> ConnectionEnd {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::collections::VecDeque;
+    use std::{collections::VecDeque, future::pending};
 
     use tokio::io::{DuplexStream, duplex};
 
@@ -433,8 +430,7 @@ mod tests {
         mut application: Echo,
     ) -> (ConnectionEnd, Duration) {
         let begun = Instant::now();
-        let (_open, closing) = watch::channel(false);
-        let end = connection.run(&mut application, closing).await;
+        let end = connection.run(&mut application, pending()).await;
         let after = begun.elapsed();
         connection.finish(end).await;
         (end, after)
@@ -501,8 +497,7 @@ mod tests {
         let big = "x".repeat(8 * 1024);
         let waiting = (0..20).map(|_| Message::text(big.clone())).collect();
         let mut application = Echo { waiting, room: 10, ..echo() };
-        let (_open, closing) = watch::channel(false);
-        let end = connection.run(&mut application, closing).await;
+        let end = connection.run(&mut application, pending()).await;
         assert_eq!(end, ConnectionEnd::Application(CloseCode::TooSlow, "slow"));
         let finishing = tokio::spawn(connection.finish(end));
         let (texts, code) = read(&mut client).await;

@@ -22,9 +22,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use hyper::body::Bytes;
 use jackfield_plugin_api::{Link, Manifest, manifest::ExtensionCommand};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 mod auth;
 mod launch;
@@ -34,7 +36,7 @@ mod upgrade;
 
 use auth::Authenticator;
 pub(crate) use auth::{AGENT_TOKEN_PREFIX, LONGEST_AGENT_TOKEN, USUAL_AGENT_TOKEN};
-pub use auth::{Admitted, NotHolder, hash_token};
+pub use auth::{Admission, Admitted, NotHolder, hash_token};
 use launch::TenantPlugin;
 pub use launch::Workers;
 use run::Run;
@@ -125,7 +127,8 @@ pub struct HostedTenant {
     sessions: SessionManager,
     metrics: TenantMetrics,
     connections: AtomicUsize,
-    auth: RwLock<Arc<Authenticator>>,
+    /// Who may come in; `None`: nobody any more, and whoever is there has to go.
+    auth: watch::Sender<Option<Arc<Authenticator>>>,
     /// The last text of its own metrics, and when it was made.
     scraped: Mutex<Option<(Instant, Bytes)>>,
 }
@@ -158,7 +161,7 @@ impl HostedTenant {
         config.settings.resolve(&manifest.settings)?;
         declare(&config.id, manifest, metrics);
         let tenant_metrics = metrics.tenant(&config.id, &manifest.id);
-        let auth = RwLock::new(Arc::new(Authenticator::new(&config.id, config.auth.clone())));
+        let auth = watch::Sender::new(Some(Arc::new(Authenticator::new(&config.id, config.auth.clone()))));
         let config = Arc::new(config);
         let sessions = SessionManager::new(&config.id, session_limits(&config.limits), tenant_metrics.clone());
         let run = Run::start(Arc::clone(&config), plugin, sessions.clone(), sessions.serving(), tenant_metrics.clone());
@@ -188,15 +191,50 @@ impl HostedTenant {
     }
 
     fn set_config(&self, config: Arc<TenantConfig>) {
-        let auth = self.auth();
-        if *auth.rules() != config.auth {
-            *self.auth.write() = Arc::new(auth.changed(config.auth.clone()));
-        }
+        self.auth.send_if_modified(|auth| match auth {
+            Some(now) if *now.rules() != config.auth => {
+                *now = Arc::new(now.changed(config.auth.clone()));
+                true
+            }
+            _ => false,
+        });
         *self.config.write() = config;
     }
 
-    fn auth(&self) -> Arc<Authenticator> {
-        Arc::clone(&self.auth.read())
+    fn auth(&self) -> Option<Arc<Authenticator>> {
+        self.auth.borrow().clone()
+    }
+
+    /// Waits until a client may stay no longer that was let in by this, and returns why: its token has expired or counts no
+    /// more, and `limits.token_grace` is over, or the tenant has ended.
+    pub async fn no_longer_admits(&self, admission: Admission) -> &'static str {
+        const ENDED: &str = "the tenant has ended";
+        let mut auth = self.auth.subscribe();
+        let expired = async {
+            match admission.until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let why = tokio::select! {
+            auth = auth.wait_for(|auth| auth.as_ref().is_none_or(|auth| !auth.still_admits(&admission))).map(is_there) => {
+                if !auth {
+                    return ENDED;
+                }
+                "the token counts no more"
+            }
+            () = expired => "the token has expired",
+        };
+        let grace = tokio::time::sleep(self.config().limits.token_grace);
+        tokio::select! {
+            () = grace => why,
+            _ = auth.wait_for(Option::is_none).map(is_there) => ENDED,
+        }
+    }
+
+    /// Nobody is let in from now on, and whoever is there goes at once.
+    pub fn close(&self) {
+        self.auth.send_replace(None);
     }
 
     /// A short-lived token for one agent. `None`: there are too many.
@@ -209,7 +247,7 @@ impl HostedTenant {
         agent: &str,
         lifetime: Duration,
     ) -> Result<Option<String>, NotHolder> {
-        self.auth().issue(asking, agent, lifetime)
+        self.auth().map_or(Err(NotHolder), |auth| auth.issue(asking, agent, lifetime))
     }
 
     fn serving(&self) -> Arc<Run> {
@@ -339,6 +377,11 @@ impl HostedTenant {
         self.metrics.set_depths(depths);
         self.metrics.set_state(self.status().0.as_str());
     }
+}
+
+/// Whether there is one, of a value that is watched and cannot be gone.
+fn is_there<T, E>(value: Result<watch::Ref<'_, Option<T>>, E>) -> bool {
+    value.is_ok_and(|value| value.is_some())
 }
 
 /// Metrics that an adapter declares are served from now on.
@@ -474,7 +517,10 @@ impl Tenants {
             metrics.unknown_tenant();
             return None;
         };
-        let admitted = tenant.auth().identify(presented).await;
+        let admitted = match tenant.auth() {
+            Some(auth) => auth.identify(presented).await,
+            None => None,
+        };
         if admitted.is_none() {
             tenant.metrics.auth_failed();
         }

@@ -80,9 +80,11 @@ fn but(changes: Value) -> Value {
     claims
 }
 
+/// Lines of `[auth]`.
+const RULES: &str = "kind = \"jwt\"\n[auth.jwt]\nissuer = \"https://issuer.example\"\naudience = \"jackfield\"\nkeys_file = \"keys.json\"\n";
+
 async fn host(keys: &str) -> Host {
-    let rules = "kind = \"jwt\"\n[auth.jwt]\nissuer = \"https://issuer.example\"\naudience = \"jackfield\"\nkeys_file = \"keys.json\"\n";
-    let tenant = |name: &str| Tenant::simulator(name).auth(rules).file("keys.json", keys);
+    let tenant = |name: &str| Tenant::simulator(name).auth(RULES).file("keys.json", keys);
     Setup::new().tenant(tenant("demo")).tenant(tenant("other")).start().await
 }
 
@@ -161,6 +163,19 @@ async fn whatever_is_wrong_with_a_token_it_gets_the_same_401() {
         assert_eq!(connect(&host, &token).await.err(), Some(401), "{what}");
     }
     assert!(connect(&host, &good).await.is_ok(), "the issuer's own token still lets in");
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_token_and_the_session_waits_for_the_next() {
+    let key = Key::ed25519("one");
+    let lines = "[limits]\ntoken_grace = \"0s\"";
+    let tenant = Tenant::simulator("demo").auth(RULES).file("keys.json", &key_set(&[&key]));
+    let host = Setup::new().main(lines).tenant(tenant).start().await;
+    let mut agent = connect(&host, &key.signs(&but(json!({"exp": get_current_timestamp() + 2})))).await.unwrap();
+    agent.log_in("1001").await;
+    assert_eq!(agent.is_closed().await.code, Some(1001));
+    let mut next = connect(&host, &key.signs(&claims())).await.unwrap();
+    assert_eq!(next.bind(&agent.session, None).await["result"], "success");
 }
 
 #[tokio::test]

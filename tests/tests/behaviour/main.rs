@@ -36,6 +36,7 @@ mod preconditions;
 mod rates;
 mod reload;
 mod resume;
+mod revoked;
 mod sandbox;
 mod schemas;
 mod service_manager;

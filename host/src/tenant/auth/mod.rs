@@ -25,7 +25,11 @@ use subtle::ConstantTimeEq as _;
 pub(crate) use self::agent_tokens::{
     LONGEST as LONGEST_AGENT_TOKEN, PREFIX as AGENT_TOKEN_PREFIX, USUAL as USUAL_AGENT_TOKEN,
 };
-use self::{agent_tokens::AgentTokens, jwks::KeyStore, jwt::Refused};
+use self::{
+    agent_tokens::{AgentTokens, Issued},
+    jwks::KeyStore,
+    jwt::Refused,
+};
 use crate::{
     config::{Auth, JwtRules, Token},
     session::Identity,
@@ -42,8 +46,28 @@ pub fn hash_token(token: &str) -> [u8; 32] {
 pub struct Admitted {
     /// Who it is.
     pub identity: Identity,
-    /// When its proof ends, if it does.
-    pub until: Option<Instant>,
+    /// By what it was let in.
+    pub admission: Admission,
+}
+
+/// By what a client was let in: enough to say later whether it still would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    proof: Proof,
+    /// When that ends, if it does.
+    pub(super) until: Option<Instant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Proof {
+    /// Everybody is let in.
+    None,
+    /// A token of the tenant's file, by its hash.
+    Token([u8; 32]),
+    /// An agent's short-lived token, by its hash.
+    AgentToken([u8; 32]),
+    /// A JSON Web Token, by the rules that it was checked by.
+    Jwt(Arc<JwtRules>),
 }
 
 /// What lets clients in to one tenant.
@@ -51,7 +75,7 @@ pub(super) struct Authenticator {
     tenant: Box<str>,
     rules: Auth,
     /// For `kind = "jwt"`.
-    keys: Option<KeyStore>,
+    jwt: Option<(Arc<JwtRules>, KeyStore)>,
     issued: Arc<AgentTokens>,
 }
 
@@ -66,11 +90,11 @@ impl Authenticator {
     }
 
     fn with(tenant: &str, rules: Auth, issued: Arc<AgentTokens>) -> Self {
-        let keys = match &rules {
-            Auth::Jwt(rules) => Some(KeyStore::new(rules.keys.clone())),
+        let jwt = match &rules {
+            Auth::Jwt(rules) => Some((Arc::new(rules.clone()), KeyStore::new(rules.keys.clone()))),
             Auth::None | Auth::Tokens(_) => None,
         };
-        Self { tenant: tenant.into(), rules, keys, issued }
+        Self { tenant: tenant.into(), rules, jwt, issued }
     }
 
     /// The rules that it goes by.
@@ -80,10 +104,13 @@ impl Authenticator {
 
     /// Who presents this, if it may come in.
     pub(super) async fn identify(&self, presented: Option<&str>) -> Option<Admitted> {
-        match (&self.rules, &self.keys) {
-            (Auth::None, _) => Some(Admitted { identity: Identity::Anyone, until: None }),
+        match (&self.rules, &self.jwt) {
+            (Auth::None, _) => {
+                let admission = Admission { proof: Proof::None, until: None };
+                Some(Admitted { identity: Identity::Anyone, admission })
+            }
             (Auth::Tokens(tokens), _) => self.by_token(tokens, presented?),
-            (Auth::Jwt(rules), Some(keys)) => match self.by_jwt(rules, keys, presented?).await {
+            (Auth::Jwt(_), Some((rules, keys))) => match self.by_jwt(rules, keys, presented?).await {
                 Ok(admitted) => Some(admitted),
                 Err(refused) => {
                     tracing::debug!(tenant = %self.tenant, reason = refused.as_str(), "a token is refused");
@@ -104,17 +131,33 @@ impl Authenticator {
             }
         }
         if let Some(token) = found {
-            return Some(Admitted { identity: Identity::Holder(token.name.as_str().into()), until: None });
+            let admission = Admission { proof: Proof::Token(hash), until: None };
+            return Some(Admitted { identity: Identity::Holder(token.name.as_str().into()), admission });
         }
-        let issued = self.issued.find(&hash)?;
-        // Whoever asked for it must still have a token of that name: one that is taken away takes its agents' with it.
-        tokens.iter().any(|token| *token.name == *issued.by).then_some(Admitted {
-            identity: Identity::Agent { by: issued.by, agent: issued.agent },
-            until: Some(issued.until),
-        })
+        let issued = self.issued(tokens, &hash)?;
+        let admission = Admission { proof: Proof::AgentToken(hash), until: Some(issued.until) };
+        Some(Admitted { identity: Identity::Agent { by: issued.by, agent: issued.agent }, admission })
     }
 
-    async fn by_jwt(&self, rules: &JwtRules, keys: &KeyStore, presented: &str) -> Result<Admitted, Refused> {
+    /// An agent's token. Whoever asked for it must still have a token of that name: one that is taken away takes its agents'
+    /// with it.
+    fn issued(&self, tokens: &[Token], hash: &[u8; 32]) -> Option<Issued> {
+        self.issued.find(hash).filter(|issued| tokens.iter().any(|token| *token.name == *issued.by))
+    }
+
+    /// Whether a client that was let in would be still, its time aside.
+    pub(super) fn still_admits(&self, Admission { proof, .. }: &Admission) -> bool {
+        match (&self.rules, proof) {
+            (Auth::None, Proof::None) => true,
+            (Auth::Tokens(tokens), Proof::Token(hash)) => tokens.iter().any(|token| token.hash == *hash),
+            (Auth::Tokens(tokens), Proof::AgentToken(hash)) => self.issued(tokens, hash).is_some(),
+            // Where the keys are says nothing of whom they let in.
+            (Auth::Jwt(now), Proof::Jwt(then)) => *now == JwtRules { keys: now.keys.clone(), ..JwtRules::clone(then) },
+            _ => false,
+        }
+    }
+
+    async fn by_jwt(&self, rules: &Arc<JwtRules>, keys: &KeyStore, presented: &str) -> Result<Admitted, Refused> {
         let bearer = match jwt::verify(presented, &self.tenant, rules, &*keys.current().await) {
             Err(Refused::UnknownKey) => jwt::verify(presented, &self.tenant, rules, &*keys.newest().await),
             other => other,
@@ -122,7 +165,8 @@ impl Authenticator {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let left = Duration::from_secs(bearer.expires).saturating_sub(now);
         let identity = Identity::Agent { by: rules.issuer.as_str().into(), agent: bearer.agent.into() };
-        Ok(Admitted { identity, until: Instant::now().checked_add(left) })
+        let admission = Admission { proof: Proof::Jwt(Arc::clone(rules)), until: Instant::now().checked_add(left) };
+        Ok(Admitted { identity, admission })
     }
 
     /// A short-lived token for one agent, asked for by the holder of one for all of them. `None`: there are too many.
@@ -175,6 +219,23 @@ mod tests {
         for wrong in [None, Some(""), Some("jf_"), Some("jf_11"), Some("JF_1")] {
             assert_eq!(identity(&auth, wrong).await, None, "{wrong:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_would_be_let_in_still_for_as_long_as_its_proof_counts() {
+        let auth = with_tokens();
+        let admission = async |presented| auth.identify(presented).await.expect("it counts").admission;
+        let (first, third) = (admission(Some("jf_1")).await, admission(Some("jf_3")).await);
+        let issued = auth.issue(&Identity::Holder("crm".into()), "1001", USUAL_AGENT_TOKEN);
+        let agents = admission(Some(&issued.expect("a holder may").expect("there is room"))).await;
+        assert!([&first, &third, &agents].into_iter().all(|admission| auth.still_admits(admission)));
+        let token = |name: &str, text| Token { name: name.to_owned(), hash: hash_token(text) };
+        let rotated = auth.changed(Auth::Tokens(vec![token("crm", "jf_3")]));
+        assert!(!rotated.still_admits(&first) && rotated.still_admits(&third), "by the token, not by its name");
+        assert!(rotated.still_admits(&agents), "whoever asked for it has a token still");
+        let without = auth.changed(Auth::Tokens(vec![token("wallboard", "jf_2")]));
+        assert!([&first, &third, &agents].into_iter().all(|admission| !without.still_admits(admission)));
+        assert!(!auth.changed(Auth::None).still_admits(&first), "nobody stays by a proof that nobody asks for");
     }
 
     #[tokio::test]
