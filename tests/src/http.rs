@@ -71,6 +71,42 @@ async fn open(address: &str, request: Request<Full<Bytes>>) -> Result<hyper::Res
     patience("the HTTP answer", sender.send_request(request)).await.map_err(|error| error.to_string())
 }
 
+/// A connection that is kept for one request after the other.
+pub struct Kept {
+    address: String,
+    sender: http1::SendRequest<Full<Bytes>>,
+}
+
+impl Kept {
+    /// Connects.
+    pub async fn open(address: &str) -> Self {
+        let socket = TcpStream::connect(address).await.expect("the host listens");
+        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.expect("it is HTTP");
+        tokio::spawn(connection);
+        Self { address: address.into(), sender }
+    }
+
+    /// prepareSession without an agent, which is wrong and does not cost a session.
+    pub async fn ask(&mut self, tenant: &str) -> Reply {
+        let request = Request::post(format!("/v1/tenants/{tenant}/sessions")).header("host", &self.address);
+        let request = request.body(Full::from(r#"{"command":"prepareSession"}"#)).expect("a request");
+        let answer = patience("the HTTP answer", self.sender.send_request(request)).await.expect("the host answers");
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = patience("the body", answer.into_body().collect()).await.expect("it is whole").to_bytes();
+        Reply { status, headers, body }
+    }
+
+    /// Waits until the host has closed it.
+    pub async fn is_closed(&mut self) {
+        let closed = async {
+            while !self.sender.is_closed() {
+                tokio::task::yield_now().await
+            }
+        };
+        patience("the host closes the connection", closed).await;
+    }
+}
+
 /// An agent's client on HTTP.
 pub struct Http {
     address: String,

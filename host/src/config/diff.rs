@@ -18,7 +18,6 @@ pub enum WhenApplied {
 pub(super) const KEYS: &[(&str, WhenApplied)] = &[
     ("listener.address", WhenApplied::Restart),
     ("listener.max_connections", WhenApplied::Restart),
-    ("listener.max_frame_bytes", WhenApplied::Restart),
     ("listener.header_timeout", WhenApplied::Restart),
     ("listener.idle_timeout", WhenApplied::Restart),
     ("listener.origins", WhenApplied::Restart),
@@ -53,6 +52,8 @@ pub(super) const KEYS: &[(&str, WhenApplied)] = &[
     ("limits.commands_in_flight", WhenApplied::Reload),
     ("limits.journal_events", WhenApplied::Reload),
     ("limits.outbox_messages", WhenApplied::Reload),
+    ("limits.queued_bytes", WhenApplied::Reload),
+    ("limits.message_bytes", WhenApplied::Reload),
     ("metrics.max_tenants", WhenApplied::Reload),
     ("log.filter", WhenApplied::Reload),
     ("log.format", WhenApplied::Restart),

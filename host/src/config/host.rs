@@ -60,8 +60,6 @@ pub struct ListenerConfig {
     pub address: SocketAddr,
     /// Connections of all tenants together.
     pub max_connections: usize,
-    /// The largest message that a desktop may send.
-    pub max_frame_bytes: usize,
     /// How long a request's head, and its body, may take to arrive.
     pub header_timeout: Duration,
     /// How long a connection may be kept between two requests.
@@ -125,7 +123,6 @@ impl HostConfig {
         let listener = ListenerConfig {
             address: from.address,
             max_connections: bounds.count("listener.max_connections", from.max_connections, 1..=1_000_000),
-            max_frame_bytes: bounds.count("listener.max_frame_bytes", from.max_frame_bytes, 1_024..=1 << 24),
             header_timeout: bounds.span("listener.header_timeout", from.header_timeout, 100..=60 * SECOND),
             idle_timeout: bounds.span("listener.idle_timeout", from.idle_timeout, 100..=HOUR),
             origins: origins(from.origins),

@@ -2,7 +2,12 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{Problem, layers::Layers, raw, units::Span};
+use super::{
+    Problem,
+    layers::Layers,
+    raw,
+    units::{Size, Span},
+};
 use crate::rate::Rate;
 
 /// What a tenant may have.
@@ -10,7 +15,7 @@ use crate::rate::Rate;
 pub struct TenantLimits {
     /// Sessions.
     pub sessions: usize,
-    /// WebSocket connections and event streams.
+    /// Connections of which a request was let in.
     pub connections: usize,
     /// How many agents may log in each second, after as many at once as there may be sessions.
     pub logins_per_second: u32,
@@ -38,6 +43,10 @@ pub struct TenantLimits {
     pub journal_events: usize,
     /// Messages that wait for a client to read.
     pub outbox_messages: usize,
+    /// Bytes that wait for all clients together.
+    pub queued_bytes: usize,
+    /// The largest message of a desktop.
+    pub message_bytes: usize,
 }
 
 pub(super) const SECOND: u64 = 1_000;
@@ -66,6 +75,14 @@ impl<'a> Bounds<'a> {
     /// The same for what is kept in fewer bits.
     fn number(&mut self, key: &str, value: usize, bounds: RangeInclusive<usize>) -> u32 {
         self.count(key, value, bounds).try_into().unwrap_or(u32::MAX)
+    }
+
+    /// Bounds are in bytes.
+    fn size(&mut self, key: &str, Size(value): Size, bounds: RangeInclusive<u64>) -> usize {
+        if !bounds.contains(&value) {
+            self.wrong(key, format!("{value} bytes are not between {} and {}", bounds.start(), bounds.end()));
+        }
+        usize::try_from(value).unwrap_or(usize::MAX)
     }
 
     /// Bounds are in milliseconds.
@@ -107,6 +124,8 @@ impl TenantLimits {
             connect_deadline: bounds.span("limits.connect_deadline", raw.connect_deadline, 10..=HOUR),
             commands_in_flight: bounds.count("limits.commands_in_flight", raw.commands_in_flight, 1..=10_000),
             journal_events: bounds.count("limits.journal_events", raw.journal_events, 1..=1_000_000),
+            queued_bytes: bounds.size("limits.queued_bytes", raw.queued_bytes, 1 << 20..=1 << 40),
+            message_bytes: bounds.count("limits.message_bytes", raw.message_bytes, 1_024..=1 << 24),
             outbox_messages: bounds.count("limits.outbox_messages", raw.outbox_messages, 16..=1_000_000),
         }
     }

@@ -29,7 +29,6 @@ pub(super) struct RawHost {
 pub(super) struct RawListener {
     pub(super) address: SocketAddr,
     pub(super) max_connections: usize,
-    pub(super) max_frame_bytes: usize,
     pub(super) header_timeout: Span,
     pub(super) idle_timeout: Span,
     pub(super) origins: Vec<String>,
@@ -144,6 +143,8 @@ pub(super) struct RawLimits {
     pub(super) commands_in_flight: usize,
     pub(super) journal_events: usize,
     pub(super) outbox_messages: usize,
+    pub(super) queued_bytes: Size,
+    pub(super) message_bytes: usize,
 }
 
 /// A tenant's file.

@@ -58,7 +58,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     let loaded = Folder::new("", &[("acme.toml", GOOD)]).load().unwrap();
     assert_eq!(loaded.host.listener.address.to_string(), "127.0.0.1:8080");
     assert_eq!(loaded.host.operations.unwrap().address.to_string(), "127.0.0.1:9464");
-    assert_eq!(loaded.host.listener.max_frame_bytes, 65_536);
+    assert_eq!(loaded.host.limits.message_bytes, 65_536);
     assert_eq!(loaded.tenants[0].id, "acme");
     assert_eq!(loaded.tenants[0].limits, TenantLimits::default());
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
@@ -120,7 +120,8 @@ fn wrong_keys_types_and_values_are_named_by_their_keys() {
     for (text, expected) in [
         ("[listener]\naddress = \"somewhere\"\n", "listener.address: "),
         ("[listener]\nadress = \"127.0.0.1:1\"\n", "listener.adress: there is no such key"),
-        ("[listener]\nmax_frame_bytes = 1\n", "listener.max_frame_bytes: 1 is not between"),
+        ("[limits]\nmessage_bytes = 1\n", "limits.message_bytes: 1 is not between"),
+        ("[limits]\nqueued_bytes = \"1KiB\"\n", "limits.queued_bytes: 1024 bytes are not between"),
         ("[log]\nfilter = \"=loud=\"\n", "log.filter: "),
         ("[tenants]\ndirectory = \"nowhere\"\n", "tenants.directory: "),
         ("[limits]\ncommands_in_flight = 0\n", "limits.commands_in_flight: "),

@@ -30,7 +30,9 @@ pub(super) struct Families {
     pub(super) journal: IntGaugeVec,
     pub(super) outbox: IntGaugeVec,
     pub(super) outbox_longest: IntGaugeVec,
+    pub(super) outbox_bytes: IntGaugeVec,
     pub(super) mailbox: IntGaugeVec,
+    pub(super) connections_limit: IntGaugeVec,
     pub(super) link_up: IntGaugeVec,
     pub(super) bad_messages: IntCounterVec,
     pub(super) http_requests: IntCounterVec,
@@ -127,7 +129,7 @@ impl Families {
             sessions: gauges("jackfield_sessions", "Sessions, connected or waiting for their client.", &["tenant"]),
             sessions_limit: gauges("jackfield_sessions_limit", "Sessions that the tenant may have.", &["tenant"]),
             sessions_ended: counters("jackfield_sessions_ended_total", "Sessions ended, by reason.", &["reason"]),
-            connections: gauges("jackfield_connections", "Open WebSocket connections and event streams.", &["tenant"]),
+            connections: gauges("jackfield_connections", "Open connections that were let in, by tenant.", &["tenant"]),
             connections_closed: counters(
                 "jackfield_connections_closed_total",
                 "WebSocket connections and event streams closed, by reason.",
@@ -144,6 +146,12 @@ impl Families {
             outbox_longest: gauges(
                 "jackfield_outbox_longest_messages",
                 "Messages waiting for the client that reads slowest.",
+                &["tenant"],
+            ),
+            outbox_bytes: gauges("jackfield_outbox_bytes", "Bytes waiting to be read by clients.", &["tenant"]),
+            connections_limit: gauges(
+                "jackfield_connections_limit",
+                "Connections that the tenant may have.",
                 &["tenant"],
             ),
             mailbox: gauges("jackfield_mailbox_messages", "Messages waiting to be handled by sessions.", &["tenant"]),

@@ -147,17 +147,26 @@ pub enum LimitLabel {
     ConnectionCommandsPerSecond,
     /// A command was refused.
     CommandsInFlight,
+    /// A message was larger; its connection was closed, or its request refused.
+    MessageBytes,
+    /// A client did not read, and its connection was closed.
+    OutboxMessages,
+    /// The same, because its queue was longer than its share.
+    QueuedBytes,
 }
 
 impl LimitLabel {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Sessions,
         Self::Connections,
         Self::LoginsPerSecond,
         Self::CommandsPerSecond,
         Self::ConnectionCommandsPerSecond,
         Self::CommandsInFlight,
+        Self::MessageBytes,
+        Self::OutboxMessages,
+        Self::QueuedBytes,
     ];
 
     /// The label's value.
@@ -170,6 +179,9 @@ impl LimitLabel {
             Self::CommandsPerSecond => "commands_per_second",
             Self::ConnectionCommandsPerSecond => "connection_commands_per_second",
             Self::CommandsInFlight => "commands_in_flight",
+            Self::MessageBytes => "message_bytes",
+            Self::OutboxMessages => "outbox_messages",
+            Self::QueuedBytes => "queued_bytes",
         }
     }
 }

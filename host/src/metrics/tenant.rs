@@ -29,6 +29,8 @@ pub struct Depths {
     pub outbox: usize,
     /// The longest of those queues.
     pub outbox_longest: usize,
+    /// Bytes waiting to be read by clients.
+    pub outbox_bytes: usize,
     /// Messages waiting to be handled by sessions.
     pub mailbox: usize,
 }
@@ -83,12 +85,17 @@ impl TenantMetrics {
         self.series.sessions_limit.set(limit);
     }
 
-    /// A WebSocket connection or an event stream was opened.
+    /// How many connections the tenant may have.
+    pub fn set_connection_limit(&self, limit: usize) {
+        self.series.connections_limit.set(limit);
+    }
+
+    /// A connection of the tenant was let in.
     pub fn connection_opened(&self) {
         self.series.connections.add(1);
     }
 
-    /// A WebSocket connection or an event stream is gone.
+    /// A connection of the tenant is gone.
     pub fn connection_gone(&self) {
         self.series.connections.add(-1);
     }
@@ -113,6 +120,7 @@ impl TenantMetrics {
         self.series.journal.set(depths.journal);
         self.series.outbox.set(depths.outbox);
         self.series.outbox_longest.set(depths.outbox_longest);
+        self.series.outbox_bytes.set(depths.outbox_bytes);
         self.series.mailbox.set(depths.mailbox);
     }
 
@@ -170,7 +178,9 @@ pub(super) struct TenantSeries {
     journal: Share,
     outbox: Share,
     outbox_longest: Share,
+    outbox_bytes: Share,
     mailbox: Share,
+    connections_limit: Share,
     link_up: Share,
     bad_messages: IntCounter,
     auth_failures: IntCounter,
@@ -195,7 +205,9 @@ impl TenantSeries {
             journal: share(&families.journal),
             outbox: share(&families.outbox),
             outbox_longest: share(&families.outbox_longest),
+            outbox_bytes: share(&families.outbox_bytes),
             mailbox: share(&families.mailbox),
+            connections_limit: share(&families.connections_limit),
             link_up: share(&families.link_up),
             bad_messages: families.bad_messages.with_label_values(&[label]),
             auth_failures: families.auth_failures.with_label_values(&[label]),
@@ -248,7 +260,9 @@ impl Drop for TenantSeries {
             &families.journal,
             &families.outbox,
             &families.outbox_longest,
+            &families.outbox_bytes,
             &families.mailbox,
+            &families.connections_limit,
             &families.link_up,
         ] {
             // An error only says that there was no such series.

@@ -3,7 +3,10 @@
 //! Owns: the desktop's session and queue for as long as the connection lives, and what is counted when it ends. Must
 //! never: touch the connection's stream. Messages come from `websocket.rs` and from the session.
 
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use hyper::body::Bytes;
 use jackfield_protocol::close::CloseCode;
@@ -15,9 +18,9 @@ use super::{
     websocket::{Application, ConnectionEnd, Outgoing, WebSocketConnection},
 };
 use crate::{
-    metrics::Metrics,
+    metrics::{LimitLabel, Metrics},
     session::{ClientConnection, Out, Outlet},
-    tenant::{Admission, Connection},
+    tenant::{Admission, Connection, HostedTenant},
 };
 
 /// What a desktop's connection is made of.
@@ -27,7 +30,9 @@ pub(super) struct Parts {
     pub(super) early: Bytes,
     pub(super) client: ClientConnection,
     pub(super) outlet: Outlet,
-    pub(super) connection: Connection,
+    pub(super) tenant: Arc<HostedTenant>,
+    /// Its room among the tenant's connections.
+    pub(super) connection: Option<Connection>,
     /// By what the client was let in.
     pub(super) admission: Admission,
     pub(super) metrics: Metrics,
@@ -37,13 +42,13 @@ pub(super) struct Parts {
 
 /// Serves a desktop until its connection ends.
 pub(super) async fn serve(parts: Parts) {
-    let Parts { stream, early, client, outlet, connection, admission, metrics, closing, max_message } = parts;
+    let Parts { stream, early, client, outlet, tenant, connection, admission, metrics, closing, max_message } = parts;
     let mut desktop = Desktop { client, outlet };
     let mut socket = WebSocketConnection::new(stream, early, max_message).await;
     let must_end = async {
         tokio::select! {
             () = closed(closing) => ConnectionEnd::Shutdown,
-            reason = connection.tenant().no_longer_admits(admission) => ConnectionEnd::NotAdmitted(reason),
+            reason = tenant.no_longer_admits(admission) => ConnectionEnd::NotAdmitted(reason),
         }
     };
     let end = socket.run(&mut desktop, must_end).await;
@@ -51,11 +56,14 @@ pub(super) async fn serve(parts: Parts) {
         end,
         ConnectionEnd::TooLarge | ConnectionEnd::Bytes | ConnectionEnd::NotUtf8 | ConnectionEnd::NotWebSocket
     ) {
-        connection.tenant().metrics().bad_message();
+        tenant.metrics().bad_message();
+    }
+    if end == ConnectionEnd::TooLarge {
+        tenant.metrics().limited(LimitLabel::MessageBytes);
     }
     // The session knows that its client is gone, and the tenant has room again, before the last words are said.
     drop(desktop);
-    drop(connection);
+    drop((connection, tenant));
     metrics.connection_closed(label(end));
     // Boxed: it is needed once, and should not be a part of every idle connection.
     Box::pin(socket.finish(end)).await;

@@ -25,12 +25,12 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::{
     Desktops, Peer,
     desktop::NOT_ADMITTED,
-    response::{Body, failure, json_text, too_many, try_again},
+    response::{Body, failure, json_text, try_again},
 };
 use crate::{
-    metrics::Metrics,
-    session::{EventStream, HttpAnswer, HttpOutcome, Identity, Message, Out, Outbox, Outlet, StreamRefused},
-    tenant::{Admission, Connection, HostedTenant},
+    metrics::{LimitLabel, Metrics},
+    session::{EventStream, HttpAnswer, HttpOutcome, Identity, Message, Out, Outlet, StreamRefused},
+    tenant::{Admission, HostedTenant},
 };
 
 /// How often an event stream without events sends a comment, so that its client and proxies see that it lives.
@@ -74,11 +74,12 @@ pub(super) async fn read(
     tenant: &HostedTenant,
     request: Request<Incoming>,
 ) -> Result<String, Response<Body>> {
-    let body = Limited::new(request.into_body(), desktops.config.max_frame_bytes);
+    let body = Limited::new(request.into_body(), tenant.config().limits.message_bytes);
     let bytes = match timeout(desktops.config.header_timeout, body.collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             tenant.metrics().bad_message();
+            tenant.metrics().limited(LimitLabel::MessageBytes);
             return Err(failure(StatusCode::PAYLOAD_TOO_LARGE, Code::BadRequest, "the body is too large"));
         }
         Ok(Err(_)) => return Err(failure(StatusCode::BAD_REQUEST, Code::BadRequest, "the body is cut off")),
@@ -125,12 +126,11 @@ pub(super) async fn events(
             return failure(StatusCode::BAD_REQUEST, Code::BadRequest, "Last-Event-ID must be an event's number");
         }
     };
-    let Some(connection) = tenant.connection() else { return too_many(desktops) };
-    let (outbox, outlet) = Outbox::of_stream(tenant.outbox_limits());
+    let (outbox, outlet) = tenant.sessions().outbox_of_stream();
     match tenant.sessions().stream(identity, session, after, outbox).await {
         Ok(stream) => {
-            let metrics = desktops.metrics.clone();
-            let events = Events::new(stream, outlet, (connection, admission), metrics, peer);
+            let admitted = (Arc::clone(tenant), admission);
+            let events = Events::new(stream, outlet, admitted, desktops.metrics.clone(), peer);
             let mut response = Response::new(Body::stream(events));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -158,7 +158,6 @@ struct Events {
     sign: Pin<Box<Sleep>>,
     metrics: Metrics,
     _stream: EventStream,
-    _connection: Connection,
     _peer: Peer,
 }
 
@@ -166,11 +165,10 @@ impl Events {
     fn new(
         stream: EventStream,
         outlet: Outlet,
-        (connection, admission): (Connection, Admission),
+        (tenant, admission): (Arc<HostedTenant>, Admission),
         metrics: Metrics,
         peer: Peer,
     ) -> Self {
-        let tenant = Arc::clone(connection.tenant());
         let mut first = Vec::new();
         frame(&mut first, Some("bind"), None, &stream.bound);
         Self {
@@ -181,7 +179,6 @@ impl Events {
             sign: Box::pin(sleep(SIGN_EVERY)),
             metrics,
             _stream: stream,
-            _connection: connection,
             _peer: peer,
         }
     }

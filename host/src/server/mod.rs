@@ -48,7 +48,7 @@ use crate::{
     config::{ListenerConfig, OperationsConfig},
     log_limit::LogLimit,
     metrics::Metrics,
-    tenant::Tenants,
+    tenant::{Connection, HostedTenant, Tenants},
 };
 
 mod built_in;
@@ -140,18 +140,44 @@ struct Peer {
     address: SocketAddr,
     /// Room for the connection; kept by all that is part of it.
     _room: Arc<OwnedSemaphorePermit>,
-    /// Until a request was let in.
-    slot: Arc<Mutex<Option<UnauthenticatedSlot>>>,
+    /// For whom it counts.
+    holder: Arc<Mutex<Holder>>,
+}
+
+/// For whom a connection counts.
+#[derive(Debug)]
+enum Holder {
+    /// For nobody: it is an operator's, or counts as the WebSocket that it has become.
+    Nobody,
+    /// No request was let in yet.
+    Unauthenticated { _slot: UnauthenticatedSlot },
+    /// For the tenant whose request was let in last.
+    Tenant(Connection),
 }
 
 impl Peer {
-    /// A request was let in: the connection is its tenant's from now on.
-    fn set_authenticated(&self) {
-        self.slot.lock().take();
+    /// A request of this tenant was let in: the connection is the tenant's from now on. False: the tenant has as many as it
+    /// may have.
+    #[must_use]
+    fn belongs_to(&self, tenant: &Arc<HostedTenant>) -> bool {
+        let mut holder = self.holder.lock();
+        if !matches!(&*holder, Holder::Tenant(connection) if connection.is_of(tenant)) {
+            let Some(connection) = tenant.connection() else { return false };
+            *holder = Holder::Tenant(connection);
+        }
+        true
+    }
+
+    /// The connection goes on as something else, which counts from now on.
+    fn take_connection(&self) -> Option<Connection> {
+        match std::mem::replace(&mut *self.holder.lock(), Holder::Nobody) {
+            Holder::Tenant(connection) => Some(connection),
+            Holder::Nobody | Holder::Unauthenticated { .. } => None,
+        }
     }
 
     fn is_unauthenticated(&self) -> bool {
-        self.slot.lock().is_some()
+        matches!(*self.holder.lock(), Holder::Unauthenticated { .. })
     }
 }
 
@@ -258,8 +284,8 @@ impl Listener {
             let slot = self.unauthenticated.as_ref().map(|all| all.admit(address.ip()).ok_or("unauthenticated"));
             match room.and_then(|room| Ok((room, slot.transpose()?))) {
                 Ok((room, slot)) => {
-                    let slot = Arc::new(Mutex::new(slot));
-                    let peer = Peer { address, _room: Arc::new(room), slot };
+                    let holder = slot.map_or(Holder::Nobody, |slot| Holder::Unauthenticated { _slot: slot });
+                    let peer = Peer { address, _room: Arc::new(room), holder: Arc::new(Mutex::new(holder)) };
                     let (tls, timeouts, closing) = (self.tls.clone(), self.timeouts, self.closing.clone());
                     let answer = answer.clone();
                     tokio::spawn(async move {

@@ -20,7 +20,7 @@ use super::{
     schema, tokens,
 };
 use crate::{
-    session::{ClientConnection, Identity, Outbox},
+    session::{ClientConnection, Identity},
     tenant::{AGENT_TOKEN_PREFIX, Admission, Admitted, HostedTenant},
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>,
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     }
-    if asked_by.is_unauthenticated() && matches!(route, "refused" | "unknown") {
+    if asked_by.is_unauthenticated() && matches!(route, "refused" | "unknown" | "full") {
         // Whoever has nothing right to say does not keep its place.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -87,7 +87,9 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
         desktops.refusals.token(&peer, tenant, token.is_some());
         return ("refused", unauthorized());
     };
-    peer.set_authenticated();
+    if !peer.belongs_to(&tenant) {
+        return ("full", too_many(desktops));
+    }
     let rest: Vec<&str> = parts.collect();
     match (rest.as_slice(), request.method()) {
         (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, (identity, admission), peer)),
@@ -179,23 +181,23 @@ fn upgrade(
             return response;
         }
     };
-    let Some(connection) = tenant.connection() else { return too_many(desktops) };
     let on_upgrade = hyper::upgrade::on(&mut request);
-    let desktops = Arc::clone(desktops);
+    let (desktops, tenant) = (Arc::clone(desktops), Arc::clone(tenant));
     tokio::spawn(async move {
         let Ok(upgraded) = on_upgrade.await else { return };
         let Some((stream, early)) = take_stream(upgraded) else { return };
-        let (outbox, outlet) = Outbox::new(connection.tenant().outbox_limits());
+        let (outbox, outlet) = tenant.sessions().outbox();
         let parts = desktop::Parts {
             stream,
             early,
-            client: ClientConnection::new(connection.tenant().sessions(), identity, outbox),
+            client: ClientConnection::new(tenant.sessions(), identity, outbox),
             outlet,
-            connection,
+            connection: peer.take_connection(),
             admission,
+            max_message: tenant.config().limits.message_bytes,
+            tenant,
             metrics: desktops.metrics.clone(),
             closing: desktops.closing.clone(),
-            max_message: desktops.config.max_frame_bytes,
         };
         drop(desktops);
         desktop::serve(parts).await;

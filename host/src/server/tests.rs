@@ -66,11 +66,17 @@ struct Fixture {
 
 impl Fixture {
     async fn start(origins: Origins) -> Self {
+        Self::with_connections(origins, 100).await
+    }
+
+    /// Each tenant may have so many connections.
+    async fn with_connections(origins: Origins, most: usize) -> Self {
         let metrics = Metrics::new(10);
         let library = Library::of::<Idle>(MANIFEST, 1, &metrics).await.unwrap();
         let tenant = |id: &str, auth| {
             let mut config = TenantConfig::for_test(id, auth);
-            config.limits.connections = 2;
+            config.limits.connections = most;
+            config.limits.message_bytes = 1024;
             HostedTenant::with_library(config, library.clone(), &metrics).unwrap()
         };
         let token = Token { name: "desk".to_owned(), hash: hash_token("jf_right") };
@@ -78,7 +84,6 @@ impl Fixture {
         let config = ListenerConfig {
             address: "127.0.0.1:0".parse().unwrap(),
             max_connections: 400,
-            max_frame_bytes: 1024,
             header_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(5),
             origins,
@@ -176,7 +181,7 @@ async fn the_token_is_checked_before_the_upgrade_and_taken_from_either_place() {
 
 #[tokio::test]
 async fn a_tenant_has_only_as_many_connections_as_it_may_have() {
-    let fixture = Fixture::start(Origins::Any).await;
+    let fixture = Fixture::with_connections(Origins::Any, 2).await;
     let path = "/v1/tenants/open/ws";
     let first = fixture.shake(path, &[]).await;
     let second = fixture.shake(path, &[]).await;

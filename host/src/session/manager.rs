@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    DisposedReason, Identity, Outbox, SessionLimits,
+    DisposedReason, Identity, Outbox, Outlet, SessionLimits,
     adapter_connection::AdapterConnection,
     client_connection::EventStream,
     commands::{self, BIND, PREPARE, SessionCommand},
@@ -216,6 +216,29 @@ impl SessionManager {
     pub fn set_limits(&self, limits: SessionLimits) {
         self.metrics().set_session_limit(limits.sessions);
         self.registry().set_limits(limits);
+    }
+
+    /// Both ends of the queue of a connection that may begin one session after the other.
+    #[must_use]
+    pub fn outbox(&self) -> (Outbox, Outlet) {
+        self.queue(false)
+    }
+
+    /// The same of one that ends with its session: an event stream.
+    #[must_use]
+    pub fn outbox_of_stream(&self) -> (Outbox, Outlet) {
+        self.queue(true)
+    }
+
+    fn queue(&self, one_session: bool) -> (Outbox, Outlet) {
+        let registry = self.registry();
+        Outbox::new(registry.limits().outbox, Arc::clone(&registry.queued), one_session)
+    }
+
+    /// Bytes that wait to be read by its clients.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.registry().queued.now()
     }
 
     /// A command by HTTP. `None`: there is no such session, or not for this identity.

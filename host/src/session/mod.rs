@@ -16,7 +16,7 @@
 //! effects.rs             what a session wants done
 //! plan.rs                what the platform is asked for
 //! journal.rs             the numbered events that a returning client may still need
-//! outbox.rs              what waits for a connection to be written
+//! outbox.rs, queued.rs   what waits for a connection to be written, and for all of a tenant's
 //! ```
 //!
 //! Around it:
@@ -38,7 +38,7 @@
 //! manager.set_platform(&connection, Some(platform)); manager.set_link(&connection, link);   // as the adapter comes and goes
 //!
 //! // a WebSocket
-//! let (outbox, mut outlet) = Outbox::new(limits.outbox);
+//! let (outbox, mut outlet) = manager.outbox();
 //! let mut client = ClientConnection::new(&manager, identity, outbox);
 //! client.poll_ready(cx);              // pending: its client is not read from
 //! client.receive(text, at);           // each text frame, and when it came; returns at once
@@ -64,6 +64,7 @@ mod manager;
 mod outbox;
 mod plan;
 mod prepare;
+mod queued;
 mod registry;
 mod state;
 mod task;
@@ -109,6 +110,8 @@ pub struct SessionLimits {
     pub journal: JournalLimits,
     /// What waits for a client that reads slowly.
     pub outbox: OutboxLimits,
+    /// Bytes that wait for all clients together.
+    pub queued_bytes: usize,
 }
 
 /// Those of the tests of sessions.
@@ -128,6 +131,7 @@ impl Default for SessionLimits {
             start_within: Duration::from_secs(120),
             journal: JournalLimits::default(),
             outbox: OutboxLimits::default(),
+            queued_bytes: usize::MAX,
         }
     }
 }

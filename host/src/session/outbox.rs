@@ -3,7 +3,8 @@
 //! Owns: the queue between a session and the one who writes to its client, its bounds, and the wake-up. Must never: make
 //! the session wait, or grow with a client that does not read. Messages come from connections and sessions; the server
 //! takes them from the [`Outlet`]. When the queue is full everything in it is dropped and the connection is closed with
-//! [`CloseCode::TooSlow`]: a client that comes back finds the events in its session's journal.
+//! [`CloseCode::TooSlow`]: a client that comes back finds the events in its session's journal. So is one that has more than
+//! its share when all of the tenant's clients together leave too much unread.
 
 use std::{
     collections::VecDeque,
@@ -16,6 +17,9 @@ use hyper::body::Bytes;
 use jackfield_protocol::close::CloseCode;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use super::queued::QueuedBytes;
+use crate::metrics::LimitLabel;
 
 /// One message to a client: UTF-8 JSON, with its number if it is an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub struct Outlet(Arc<Shared>);
 
 struct Shared {
     limits: OutboxLimits,
+    /// What all of the tenant's clients have waiting.
+    all: Arc<QueuedBytes>,
     /// The connection ends with its session: an event stream.
     one_session: bool,
     queue: Mutex<Queue>,
@@ -83,6 +89,8 @@ struct Shared {
 struct Queue {
     waiting: VecDeque<Message>,
     bytes: usize,
+    /// How many of them count for the tenant.
+    counted: usize,
     /// What a replay has put in beyond the bounds; it goes down as the client reads.
     allowance: (usize, usize),
     taken: u64,
@@ -92,26 +100,23 @@ struct Queue {
 }
 
 impl Shared {
+    /// Counts for the tenant what waits. A replay does not: it is what the session's journal keeps anyway.
+    fn count(&self, queue: &mut Queue) {
+        let holds = queue.of_client();
+        self.all.count(&mut queue.counted, holds);
+    }
+
     fn is_busy(&self, queue: &Queue) -> bool {
         queue.waiting.len() * 4 >= self.limits.messages || queue.bytes * 4 >= self.limits.bytes
     }
 }
 
 impl Outbox {
-    /// Both ends of a connection's queue.
-    #[must_use]
-    pub fn new(limits: OutboxLimits) -> (Self, Outlet) {
-        Self::make(limits, false)
-    }
-
-    /// The same for a connection that ends with its session: an event stream.
-    #[must_use]
-    pub fn of_stream(limits: OutboxLimits) -> (Self, Outlet) {
-        Self::make(limits, true)
-    }
-
-    fn make(limits: OutboxLimits, one_session: bool) -> (Self, Outlet) {
-        let shared = Arc::new(Shared { limits, one_session, queue: Mutex::default(), drained: Notify::new() });
+    /// Both ends of a connection's queue. `all`: where what waits is counted. `one_session`: the connection ends with its
+    /// session.
+    pub(super) fn new(limits: OutboxLimits, all: Arc<QueuedBytes>, one_session: bool) -> (Self, Outlet) {
+        all.opened();
+        let shared = Arc::new(Shared { limits, all, one_session, queue: Mutex::default(), drained: Notify::new() });
         (Self(Arc::clone(&shared)), Outlet(shared))
     }
 
@@ -133,16 +138,19 @@ impl Outbox {
         }
         let limits = self.0.limits;
         // What is larger than the bound must still reach a client that reads.
-        let fits = queue.waiting.is_empty()
+        let its_own = queue.waiting.is_empty()
             || (queue.waiting.len() + count <= limits.messages + queue.allowance.0
                 && queue.bytes + bytes <= limits.bytes + queue.allowance.1);
+        let fits = its_own && (queue.waiting.is_empty() || self.0.all.may_hold(queue.of_client() + bytes));
         if fits {
             queue.bytes += bytes;
             push(&mut queue.waiting);
         } else {
+            self.0.all.gave_way(if its_own { LimitLabel::QueuedBytes } else { LimitLabel::OutboxMessages });
             queue.close(CloseCode::TooSlow, "the client does not read", true);
             self.0.drained.notify_one();
         }
+        self.0.count(&mut queue);
         let waker = queue.waker.take();
         drop(queue);
         wake(waker);
@@ -161,6 +169,7 @@ impl Outbox {
         queue.allowance.1 += bytes;
         queue.bytes += bytes;
         queue.waiting.extend(messages);
+        self.0.count(&mut queue);
         let waker = queue.waker.take();
         drop(queue);
         wake(waker);
@@ -299,6 +308,7 @@ impl Outlet {
     fn take(&self, queue: &mut Queue) -> Option<Out> {
         let was_busy = self.0.is_busy(queue);
         let Some(message) = queue.pop() else { return queue.end().map(|(code, reason)| Out::Close(code, reason)) };
+        self.0.count(queue);
         if was_busy && !self.0.is_busy(queue) {
             self.0.drained.notify_one();
         }
@@ -318,13 +328,25 @@ impl Drop for Outlet {
         queue.gone = true;
         // What was not taken stays counted as not taken.
         queue.clear();
+        self.0.count(&mut queue);
         queue.waker = None;
         drop(queue);
         self.0.drained.notify_one();
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.all.closed(self.queue.get_mut().counted);
+    }
+}
+
 impl Queue {
+    /// Bytes that wait because the client has not read them, and not because it has asked for them all at once.
+    fn of_client(&self) -> usize {
+        self.bytes.saturating_sub(self.allowance.1)
+    }
+
     fn is_closing(&self) -> bool {
         self.gone || self.close.is_some()
     }
@@ -385,8 +407,16 @@ mod tests {
         Message { seq: None, text: Bytes::copy_from_slice(text.as_bytes()) }
     }
 
+    fn queued(most: usize) -> Arc<QueuedBytes> {
+        Arc::new(QueuedBytes::new(most, crate::metrics::Metrics::new(1).tenant("acme", "fake")))
+    }
+
+    fn new(limits: OutboxLimits) -> (Outbox, Outlet) {
+        Outbox::new(limits, queued(usize::MAX), false)
+    }
+
     fn bounded(messages: usize) -> (Outbox, Outlet) {
-        Outbox::new(OutboxLimits { messages, bytes: 1000 })
+        new(OutboxLimits { messages, bytes: 1000 })
     }
 
     #[test]
@@ -401,10 +431,29 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_in_bytes_too() {
-        let (outbox, mut outlet) = Outbox::new(OutboxLimits { messages: 100, bytes: 10 });
+        let (outbox, mut outlet) = new(OutboxLimits { messages: 100, bytes: 10 });
         assert!(outbox.send(message("sixteen bytes...")), "a client that reads gets one message, however long it is");
         assert!(!outbox.send(message("c")));
         assert!(matches!(outlet.try_next(), Some(Out::Close(CloseCode::TooSlow, _))));
+    }
+
+    #[test]
+    fn a_client_with_more_than_its_share_gives_way_when_all_leave_too_much_unread() {
+        let all = queued(1000);
+        let client = || Outbox::new(OutboxLimits { messages: 100, bytes: 10_000 }, Arc::clone(&all), false);
+        let ((idle, _idle), (slow, slow_outlet), (reads, mut reader)) = (client(), client(), client());
+        let long = message(&"x".repeat(450));
+        assert!(idle.send(message("a")) && slow.send(long.clone()) && slow.send(long.clone()));
+        assert!(reads.send(long.clone()), "nothing else waits for it");
+        assert!(all.now() > 1000 && idle.send(message("b")), "it has less than a third");
+        reader.try_next();
+        assert!(slow.send(long.clone()), "there is room again");
+        reads.replay(vec![long.clone(), long.clone(), long.clone()]);
+        assert!(reads.send(message("c")), "what a client has asked for does not count");
+        assert!(!slow.send(message("d")) && slow.is_closed());
+        assert_eq!(all.now(), 3, "what was dropped does not count any more");
+        drop((slow, slow_outlet, idle, _idle, reads, reader));
+        assert_eq!(all.now(), 0);
     }
 
     #[test]
@@ -450,7 +499,7 @@ mod tests {
 
     #[test]
     fn an_event_stream_ends_with_its_session_and_a_websocket_goes_on() {
-        let (outbox, mut outlet) = Outbox::of_stream(OutboxLimits::default());
+        let (outbox, mut outlet) = Outbox::new(OutboxLimits::default(), queued(usize::MAX), true);
         outbox.send(message("a"));
         outbox.session_over();
         assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));

@@ -12,7 +12,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{DisposedReason, Identity, SessionLimits, handle::SessionHandle, throttle::TenantThrottle};
+use super::{
+    DisposedReason, Identity, SessionLimits, handle::SessionHandle, queued::QueuedBytes, throttle::TenantThrottle,
+};
 use crate::{
     log_limit::LogLimit,
     metrics::{LimitLabel, TenantMetrics},
@@ -38,6 +40,8 @@ pub(super) struct Registry {
     pub(super) refused_logins: LogLimit,
     /// How fast commands may come.
     pub(super) throttle: TenantThrottle,
+    /// What waits for its clients.
+    pub(super) queued: Arc<QueuedBytes>,
     limits: RwLock<Arc<SessionLimits>>,
     state: Mutex<State>,
     /// Notified when a session is removed.
@@ -94,11 +98,12 @@ impl Registry {
     pub(super) fn new(tenant: &str, limits: SessionLimits, metrics: TenantMetrics) -> Self {
         Self {
             tenant: tenant.into(),
-            metrics,
             logins_again: Semaphore::new(LOGINS_AGAIN),
             logins: Semaphore::new(LOGINS),
             refused_logins: LogLimit::per_minute(30),
             throttle: TenantThrottle::new(limits.commands),
+            queued: Arc::new(QueuedBytes::new(limits.queued_bytes, metrics.clone())),
+            metrics,
             state: Mutex::new(State {
                 by_id: HashMap::new(),
                 by_agent: HashMap::new(),
@@ -123,6 +128,7 @@ impl Registry {
 
     pub(super) fn set_limits(&self, limits: SessionLimits) {
         self.throttle.set(limits.commands);
+        self.queued.set(limits.queued_bytes);
         *self.limits.write() = Arc::new(limits);
     }
 

@@ -16,7 +16,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -163,6 +163,7 @@ impl HostedTenant {
         let tenant_metrics = metrics.tenant(&config.id, &manifest.id);
         let auth = watch::Sender::new(Some(Arc::new(Authenticator::new(&config.id, config.auth.clone()))));
         let config = Arc::new(config);
+        tenant_metrics.set_connection_limit(config.limits.connections);
         let sessions = SessionManager::new(&config.id, session_limits(&config.limits), tenant_metrics.clone());
         let run = Run::start(Arc::clone(&config), plugin, sessions.clone(), sessions.serving(), tenant_metrics.clone());
         Ok(Arc::new(Self {
@@ -270,6 +271,7 @@ impl HostedTenant {
     /// stay as they are, but for how many there may be.
     pub fn adopt(&self, config: TenantConfig) {
         self.sessions.set_limits(session_limits(&config.limits));
+        self.metrics.set_connection_limit(config.limits.connections);
         self.set_config(Arc::new(config));
     }
 
@@ -313,12 +315,6 @@ impl HostedTenant {
         &self.metrics
     }
 
-    /// How much may wait for each of its clients.
-    #[must_use]
-    pub fn outbox_limits(&self) -> OutboxLimits {
-        session_limits(&self.config().limits).outbox
-    }
-
     /// The state of its platform, and the link; `None` until the adapter has reported it.
     #[must_use]
     pub fn status(&self) -> (TenantState, Option<Link>) {
@@ -335,7 +331,7 @@ impl HostedTenant {
             return None;
         }
         self.metrics.connection_opened();
-        Some(Connection { tenant: Arc::clone(self) })
+        Some(Connection { tenant: Arc::downgrade(self) })
     }
 
     /// Ends its sessions and disconnects its platform, within a deadline.
@@ -367,7 +363,7 @@ impl HostedTenant {
 
     /// Brings the gauges of its queues and its state up to date.
     pub fn measure(&self) {
-        let mut depths = Depths::default();
+        let mut depths = Depths { outbox_bytes: self.sessions.queued_bytes(), ..Depths::default() };
         for session in self.sessions.list() {
             depths.journal += session.journal;
             depths.outbox += session.outbox;
@@ -455,27 +451,31 @@ fn session_limits(limits: &TenantLimits) -> session::SessionLimits {
         start_within: limits.start_within,
         journal: JournalLimits { events: limits.journal_events, ..JournalLimits::default() },
         outbox: OutboxLimits { messages: limits.outbox_messages, ..OutboxLimits::default() },
+        queued_bytes: limits.queued_bytes,
     }
 }
 
 /// One of a tenant's connections; the room is free again when this is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    tenant: Arc<HostedTenant>,
+    /// One that is kept open must not keep a tenant that has ended.
+    tenant: Weak<HostedTenant>,
 }
 
 impl Connection {
-    /// Whose it is.
+    /// Whether it is this tenant's.
     #[must_use]
-    pub fn tenant(&self) -> &Arc<HostedTenant> {
-        &self.tenant
+    pub fn is_of(&self, tenant: &Arc<HostedTenant>) -> bool {
+        std::ptr::eq(self.tenant.as_ptr(), Arc::as_ptr(tenant))
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.tenant.connections.fetch_sub(1, Relaxed);
-        self.tenant.metrics.connection_gone();
+        if let Some(tenant) = self.tenant.upgrade() {
+            tenant.connections.fetch_sub(1, Relaxed);
+            tenant.metrics.connection_gone();
+        }
     }
 }
 

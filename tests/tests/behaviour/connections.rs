@@ -3,6 +3,7 @@
 use jackfield_tests::{
     agent::{Agent, Connect},
     host::{Host, Setup, Tenant},
+    http::Kept,
     puppet::Answer,
     until,
     words::PAIR,
@@ -38,7 +39,7 @@ async fn only_our_subprotocol_is_ever_selected() {
 
 #[tokio::test]
 async fn an_oversized_message_closes_with_1009() {
-    let host = Setup::new().listener("max_frame_bytes = 2048").tenant(Tenant::simulator("demo")).start().await;
+    let host = Setup::new().tenant(Tenant::simulator("demo").limits("message_bytes = 2048")).start().await;
     let mut agent = host.log_in("1001").await;
     let text = |length: usize| {
         let frame = json!({"command": "x", "pad": ""}).to_string();
@@ -56,7 +57,7 @@ async fn an_oversized_message_closes_with_1009() {
 
 #[tokio::test]
 async fn a_large_message_in_small_fragments_closes_with_1009_too() {
-    let host = Setup::new().listener("max_frame_bytes = 2048").tenant(Tenant::simulator("demo")).start().await;
+    let host = Setup::new().tenant(Tenant::simulator("demo").limits("message_bytes = 2048")).start().await;
     let mut agent = host.log_in("1001").await;
     agent.send_fragments(&"x".repeat(4096), 512).await;
     assert_eq!(agent.is_closed().await.code, Some(1009));
@@ -452,4 +453,34 @@ async fn a_ping_is_answered() {
     agent.send_raw(Message::Ping(vec![7].into())).await;
     agent.pong().await;
     agent.finish().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_for_requests_takes_room_of_the_tenant_whose_request_came_last() {
+    let host = Setup::new()
+        .tenant(Tenant::simulator("acme").limits("connections = 2"))
+        .tenant(Tenant::simulator("demo"))
+        .start()
+        .await;
+    let held = async |tenant: &str| host.metric(&format!("jackfield_connections{{tenant=\"{tenant}\"}}")).await;
+    let (mut one, mut two) = (Kept::open(&host.address).await, Kept::open(&host.address).await);
+    for _ in 0..3 {
+        assert_eq!((one.ask("acme").await.status, two.ask("acme").await.status), (200, 200));
+    }
+    let mut three = Kept::open(&host.address).await;
+    let refused = three.ask("acme").await;
+    assert_eq!((refused.status, &refused.json()["failure"]["code"]), (503, &json!("quota_exceeded")));
+    assert_eq!(refused.headers["retry-after"], "1");
+    three.is_closed().await;
+    assert_eq!((held("acme").await, held("demo").await), (2.0, 0.0));
+    // A proxy carries the requests of all tenants on the connections that it has.
+    assert_eq!(two.ask("demo").await.status, 200);
+    assert_eq!((held("acme").await, held("demo").await), (1.0, 1.0));
+    let agent = Agent::connect(&host, "acme").await;
+    assert_eq!(two.ask("acme").await.status, 503);
+    drop((one, two, agent));
+    let gone = || async { (held("acme").await == 0.0 && held("demo").await == 0.0).then_some(()) };
+    until("their room is free", gone).await;
+    let limited = host.metric("jackfield_limited_total{limit=\"connections\",tenant=\"acme\"}").await;
+    assert!(limited >= 2.0, "{limited}");
 }

@@ -179,7 +179,7 @@ async fn an_impossible_last_event_id_is_a_failure() {
 
 #[tokio::test]
 async fn failures_are_those_of_the_messages_and_statuses_those_of_http() {
-    let host = Setup::new().listener("max_frame_bytes = 2048").tenant(Tenant::simulator("demo")).start().await;
+    let host = Setup::new().tenant(Tenant::simulator("demo").limits("message_bytes = 2048")).start().await;
     let http = Http::new(&host, "demo");
     let session = started(&http, "1001").await;
     let path = format!("/sessions/{session}/commands");

@@ -15,7 +15,7 @@ async fn command(tenant: &Tenant, session: &str, command: &str, target: &str, da
 }
 
 async fn stream(tenant: &Tenant, session: &str, after: Option<u64>) -> (EventStream, Outlet) {
-    let (outbox, outlet) = Outbox::new(OutboxLimits::default());
+    let (outbox, outlet) = tenant.manager.outbox();
     (tenant.manager.stream(&Identity::Anyone, session, after, outbox).await.unwrap(), outlet)
 }
 
@@ -48,7 +48,7 @@ async fn a_session_works_by_requests_and_a_stream() {
     let (third, mut newest) = stream(&tenant, &session, Some(16)).await;
     assert_eq!(&third.bound[..], br#"{"replay":"events","seq":16}"#);
     assert_eq!(events(&mut newest).await, [""; 0]);
-    let (outbox, _outlet) = Outbox::new(OutboxLimits::default());
+    let (outbox, _outlet) = tenant.manager.outbox();
     let refused = tenant.manager.stream(&Identity::Anyone, &session, Some(17), outbox.clone()).await;
     assert_eq!(refused.err(), Some(StreamRefused::BadAfter));
     let refused = tenant.manager.stream(&Identity::Anyone, "nonsense", None, outbox).await;

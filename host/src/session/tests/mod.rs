@@ -280,7 +280,7 @@ impl Tenant {
     }
 
     fn client_with(&self, identity: Identity, limits: OutboxLimits) -> Client {
-        let (outbox, outlet) = Outbox::new(limits);
+        let (outbox, outlet) = Outbox::new(limits, Arc::clone(&self.manager.registry().queued), false);
         let connection = ClientConnection::new(&self.manager, identity, outbox);
         Client { connection, outlet, session: String::new(), seq: 0 }
     }
