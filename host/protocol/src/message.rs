@@ -28,7 +28,8 @@ struct Parts {
     target: Option<String>,
     echo: Echo<Box<RawValue>>,
     data: Option<Box<RawValue>>,
-    original: Box<RawValue>,
+    /// All of it, which is JSON.
+    text: Box<str>,
 }
 
 /// The members of a request that every response repeats, as they were sent.
@@ -80,11 +81,10 @@ impl Request {
             };
             Envelope::default().refuse(None, &what, true)
         })?;
-        let original: &RawValue = serde_json::from_str(text).expect("it was read before");
         match flaw(text) {
             Some(Flaw::TooDeep) => {
                 let what = format!("the message is nested deeper than {MAX_DEPTH}");
-                return Err(envelope.refuse(Some(original), &what, true));
+                return Err(envelope.refuse(Some(text), &what, true));
             }
             // Neither the message nor a member with one in it is repeated: the response could not be read either.
             Some(Flaw::HalfPair) => {
@@ -92,7 +92,7 @@ impl Request {
             }
             None => {}
         }
-        let (command, target) = envelope.check().map_err(|what| envelope.refuse(Some(original), &what, false))?;
+        let (command, target) = envelope.check().map_err(|what| envelope.refuse(Some(text), &what, false))?;
         let owned = |part: Option<&RawValue>| part.map(ToOwned::to_owned);
         Ok(Self(Box::new(Parts {
             command,
@@ -103,14 +103,14 @@ impl Request {
                 request_id: owned(envelope.request_id),
             },
             data: owned(envelope.data),
-            original: original.to_owned(),
+            text: text.into(),
         })))
     }
 
     /// How many bytes it has.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.original.get().len()
+        self.0.text.len()
     }
 
     /// The name of the command.
@@ -139,7 +139,7 @@ impl Request {
             target: self.0.echo.target.as_deref(),
             request_id: self.0.echo.request_id.as_deref(),
         };
-        write(echo, response, self.0.data.as_deref(), Some(&self.0.original))
+        write(echo, response, self.0.data.as_deref(), Some(&self.0.text))
     }
 }
 
@@ -225,7 +225,7 @@ impl Envelope<'_> {
 
     /// The answer to a message that is not well formed. `original`: the message, where it can be repeated.
     #[cold]
-    fn refuse(&self, original: Option<&RawValue>, what: &str, unparsable: bool) -> Box<BadMessage> {
+    fn refuse(&self, original: Option<&str>, what: &str, unparsable: bool) -> Box<BadMessage> {
         let failure = Failure::new(Code::BadRequest, what);
         let echo = Echo {
             command: self.command.filter(|command| text(command).is_some()),
@@ -263,6 +263,10 @@ enum Flaw {
 /// Looks through a JSON text. Loops, because the text decides how deep it is.
 fn flaw(text: &str) -> Option<Flaw> {
     let bytes = text.as_bytes();
+    let opens = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    if opens <= MAX_DEPTH && !text.contains("\\u") {
+        return None;
+    }
     let mut depth = 0_usize;
     let mut in_text = false;
     let mut at = 0;
@@ -301,8 +305,7 @@ fn utf16_unit(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The message as it is repeated in `original`: as it was sent, but for the password of prepareSession. `None`: as it is.
-fn masked(original: &RawValue) -> Option<Box<RawValue>> {
-    let message = original.get();
+fn masked(message: &str) -> Option<Box<RawValue>> {
     let commands = values(message, "command");
     let prepares = |raw: &&RawValue| text(raw).as_deref() == Some(ProtocolCommand::PrepareSession.name());
     commands.iter().find(|raw| prepares(raw))?;
@@ -386,13 +389,8 @@ enum Data<'a> {
     Own(&'a Json),
 }
 
-/// Writes a response. `data`: the request's, as it was sent.
-fn write(
-    echo: Echo<&RawValue>,
-    response: Response<'_>,
-    data: Option<&RawValue>,
-    original: Option<&RawValue>,
-) -> String {
+/// Writes a response. `data`: the request's, as it was sent. `original`: the request itself, which is JSON.
+fn write(echo: Echo<&RawValue>, response: Response<'_>, data: Option<&RawValue>, original: Option<&str>) -> String {
     let nothing: &RawValue = serde_json::from_str("{}").expect("an empty object is JSON");
     let mut written = Written {
         command: echo.command,
@@ -405,11 +403,14 @@ fn write(
         original: None,
         request_id: echo.request_id,
     };
-    let hidden = match response {
+    // What is repeated is most of a response; one that grows is copied each time.
+    let mut text = Vec::with_capacity(original.map_or(0, str::len) + 256);
+    let repeated = match response {
         Response::Success | Response::SuccessWith(_) | Response::SuccessBare => None,
-        Response::NeedInfo(_) | Response::Confirm(_) | Response::Failure(_) => original.and_then(masked),
+        Response::NeedInfo(_) | Response::Confirm(_) | Response::Failure(_) => original,
     };
-    let original = hidden.as_deref().or(original);
+    let hidden = repeated.and_then(masked);
+    let original = hidden.as_deref().or(repeated.map(|text| serde_json::from_str(text).expect("it was read before")));
     match response {
         Response::Success => written.data = Some(Data::Sent(data.unwrap_or(nothing))),
         Response::SuccessWith(data) => written.data = Some(Data::Own(data)),
@@ -424,8 +425,6 @@ fn write(
             (written.result, written.failure, written.original) = ("failure", Some(failure), original);
         }
     }
-    // What is repeated is most of a response; one that grows is copied each time.
-    let mut text = Vec::with_capacity(original.map_or(0, |original| original.get().len()) + 256);
     serde_json::to_writer(&mut text, &written).expect("texts and JSON can be written");
     String::from_utf8(text).expect("serde_json writes UTF-8")
 }

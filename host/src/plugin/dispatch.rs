@@ -21,6 +21,7 @@ use jackfield_plugin_api::{
     },
 };
 use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -37,7 +38,7 @@ type DoneSender = oneshot::Sender<Option<Failure>>;
 
 pub(super) struct Dispatcher {
     contract: Arc<ContractGuard>,
-    table: RwLock<HashMap<u64, Route>>,
+    table: RwLock<FxHashMap<u64, Route>>,
     done: Mutex<HashMap<(Kind, u64), DoneSender>>,
     responsive: AtomicBool,
     lost: AtomicBool,

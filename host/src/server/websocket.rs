@@ -42,7 +42,7 @@ const TAKEN_AT_ONCE: usize = 32;
 /// Pings of a client that does not read its pongs. Each pong waits in memory.
 const UNREAD_PONGS: usize = 16;
 /// Most messages of a desktop fit; every idle connection keeps it, and the library's default would be 128 KiB.
-const READ_BUFFER: usize = 2048;
+const READ_BUFFER: usize = 512;
 /// Bytes that one wake-up feeds before others have their turn. Far more would use up the task's turn in the middle, which
 /// looks as if the client did not read.
 const FED_AT_ONCE: usize = 64 * 1024;

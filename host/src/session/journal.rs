@@ -14,7 +14,7 @@ use jackfield_protocol::event::Event;
 use super::outbox::Message;
 
 /// About how long an event is that carries no call data.
-const ORDINARY: usize = 192;
+const ORDINARY: usize = 256;
 
 /// How much a session keeps for a client that returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +100,14 @@ impl Journal {
     fn write(&mut self, session: &str, events: &[Event], at: Timestamp) -> Vec<Message> {
         let mut text = Vec::with_capacity(events.len() * ORDINARY);
         let mut ends = Vec::with_capacity(events.len());
+        let (mut target, mut written) = (String::with_capacity(session.len() + 24), None);
         for (event, seq) in events.iter().zip(self.last + 1..) {
-            serde_json::to_writer(&mut text, &event.message(session, seq, at)).expect("an event can be written");
+            // Most events of one report are about one object.
+            if written != Some(event.on) {
+                event.on.below(session).write_to(&mut target);
+                written = Some(event.on);
+            }
+            serde_json::to_writer(&mut text, &event.message(&target, seq, at)).expect("an event can be written");
             ends.push(text.len());
         }
         // What one report made is written into one text, which its messages share.

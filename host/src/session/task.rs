@@ -72,18 +72,16 @@ impl Task {
         let mut set_for: Option<Instant> = None;
         self.publish();
         loop {
-            if self.work_off() {
+            if self.handle_waiting() {
                 tokio::task::yield_now().await;
             }
-            let now = Instant::now();
-            if self.session.deadline().is_some_and(|deadline| deadline <= now) {
+            if self.session.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
                 self.turn(Input::Tick);
             }
             if self.session.is_over() {
                 break;
             }
-            let now = Instant::now();
-            let reading = self.lets_client_read(now);
+            let reading = self.waits_for_client();
             let patience = self.busy_since.filter(|_| reading).map(|since| since + READING);
             let deadline = self.session.deadline().into_iter().chain(patience).min();
             // One that was set for an earlier time is let go off: most deadlines are met long before.
@@ -114,9 +112,9 @@ impl Task {
     }
 
     /// Handles what waits in the mailbox. Whether there may be more.
-    fn work_off(&mut self) -> bool {
+    fn handle_waiting(&mut self) -> bool {
         for _ in 0..AT_ONCE {
-            let reading = self.lets_client_read(Instant::now());
+            let reading = self.waits_for_client();
             let Some(input) = self.handle.mailbox().try_recv(reading) else { return false };
             self.turn(input);
         }
@@ -125,11 +123,12 @@ impl Task {
 
     /// Whether what the adapter has sent waits until the client has read, so that one that reads is never taken for one
     /// that does not.
-    fn lets_client_read(&mut self, now: Instant) -> bool {
+    fn waits_for_client(&mut self) -> bool {
         if !self.session.outbox().is_some_and(super::Outbox::is_busy) {
             self.busy_since = None;
             return false;
         }
+        let now = Instant::now();
         now < *self.busy_since.get_or_insert(now) + READING
     }
 
