@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     metrics::{LimitLabel, Metrics},
-    session::{ClientConnection, Out, Outlet},
+    session::{ClientConnection, OutboxItem, Outlet},
     tenant::{Admission, Connection, HostedTenant},
 };
 
@@ -112,11 +112,11 @@ impl Application for Desktop {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Outgoing> {
         self.outlet.poll_next(cx).map(|out| match out {
-            Out::Message(message) => {
+            OutboxItem::Message(message) => {
                 // The session writes JSON, which is UTF-8.
                 Outgoing::Message(Message::Text(Utf8Bytes::try_from(message.text).unwrap_or_default()))
             }
-            Out::Close(code, reason) => Outgoing::Close(code, reason),
+            OutboxItem::Close(code, reason) => Outgoing::Close(code, reason),
         })
     }
 

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     metrics::{LimitLabel, Metrics},
-    session::{EventStream, HttpAnswer, HttpOutcome, Identity, Message, Out, Outlet, StreamRefused},
+    session::{EventStream, HttpAnswer, HttpOutcome, Identity, Message, OutboxItem, Outlet, StreamRefused},
     tenant::{Admission, HostedTenant},
 };
 
@@ -203,8 +203,8 @@ impl Stream for Events {
         let mut out = std::mem::take(&mut self.first);
         while out.len() < FRAME {
             match self.outlet.poll_next(cx) {
-                Poll::Ready(Out::Message(Message { seq, text })) => frame(&mut out, None, seq, &text),
-                Poll::Ready(Out::Close(code, reason)) => {
+                Poll::Ready(OutboxItem::Message(Message { seq, text })) => frame(&mut out, None, seq, &text),
+                Poll::Ready(OutboxItem::Close(code, reason)) => {
                     self.close(&mut out, code, reason, super::closed_by_session(code));
                     break;
                 }

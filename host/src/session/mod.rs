@@ -78,7 +78,7 @@ pub use identity::Identity;
 pub use jackfield_protocol::{close::CloseCode, event::DisposedReason};
 pub use journal::JournalLimits;
 pub use manager::{HttpAnswer, HttpOutcome, MigrationCounts, SessionManager, SessionStatus, StreamRefused};
-pub use outbox::{Message, Out, Outbox, OutboxLimits, Outlet};
+pub use outbox::{Message, Outbox, OutboxItem, OutboxLimits, Outlet};
 
 use crate::rate::Rate;
 

@@ -45,7 +45,7 @@ impl Message {
 
 /// What the server writes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Out {
+pub enum OutboxItem {
     /// A message.
     Message(Message),
     /// Nothing follows: close the connection with this code and reason.
@@ -253,14 +253,14 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outlet {
-    /// What to write next, if there is something. After [`Out::Close`] there is nothing.
-    pub fn try_next(&mut self) -> Option<Out> {
+    /// What to write next, if there is something. After [`OutboxItem::Close`] there is nothing.
+    pub fn try_next(&mut self) -> Option<OutboxItem> {
         let mut queue = self.0.queue.lock();
         self.take(&mut queue)
     }
 
     /// The same; pending: the task is woken when there is something.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Out> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<OutboxItem> {
         let mut queue = self.0.queue.lock();
         match self.take(&mut queue) {
             Some(out) => Poll::Ready(out),
@@ -305,14 +305,16 @@ impl Outlet {
         self.0.is_busy(&self.0.queue.lock())
     }
 
-    fn take(&self, queue: &mut Queue) -> Option<Out> {
+    fn take(&self, queue: &mut Queue) -> Option<OutboxItem> {
         let was_busy = self.0.is_busy(queue);
-        let Some(message) = queue.pop() else { return queue.end().map(|(code, reason)| Out::Close(code, reason)) };
+        let Some(message) = queue.pop() else {
+            return queue.end().map(|(code, reason)| OutboxItem::Close(code, reason));
+        };
         self.0.count(queue);
         if was_busy && !self.0.is_busy(queue) {
             self.0.drained.notify_one();
         }
-        Some(Out::Message(message))
+        Some(OutboxItem::Message(message))
     }
 }
 
@@ -425,7 +427,7 @@ mod tests {
         assert!(outbox.send(message("a")) && outbox.send(message("b")));
         assert!(!outbox.send(message("c")));
         assert!(outbox.is_closed());
-        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TooSlow, "the client does not read")));
+        assert_eq!(outlet.try_next(), Some(OutboxItem::Close(CloseCode::TooSlow, "the client does not read")));
         assert_eq!(outlet.try_next(), None);
     }
 
@@ -434,7 +436,7 @@ mod tests {
         let (outbox, mut outlet) = new(OutboxLimits { messages: 100, bytes: 10 });
         assert!(outbox.send(message("sixteen bytes...")), "a client that reads gets one message, however long it is");
         assert!(!outbox.send(message("c")));
-        assert!(matches!(outlet.try_next(), Some(Out::Close(CloseCode::TooSlow, _))));
+        assert!(matches!(outlet.try_next(), Some(OutboxItem::Close(CloseCode::TooSlow, _))));
     }
 
     #[test]
@@ -462,7 +464,7 @@ mod tests {
         outbox.replay((0..5).map(|n| message(&n.to_string())).collect());
         assert!(outbox.send(message("x")) && outbox.send(message("y")));
         for expected in ["0", "1", "2", "3", "4", "x", "y"] {
-            assert_eq!(outlet.try_next(), Some(Out::Message(message(expected))));
+            assert_eq!(outlet.try_next(), Some(OutboxItem::Message(message(expected))));
         }
     }
 
@@ -482,8 +484,8 @@ mod tests {
         outbox.send(message("a"));
         outbox.close(CloseCode::TakenOver, "taken over");
         assert!(!outbox.send(message("b")));
-        assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));
-        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TakenOver, "taken over")));
+        assert_eq!(outlet.try_next(), Some(OutboxItem::Message(message("a"))));
+        assert_eq!(outlet.try_next(), Some(OutboxItem::Close(CloseCode::TakenOver, "taken over")));
         assert_eq!(outlet.try_next(), None);
     }
 
@@ -494,7 +496,7 @@ mod tests {
         assert!(outbox.send_all(three()), "a client that reads gets what one report made, however much it is");
         assert_eq!(outbox.len(), 3);
         assert!(!outbox.send_all(three()));
-        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::TooSlow, "the client does not read")));
+        assert_eq!(outlet.try_next(), Some(OutboxItem::Close(CloseCode::TooSlow, "the client does not read")));
     }
 
     #[test]
@@ -502,8 +504,8 @@ mod tests {
         let (outbox, mut outlet) = Outbox::new(OutboxLimits::default(), queued(usize::MAX), true);
         outbox.send(message("a"));
         outbox.session_over();
-        assert_eq!(outlet.try_next(), Some(Out::Message(message("a"))));
-        assert_eq!(outlet.try_next(), Some(Out::Close(CloseCode::Normal, "the session is over")));
+        assert_eq!(outlet.try_next(), Some(OutboxItem::Message(message("a"))));
+        assert_eq!(outlet.try_next(), Some(OutboxItem::Close(CloseCode::Normal, "the session is over")));
         let (outbox, mut outlet) = bounded(2);
         outbox.session_over();
         assert_eq!(outlet.try_next(), None);
@@ -515,7 +517,7 @@ mod tests {
         let reader = tokio::spawn(async move { poll_fn(|context| outlet.poll_next(context)).await });
         tokio::task::yield_now().await;
         outbox.send(message("a"));
-        assert_eq!(reader.await.unwrap(), Out::Message(message("a")));
+        assert_eq!(reader.await.unwrap(), OutboxItem::Message(message("a")));
     }
 
     #[tokio::test]

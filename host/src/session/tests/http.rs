@@ -23,8 +23,8 @@ async fn events(outlet: &mut Outlet) -> Vec<String> {
     settle().await;
     std::iter::from_fn(|| outlet.try_next())
         .map(|out| match out {
-            Out::Message(message) => words(&serde_json::from_slice(&message.text).unwrap()),
-            Out::Close(code, _) => format!("close {}", code.number()),
+            OutboxItem::Message(message) => words(&serde_json::from_slice(&message.text).unwrap()),
+            OutboxItem::Close(code, _) => format!("close {}", code.number()),
         })
         .collect()
 }

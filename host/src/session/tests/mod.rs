@@ -340,7 +340,7 @@ impl Client {
 
     fn try_next(&mut self) -> Option<Value> {
         match self.outlet.try_next()? {
-            Out::Message(message) => {
+            OutboxItem::Message(message) => {
                 let value: Value = serde_json::from_slice(&message.text).unwrap();
                 assert_eq!(message.seq, value["seq"].as_u64());
                 if let Some(seq) = message.seq {
@@ -349,7 +349,7 @@ impl Client {
                 }
                 Some(value)
             }
-            Out::Close(code, _) => Some(json!({"close": code.number()})),
+            OutboxItem::Close(code, _) => Some(json!({"close": code.number()})),
         }
     }
 
