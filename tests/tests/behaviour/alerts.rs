@@ -20,7 +20,7 @@ use super::{metrics::shipped, tls::Authority};
 
 /// A Prometheus with the shipped configuration and rules. Two things are other than shipped, so that nobody has to wait for
 /// minutes: it looks four times a second, and an alert fires as soon as its expression holds (`for` is 0 s).
-struct Prometheus {
+pub(crate) struct Prometheus {
     process: Child,
     address: String,
     _folder: TempFolder,
@@ -35,7 +35,7 @@ impl Drop for Prometheus {
 
 impl Prometheus {
     /// `None`: there is no Prometheus on this machine.
-    fn start(hosts: &[&Host]) -> Option<Self> {
+    pub(crate) fn start(hosts: &[&Host]) -> Option<Self> {
         if Command::new("prometheus").arg("--version").output().is_err() {
             skipped("prometheus is not installed (Debian: apt-get install prometheus)");
             return None;
@@ -63,7 +63,7 @@ impl Prometheus {
         Some(Self { process, address, _folder: folder })
     }
 
-    async fn ask(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn ask(&self, path: &str) -> Option<Value> {
         let (status, body) = http::get(&self.address, path).await.ok()?;
         (status == 200).then(|| serde_json::from_str(&body).unwrap())
     }
@@ -83,7 +83,7 @@ impl Prometheus {
     }
 
     /// The number of samples of `up` that are 1, of all hosts together.
-    async fn scrapes(&self) -> f64 {
+    pub(crate) async fn scrapes(&self) -> f64 {
         let answer = self.ask("/api/v1/query?query=sum(count_over_time((up==1)[1m:250ms]))").await;
         let answer = answer.unwrap_or_default();
         answer["data"]["result"][0]["value"][1].as_str().map_or(0.0, |number| number.parse().unwrap())

@@ -1,5 +1,13 @@
 //! Abuse in numbers: nothing of it may stay behind.
 
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
 use jackfield_tests::{
     agent::{Agent, Connect},
     host::{Host, Setup, Tenant},
@@ -7,7 +15,8 @@ use jackfield_tests::{
     until,
     words::{ANSWERED, CALL_COMES},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// How many series there are, and what the process holds.
 struct Traces {
@@ -122,4 +131,107 @@ async fn ten_thousand_malformed_messages_and_a_thousand_cuts_leave_nothing_behin
     agent.has_phone("2001").await;
     agent.talks().await;
     agent.finish().await;
+}
+
+/// Agents who set themselves ready and not ready without a pause, until they are told to stop.
+struct Work {
+    stop: Arc<AtomicBool>,
+    agents: Vec<JoinHandle<usize>>,
+}
+
+impl Work {
+    async fn begin(host: &Host, agents: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut working = Vec::new();
+        for number in 0..agents {
+            let mut agent = host.log_in(&format!("works{number}")).await;
+            let channel = agent.has_phone(&format!("works{number}")).await;
+            let stop = Arc::clone(&stop);
+            working.push(tokio::spawn(async move {
+                let mut done = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    for command in ["channel.request.ready", "channel.request.notready"] {
+                        let answer = agent.command(command, &channel, json!({"reasoncode": "lunch"})).await;
+                        assert_eq!(answer["result"], "success", "{answer}");
+                        done += 1;
+                    }
+                    agent.forget_heard();
+                }
+                agent.finish().await;
+                done
+            }));
+        }
+        Self { stop, agents: working }
+    }
+
+    /// How many commands each has sent, all of which have succeeded.
+    async fn ends(self) -> Vec<usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut done = Vec::new();
+        for agent in self.agents {
+            done.push(agent.await.expect("no command is lost or refused"));
+        }
+        done
+    }
+}
+
+/// One reload of each of five kinds: limits changed, `jackfield.toml` wrong, a tenant more (in a process of its own), that
+/// tenant moved to other settings while another's file is wrong, and that tenant gone.
+async fn five_reloads(host: &Host, round: usize) {
+    let file = |name: &str| host.folder().join(name);
+    let (main, demo) = (file("jackfield.toml"), file("tenants/demo.toml"));
+    let (right_main, right_demo) = (fs::read_to_string(&main).unwrap(), fs::read_to_string(&demo).unwrap());
+    let reload = || host.post("/reload");
+
+    let sessions = 100 + round;
+    fs::write(&demo, right_demo.replace("[limits]\n", &format!("[limits]\nsessions = {sessions}\n"))).unwrap();
+    let (status, answer) = reload().await;
+    assert_eq!((status, &answer["tenants"]["demo"]), (200, &json!("adopted")), "{answer}");
+
+    fs::write(&main, right_main.clone() + "\n[nonsense]\n").unwrap();
+    assert_eq!(reload().await.0, 422);
+    fs::write(&main, right_main).unwrap();
+
+    let guest =
+        |ring: usize| format!("adapter = \"simulator\"\n[auth]\nkind = \"none\"\n[settings]\nring_ms = {ring}\n");
+    fs::write(file("tenants/guest.toml"), guest(300)).unwrap();
+    let (_, answer) = reload().await;
+    assert_eq!(answer["tenants"]["guest"], "started", "{answer}");
+    host.link_is_up("guest").await;
+
+    fs::write(file("tenants/guest.toml"), guest(301)).unwrap();
+    fs::write(&demo, "adapter = 7").unwrap();
+    let (status, answer) = reload().await;
+    assert_eq!((status, &answer["tenants"]["guest"]), (200, &json!("moving")), "{answer}");
+    assert_ne!(answer["problems"], json!([]), "{answer}");
+
+    fs::write(&demo, right_demo).unwrap();
+    fs::remove_file(file("tenants/guest.toml")).unwrap();
+    let (_, answer) = reload().await;
+    assert_eq!(answer["tenants"]["guest"], "removed", "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_reloads_under_load_lose_no_command_and_leave_nothing_behind() {
+    let host = Setup::new().main("[log]\nfilter = \"error\"").tenant(Tenant::simulator("demo")).start().await;
+    let work = Work::begin(&host, 10).await;
+    for round in 0..2 {
+        five_reloads(&host, round).await;
+    }
+    let before = traces(&host).await;
+    for round in 0..10 {
+        five_reloads(&host, round).await;
+    }
+    let no_worker = || async { process::children(host.pid()).is_empty().then_some(()) };
+    until("no worker is left", no_worker).await;
+    let after = traces(&host).await;
+    let done = work.ends().await;
+    assert!(done.iter().all(|done| *done > 0), "each has worked: {done:?}");
+    assert_eq!(after.series, before.series, "series");
+    assert!(after.files <= before.files + 2, "open files: {} and {}", before.files, after.files);
+    assert!(after.threads <= before.threads + 1, "threads: {} and {}", before.threads, after.threads);
+    let grown = after.resident_kib.saturating_sub(before.resident_kib);
+    assert!(grown < 6_144, "memory: {} and {} KiB", before.resident_kib, after.resident_kib);
+    let tenants: Value = serde_json::from_str(&host.operations("/tenants").await).unwrap();
+    assert_eq!(tenants.as_array().map(Vec::len), Some(1), "{tenants}");
 }

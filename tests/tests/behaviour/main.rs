@@ -13,6 +13,7 @@ mod chats;
 mod command_line;
 mod connections;
 mod consults;
+mod dashboard;
 mod data;
 mod endurance;
 mod examples;

@@ -16,7 +16,7 @@ use jackfield_tests::{
 use serde_json::{Value, json};
 
 /// A host with some work behind it.
-async fn busy_host() -> (Host, Puppet) {
+pub(crate) async fn busy_host() -> (Host, Puppet) {
     let puppet = Puppet::start().await;
     let host = Setup::new()
         .tenant(Tenant::simulator("demo").tokens(&[("desk", "tok-secret")]))
@@ -173,6 +173,28 @@ async fn promtool_has_no_complaint() {
     let said = promtool.wait_with_output().unwrap();
     let complaints = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(said.status.success() && complaints.trim().is_empty(), "{complaints}");
+}
+
+#[test]
+fn an_adapters_own_metrics_are_documented_with_it() {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let mut documented = 0;
+    for plugin in std::fs::read_dir(plugins).unwrap() {
+        let folder = plugin.unwrap().path();
+        let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        for metric in manifest["metrics"].as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let labels: Vec<_> = metric["labels"].as_array().into_iter().flatten().map(text).collect();
+            let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+            let family = format!("jackfield_adapter_{}_{}", text(&manifest["id"]), text(&metric["name"]));
+            let row = format!("| `{family}` | {} | {labels}", text(&metric["type"]));
+            assert!(readme.contains(&row), "{row} … is not in {}/README.md", folder.display());
+            documented += 1;
+        }
+    }
+    assert!(documented >= 8, "{documented}");
 }
 
 #[tokio::test]
