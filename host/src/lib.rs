@@ -10,6 +10,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 mod descriptors;
+mod failed_attempts;
 mod log_limit;
 pub mod logging;
 pub mod metrics;

@@ -21,6 +21,7 @@ pub(super) const KEYS: &[(&str, WhenApplied)] = &[
     ("listener.header_timeout", WhenApplied::Restart),
     ("listener.idle_timeout", WhenApplied::Restart),
     ("listener.origins", WhenApplied::Restart),
+    ("listener.trusted_proxies", WhenApplied::Restart),
     ("listener.console", WhenApplied::Restart),
     ("listener.tls.certificate", WhenApplied::Restart),
     ("listener.tls.key", WhenApplied::Restart),

@@ -1,10 +1,12 @@
 //! `jackfield.toml`, checked.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use ipnet::IpNet;
 
 use super::{
     Problem, TenantLimits, TlsConfig, Token,
@@ -66,6 +68,8 @@ pub struct ListenerConfig {
     pub idle_timeout: Duration,
     /// Which browsers' pages may connect.
     pub origins: Origins,
+    /// Whose word of a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Whether the console is served.
     pub console: bool,
     /// With what it speaks TLS; `None`: it does not.
@@ -126,6 +130,7 @@ impl HostConfig {
             header_timeout: bounds.span("listener.header_timeout", from.header_timeout, 100..=60 * SECOND),
             idle_timeout: bounds.span("listener.idle_timeout", from.idle_timeout, 100..=HOUR),
             origins: origins(from.origins),
+            trusted_proxies: networks(&mut bounds, "listener.trusted_proxies", &from.trusted_proxies),
             console: from.console.unwrap_or_else(|| from.address.ip().is_loopback()),
             tls,
         };
@@ -210,6 +215,16 @@ fn tls(bounds: &mut Bounds<'_>, folder: &Path, table: &'static str, raw: &raw::R
             None
         }
     }
+}
+
+/// Addresses, and networks as an address and the bits that count.
+fn networks(bounds: &mut Bounds<'_>, key: &str, listed: &[String]) -> Vec<IpNet> {
+    let read = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+    let networks: Option<Vec<IpNet>> = listed.iter().map(read).collect();
+    networks.unwrap_or_else(|| {
+        bounds.wrong(key, "addresses, and networks such as \"10.0.0.0/8\"");
+        Vec::new()
+    })
 }
 
 fn origins(listed: Vec<String>) -> Origins {

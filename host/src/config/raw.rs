@@ -32,6 +32,7 @@ pub(super) struct RawListener {
     pub(super) header_timeout: Span,
     pub(super) idle_timeout: Span,
     pub(super) origins: Vec<String>,
+    pub(super) trusted_proxies: Vec<String>,
     #[serde(default)]
     pub(super) console: Option<bool>,
     #[serde(default)]

@@ -122,6 +122,7 @@ fn wrong_keys_types_and_values_are_named_by_their_keys() {
         ("[listener]\nadress = \"127.0.0.1:1\"\n", "listener.adress: there is no such key"),
         ("[limits]\nmessage_bytes = 1\n", "limits.message_bytes: 1 is not between"),
         ("[limits]\nqueued_bytes = \"1KiB\"\n", "limits.queued_bytes: 1024 bytes are not between"),
+        ("[listener]\ntrusted_proxies = [\"proxy.example\"]\n", "listener.trusted_proxies: addresses, and networks"),
         ("[log]\nfilter = \"=loud=\"\n", "log.filter: "),
         ("[tenants]\ndirectory = \"nowhere\"\n", "tenants.directory: "),
         ("[limits]\ncommands_in_flight = 0\n", "limits.commands_in_flight: "),

@@ -4,6 +4,7 @@
 //! message means; the tenant's [`SessionManager`](crate::session::SessionManager) takes it as text and hands an answer back.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -42,11 +43,11 @@ const FRAME: usize = 16 * 1024;
 pub(super) async fn prepare(
     desktops: &Desktops,
     tenant: &HostedTenant,
-    identity: Identity,
+    (identity, client): (Identity, IpAddr),
     request: Request<Incoming>,
 ) -> Response<Body> {
     match read(desktops, tenant, request).await {
-        Ok(message) => respond(tenant.sessions().prepare(identity, &message).await),
+        Ok(message) => respond(tenant.sessions().prepare(identity, client, &message).await),
         Err(refused) => refused,
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! stream.rs      a stream whose peer is given up when it does not send its request or does not read its answer
+//! client_address.rs  where a client is, behind proxies
 //! refusals.rs    the log of requests that were not let in, and its bound
 //! tls.rs         certificates, and the stream of a connection with TLS or without
 //! unauthenticated.rs  the bound on connections of which no request was let in yet
@@ -25,7 +26,7 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::pin,
     sync::{Arc, Weak},
     time::Duration,
@@ -46,12 +47,14 @@ use tokio::{
 
 use crate::{
     config::{ListenerConfig, OperationsConfig},
+    failed_attempts::FailedAttempts,
     log_limit::LogLimit,
     metrics::Metrics,
     tenant::{Connection, HostedTenant, Tenants},
 };
 
 mod built_in;
+mod client_address;
 mod console;
 mod desktop;
 mod handshake;
@@ -79,6 +82,9 @@ use unauthenticated::{UnauthenticatedConnections, UnauthenticatedSlot};
 const MAX_HEAD: usize = 16 * 1024;
 /// The most lines in it.
 const MAX_HEADERS: usize = 64;
+/// So many wrong tokens may come from one network at once, then one each pause.
+const WRONG_TOKENS: u32 = 30;
+const WRONG_TOKENS_PAUSE: Duration = Duration::from_secs(1);
 /// Connections to the operators' listener.
 const OPERATIONS_CONNECTIONS: usize = 64;
 /// The pause after a failed accept: usually there are no file descriptors left, and some are about to be.
@@ -104,6 +110,8 @@ pub struct Desktops {
     /// True once the host is shutting down and the sessions have been ended.
     pub closing: watch::Receiver<bool>,
     refusals: Refusals,
+    /// Wrong tokens, by network.
+    wrong_tokens: FailedAttempts<IpAddr>,
 }
 
 impl Desktops {
@@ -115,7 +123,14 @@ impl Desktops {
         metrics: Metrics,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        Self { config, tenants, metrics, closing, refusals: Refusals::new() }
+        Self {
+            config,
+            tenants,
+            metrics,
+            closing,
+            refusals: Refusals::new(),
+            wrong_tokens: FailedAttempts::new(WRONG_TOKENS, WRONG_TOKENS_PAUSE),
+        }
     }
 }
 
@@ -138,6 +153,8 @@ pub struct Listener {
 #[derive(Debug, Clone)]
 struct Peer {
     address: SocketAddr,
+    /// Where it really is; another address where a trusted proxy has said so.
+    client: IpAddr,
     /// Room for the connection; kept by all that is part of it.
     _room: Arc<OwnedSemaphorePermit>,
     /// For whom it counts.
@@ -194,7 +211,7 @@ impl Listener {
     ) -> io::Result<Self> {
         let timeouts = RequestTimeouts { head: config.header_timeout, idle: config.idle_timeout };
         let tls = config.tls.as_ref().map(Tls::new).transpose()?;
-        let unauthenticated = Some(UnauthenticatedConnections::new(most));
+        let unauthenticated = Some(UnauthenticatedConnections::new(most, config.trusted_proxies.clone()));
         let socket = listening(socket, config.address).await?;
         Ok(Self { tls, unauthenticated, ..Self::new(socket, most, timeouts, closing) })
     }
@@ -285,7 +302,8 @@ impl Listener {
             match room.and_then(|room| Ok((room, slot.transpose()?))) {
                 Ok((room, slot)) => {
                     let holder = slot.map_or(Holder::Nobody, |slot| Holder::Unauthenticated { _slot: slot });
-                    let peer = Peer { address, _room: Arc::new(room), holder: Arc::new(Mutex::new(holder)) };
+                    let client = address.ip().to_canonical();
+                    let peer = Peer { address, client, _room: Arc::new(room), holder: Arc::new(Mutex::new(holder)) };
                     let (tls, timeouts, closing) = (self.tls.clone(), self.timeouts, self.closing.clone());
                     let answer = answer.clone();
                     tokio::spawn(async move {

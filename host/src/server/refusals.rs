@@ -30,7 +30,7 @@ impl Refusals {
     /// A page may not connect. Its browser tells it nothing but that it could not.
     pub(super) fn origin(&self, peer: &Peer, path: &str, headers: &HeaderMap) {
         if let Some(left_out) = self.origins.pass() {
-            let (client, origin) = (peer.address, shown(headers, &ORIGIN));
+            let (client, origin) = (peer.client, shown(headers, &ORIGIN));
             let path = cut(path);
             tracing::warn!(%client, ?origin, ?path, left_out, "a page was refused: its origin is not in listener.origins");
         }
@@ -39,7 +39,7 @@ impl Refusals {
     /// There is no such tenant, or it does not know the token.
     pub(super) fn token(&self, peer: &Peer, tenant: &str, has_token: bool) {
         if let Some(left_out) = self.tokens.pass() {
-            let (client, tenant) = (peer.address, cut(tenant));
+            let (client, tenant) = (peer.client, cut(tenant));
             let token = if has_token { "wrong" } else { "missing" };
             tracing::warn!(%client, ?tenant, token, left_out, "a request was refused: no such tenant, or not its token");
         }

@@ -3,7 +3,7 @@
 //! Owns: the paths under `/v1/tenants/`, which of the others are the console's or the schemas', and the order of the checks: origin, then
 //! tenant and token, then everything else. Must never: tell by any answer whether a tenant exists to one who has no token of it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
@@ -15,17 +15,25 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::Code;
 
 use super::{
-    Desktops, Peer, TimeoutStream, Transport, console, desktop, handshake, http,
+    Desktops, Peer, TimeoutStream, Transport,
+    client_address::client_address,
+    console, desktop, handshake, http,
     response::{Body, failure, json_text, metrics_text, too_many},
     schema, tokens,
 };
 use crate::{
+    failed_attempts::network,
     session::{ClientConnection, Identity},
     tenant::{AGENT_TOKEN_PREFIX, Admission, Admitted, HostedTenant},
 };
 
+/// A token of so many characters cannot be guessed: `jackfield token new` makes longer ones, and so do issuers.
+const UNGUESSABLE: usize = 40;
+
 /// Answers one request of a desktop.
 pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    let client = client_address(peer.address, request.headers(), &desktops.config.trusted_proxies);
+    let peer = Peer { client, ..peer };
     let origin = request.headers().get(header::ORIGIN).cloned();
     let own = desktops.config.console && console::is_own_page(request.headers());
     let asked_by = peer.clone();
@@ -82,9 +90,22 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
         return ("unknown", failure(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing at this address"));
     };
     let token = handshake::bearer(request.headers()).or_else(|| query_token(&request));
+    let from = network(peer.client);
+    let wait = token.and_then(|_| desktops.wrong_tokens.must_wait(&from));
+    if let Some(wait) = wait
+        && token.is_some_and(is_guessable)
+    {
+        return ("refused", too_many_wrong(wait));
+    }
     let admitted = desktops.tenants.admit(tenant, token, &desktops.metrics).await;
     let Some((tenant, Admitted { identity, admission })) = admitted else {
         desktops.refusals.token(&peer, tenant, token.is_some());
+        if let Some(wait) = wait {
+            return ("refused", too_many_wrong(wait));
+        }
+        if token.is_some() {
+            desktops.wrong_tokens.failed(from);
+        }
         return ("refused", unauthorized());
     };
     if !peer.belongs_to(&tenant) {
@@ -93,7 +114,9 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
     let rest: Vec<&str> = parts.collect();
     match (rest.as_slice(), request.method()) {
         (["ws"], &Method::GET) => ("ws", upgrade(desktops, request, &tenant, (identity, admission), peer)),
-        (["sessions"], &Method::POST) => ("sessions", http::prepare(desktops, &tenant, identity, request).await),
+        (["sessions"], &Method::POST) => {
+            ("sessions", http::prepare(desktops, &tenant, (identity, peer.client), request).await)
+        }
         (["tokens"], &Method::POST) => ("tokens", tokens::issue(desktops, &tenant, &identity, request).await),
         (["sessions", id, "commands"], &Method::POST) => {
             ("commands", http::command(desktops, &tenant, &identity, id, request).await)
@@ -138,6 +161,21 @@ fn query_token(request: &Request<Incoming>) -> Option<&str> {
     let query = request.uri().query().filter(|_| is_stream)?;
     let token = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
     token.starts_with(AGENT_TOKEN_PREFIX).then_some(token)
+}
+
+/// Whether somebody might find this out by trying. While an address is held up because of wrong tokens, what cannot be
+/// guessed is looked at all the same: so those who share the address with an attacker come in by the tokens that this host
+/// or an issuer made, and one that an operator has invented is not found out.
+fn is_guessable(token: &str) -> bool {
+    token.len() < UNGUESSABLE
+}
+
+/// Too many wrong tokens have come from an address: the same, whatever tenant and token it names.
+fn too_many_wrong(wait: Duration) -> Response<Body> {
+    let message = "too many wrong tokens have come from this address";
+    let mut response = failure(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message);
+    response.headers_mut().insert(header::RETRY_AFTER, (wait.as_secs() + 1).into());
+    response
 }
 
 /// Refuses a request that a proxy may have understood otherwise, and whatever follows on its connection.
@@ -190,7 +228,7 @@ fn upgrade(
         let parts = desktop::Parts {
             stream,
             early,
-            client: ClientConnection::new(tenant.sessions(), identity, outbox),
+            client: ClientConnection::new(tenant.sessions(), identity, peer.client, outbox),
             outlet,
             connection: peer.take_connection(),
             admission,

@@ -87,6 +87,7 @@ impl Fixture {
             header_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(5),
             origins,
+            trusted_proxies: Vec::new(),
             tls: None,
             console: false,
         };

@@ -4,13 +4,13 @@
 //! from then on it is its tenant's. So clients that only connect, and send nothing or something wrong, take a part of
 //! the room and leave the rest to desktops.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
 use parking_lot::Mutex;
+
+use super::client_address::is_trusted;
+use crate::failed_attempts::network;
 
 /// One of so many connections may be unauthenticated, and of those one of so many from one address.
 const SHARE: usize = 2;
@@ -19,6 +19,8 @@ const SHARE: usize = 2;
 pub(super) struct UnauthenticatedConnections {
     most: usize,
     of_one: usize,
+    /// Each brings many clients by one address.
+    proxies: Vec<IpNet>,
     now: Mutex<Now>,
 }
 
@@ -36,18 +38,19 @@ pub(super) struct UnauthenticatedSlot {
 }
 
 impl UnauthenticatedConnections {
-    /// `all`: how many connections there may be, authenticated or not.
-    pub(super) fn new(all: usize) -> Arc<Self> {
+    /// `all`: how many connections there may be, authenticated or not. `proxies`: addresses with no bound of their own.
+    pub(super) fn new(all: usize, proxies: Vec<IpNet>) -> Arc<Self> {
         let most = (all / SHARE).max(1);
-        Arc::new(Self { most, of_one: (most / SHARE).max(1), now: Mutex::default() })
+        Arc::new(Self { most, of_one: (most / SHARE).max(1), proxies, now: Mutex::default() })
     }
 
     /// Room for a connection from this address; `None`: there are as many as there may be.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<UnauthenticatedSlot> {
+        let of_one = if is_trusted(address, &self.proxies) { self.most } else { self.of_one };
         let network = network(address);
         let mut now = self.now.lock();
         let of_it = now.by_network.get(&network).copied().unwrap_or_default();
-        if now.all >= self.most || of_it >= self.of_one {
+        if now.all >= self.most || of_it >= of_one {
             return None;
         }
         now.all += 1;
@@ -69,17 +72,6 @@ impl Drop for UnauthenticatedSlot {
     }
 }
 
-/// The network that an address is counted under: of IPv6, whoever has one address has the 2^64 beside it.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -88,7 +80,7 @@ mod tests {
 
     #[test]
     fn one_address_takes_half_of_what_the_unauthenticated_may_have_and_they_half_of_all() {
-        let connections = UnauthenticatedConnections::new(32);
+        let connections = UnauthenticatedConnections::new(32, Vec::new());
         let from = |address: &str| connections.admit(address.parse().unwrap());
         let mut held: Vec<_> = (0..10).filter_map(|_| from("192.0.2.1")).collect();
         assert_eq!(held.len(), 8);
@@ -102,5 +94,12 @@ mod tests {
         drop(held);
         assert!(from("192.0.2.1").is_some());
         assert!(connections.now.lock().by_network.is_empty(), "nothing is kept of who is gone");
+    }
+
+    #[test]
+    fn a_proxy_brings_many_clients_by_one_address() {
+        let connections = UnauthenticatedConnections::new(32, vec!["10.0.0.0/8".parse().unwrap()]);
+        let held: Vec<_> = (0..20).filter_map(|_| connections.admit("10.0.0.1".parse().unwrap())).collect();
+        assert_eq!(held.len(), 16, "all that may be unauthenticated");
     }
 }

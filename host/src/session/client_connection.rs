@@ -6,6 +6,7 @@
 
 use std::{
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -36,6 +37,7 @@ use crate::metrics::{CommandLabel, LimitLabel};
 pub struct ClientConnection {
     manager: SessionManager,
     identity: Identity,
+    address: IpAddr,
     outbox: Outbox,
     binding: Arc<Mutex<Binding>>,
     /// A message that its session has had no room for yet, or a bindSession that is not through.
@@ -61,12 +63,12 @@ enum Binding {
 }
 
 impl ClientConnection {
-    /// A connection whose messages go to this outbox.
+    /// A connection from an address, whose messages go to this outbox.
     #[must_use]
-    pub fn new(manager: &SessionManager, identity: Identity, outbox: Outbox) -> Self {
+    pub fn new(manager: &SessionManager, identity: Identity, address: IpAddr, outbox: Outbox) -> Self {
         let binding = Arc::new(Mutex::new(Binding::Nothing));
         let throttle = ConnectionThrottle::new(manager.registry().limits().connection_commands);
-        Self { manager: manager.clone(), identity, outbox, binding, pending: None, asked: None, throttle }
+        Self { manager: manager.clone(), identity, address, outbox, binding, pending: None, asked: None, throttle }
     }
 
     /// Whether the next message may be handed over. Pending: the session has not handled the one before; the task is woken
@@ -168,10 +170,10 @@ impl ClientConnection {
             }
             *binding = Binding::Preparing;
         }
-        let (manager, identity) = (self.manager.clone(), self.identity.clone());
+        let (manager, identity, address) = (self.manager.clone(), self.identity.clone(), self.address);
         let (outbox, binding) = (self.outbox.clone(), Arc::clone(&self.binding));
         tokio::spawn(async move {
-            let prepared = manager.prepare_session(&request, &identity).await;
+            let prepared = manager.prepare_session(&request, &identity, address).await;
             finish(&binding, &outbox, prepared);
         });
     }

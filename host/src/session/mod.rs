@@ -27,6 +27,7 @@
 //! throttle.rs            how fast commands may come
 //! handle.rs              a session as others know it
 //! prepare.rs             how a session comes to be
+//! password_attempts.rs   how often an agent's password may be wrong
 //! adapter_connection.rs  one connection to the tenant's platform; two while it is moved to another version of its adapter
 //! ```
 //!
@@ -39,14 +40,14 @@
 //!
 //! // a WebSocket
 //! let (outbox, mut outlet) = manager.outbox();
-//! let mut client = ClientConnection::new(&manager, identity, outbox);
+//! let mut client = ClientConnection::new(&manager, identity, address, outbox);
 //! client.poll_ready(cx);              // pending: its client is not read from
 //! client.receive(text, at);           // each text frame, and when it came; returns at once
 //! outlet.poll_next(cx);               // what is to be written next, or how the connection is to be closed
 //! drop(client);                       // the connection is gone: the grace begins
 //!
 //! // HTTP
-//! manager.prepare(identity, body).await                                           -> Answer
+//! manager.prepare(identity, address, body).await                                  -> Answer
 //! manager.command(&identity, session_id, body).await                              -> Option<Answer>   (None: 404)
 //! manager.stream(&identity, session_id, last_event_id, outbox).await              -> Result<EventStream, StreamRefused>
 //! ```
@@ -62,6 +63,7 @@ mod journal;
 mod mailbox;
 mod manager;
 mod outbox;
+mod password_attempts;
 mod plan;
 mod prepare;
 mod queued;

@@ -4,7 +4,7 @@
 //! agent is confirmed or replaced) and undoing it at every point where nobody waits for it any more. Must never: keep an
 //! agent that no session owns.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use jackfield_plugin_api::{Code, Failure, Link, Login};
 use jackfield_protocol::{
@@ -76,8 +76,8 @@ pub(super) fn undo(session: &SessionHandle) {
 }
 
 impl SessionManager {
-    /// prepareSession by HTTP. Dropping the future undoes it.
-    pub async fn prepare(&self, identity: Identity, text: &str) -> HttpAnswer {
+    /// prepareSession by HTTP, from an address. Dropping the future undoes it.
+    pub async fn prepare(&self, identity: Identity, address: IpAddr, text: &str) -> HttpAnswer {
         let request = match self.parse(text) {
             Ok(request) => request,
             Err(answer) => return answer,
@@ -88,7 +88,7 @@ impl SessionManager {
         if request.command() != PREPARE {
             return HttpAnswer::carried(self.answer_unbound(&request));
         }
-        match self.prepare_session(&request, &identity).await {
+        match self.prepare_session(&request, &identity, address).await {
             Prepared::Session(_, text) => HttpAnswer::carried(text),
             Prepared::Refused(text) => match self.registry().closing() {
                 Some(Closing { retry_after: Some(retry_after) }) => {
@@ -100,10 +100,10 @@ impl SessionManager {
     }
 
     /// Carries out prepareSession. Dropping the future undoes it.
-    pub(super) async fn prepare_session(&self, request: &Request, identity: &Identity) -> Prepared {
+    pub(super) async fn prepare_session(&self, request: &Request, identity: &Identity, address: IpAddr) -> Prepared {
         let since = Instant::now();
         let label = CommandLabel::of(PREPARE);
-        match self.try_prepare(request, identity).await {
+        match self.try_prepare(request, identity, address).await {
             Ok(session) => {
                 let data = json!({"session": {"id": session.id()}}).into();
                 let text = self.answer(request, label, since, Response::SuccessWith(&data));
@@ -119,7 +119,12 @@ impl SessionManager {
         }
     }
 
-    async fn try_prepare(&self, request: &Request, identity: &Identity) -> Result<SessionHandle, Refusal> {
+    async fn try_prepare(
+        &self,
+        request: &Request,
+        identity: &Identity,
+        address: IpAddr,
+    ) -> Result<SessionHandle, Refusal> {
         let data::PrepareData { model, replace, agent: data::Credentials { id: agent, password } } =
             data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
         if !identity.may_log_in(&agent) {
@@ -139,6 +144,7 @@ impl SessionManager {
         };
         let _room = registry.reserve(&agent, replace)?;
         let turn = registry.turn().await?;
+        let attempt = registry.passwords.begin(&agent, address)?;
         let id = new_id()?;
         let handle = SessionHandle::new(&id, &agent, model.as_deref(), identity.clone(), connection.clone());
         let (limits, metrics) = (registry.limits(), registry.metrics.clone());
@@ -147,12 +153,14 @@ impl SessionManager {
         let login = Login::new(agent, password, id).model(model);
         let agent = platform.log_in(login, handle.sink(0), limits.command_deadline).await;
         drop(turn);
-        connection.answered(agent.as_ref().err().map(|failure| failure.code));
+        let failure = agent.as_ref().err().map(|failure| failure.code);
+        connection.answered(failure);
+        attempt.answered(failure);
         if agent.as_ref().is_err_and(|failure| failure.code == Code::Unauthorized)
             && let Some(left_out) = registry.refused_logins.pass()
         {
             let (tenant, agent) = (&registry.tenant, handle.agent());
-            tracing::warn!(%tenant, ?agent, left_out, "a log-in was refused: wrong credentials");
+            tracing::warn!(%tenant, ?agent, client = %address, left_out, "a log-in was refused: wrong credentials");
         }
         task::spawn(session, agent?, handle.clone(), registry.clone());
         // From here on there is an agent, which has to leave again if the session is not finished.

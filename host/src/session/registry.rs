@@ -13,7 +13,8 @@ use tokio::{
 };
 
 use super::{
-    DisposedReason, Identity, SessionLimits, handle::SessionHandle, queued::QueuedBytes, throttle::TenantThrottle,
+    DisposedReason, Identity, SessionLimits, handle::SessionHandle, password_attempts::PasswordAttempts,
+    queued::QueuedBytes, throttle::TenantThrottle,
 };
 use crate::{
     log_limit::LogLimit,
@@ -38,6 +39,7 @@ pub(super) struct Registry {
     logins: Semaphore,
     /// The bound on lines that tell of log-ins with wrong credentials.
     pub(super) refused_logins: LogLimit,
+    pub(super) passwords: PasswordAttempts,
     /// How fast commands may come.
     pub(super) throttle: TenantThrottle,
     /// What waits for its clients.
@@ -101,6 +103,7 @@ impl Registry {
             logins_again: Semaphore::new(LOGINS_AGAIN),
             logins: Semaphore::new(LOGINS),
             refused_logins: LogLimit::per_minute(30),
+            passwords: PasswordAttempts::new(),
             throttle: TenantThrottle::new(limits.commands),
             queued: Arc::new(QueuedBytes::new(limits.queued_bytes, metrics.clone())),
             metrics,

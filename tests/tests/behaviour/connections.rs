@@ -345,13 +345,14 @@ async fn whoever_is_not_let_in_leaves_a_line_in_the_log_and_a_flood_of_them_not_
     let host = Setup::new().listener("origins = [\"https://desk.example\"]").tenant(tenant).start().await;
     let how = |token: &str| Connect { token: Some(token.into()), subprotocols: None };
     for _ in 0..100 {
-        assert_eq!(Agent::connect_with(&host, "demo", how("wrong-token")).await.err(), Some(401));
+        let refused = Agent::connect_with(&host, "demo", how("wrong-token")).await.err();
+        assert!(matches!(refused, Some(401 | 429)), "{refused:?}");
     }
     host.logs("a request was refused").await;
     let lines = host.log_lines("a request was refused");
     assert!((1..=30).contains(&lines.len()), "{} lines", lines.len());
     let line = &lines[0];
-    assert!(line["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert_eq!(line["client"], "127.0.0.1", "{line}");
     assert!(line["tenant"].as_str().unwrap().contains("demo"), "{line}");
     assert!(!host.log().contains("wrong-token"), "a token is not written");
 
@@ -362,9 +363,14 @@ async fn whoever_is_not_let_in_leaves_a_line_in_the_log_and_a_flood_of_them_not_
     let lines = host.log_lines("a page was refused");
     assert!(lines[0]["origin"].as_str().unwrap().contains("https://evil.example"), "{lines:?}");
 
-    let mut agent = Agent::connect_with(&host, "demo", how("right-token")).await.unwrap();
-    for _ in 0..100 {
-        assert_eq!(agent.prepare_with("1001", "wrong-password", false).await["failure"]["code"], "unauthorized");
+    // As soon as he may try again.
+    let mut agent = until("there is an end of waiting", || async {
+        Agent::connect_with(&host, "demo", how("right-token")).await.ok()
+    })
+    .await;
+    for at in 0..100 {
+        let refused = agent.prepare_with(&format!("agent {at}"), "wrong-password", false).await;
+        assert_eq!(refused["failure"]["code"], "unauthorized");
     }
     host.logs("a log-in was refused").await;
     let lines = host.log_lines("a log-in was refused");

@@ -20,6 +20,7 @@ mod examples;
 mod extensions;
 mod first_call;
 mod groups;
+mod guessing;
 mod http_clients;
 mod jwt;
 mod limits;

@@ -3,7 +3,8 @@
 use super::*;
 
 async fn prepare(tenant: &Tenant, identity: &Identity) -> String {
-    let answer = tenant.manager.prepare(identity.clone(), &Client::prepare_message("ann", false).to_string()).await;
+    let answer =
+        tenant.manager.prepare(identity.clone(), HERE, &Client::prepare_message("ann", false).to_string()).await;
     let answer: Value = serde_json::from_str(&answer.text).unwrap();
     answer["data"]["session"]["id"].as_str().unwrap().to_owned()
 }
@@ -99,7 +100,8 @@ async fn a_request_that_is_given_up_is_undone_when_it_prepares_and_carried_out_w
     let tenant = Tenant::new();
     *tenant.adapter.slow.lock().unwrap() = Duration::from_secs(1);
     let message = Client::prepare_message("ann", false).to_string();
-    let given_up = tokio::time::timeout(Duration::from_millis(500), tenant.manager.prepare(Identity::Anyone, &message));
+    let given_up =
+        tokio::time::timeout(Duration::from_millis(500), tenant.manager.prepare(Identity::Anyone, HERE, &message));
     assert!(given_up.await.is_err());
     assert!(tenant.list().await.is_empty());
 

@@ -15,6 +15,7 @@ mod resume;
 
 use std::{
     collections::VecDeque,
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -37,6 +38,9 @@ use crate::{
     metrics::Metrics,
     plugin::{AgentPort, AgentSink, Delivery, FromAgent, LogInFuture, PlatformPort, RequestId},
 };
+
+/// Where all clients of these tests are.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What the adapter was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,7 +285,7 @@ impl Tenant {
 
     fn client_with(&self, identity: Identity, limits: OutboxLimits) -> Client {
         let (outbox, outlet) = Outbox::new(limits, Arc::clone(&self.manager.registry().queued), false);
-        let connection = ClientConnection::new(&self.manager, identity, outbox);
+        let connection = ClientConnection::new(&self.manager, identity, HERE, outbox);
         Client { connection, outlet, session: String::new(), seq: 0 }
     }
 
