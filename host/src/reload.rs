@@ -5,7 +5,13 @@
 //! one because its file has become wrong, or keep silent about what it could not do. Asked for by SIGHUP and by
 //! operators.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jackfield_plugin_api::Backoff;
 use parking_lot::Mutex;
@@ -64,7 +70,7 @@ struct Turn {
 pub struct ReloadOutcome {
     /// By tenant: `started`, `removed`, `replaced` (another adapter: its sessions have ended), `moving` (another version
     /// or other settings: see `/tenants`), `adopted` (limits or tokens), `retried` (its adapter had refused settings that
-    /// point to something else now), `suspended`, `unchanged`.
+    /// point to something else now), `suspended`, `draining`, `unchanged`.
     pub tenants: BTreeMap<String, &'static str>,
     /// Keys of `jackfield.toml` that have changed since the last time and hold from now on.
     pub applied: Vec<String>,
@@ -283,6 +289,9 @@ impl Reload {
         if adopts {
             tenant.adopt(adopted);
         }
+        if tenant.drained_by().is_some() {
+            return Ok("draining");
+        }
         if *tenant.config() == config && content.digest() == tenant.version().digest {
             // What the file points to may have changed all the same.
             let retries = tenant.retry_if_refused()?;
@@ -336,18 +345,49 @@ impl Reload {
         let mut turn = self.turn.lock().await;
         let Some(tenant) = self.tenants.find(tenant) else { return false };
         tracing::info!(tenant = tenant.id(), "the tenant is suspended by an operator");
-        self.tenants.set_suspended(tenant.id(), Some(Suspended::ByOperator));
-        turn.unstarted.retain(|config| config.id != tenant.id());
-        self.end(&tenant).await;
+        self.suspend_running(&mut turn, &tenant).await;
         true
     }
 
-    /// Starts a suspended tenant with its file as it is now. False: it is not suspended.
+    /// Takes no new sessions of a tenant from now on, and suspends it when its sessions have gone, or when this time is over.
+    /// Reloads do not change that, but for who may come in and how much there may be. False: there is no such tenant.
+    pub async fn drain(self: &Arc<Self>, tenant: &str, within: Duration) -> bool {
+        let _turn = self.turn.lock().await;
+        let Some(tenant) = self.tenants.find(tenant) else { return false };
+        tracing::info!(tenant = tenant.id(), ?within, "the tenant is drained by an operator");
+        let until = Instant::now() + within;
+        tenant.begin_drain(until);
+        let reload = Arc::clone(self);
+        tokio::spawn(async move {
+            let gone = tokio::time::timeout_at(until.into(), tenant.sessions().all_gone()).await.is_ok();
+            let mut turn = reload.turn.lock().await;
+            // It may have been resumed meanwhile, or drained anew.
+            let runs = reload.tenants.find(tenant.id()).is_some_and(|running| Arc::ptr_eq(&running, &tenant));
+            if runs && tenant.drained_by() == Some(until) {
+                tracing::info!(tenant = tenant.id(), gone, "the tenant is drained, and suspended");
+                reload.suspend_running(&mut turn, &tenant).await;
+            }
+        });
+        true
+    }
+
+    async fn suspend_running(&self, turn: &mut Turn, tenant: &HostedTenant) {
+        self.tenants.set_suspended(tenant.id(), Some(Suspended::ByOperator));
+        turn.unstarted.retain(|config| config.id != tenant.id());
+        self.end(tenant).await;
+    }
+
+    /// Starts a suspended tenant with its file as it is now; one that is drained takes new sessions again. False: it is
+    /// neither.
     ///
     /// # Errors
     /// What is wrong with its file, or that its file says that it is suspended; it stays suspended.
     pub async fn resume(&self, tenant: &str) -> Result<bool, Vec<Problem>> {
         let _turn = self.turn.lock().await;
+        if self.tenants.find(tenant).is_some_and(|running| running.end_drain()) {
+            tracing::info!(tenant, "the tenant is resumed by an operator");
+            return Ok(true);
+        }
         if self.tenants.suspension(tenant).is_none() {
             return Ok(false);
         }

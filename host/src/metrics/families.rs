@@ -183,7 +183,7 @@ impl Families {
             ),
             tenant_state: gauges(
                 "jackfield_tenant_state",
-                "Always 1; its label says the tenant's state (connecting, connected, waiting, quarantined, refused).",
+                "Always 1; its label says the tenant's state (connecting, connected, draining, waiting, quarantined, refused).",
                 &["tenant", "state"],
             ),
             reload_success: gauge(

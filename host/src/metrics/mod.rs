@@ -161,7 +161,7 @@ impl Metrics {
         made
     }
 
-    /// How many tenants are in a state, one of [`TenantState::ALL`](crate::tenant::TenantState::ALL).
+    /// How many tenants are in a state, one of [`TenantState::WORDS`](crate::tenant::TenantState::WORDS).
     pub fn set_tenants(&self, state: &'static str, count: usize) {
         self.inner.families.tenants.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }

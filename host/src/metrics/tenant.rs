@@ -105,7 +105,7 @@ impl TenantMetrics {
         self.series.link_up.set(usize::from(up));
     }
 
-    /// How it is with the tenant, one of [`TenantState::ALL`](crate::tenant::TenantState::ALL).
+    /// How it is with the tenant, one of [`TenantState::WORDS`](crate::tenant::TenantState::WORDS).
     pub fn set_state(&self, state: &'static str) {
         self.series.set_state(Some(state));
     }

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Identity, Outbox, SessionStatus, adapter_connection::AdapterConnection, input::Control, mailbox::Mailbox,
-    state::Snapshot, throttle::cost,
+    Identity, Outbox, SessionDetails, SessionStatus, adapter_connection::AdapterConnection, input::Control,
+    mailbox::Mailbox, state::Snapshot, throttle::cost,
 };
 use crate::{
     plugin::{AdapterMessage, AgentSink, Delivery},
@@ -30,6 +30,7 @@ struct Shared {
     agent: Box<str>,
     model: Option<Box<str>>,
     identity: Identity,
+    since: Instant,
     ended: AtomicBool,
     published: Mutex<Published>,
     mailbox: Mailbox,
@@ -57,6 +58,7 @@ impl SessionHandle {
             agent: agent.into(),
             model: model.map(Into::into),
             identity,
+            since: Instant::now(),
             ended: AtomicBool::new(false),
             published: Mutex::new(Published { snapshot: Snapshot::default(), outbox: None, connection }),
             mailbox: Mailbox::default(),
@@ -146,6 +148,17 @@ impl SessionHandle {
     /// The connection of its client.
     pub(super) fn outbox(&self) -> Option<Outbox> {
         self.0.published.lock().outbox.clone()
+    }
+
+    /// The same and more of it.
+    pub(super) fn details(&self) -> SessionDetails {
+        SessionDetails {
+            status: self.status(),
+            model: self.model().map(ToOwned::to_owned),
+            by: self.0.identity.issuer().map(ToOwned::to_owned),
+            queued_bytes: self.outbox().map_or(0, |outbox| outbox.bytes()),
+            age: self.0.since.elapsed(),
+        }
     }
 
     /// For those who run the host.

@@ -41,7 +41,8 @@ impl Identity {
         }
     }
 
-    fn issuer(&self) -> Option<&str> {
+    /// The name of the token, or of whoever vouches.
+    pub(super) fn issuer(&self) -> Option<&str> {
         match self {
             Self::Anyone => None,
             Self::Holder(by) | Self::Agent { by, .. } => Some(by),

@@ -35,6 +35,9 @@ use crate::{
 /// How long to wait before the sessions that could not be moved are tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// How long a session that an operator has ended may take to go before he is answered all the same.
+const ENDED: Duration = Duration::from_secs(6);
+
 /// How long sessions that were told to end at once may take.
 const ABANDONED: Duration = Duration::from_secs(1);
 
@@ -133,6 +136,24 @@ pub struct SessionStatus {
     pub outbox: usize,
     /// Messages of the adapter waiting to be handled.
     pub mailbox: usize,
+}
+
+/// One session by itself, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionDetails {
+    /// What the list of all shows.
+    #[serde(flatten)]
+    pub status: SessionStatus,
+    /// The desktop's `model`.
+    pub model: Option<String>,
+    /// The name of the token that prepared it, or the issuer of one; none where the tenant asks for none.
+    pub by: Option<String>,
+    /// Bytes that its client has not read yet.
+    pub queued_bytes: usize,
+    /// How long it has been there.
+    #[serde(skip)]
+    pub age: Duration,
 }
 
 impl SessionManager {
@@ -352,6 +373,37 @@ impl SessionManager {
             }
         }
         moved
+    }
+
+    /// Begins sessions again.
+    pub fn take_newcomers(&self) {
+        self.registry().reopen();
+    }
+
+    /// Waits until there is no session, and no agent is leaving.
+    pub async fn all_gone(&self) {
+        self.registry().empty().await;
+    }
+
+    /// The session that [`Self::list`] shows with this id.
+    #[must_use]
+    pub fn details(&self, id: &str) -> Option<SessionDetails> {
+        self.with_short_id(id).map(|session| session.details())
+    }
+
+    /// Ends the session that [`Self::list`] shows with this id, without ending its calls, and waits until its agent has
+    /// left, or some seconds. False: there is none.
+    pub async fn end(&self, id: &str) -> bool {
+        let Some(session) = self.with_short_id(id) else { return false };
+        let (done, left) = oneshot::channel();
+        let ends = session.control(Control::End { reason: Some(DisposedReason::Expired), done: Some(done) });
+        // Closed without a word when it has left.
+        let _ = timeout(ENDED, left).await;
+        ends
+    }
+
+    fn with_short_id(&self, id: &str) -> Option<SessionHandle> {
+        self.registry().all().into_iter().find(|session| session.short_id() == id)
     }
 
     /// Begins no session from now on, because all are about to end for this reason. Those that are there go on.

@@ -79,7 +79,9 @@ pub use client_connection::{ClientConnection, EventStream};
 pub use identity::Identity;
 pub use jackfield_protocol::{close::CloseCode, event::DisposedReason};
 pub use journal::JournalLimits;
-pub use manager::{HttpAnswer, HttpOutcome, MigrationCounts, SessionManager, SessionStatus, StreamRefused};
+pub use manager::{
+    HttpAnswer, HttpOutcome, MigrationCounts, SessionDetails, SessionManager, SessionStatus, StreamRefused,
+};
 pub use outbox::{Message, Outbox, OutboxItem, OutboxLimits, Outlet};
 
 use crate::rate::Rate;

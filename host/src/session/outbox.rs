@@ -197,6 +197,11 @@ impl Outbox {
         self.0.queue.lock().is_closing()
     }
 
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.queue.lock().bytes
+    }
+
     /// How many messages wait.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -195,7 +195,9 @@ impl SessionManager {
 
 fn shutting_down(Closing { retry_after }: Closing) -> Refusal {
     let words = match retry_after {
-        Some(seconds) => format!("the host is shutting down; try again in {seconds} s"),
+        Some(seconds) => format!(
+            "no session is begun here now, because this host or tenant is shutting down; try again in {seconds} s"
+        ),
         None => "the tenant is not served any more".to_owned(),
     };
     Failure::new(Code::ShuttingDown, words).into()

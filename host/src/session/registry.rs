@@ -155,6 +155,11 @@ impl Registry {
         self.lock().closing = Some(closing);
     }
 
+    /// Takes sessions in again.
+    pub(super) fn reopen(&self) {
+        self.lock().closing = None;
+    }
+
     /// Makes room for one more session.
     ///
     /// # Errors

@@ -112,7 +112,15 @@ impl TenantState {
 
     /// All of those words.
     pub const ALL: [&'static str; 5] = ["connecting", "connected", "waiting", "quarantined", "refused"];
+
+    /// All of those words, and the one for a tenant that is connected and takes no new sessions.
+    pub const WORDS: [&'static str; 6] = ["connecting", "connected", "waiting", "quarantined", "refused", DRAINING];
 }
+
+/// The state of a tenant that is connected and takes no new sessions.
+const DRAINING: &str = "draining";
+/// In how many seconds a log-in to one is worth another try: it may be resumed.
+const DRAIN_RETRY: u32 = 30;
 
 /// How old the text of a tenant's own metrics may be.
 const SCRAPE_AGE: Duration = Duration::from_secs(1);
@@ -129,6 +137,8 @@ pub struct HostedTenant {
     connections: AtomicUsize,
     /// Who may come in; `None`: nobody any more, and whoever is there has to go.
     auth: watch::Sender<Option<Arc<Authenticator>>>,
+    /// Until when its sessions may go on, while it takes no new ones.
+    draining: Mutex<Option<Instant>>,
     /// The last text of its own metrics, and when it was made.
     scraped: Mutex<Option<(Instant, Bytes)>>,
 }
@@ -175,6 +185,7 @@ impl HostedTenant {
             metrics: tenant_metrics,
             connections: AtomicUsize::new(0),
             auth,
+            draining: Mutex::default(),
             scraped: Mutex::default(),
         }))
     }
@@ -321,6 +332,47 @@ impl HostedTenant {
         self.serving().status()
     }
 
+    /// Its state in one word, one of [`TenantState::WORDS`].
+    #[must_use]
+    pub fn state_word(&self) -> &'static str {
+        match self.status().0 {
+            TenantState::Connected if self.drained_by().is_some() => DRAINING,
+            state => state.as_str(),
+        }
+    }
+
+    /// How many connections it has.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
+    /// Takes no new sessions from now on. Those that are there go on, until this moment at most.
+    pub(crate) fn begin_drain(&self, until: Instant) {
+        *self.draining.lock() = Some(until);
+        self.sessions.refuse_newcomers(DisposedReason::ShuttingDown { retry_after: DRAIN_RETRY });
+    }
+
+    /// Takes new sessions again. Returns whether it did not.
+    pub(crate) fn end_drain(&self) -> bool {
+        let was_draining = self.draining.lock().take().is_some();
+        if was_draining {
+            self.sessions.take_newcomers();
+        }
+        was_draining
+    }
+
+    /// Until when its sessions may go on, if it takes no new ones.
+    pub(crate) fn drained_by(&self) -> Option<Instant> {
+        *self.draining.lock()
+    }
+
+    /// The same as the time that is left.
+    #[must_use]
+    pub fn drained_within(&self) -> Option<Duration> {
+        self.drained_by().map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
     /// Makes room for one more connection, if there is any.
     #[must_use]
     pub fn connection(self: &Arc<Self>) -> Option<Connection> {
@@ -371,7 +423,7 @@ impl HostedTenant {
             depths.mailbox += session.mailbox;
         }
         self.metrics.set_depths(depths);
-        self.metrics.set_state(self.status().0.as_str());
+        self.metrics.set_state(self.state_word());
     }
 }
 

@@ -31,6 +31,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod misdeeds;
+mod operate;
 mod operators;
 mod ordering;
 mod plugins;

@@ -293,6 +293,8 @@ mod tests {
         let answer = r#"{"request":7,"outcome":{"success":{"entries":[{"label":"Faythe","count":5557777}]}}}"#;
         recorder.note(false, Kind::ANSWER, 3, answer);
         let text = recorder.text("a test");
+        // When it was may have any digits.
+        let text: String = text.lines().map(|line| line.split_once(' ').map_or(line, |(_, said)| said)).collect();
         for private in ["hunter2", "555", "4111", "Ada", "ada", "Eve", "Bob", "Carol", "Dan", "Faythe"] {
             assert!(!text.contains(private), "{private} in {text}");
         }

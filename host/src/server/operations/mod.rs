@@ -1,13 +1,14 @@
 //! The operators' listener: metrics, health and lists, for Prometheus and for people with `curl`.
 //!
 //! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`, and what operators can do: reload the
-//! configuration, move a tenant to another version of its adapter and back, release one from quarantine. Must never:
-//! show a secret, or anything of a call or its data; act for a page in somebody's browser; run a file that no
+//! configuration, move a tenant to another version of its adapter and back, release one from quarantine, drain, suspend,
+//! resume and remove one, end a session. Must never: show a secret, or anything of a call or its data; act for a page in somebody's browser; run a file that no
 //! configuration names.
 //!
 //! ```text
 //! access.rs   who may ask
 //! query.rs    what a request's query says
+//! describe.rs what is shown of a tenant and of a session
 //! ```
 
 use std::{
@@ -24,11 +25,11 @@ use hyper::{
     Method, Request, Response, StatusCode,
     header::{self, HeaderValue},
 };
-use jackfield_plugin_api::Link;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 mod access;
+mod describe;
 mod query;
 
 pub use access::OperatorAccess;
@@ -40,6 +41,7 @@ use crate::{
     logging::HostLog,
     metrics::Metrics,
     reload::Reload,
+    session::SessionDetails,
     tenant::{HostedTenant, TenantState, Tenants},
 };
 
@@ -123,8 +125,26 @@ impl Operations {
             "/sessions" => json_of(&self.sessions()),
             "/adapters" => json_of(&self.adapters()),
             "/" => plain(StatusCode::OK, "/metrics /healthz /readyz /tenants /sessions /adapters\n"),
-            _ => plain(StatusCode::NOT_FOUND, "there is nothing at this address\n"),
+            _ => self.one(path).unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "there is nothing at this address\n")),
         }
+    }
+
+    /// One tenant, `/tenants/TENANT`, or one session, `/sessions/ID`.
+    fn one(&self, path: &str) -> Option<Response<Body>> {
+        if let Some(tenant) = path.strip_prefix("/tenants/") {
+            return Some(json_of(&describe::tenant_in_full(&*self.tenants.find(tenant)?)));
+        }
+        let id = path.strip_prefix("/sessions/")?;
+        let (tenant, details) = self.session(id)?;
+        Some(json_of(&describe::session(&tenant, &details)))
+    }
+
+    /// The session that the lists show with this id.
+    fn session(&self, id: &str) -> Option<(Arc<HostedTenant>, SessionDetails)> {
+        self.tenants.all().into_iter().find_map(|tenant| {
+            let details = tenant.sessions().details(id)?;
+            Some((tenant, details))
+        })
     }
 
     fn refuse(&self, status: StatusCode, why: &'static str, peer: SocketAddr) -> Response<Body> {
@@ -138,8 +158,8 @@ impl Operations {
         response
     }
 
-    /// What an operator can do: `POST /reload`, and `/tenants/TENANT/` with `upgrade`, `rollback`, `release`,
-    /// `suspend`, `resume` or `remove`.
+    /// What an operator can do: `POST /reload`, `/sessions/ID/end`, and `/tenants/TENANT/` with `upgrade`, `rollback`,
+    /// `release`, `drain`, `suspend`, `resume` or `remove`.
     async fn act(&self, path: &str, query: &str) -> Response<Body> {
         let nothing = || plain(StatusCode::NOT_FOUND, "there is nothing to do at this address\n");
         if !self.ready.load(Ordering::Relaxed) {
@@ -152,13 +172,18 @@ impl Operations {
                 Err(problems) => wrong(&problems),
             };
         }
+        if let Some(id) = path.strip_prefix("/sessions/").and_then(|rest| rest.strip_suffix("/end")) {
+            let Some((tenant, _)) = self.session(id) else { return nothing() };
+            let ended = tenant.sessions().end(id).await;
+            return if ended { plain(StatusCode::OK, "ended\n") } else { nothing() };
+        }
         let Some((tenant, action)) = path.strip_prefix("/tenants/").and_then(|rest| rest.split_once('/')) else {
             return nothing();
         };
         if action == "resume" {
             return match self.reload.resume(tenant).await {
                 Ok(true) => plain(StatusCode::OK, "resumed\n"),
-                Ok(false) => plain(StatusCode::CONFLICT, "it is not suspended\n"),
+                Ok(false) => plain(StatusCode::CONFLICT, "it is neither suspended nor drained\n"),
                 Err(problems) => wrong(&problems),
             };
         }
@@ -174,6 +199,17 @@ impl Operations {
                 let removed = self.reload.remove(tenant.id()).await;
                 return if removed { plain(StatusCode::OK, "removed\n") } else { nothing() };
             }
+            "drain" => match query::within(query) {
+                Ok(within) => {
+                    let draining = self.reload.drain(tenant.id(), within).await;
+                    return if draining {
+                        with_status(StatusCode::ACCEPTED, json_of(&describe::tenant(&tenant)))
+                    } else {
+                        nothing()
+                    };
+                }
+                Err(wrong) => return with_status(StatusCode::BAD_REQUEST, json_of(&json!({"problem": wrong}))),
+            },
             "rollback" => tenant.roll_back(&self.metrics),
             "upgrade" => match query::wanted(query) {
                 Ok(wanted) => self.reload.upgrade(&tenant, &wanted).await,
@@ -182,7 +218,7 @@ impl Operations {
             _ => return nothing(),
         };
         match begun {
-            Ok(()) => with_status(StatusCode::ACCEPTED, json_of(&describe(&tenant))),
+            Ok(()) => with_status(StatusCode::ACCEPTED, json_of(&describe::tenant(&tenant))),
             Err(refusal) => with_status(StatusCode::CONFLICT, json_of(&json!({"problem": refusal.to_string()}))),
         }
     }
@@ -205,10 +241,11 @@ impl Operations {
 
     fn metrics(&self) -> Response<Body> {
         let tenants = self.tenants.all();
-        let mut states: BTreeMap<&'static str, usize> = TenantState::ALL.into_iter().map(|state| (state, 0)).collect();
+        let mut states: BTreeMap<&'static str, usize> =
+            TenantState::WORDS.into_iter().map(|state| (state, 0)).collect();
         for tenant in &tenants {
             tenant.measure();
-            *states.entry(tenant.status().0.as_str()).or_default() += 1;
+            *states.entry(tenant.state_word()).or_default() += 1;
         }
         states.insert("misconfigured", self.wrong_files().len());
         states.insert("suspended", self.tenants.suspended().len());
@@ -231,7 +268,7 @@ impl Operations {
 
     fn tenants(&self) -> Value {
         let running = self.tenants.all();
-        let mut all: Vec<Value> = running.iter().map(|tenant| describe(tenant)).collect();
+        let mut all: Vec<Value> = running.iter().map(|tenant| describe::tenant(tenant)).collect();
         all.extend(self.tenants.suspended().into_iter().map(|id| json!({"id": id, "state": "suspended"})));
         for (name, problems) in self.wrong_files() {
             all.push(json!({"id": name, "state": "misconfigured", "problems": problems}));
@@ -281,32 +318,6 @@ impl Operations {
         };
         Value::Array(adapters.into_values().map(with_tenants).collect())
     }
-}
-
-fn describe(tenant: &HostedTenant) -> Value {
-    let (state, link) = tenant.status();
-    let reason = match (&state, &link) {
-        (
-            TenantState::Waiting { reason } | TenantState::Quarantined { reason } | TenantState::Refused { reason },
-            _,
-        )
-        | (_, Some(Link::Down { reason })) => Some(reason),
-        _ => None,
-    };
-    let (serving, (change, last_change)) = (tenant.version(), tenant.change());
-    json!({
-        "id": tenant.id(),
-        "adapter": serving.adapter,
-        "adapterVersion": serving.version,
-        "state": state.as_str(),
-        "link": if link == Some(Link::Up) { "up" } else { "down" },
-        "reason": reason,
-        "sessions": tenant.sessions().list().len(),
-        "sessionsLimit": tenant.config().limits.sessions,
-        "file": tenant.config().file,
-        "change": change,
-        "lastChange": last_change,
-    })
 }
 
 fn plain(status: StatusCode, body: &'static str) -> Response<Body> {

@@ -1,5 +1,7 @@
 //! What operators ask for in a request's query.
 
+use std::time::Duration;
+
 use crate::{config, reload::UpgradeRequest};
 
 /// Reads `adapter=NAME&canary=0.1&observe=5m`.
@@ -28,10 +30,26 @@ pub(super) fn wanted(query: &str) -> Result<UpgradeRequest, String> {
     Ok(wanted)
 }
 
+/// How long a tenant's sessions may go on that is drained, unless the operator says otherwise.
+const DRAIN: Duration = Duration::from_secs(30 * 60);
+
+/// Reads `within=30m`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn within(query: &str) -> Result<Duration, String> {
+    let mut within = DRAIN;
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        if key != "within" {
+            return Err(format!("{key}: there is within"));
+        }
+        within = config::duration(&value).ok_or("within: a duration like 20s, 30m or 8h")?;
+    }
+    Ok(within)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -61,5 +79,12 @@ mod tests {
         ] {
             assert!(wanted(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_query_says_how_long_a_drain_may_take() {
+        assert_eq!(within(""), Ok(Duration::from_secs(1800)));
+        assert_eq!(within("within=8h"), Ok(Duration::from_secs(8 * 3600)));
+        assert!(within("within=soon").is_err() && within("for=8h").is_err());
     }
 }
