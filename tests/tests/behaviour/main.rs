@@ -36,6 +36,7 @@ mod operators;
 mod ordering;
 mod plugins;
 mod preconditions;
+mod proxies;
 mod rates;
 mod reload;
 mod resume;
