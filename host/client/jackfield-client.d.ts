@@ -149,6 +149,12 @@ export interface Conversation extends JackfieldObject<"conversation"> {
   senddtmf(data: Commands["conversation.request.senddtmf"]): Promise<Success>;
   blindtransfer(data: Commands["conversation.request.blindtransfer"]): Promise<Success>;
   blindconference(data: Commands["conversation.request.blindconference"]): Promise<Success>;
+  /** Of a conference, `{ member: { id } }`: takes one of `members` out. */
+  memberRemove(data: Commands["conversation.request.member.remove"]): Promise<Success>;
+  memberMute(data: Commands["conversation.request.member.mute"]): Promise<Success>;
+  memberUnmute(data: Commands["conversation.request.member.unmute"]): Promise<Success>;
+  memberHold(data: Commands["conversation.request.member.hold"]): Promise<Success>;
+  memberRetrieve(data: Commands["conversation.request.member.retrieve"]): Promise<Success>;
 }
 
 export type AnyObject = ChannelGroup | Channel | Interaction | Conversation;

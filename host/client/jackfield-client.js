@@ -29,6 +29,7 @@ const COMMANDS = {
   ],
   conversation: [
     "answer", "release", "hold", "retrieve", "mute", "unmute", "senddtmf", "blindtransfer", "blindconference",
+    "member.remove", "member.mute", "member.unmute", "member.hold", "member.retrieve",
   ],
 };
 

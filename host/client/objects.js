@@ -85,7 +85,8 @@ export class Tree {
         break;
       case "interaction.focuschanged": node.focus = data.conversation?.id ?? null; break;
       case "interaction.ended": node.ended = data; node.focus = null; break;
-      case "conversation.member.added": node.members.set(data.member.id, data.member); break;
+      case "conversation.member.added":
+      case "conversation.member.changed": node.members.set(data.member.id, data.member); break;
       case "conversation.member.removed": node.members.delete(data.member.id); break;
       default: // An event of an adapter's own, or of a newer host: nothing that the tree shows.
     }

@@ -482,9 +482,17 @@ export interface MemberCard {
    */
   address?: string;
   /**
+   * It waits while the others go on.
+   */
+  held?: boolean;
+  /**
    * Its id.
    */
   id: string;
+  /**
+   * The others do not hear it, because one of them wanted that.
+   */
+  muted?: boolean;
   /**
    * The name.
    */
@@ -722,6 +730,51 @@ export interface CommandData {
    * hold a call
    */
   "conversation.request.hold": Record<string, never>;
+  /**
+   * let a member of a conference wait
+   */
+  "conversation.request.member.hold": {
+    /**
+     * The member.
+     */
+    member: ById;
+  };
+  /**
+   * let the others of a conference not hear a member
+   */
+  "conversation.request.member.mute": {
+    /**
+     * The member.
+     */
+    member: ById;
+  };
+  /**
+   * take a member out of a conference
+   */
+  "conversation.request.member.remove": {
+    /**
+     * The member.
+     */
+    member: ById;
+  };
+  /**
+   * bring a member back that waits
+   */
+  "conversation.request.member.retrieve": {
+    /**
+     * The member.
+     */
+    member: ById;
+  };
+  /**
+   * let the others hear a member again
+   */
+  "conversation.request.member.unmute": {
+    /**
+     * The member.
+     */
+    member: ById;
+  };
   /**
    * mute the agent
    */
@@ -1031,6 +1084,12 @@ export interface EventData {
   };
   "conversation.initialized": Record<string, unknown>;
   "conversation.member.added": {
+    /**
+     * The party.
+     */
+    member: MemberCard;
+  };
+  "conversation.member.changed": {
     /**
      * The party.
      */

@@ -217,6 +217,17 @@ pub enum Command {
         /// The number.
         destination: String,
     },
+    /// Do something with one member of a conference. Report it before you answer: with
+    /// [`Member::muted`](crate::report::Member::muted) or [`Member::held`](crate::report::Member::held), or no more.
+    /// Since 1.1.
+    Member {
+        /// In which conversation.
+        conversation: ConversationAt,
+        /// Which of its members.
+        member: Key,
+        /// What to do.
+        action: MemberAction,
+    },
     /// Give one page of a list that the manifest declares: answer with a [`ListPage`](crate::ListPage). An entry under
     /// which nothing is listed, or that is not there: [`Code::NotFound`]. Since 1.1.
     List(ListRequest),
@@ -279,6 +290,13 @@ impl Command {
             Self::SendDtmf { .. } => &[S::SendDtmf],
             Self::BlindTransfer { .. } => &[S::BlindTransfer],
             Self::BlindConference { .. } => &[S::BlindConference],
+            Self::Member { action, .. } => match action {
+                MemberAction::Remove => &[S::MemberRemove],
+                MemberAction::Mute => &[S::MemberMute],
+                MemberAction::Unmute => &[S::MemberUnmute],
+                MemberAction::Hold => &[S::MemberHold],
+                MemberAction::Retrieve => &[S::MemberRetrieve],
+            },
             Self::List(_) => &[S::List],
             Self::Watch { .. } => &[S::Watch],
             Self::Unwatch { .. } => &[S::Unwatch],
@@ -299,6 +317,23 @@ pub enum RecordAction {
     Pause,
     /// Go on.
     Resume,
+}
+
+/// What to do with one member of a conference. Since 1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum MemberAction {
+    /// Take it out; the others go on.
+    Remove,
+    /// Let the others not hear it.
+    Mute,
+    /// Let them hear it again.
+    Unmute,
+    /// Let it wait; the others go on without it.
+    Hold,
+    /// Bring it back.
+    Retrieve,
 }
 
 /// The kinds of object of the protocol that a command can be sent to.
@@ -386,6 +421,11 @@ pub enum StandardCommand {
     SendDtmf,
     BlindTransfer,
     BlindConference,
+    MemberRemove,
+    MemberMute,
+    MemberUnmute,
+    MemberHold,
+    MemberRetrieve,
     List,
     Watch,
     Unwatch,
@@ -427,6 +467,11 @@ impl StandardCommand {
         Self::SendDtmf,
         Self::BlindTransfer,
         Self::BlindConference,
+        Self::MemberRemove,
+        Self::MemberMute,
+        Self::MemberUnmute,
+        Self::MemberHold,
+        Self::MemberRetrieve,
         Self::List,
         Self::Watch,
         Self::Unwatch,
@@ -472,6 +517,11 @@ impl StandardCommand {
             Self::SendDtmf => "conversation.request.senddtmf",
             Self::BlindTransfer => "conversation.request.blindtransfer",
             Self::BlindConference => "conversation.request.blindconference",
+            Self::MemberRemove => "conversation.request.member.remove",
+            Self::MemberMute => "conversation.request.member.mute",
+            Self::MemberUnmute => "conversation.request.member.unmute",
+            Self::MemberHold => "conversation.request.member.hold",
+            Self::MemberRetrieve => "conversation.request.member.retrieve",
             Self::List => "session.request.list",
             Self::Watch => "session.request.watch",
             Self::Unwatch => "session.request.unwatch",

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::{
     Code, Command, Ending, Failure, Json, Link, Login, Manifest, Outcome, Report, Settings, StartOptions, Tenant,
     Timestamp,
-    command::{ObjectKind, RecordAction, StandardCommand},
+    command::{MemberAction, ObjectKind, RecordAction, StandardCommand},
     export::Section,
     lists::{
         Address, DestinationType, ListChange, ListEntry, ListKind, ListPage, ListParent, ListRequest, Presence,
@@ -193,6 +193,12 @@ fn commands_of_lists() -> [Command; 5] {
     ]
 }
 
+fn commands_to_members() -> [Command; 5] {
+    use MemberAction as A;
+    let command = |action| Command::Member { conversation: conversation_at(), member: "m".into(), action };
+    [A::Remove, A::Mute, A::Unmute, A::Hold, A::Retrieve].map(command)
+}
+
 /// With something under each member that there is.
 fn full_entry() -> ListEntry {
     let presence = Presence::new(PresenceState::NotReady).reason(Some("7".to_owned()), Some("lunch".to_owned()));
@@ -221,7 +227,12 @@ fn lists_are_written_and_read_as_they_were_released() {
     let times = Report::new().channel(Channel::new("c").since(at).interaction(found));
     let unknown = Interaction::create("i", Direction::Inbound).recording_unknown().disposition("sold");
     let unknown = Report::new().channel(Channel::new("c").interaction(unknown));
-    holds_1_1("report", &[lists, times, unknown]);
+    let member = |key: &str| Member::new(key, "555", MemberRole::External);
+    let conference = Conversation::new("v", Role::Primary, ConversationState::Talking);
+    let conference = conference.member(member("m").muted(true)).member(member("n").held(true)).member(member("o"));
+    let conference = Interaction::new("i").conversation(conference);
+    let conference = Report::new().channel(Channel::new("c").interaction(conference));
+    holds_1_1("report", &[lists, times, unknown, conference]);
     let kinds = ListKind::ALL.map(|kind| serde_json::to_value(kind).unwrap());
     assert_eq!(kinds, ListKind::ALL.map(|kind| json!(kind.as_str())));
     use DestinationType as D;
@@ -256,10 +267,12 @@ fn commands_are_written_and_read_as_they_were_released() {
     let others = [RecordAction::Stop, RecordAction::Pause, RecordAction::Resume];
     let others = others.map(|action| Command::Record { interaction: interaction_at(), action });
     let lists = commands_of_lists();
-    let messages: Vec<_> = lists.iter().map(|it| Execute { request: 7, command: Cow::Borrowed(it) }).collect();
+    let members = commands_to_members();
+    let later = lists.iter().chain(&members);
+    let messages: Vec<_> = later.clone().map(|it| Execute { request: 7, command: Cow::Borrowed(it) }).collect();
     holds_1_1("command", &messages);
     let standard: Vec<StandardCommand> =
-        all_commands().iter().chain(&others).chain(&lists).flat_map(|command| command.standard().to_vec()).collect();
+        all_commands().iter().chain(&others).chain(later).flat_map(|command| command.standard().to_vec()).collect();
     for command in StandardCommand::ALL {
         assert!(standard.contains(command), "{} has no golden text", command.name());
     }

@@ -39,6 +39,7 @@ pub const PROTOCOL_EVENTS: &[&str] = &[
     "conversation.created",
     "conversation.member.added",
     "conversation.member.removed",
+    "conversation.member.changed",
     "conversation.initialized",
     "conversation.disposed",
     "state.updated",

@@ -180,7 +180,25 @@ describe("an agent at work", () => {
     await other.button("Answer").click();
     await one.button("Conference").click();
     await one.shows("Conference", one.contact.locator(".contact-state"));
-    assert.equal(await one.call().locator(".members li").count(), 2);
+    const members = one.call().locator(".members li");
+    assert.equal(await members.count(), 2);
+    // One of them alone.
+    const colleague = members.filter({ hasText: other.endpoint });
+    const name = await colleague.locator(".member-name").textContent();
+    await one.button(`Mute ${name}`).click();
+    await one.shows("Muted", colleague);
+    await one.button(`Hold ${name}`).click();
+    await one.shows("On hold", colleague);
+    await one.picture("conference");
+    await one.isAccessible("a member of a conference is muted and held");
+    await one.button(`Unmute ${name}`).click();
+    await colleague.getByText("Muted", { exact: true }).waitFor({ state: "detached" });
+    await one.button(`Remove ${name}`).click();
+    await one.button("Remove", one.dialog).click();
+    await members.nth(1).waitFor({ state: "detached" });
+    await other.shows("The contact is over", other.contact);
+    await one.shows("Talking", one.call());
+    assert.equal(await members.getByRole("button").count(), 0, "it is no conference any more");
     [one, other].forEach(hasNoProblems);
   });
 

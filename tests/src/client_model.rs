@@ -500,7 +500,7 @@ impl ClientModel {
 
     fn of_conversation(&mut self, target: &str, verb: &str, data: &Value) -> Result<(), Illegal> {
         shape(data, &["member"], &[])?;
-        shape(&data["member"], &["id", "role"], &["address", "name"])?;
+        shape(&data["member"], &["id", "role"], &["address", "name", "muted", "held"])?;
         let id = data["member"]["id"].as_str().ok_or("no id")?.to_owned();
         let known = self.node(target).held.get(&id).cloned();
         match verb {
@@ -511,6 +511,13 @@ impl ClientModel {
             "member.removed" => {
                 need(known.as_ref() == Some(&data["member"]), || "there is no such member".into())?;
                 self.node(target).held.remove(&id);
+            }
+            "member.changed" => {
+                let known = known.ok_or("there is no such member")?;
+                let lasting = |member: &Value| ["address", "name", "role"].map(|name| member[name].clone());
+                need(lasting(&known) == lasting(&data["member"]), || "another party".into())?;
+                need(known != data["member"], || "nothing has changed".into())?;
+                self.node(target).held.insert(id, data["member"].clone());
             }
             _ => return Err("no such event".into()),
         }

@@ -5,7 +5,7 @@
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
-import { ask, attempt } from "./dialogs.js";
+import { ask, attempt, confirm } from "./dialogs.js";
 
 const destination = { name: "destination", label: "Number or endpoint", required: true, remember: "destinations", list: "destinations" };
 
@@ -79,6 +79,36 @@ export function buttons(desk, object, { size = "", press = {}, only = () => true
   const allowed = object.actions.filter((name) => only(name) && !changesNothing(object, name));
   allowed.sort((one, other) => order.indexOf(one) - order.indexOf(other));
   return allowed.map((name) => button(desk, object, name, size, press[name], quiet));
+}
+
+/** What can be done with one member of a conference: of what takes each other's place the one that changes something. */
+const MEMBER_ACTIONS = [
+  { verb: "mute", label: "Mute", icon: "mute", slot: "mute", when: ({ muted }) => !muted },
+  { verb: "unmute", label: "Unmute", icon: "unmute", slot: "mute", when: ({ muted }) => muted },
+  { verb: "hold", label: "Hold", icon: "pause", slot: "hold", when: ({ held }) => !held },
+  { verb: "retrieve", label: "Retrieve", icon: "play", slot: "hold", when: ({ held }) => held },
+  {
+    verb: "remove", label: "Remove", icon: "close", when: () => true,
+    asks: (name) => ({ title: `Remove ${name}?`, text: `${name} leaves the call; the others go on.`, yes: "Remove" }),
+  },
+];
+
+/** Commands to one member stand with the member, not with the call. */
+export const isOfMember = (name) => name.startsWith("conversation.request.member.");
+
+/** The buttons for all that a call allows with one of its members now. */
+export function memberButtons(desk, call, member, name) {
+  const there = MEMBER_ACTIONS.filter(({ verb, when }) => call.can(`member.${verb}`) && when(member));
+  return there.map(({ verb, label, icon: picture, slot, asks }) => {
+    const onclick = async () => {
+      if (asks && !(await confirm(asks(name)))) return;
+      await attempt(`${label} ${name}`, () => call.command(`member.${verb}`, { member: { id: member.id } }));
+    };
+    return h("button", {
+      key: slot ?? verb, type: "button", class: "button bare", "data-command": `conversation.request.member.${verb}`, onclick,
+      "aria-label": `${label} ${name}`, title: `${label} ${name}`, disabled: desk.session.connection !== "open",
+    }, icon(picture));
+  });
 }
 
 function button(desk, object, name, size, press, quiet) {

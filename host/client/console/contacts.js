@@ -1,6 +1,6 @@
 // The contacts in the middle: what is offered, what is being worked on, what is to be completed.
 
-import { buttons } from "./actions.js";
+import { buttons, isOfMember, memberButtons } from "./actions.js";
 import { labelOf, pictureOf } from "./channels.js";
 import { counting } from "./clock.js";
 import { ask, attempt } from "./dialogs.js";
@@ -65,8 +65,11 @@ function conversationPanel(desk, call) {
       counting(call.since)),
     h("ul", { class: "members" }, call.members.map((member) => h("li", { key: member.id },
       h("span", { class: "member-name" }, memberName(member)),
-      h("span", { class: "member-more" }, [member.name && member.address, member.role].filter(Boolean).join(" · "))))),
-    h("div", { class: "buttons" }, buttons(desk, call, { size: "small", press }), desk.extensionsButton(call)),
+      h("span", { class: "member-more" }, [member.name && member.address, member.role].filter(Boolean).join(" · ")),
+      member.muted && h("span", { key: "muted", class: "chip stop" }, "Muted"),
+      member.held && h("span", { key: "held", class: "chip wait" }, "On hold"),
+      h("span", { key: "buttons", class: "member-buttons" }, memberButtons(desk, call, member, memberName(member)))))),
+    h("div", { class: "buttons" }, buttons(desk, call, { size: "small", press, only: (name) => !isOfMember(name) }), desk.extensionsButton(call)),
     keypad && dialPad(desk, call));
 }
 

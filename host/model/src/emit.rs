@@ -250,6 +250,10 @@ impl Emitter {
     pub(crate) fn member_removed(&mut self, member: &MemberNode) {
         self.emit(EventName::MemberRemoved, EventData::Member { member: member_card(member) });
     }
+
+    pub(crate) fn member_changed(&mut self, member: &MemberNode) {
+        self.emit(EventName::MemberChanged, EventData::Member { member: member_card(member) });
+    }
 }
 
 impl Tree {
@@ -352,6 +356,8 @@ fn member_card(member: &MemberNode) -> MemberCard {
         address: member.address.clone(),
         name: member.name.clone(),
         role: member.role,
+        muted: member.muted,
+        held: member.held,
     }
 }
 

@@ -209,6 +209,10 @@ pub struct MemberNode {
     pub name: Option<Box<str>>,
     /// Who it is.
     pub role: MemberRole,
+    /// The others do not hear it.
+    pub muted: bool,
+    /// It waits while the others go on.
+    pub held: bool,
 }
 
 impl ChannelNode {

@@ -311,12 +311,17 @@ fn change_conversation(
         context.emitter.conversation_state(conversation.state, conversation.since, conversation.muted);
     }
     if let Some(stated) = &change.members {
-        conversation.members.retain(|member| {
-            let stays = stated.iter().any(|stated| stated.key == *member.key && is_same(member, stated));
-            if !stays {
-                context.emitter.member_removed(member);
+        conversation.members.retain_mut(|member| {
+            let stays = stated.iter().find(|stated| stated.key == *member.key && is_same(member, stated));
+            match stays {
+                None => context.emitter.member_removed(member),
+                Some(stated) if (member.muted, member.held) != (stated.muted, stated.held) => {
+                    (member.muted, member.held) = (stated.muted, stated.held);
+                    context.emitter.member_changed(member);
+                }
+                Some(_) => {}
             }
-            stays
+            stays.is_some()
         });
         for stated in stated {
             if !conversation.members.iter().any(|member| *member.key == stated.key) {
@@ -342,6 +347,8 @@ fn member(context: &mut ReportContext<'_>, stated: &report::Member) -> MemberNod
         address: context.text(stated.address.as_deref()),
         name: context.text(stated.name.as_deref()),
         role: stated.role,
+        muted: stated.muted,
+        held: stated.held,
     }
 }
 

@@ -77,6 +77,9 @@ fn holds_of_conversation(
             !interaction.conversations.iter().any(|one| one.state == ConversationState::Talking)
         }
         Precondition::CallLive => conversation.is_live(),
+        Precondition::Conference => conversation.members.len() > 1,
+        Precondition::MemberMuted => conversation.members.iter().any(|member| member.muted),
+        Precondition::MemberHeld => conversation.members.iter().any(|member| member.held),
         _ => true,
     }
 }

@@ -9,8 +9,8 @@ use std::{collections::HashMap, sync::LazyLock};
 use jackfield_plugin_api::command::{ObjectKind, StandardCommand};
 
 use Precondition::{
-    Alerting, CallAlerting, CallHeld, CallLive, CallTalking, ChannelActive, ChannelInactive, ConsultConnected,
-    NoConsult, NoOtherTalks, Over, Recorded, Started, Taken,
+    Alerting, CallAlerting, CallHeld, CallLive, CallTalking, ChannelActive, ChannelInactive, Conference,
+    ConsultConnected, MemberHeld, MemberMuted, NoConsult, NoOtherTalks, Over, Recorded, Started, Taken,
 };
 
 /// A command of the protocol with a name of its own. Extension commands are the adapters'.
@@ -89,6 +89,12 @@ pub enum Precondition {
     NoOtherTalks,
     /// The conversation is talking or held.
     CallLive,
+    /// The conversation has more than one member.
+    Conference,
+    /// A member of the conversation is muted.
+    MemberMuted,
+    /// A member of the conversation is held.
+    MemberHeld,
 }
 
 impl Precondition {
@@ -110,6 +116,9 @@ impl Precondition {
             Self::CallHeld => "the conversation is not held",
             Self::NoOtherTalks => "the other conversation is talking; use alternate",
             Self::CallLive => "the conversation is neither talking nor held",
+            Self::Conference => "the conversation is not a conference",
+            Self::MemberMuted => "no member of the conversation is muted",
+            Self::MemberHeld => "no member of the conversation is held",
         }
     }
 }
@@ -348,10 +357,23 @@ const fn standard(command: StandardCommand) -> Specification {
             .slow()
             .needs(&[CallTalking])
             .short("blindconference", &["destination"]),
+        S::MemberRemove => member("take a member out of a conference", &[Conference], &["=remove", "id"]),
+        S::MemberMute => member("let the others of a conference not hear a member", &[Conference], &["=mute", "id"]),
+        S::MemberUnmute => member("let the others hear a member again", &[MemberMuted], &["=unmute", "id"]),
+        S::MemberHold => member("let a member of a conference wait", &[Conference], &["=hold", "id"]),
+        S::MemberRetrieve => member("bring a member back that waits", &[MemberHeld], &["=retrieve", "id"]),
         S::List => Specification::new("read a list for a menu").aside().short("list", &["kind", "query?…"]),
         S::Watch => Specification::new("be told what changes in a list").aside().short("watch", &["kind"]),
         S::Unwatch => Specification::new("be told it no more").aside().short("unwatch", &["kind"]),
     }
+}
+
+const fn member(
+    summary: &'static str,
+    preconditions: &'static [Precondition],
+    arguments: &'static [&'static str],
+) -> Specification {
+    Specification::new(summary).needs(preconditions).short_inside("member", "member", arguments, &[])
 }
 
 const fn recording(

@@ -9,7 +9,7 @@ use std::{collections::HashSet, fmt, marker::PhantomData};
 
 use jackfield_plugin_api::{
     Json,
-    command::{RecordAction, StandardCommand},
+    command::{MemberAction, RecordAction, StandardCommand},
     lists::ListKind,
     report::ChannelType,
 };
@@ -57,6 +57,7 @@ pub enum Arguments {
     SendDtmf { digits: String },
     BlindTransfer { destination: String },
     BlindConference { destination: String },
+    Member { id: String, action: MemberAction },
     List(ListArguments),
     Watch { kind: ListKind },
     Unwatch { kind: ListKind },
@@ -207,6 +208,11 @@ impl Arguments {
             S::SendDtmf => Self::SendDtmf { digits: parse::<Digits>(data)?.digits },
             S::BlindTransfer => Self::BlindTransfer { destination: destination(data)? },
             S::BlindConference => Self::BlindConference { destination: destination(data)? },
+            S::MemberRemove => member(data, MemberAction::Remove)?,
+            S::MemberMute => member(data, MemberAction::Mute)?,
+            S::MemberUnmute => member(data, MemberAction::Unmute)?,
+            S::MemberHold => member(data, MemberAction::Hold)?,
+            S::MemberRetrieve => member(data, MemberAction::Retrieve)?,
             S::List => Self::List(parse(data)?),
             S::Watch => Self::Watch { kind: parse::<WatchedList>(data)?.kind },
             S::Unwatch => Self::Unwatch { kind: parse::<WatchedList>(data)?.kind },
@@ -216,6 +222,11 @@ impl Arguments {
 
 fn destination(data: &str) -> Result<String, String> {
     Ok(parse::<Destination>(data)?.destination)
+}
+
+fn member(data: &str, action: MemberAction) -> Result<Arguments, String> {
+    let MemberData { member: ById { id } } = parse(data)?;
+    Ok(Arguments::Member { id, action })
 }
 
 /// Reads data as `T`.
@@ -354,6 +365,15 @@ pub(crate) struct Digits {
     #[serde(deserialize_with = "digits")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::digits"))]
     digits: String,
+}
+
+/// The data of the commands to one member of a conference.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct MemberData {
+    /// The member.
+    #[serde(deserialize_with = "object")]
+    member: ById,
 }
 
 /// The options of `activate`; all of them go to the platform.

@@ -151,6 +151,8 @@ pub enum EventName {
     MemberAdded,
     /// A party has left.
     MemberRemoved,
+    /// A party is muted or held, or is so no more.
+    MemberChanged,
     /// All of a new conversation was told.
     ConversationInitialized,
     /// A conversation is gone.
@@ -163,7 +165,7 @@ pub enum EventName {
 
 impl EventName {
     /// Those of the protocol itself.
-    pub const STANDARD: [Self; 26] = [
+    pub const STANDARD: [Self; 27] = [
         Self::SessionInitialized,
         Self::SessionDisposed,
         Self::SessionLinkChanged,
@@ -187,6 +189,7 @@ impl EventName {
         Self::ConversationCreated,
         Self::MemberAdded,
         Self::MemberRemoved,
+        Self::MemberChanged,
         Self::ConversationInitialized,
         Self::ConversationDisposed,
         Self::StateUpdated,
@@ -219,6 +222,7 @@ impl EventName {
             Self::ConversationCreated => "conversation.created",
             Self::MemberAdded => "conversation.member.added",
             Self::MemberRemoved => "conversation.member.removed",
+            Self::MemberChanged => "conversation.member.changed",
             Self::ConversationInitialized => "conversation.initialized",
             Self::ConversationDisposed => "conversation.disposed",
             Self::StateUpdated => "state.updated",
@@ -318,7 +322,7 @@ pub enum EventData {
         /// The conversation.
         conversation: ConversationCard,
     },
-    /// Of conversation.member.added and .removed.
+    /// Of conversation.member.added, .removed and .changed.
     #[cfg_attr(feature = "schema", schemars(title = "Member"))]
     Member {
         /// The party.
@@ -557,6 +561,17 @@ pub struct MemberCard {
     pub name: Option<Box<str>>,
     /// Who it is.
     pub role: MemberRole,
+    /// The others do not hear it, because one of them wanted that.
+    #[serde(skip_serializing_if = "is_false")]
+    pub muted: bool,
+    /// It waits while the others go on.
+    #[serde(skip_serializing_if = "is_false")]
+    pub held: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde wants
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// An event, all but its number.

@@ -22,7 +22,8 @@ use crate::{
     command::ProtocolCommand,
     data::{
         ActivateAll, ActivateOptions, BindData, ById, ChannelData, DeactivateOptions, Destination, Dial, Digits,
-        DispositionData, GroupData, GroupToRemove, NewChannel, NotReady, Options, PrepareData, SetData, StartData,
+        DispositionData, GroupData, GroupToRemove, MemberData, NewChannel, NotReady, Options, PrepareData, SetData,
+        StartData,
     },
     event::{EventData, EventName, ObjectId},
     list::{LONGEST_PAGE, ListAnswer, ListArguments, WatchedList},
@@ -96,6 +97,9 @@ fn data_of(command: ProtocolCommand) -> Value {
             S::SetDisposition => read_as::<DispositionData>,
             S::Consult | S::BlindTransfer | S::BlindConference => read_as::<Destination>,
             S::SendDtmf => read_as::<Digits>,
+            S::MemberRemove | S::MemberMute | S::MemberUnmute | S::MemberHold | S::MemberRetrieve => {
+                read_as::<MemberData>
+            }
             S::List => read_as::<ListArguments>,
             S::Watch | S::Unwatch => read_as::<WatchedList>,
             S::DeactivateAll
@@ -162,7 +166,7 @@ fn event_data(name: &EventName) -> Value {
         E::InteractionFocusChanged => "Focus",
         E::InteractionEnded => "End",
         E::ConversationCreated => "Conversation",
-        E::MemberAdded | E::MemberRemoved => "Member",
+        E::MemberAdded | E::MemberRemoved | E::MemberChanged => "Member",
         E::StateUpdated => "State",
         // Where the interaction goes on without it, nothing else tells why.
         E::ConversationDisposed => "End",

@@ -7,7 +7,7 @@
 use jackfield_model::{ChannelNode, ConversationNode, GroupNode, InteractionNode, Object, Tree, limits, rules};
 use jackfield_plugin_api::{
     Code, Command, Failure, Json,
-    command::ObjectKind,
+    command::{MemberAction, ObjectKind},
     lists::{ListDeclaration, ListKind, ListParent, ListRequest},
     report::{ChannelType, ConversationAt, ConversationState, InteractionAt},
 };
@@ -21,6 +21,8 @@ use super::commands::CommandSet;
 /// What a command comes down to.
 #[derive(Debug)]
 pub(super) enum CommandPlan {
+    /// Nothing: it is so already.
+    Nothing,
     /// One thing for the platform to do.
     Ask(Command),
     /// One after the other, by the numbers of their channels.
@@ -131,6 +133,10 @@ pub(super) fn plan(
             within_quota(members, limits::MEMBERS.command, "members in this conversation")?;
             Command::BlindConference { conversation: conversation_at(object)?, destination }
         }
+        A::Member { id, action } => match member(object, &id, action)? {
+            Some(command) => command,
+            None => return Ok(CommandPlan::Nothing),
+        },
         A::List(asked) => list(asked, tree, command_set)?,
         A::Watch { kind } => Command::Watch { kind: watchable(kind, command_set)? },
         A::Unwatch { kind } => Command::Unwatch { kind: watchable(kind, command_set)? },
@@ -293,6 +299,21 @@ fn alternation(it: &InteractionNode) -> Option<(Option<&ConversationNode>, &Conv
     } else {
         (None, primary)
     })
+}
+
+/// What is asked about a member; `None`: it is so already.
+fn member(object: Object<'_>, id: &str, action: MemberAction) -> Result<Option<Command>, Failure> {
+    let members = &on_conversation(object)?.members;
+    let member = members.iter().find(|member| is_id(id, 'm', member.id)).ok_or_else(|| not_found(id))?;
+    let is_so = match action {
+        MemberAction::Mute => member.muted,
+        MemberAction::Unmute => !member.muted,
+        MemberAction::Hold => member.held,
+        MemberAction::Retrieve => !member.held,
+        _ => false,
+    };
+    let conversation = conversation_at(object)?;
+    Ok((!is_so).then(|| Command::Member { conversation, member: member.key.clone().into(), action }))
 }
 
 fn list(asked: ListArguments, tree: &Tree, command_set: &CommandSet) -> Result<Command, Failure> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Key;
+use super::{Key, is_false};
 
 /// A party of a conversation. The session's own agent is not one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,18 +18,38 @@ pub struct Member {
     pub name: Option<String>,
     /// Who it is.
     pub role: MemberRole,
+    /// The others do not hear it, and it was one of them who wanted that. Since 1.1.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub muted: bool,
+    /// It waits while the others go on. Since 1.1.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub held: bool,
 }
 
 impl Member {
     /// A party with a number or address.
     pub fn new(key: impl Into<Key>, address: impl Into<String>, role: MemberRole) -> Self {
-        Self { key: key.into(), address: Some(address.into()), name: None, role }
+        Self { key: key.into(), address: Some(address.into()), name: None, role, muted: false, held: false }
     }
 
     /// Adds the name.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Says whether the others hear it.
+    #[must_use]
+    pub fn muted(mut self, muted: bool) -> Self {
+        self.muted = muted;
+        self
+    }
+
+    /// Says whether it waits.
+    #[must_use]
+    pub fn held(mut self, held: bool) -> Self {
+        self.held = held;
         self
     }
 }

@@ -10,7 +10,7 @@ use jackfield_cxone_emulator::{
 };
 use jackfield_plugin_api::{
     Code, Command, Ending, Link,
-    command::RecordAction,
+    command::{MemberAction, RecordAction},
     report::{
         Availability, ChannelStatus, ChannelType, ConversationState as State, InteractionAt, InteractionState, Reason,
         Target,
@@ -466,11 +466,20 @@ async fn one_party_of_a_conference_is_let_go() {
         let name = "conversation.request.incontact.releaseparty";
         extension(name, Target::Conversation(call(&key)), json!({"address": address}))
     };
+    let members = || anna.session.view().conversation(&key).unwrap().members.clone().unwrap();
+    let addresses = || members().iter().map(|it| it.address.clone().unwrap()).collect::<Vec<_>>();
     anna.fails_with(release("nobody"), Code::Rejected).await;
     anna.data(release("5550001")).await;
-    let view = anna.session.view();
-    let members = view.conversation(&key).unwrap().members.clone().unwrap();
-    assert_eq!(members.iter().map(|it| it.address.clone().unwrap()).collect::<Vec<_>>(), ["5551234"]);
+    assert_eq!(addresses(), ["5551234"]);
+
+    // The same by the standard command.
+    anna.done(Command::BlindConference { conversation: call(&key), destination: "5550001".to_owned() }).await;
+    assert_eq!(addresses(), ["5551234", "5550001"]);
+    let member = members()[1].key.clone();
+    let to = |member: &str, action| Command::Member { conversation: call(&key), member: member.to_owned(), action };
+    anna.fails_with(to("nobody", MemberAction::Remove), Code::NotFound).await;
+    anna.done(to(&member, MemberAction::Remove)).await;
+    assert_eq!(addresses(), ["5551234"]);
     bench.no_complaints();
 }
 

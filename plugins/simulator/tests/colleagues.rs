@@ -9,6 +9,7 @@ use driver::{
 };
 use jackfield_plugin_api::{
     Code, Command, Ending, Outcome, Secret,
+    command::MemberAction,
     report::{ChannelType, Role, Target},
 };
 use jackfield_simulator::switch::message::Request;
@@ -337,6 +338,31 @@ fn a_colleague_is_called_into_a_conference() {
     let Some(Outcome::Failure(failure)) = stage.driver.answers.remove(&ticket) else { panic!("no failure") };
     assert_eq!(failure.code, Code::Busy);
     assert_eq!(stage.events(anna), "");
+    stage.everybody_goes_home();
+}
+
+#[test]
+fn a_colleague_who_is_taken_out_of_a_conference_has_left_it() {
+    let (mut stage, anna, berta) = two(json!({}));
+    stage.talking(anna, "+15550100");
+    let conversation = stage.call(anna, Role::Primary);
+    let command = Command::BlindConference { conversation: conversation.clone(), destination: "1002".into() };
+    let ticket = stage.driver.begins(anna, command);
+    stage.answer(berta);
+    stage.driver.answers.remove(&ticket);
+    stage.events(anna);
+    stage.events(berta);
+    let to =
+        |member: &str, action| Command::Member { conversation: conversation.clone(), member: member.into(), action };
+    let member = stage.member(anna, Role::Primary, "1002");
+    stage.does(anna, to(&member, MemberAction::Mute));
+    assert_eq!(stage.events(anna), "conversation.member.changed(primary)");
+    assert_eq!(stage.events(berta), "", "who is muted is none of his own members");
+    assert_eq!(stage.fails(anna, to("nobody", MemberAction::Hold)), Code::NotFound);
+    stage.does(anna, to(&member, MemberAction::Remove));
+    assert_eq!(stage.events(anna), "conversation.member.removed(primary) state.updated(interaction)");
+    assert_eq!(stage.events(berta), [GONE, ENDED, PAIR].join(" "));
+    assert_eq!(stage.members(anna, Role::Primary), ["+15550100"]);
     stage.everybody_goes_home();
 }
 

@@ -34,5 +34,6 @@ export async function work(): Promise<void> {
 function show(contact: Interaction): void {
   const call = contact.focus;
   if (call?.state === "TALKING") call.senddtmf({ digits: "12#" });
+  for (const { id, muted } of call?.members ?? []) if (muted) call?.memberUnmute({ member: { id } });
   if (contact.recording === "ON") contact.recordingPause();
 }

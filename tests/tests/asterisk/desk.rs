@@ -6,7 +6,7 @@ use jackfield_plugin_api::{
     report::{
         ConversationAt, ConversationState,
         ConversationState::{Alerting, Held, Talking},
-        Interaction, InteractionAt, InteractionState, Role,
+        Interaction, InteractionAt, InteractionState, Member, Role,
     },
     testkit::{Session, Tenant},
 };
@@ -182,6 +182,13 @@ impl Desk {
     /// Waits until there is none.
     pub async fn has_nothing(&self) {
         self.session.wait_until("there is no interaction", |view| view.interactions().next().is_none()).await;
+    }
+
+    /// The member of the agent's call with an address.
+    pub fn member(&self, address: &str) -> Member {
+        let interaction = self.newest();
+        let members = interaction.conversations.into_iter().flatten().filter_map(|it| it.members).flatten();
+        members.into_iter().find(|it| it.address.as_deref() == Some(address)).expect("there is such a member")
     }
 
     /// Who is in a conversation, by address.

@@ -4,6 +4,7 @@
 use jackfield_asterisk::Asterisk as Adapter;
 use jackfield_plugin_api::{
     Code, Command, Outcome,
+    command::MemberAction,
     report::{Reason, Role, Target},
     testkit::Tenant,
 };
@@ -67,7 +68,7 @@ async fn a_call_is_transferred_into_the_dialplan_where_the_settings_say() {
 async fn one_member_is_taken_out_of_a_conference_and_the_others_talk_on() {
     let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;
-    let _outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
+    let outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
     let customer = lab.call(&anna).await;
     let remove = |address: &str| {
         let target = Target::Conversation(anna.primary());
@@ -81,6 +82,23 @@ async fn one_member_is_taken_out_of_a_conference_and_the_others_talk_on() {
     assert_eq!(anna.members(Role::Primary), ["555"]);
     lab.asterisk.has_no_channel("trunk").await;
     customer.media.hears(AGENT).await;
+
+    // By the protocol's own commands, which name the member.
+    drop(outside);
+    let _again = Sipp::outside(&lab.asterisk, OUTSIDE).await;
+    anna.does(Command::BlindConference { conversation: anna.primary(), destination: "800".into() }).await;
+    let to = |address: &str, action| {
+        let member = anna.member(address);
+        Command::Member { conversation: anna.primary(), member: member.key, action }
+    };
+    anna.does(to("555", MemberAction::Mute)).await;
+    assert!(anna.member("555").muted);
+    anna.phone.media.hears_no(CUSTOMER).await;
+    anna.does(to("555", MemberAction::Unmute)).await;
+    assert!(!anna.member("555").muted);
+    anna.phone.media.hears(CUSTOMER).await;
+    anna.does(to("800", MemberAction::Remove)).await;
+    assert_eq!(anna.members(Role::Primary), ["555"]);
     anna.phone.media.hears(CUSTOMER).await;
     lab.close().await;
 }

@@ -363,6 +363,47 @@ async fn blindconference_adds_a_party() {
 }
 
 #[tokio::test]
+async fn one_member_of_a_conference_is_muted_held_and_removed() {
+    let host = Host::simulator().await;
+    let mut agent = with_phone(&host).await;
+    agent.talks().await;
+    let call = agent.the("primary");
+    let joins = "conversation.member.added(primary) state.updated(interaction)";
+    let heard =
+        agent.does("conversation.request.blindconference", &call, json!({"destination": "5552000"}), joins).await;
+    let third = heard.data("conversation.member.added(primary)")["member"].clone();
+    let member = json!({"member": {"id": third["id"]}});
+    let changed = "conversation.member.changed(primary)";
+    for (verb, state) in [("mute", "muted"), ("hold", "held")] {
+        let command = format!("conversation.request.member.{verb}");
+        let heard = agent.does(&command, &call, member.clone(), changed).await;
+        assert_eq!(heard.data(changed)["member"][state], true, "{verb}");
+        agent.does(&command, &call, member.clone(), "").await;
+    }
+    // Whoever comes later is told of it; `finish` compares what both know.
+    for (verb, state) in [("unmute", "muted"), ("retrieve", "held")] {
+        let heard = agent.does(&format!("conversation.request.member.{verb}"), &call, member.clone(), changed).await;
+        assert_eq!(heard.data(changed)["member"].get(state), None, "{verb}");
+        agent.fails(&format!("conversation.request.member.{verb}"), &call, member.clone(), "invalid_state").await;
+    }
+    for (data, code) in [
+        (json!({"member": {"id": "m999"}}), "not_found"),
+        (json!({"member": {"id": call}}), "not_found"),
+        (json!({"member": "m1"}), "bad_request"),
+        (json!({}), "bad_request"),
+    ] {
+        agent.fails("conversation.request.member.remove", &call, data, code).await;
+    }
+    agent.does("conversation.request.member.hold", &call, member.clone(), changed).await;
+    let leaves = "conversation.member.removed(primary) state.updated(interaction)";
+    let heard = agent.does("conversation.request.member.remove", &call, member.clone(), leaves).await;
+    assert_eq!(heard.data("conversation.member.removed(primary)")["member"]["held"], true);
+    assert_eq!(heard.data("state.updated(interaction)")["calls"], "SINGLE");
+    agent.fails("conversation.request.member.remove", &call, member, "invalid_state").await;
+    agent.finish().await;
+}
+
+#[tokio::test]
 async fn telephony_commands_on_a_chat_are_unsupported() {
     let host = Host::simulator().await;
     let mut agent = host.log_in("1001").await;

@@ -37,6 +37,7 @@ fn data(command: &str) -> Value {
         "setinteractiondata" => json!({"key": "a", "value": 1}),
         "setdisposition" => json!({"disposition": "sold"}),
         "senddtmf" => json!({"digits": "1"}),
+        _ if command.contains(".member.") => json!({"member": {"id": "m1"}}),
         _ => json!({}),
     }
 }
@@ -88,6 +89,7 @@ async fn a_call_that_talks_or_is_held() {
         refuses(&mut agent, "interaction", "accept reject complete recording.pause recording.resume").await;
         refuses(&mut agent, "interaction", "alternate consulttransfer consultconference").await;
         refuses(&mut agent, "primary", "answer").await;
+        refuses(&mut agent, "primary", "member.remove member.mute member.unmute member.hold member.retrieve").await;
         let (talking, held) = ("retrieve", "hold senddtmf blindconference");
         refuses(&mut agent, "primary", if state == "TALKING" { talking } else { held }).await;
         agent.finish().await;

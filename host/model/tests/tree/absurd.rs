@@ -23,6 +23,7 @@ pub type Wild = usize;
 pub fn member(dice: &mut Dice) -> Member {
     let role = dice.one_of(&[MemberRole::Customer, MemberRole::Customer, MemberRole::Agent]);
     let member = Member::new(dice.one_of(&["m", "n", "o", "p"]), dice.one_of(&["1", "2"]), role);
+    let member = member.muted(dice.chance(20)).held(dice.chance(20));
     if dice.chance(50) { member.name(dice.one_of(&["a", "b"])) } else { member }
 }
 

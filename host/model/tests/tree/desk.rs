@@ -221,7 +221,10 @@ impl Desk {
             }
             Object::Conversation(_, _, conversation) => {
                 let member = |id: &str, member: &jackfield_model::MemberNode| {
-                    some(json!({"id": id, "address": member.address, "name": member.name, "role": member.role}))
+                    some(json!({
+                        "id": id, "address": member.address, "name": member.name, "role": member.role,
+                        "muted": member.muted.then_some(true), "held": member.held.then_some(true),
+                    }))
                 };
                 let members: Map<String, Value> = conversation
                     .members

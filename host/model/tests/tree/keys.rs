@@ -45,7 +45,7 @@ fn conversation(conversation: &ConversationNode) -> Value {
     let members: Map<String, Value> = conversation
         .members
         .iter()
-        .map(|one| (one.key.to_string(), json!([one.address, one.name, one.role])))
+        .map(|one| (one.key.to_string(), json!([one.address, one.name, one.role, one.muted, one.held])))
         .collect();
     json!({
         "role": conversation.role, "state": conversation.state, "muted": conversation.muted, "members": members,
@@ -89,7 +89,7 @@ fn stated_conversation(conversation: &ConversationNode) -> report::Conversation 
         let mut member = report::Member::new(&*one.key, "", one.role);
         member.address = one.address.as_deref().map(str::to_owned);
         member.name = one.name.as_deref().map(str::to_owned);
-        stated = stated.member(member);
+        stated = stated.member(member.muted(one.muted).held(one.held));
     }
     stated
 }

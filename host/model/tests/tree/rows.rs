@@ -174,6 +174,7 @@ const SHORT: &[(&str, &str)] = &[
     ("POP", "interaction.screenpop"),
     ("JOIN", "conversation.member.added(primary)"),
     ("LEAVE", "conversation.member.removed(primary)"),
+    ("CHANGE", "conversation.member.changed(primary)"),
     ("DATA", "interaction.datachanged"),
     ("I", "state.updated(interaction)"),
     ("P", "state.updated(primary)"),
@@ -408,6 +409,11 @@ rows! {
         and(talk(), [conference()]), calls([with(one(Talking), &["cust", "expert", "third"])]) => "JOIN";
     a_party_leaves_a_conference: and(talk(), [conference()]), calls([with(one(Talking), &["expert"])]) => "LEAVE I";
     a_party_is_replaced: and(talk(), [conference()]), calls([with(one(Talking), &["third", "expert"])]) => "LEAVE JOIN";
+    a_member_is_muted_or_held: talk(), calls([one(Talking).member(party("cust").muted(true).held(true))]) => "CHANGE";
+    a_member_is_muted_while_another_joins:
+        talk(), calls([one(Talking).member(party("cust").muted(true)).member(party("expert"))]) => "CHANGE JOIN I";
+    a_member_that_is_muted_has_another_name:
+        talk(), calls([one(Talking).member(party("cust").name("Somebody else").muted(true))]) => "LEAVE JOIN";
     a_members_details_change: talk(), calls([one(Talking).member(party("cust").name("Somebody else"))]) => "LEAVE JOIN";
     a_call_is_transferred_to_this_agents_conversation:
         talk(),

@@ -427,6 +427,15 @@ fn a_call_is_in_a_state_for_these_commands() {
     let talking = "release hold mute unmute senddtmf blindtransfer blindconference";
     assert_eq!(call(inbound([one(Talking)])), [&started, talking]);
     assert_eq!(call(inbound([one(Held)])), [&started, "release retrieve mute unmute blindtransfer"]);
+    let conference = |first: Member| {
+        let second = Member::new("second", "2", MemberRole::External);
+        call(inbound([Conversation::new("C1", Role::Primary, Talking).member(first).member(second)]))[1].clone()
+    };
+    let first = || Member::new("first", "1", MemberRole::Customer);
+    let members = "member.remove member.mute member.hold";
+    assert_eq!(conference(first()), format!("{talking} {members}"));
+    let members = "member.remove member.mute member.unmute member.hold member.retrieve";
+    assert_eq!(conference(first().muted(true).held(true)), format!("{talking} {members}"));
     let recorded = format!("{started} recording.pause recording.resume");
     assert_eq!(call(inbound([one(Talking)]).recording(Recording::On)), [&recorded, talking]);
     // Somebody else may record it.

@@ -154,6 +154,7 @@ impl SessionState {
 
     fn plan(&self, arguments: Arguments, object: Object<'_>) -> Result<Begin, Failure> {
         Ok(match plan::plan(arguments, object, &self.tree, &self.command_set)? {
+            CommandPlan::Nothing => Begin::Nothing,
             CommandPlan::Ask(command) => Begin::Ask(command),
             CommandPlan::Each(each, steps) => Begin::Each(each, steps),
         })

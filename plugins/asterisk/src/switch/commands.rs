@@ -143,6 +143,9 @@ impl Switch {
             Command::SendDtmf { conversation, digits } => self.with_seat(id, agent, &conversation, |switch, seat| {
                 switch.send_dtmf(id, seat, &digits);
             }),
+            Command::Member { conversation, member, action } => {
+                self.with_seat(id, agent, &conversation, |switch, seat| switch.member(id, seat, &member, action));
+            }
             Command::BlindTransfer { conversation, destination } => {
                 self.with_seat(id, agent, &conversation, |switch, seat| {
                     switch.blind_transfer(id, seat, &destination);

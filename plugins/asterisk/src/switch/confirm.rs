@@ -36,6 +36,11 @@ pub(crate) enum Act {
         phone: PhoneKey,
         muted: bool,
     },
+    /// One party of a conference.
+    MuteParty {
+        channel: ChannelId,
+        muted: bool,
+    },
     Connect(Seat),
     ConsultTransfer(PhoneKey),
     ConsultConference(PhoneKey),
@@ -123,12 +128,9 @@ impl Switch {
                 self.entering(leg, room)
             }
             Act::Mute { phone, muted } => {
-                let leg = self.phones.get(phone)?.leg.up()?;
-                let uri = format!("channels/{}/mute", segment(leg));
-                // Without `direction` Asterisk answers 400, whatever its documentation says.
-                let request = if *muted { Request::post(uri) } else { Request::delete(uri) }.with("direction", "in");
-                Some((request, Effected::Other))
+                Some((mute_request(self.phones.get(phone)?.leg.up()?, *muted), Effected::Other))
             }
+            Act::MuteParty { channel, muted } => Some((mute_request(channel, *muted), Effected::Other)),
             Act::Connect(seat) => self.answering(seat),
             Act::ConsultTransfer(phone) | Act::ConsultConference(phone) => {
                 let (_, into) = self.room_of(phone, Role::Primary)?;
@@ -190,6 +192,7 @@ impl Switch {
                 self.change_state(&retrieve, ConversationState::Talking)
             }
             Act::Mute { phone, muted } => self.set_muted(&phone, muted),
+            Act::MuteParty { channel, muted } => self.set_party_muted(&channel, muted),
             Act::Connect(seat) => {
                 let rings = self.conversation(&seat).is_some_and(|it| it.state == ConversationState::Alerting);
                 if rings {
@@ -223,6 +226,14 @@ impl Switch {
         phone.muted = muted;
         phone.told_muted = muted;
         self.touch_phone(key);
+        Some(())
+    }
+
+    fn set_party_muted(&mut self, channel: &str, muted: bool) -> Option<()> {
+        let party = self.parties.get_mut(channel)?;
+        party.muted = muted;
+        let room = party.room;
+        self.touch_room(room);
         Some(())
     }
 
@@ -269,6 +280,13 @@ impl Switch {
     pub(super) fn any_room_of(&self, phone: &str) -> Option<(Seat, RoomId)> {
         [Role::Primary, Role::Consult].into_iter().find_map(|role| self.room_of(phone, role))
     }
+}
+
+/// Lets the others not hear a channel, or hear it again.
+pub(super) fn mute_request(channel: &str, muted: bool) -> Request {
+    let uri = format!("channels/{}/mute", segment(channel));
+    // Without `direction` Asterisk answers 400, whatever its documentation says.
+    if muted { Request::post(uri) } else { Request::delete(uri) }.with("direction", "in")
 }
 
 pub(super) fn set_variable(channel: &str, key: &str, value: &Json) -> Request {

@@ -9,6 +9,7 @@ use jackfield_plugin_api::report::ConversationState;
 
 use super::{
     Switch, What,
+    confirm::mute_request,
     model::{ChannelId, Leg, PartyState, PhoneKey, RoomId},
     rooms::segment,
 };
@@ -202,9 +203,7 @@ impl Switch {
             return;
         }
         phone.told_muted = phone.muted;
-        let uri = format!("channels/{}/mute", segment(channel));
-        // Without `direction` Asterisk answers 400, whatever its documentation says.
-        let request = if phone.muted { Request::post(uri) } else { Request::delete(uri) }.with("direction", "in");
+        let request = mute_request(channel, phone.muted);
         self.send(request, What::Plain);
     }
 }

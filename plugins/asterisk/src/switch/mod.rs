@@ -17,6 +17,7 @@ mod dialing;
 mod events;
 mod legs;
 mod lists;
+mod members;
 mod memory;
 mod model;
 mod places;

@@ -324,6 +324,9 @@ pub(crate) struct Party {
     pub(crate) rings_until: Option<Instant>,
     /// How often it was renamed: a member of the protocol keeps its address, so who is renamed is another.
     pub(crate) renamed: u32,
+    /// The others do not hear it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) muted: bool,
     /// It is the ear of a supervisor, and ends with this conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) supervises: Option<String>,
@@ -333,6 +336,11 @@ pub(crate) struct Party {
 }
 
 impl Party {
+    /// The key under which it is a member of a conversation. `channel`: its own.
+    pub(crate) fn member_key(&self, channel: &str) -> String {
+        if self.renamed == 0 { channel.to_owned() } else { format!("{channel}/{}", self.renamed) }
+    }
+
     /// Takes over a number and a name, as far as there are any. `true`: somebody else is shown now.
     pub(crate) fn rename(&mut self, who: &Caller) -> bool {
         let before = (self.number.clone(), self.name.clone());
@@ -358,6 +366,7 @@ impl Party {
             cause: None,
             rings_until: None,
             renamed: 0,
+            muted: false,
             supervises: None,
             told_record: String::new(),
         }

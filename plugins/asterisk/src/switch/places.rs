@@ -6,7 +6,7 @@
 
 use jackfield_plugin_api::{
     Code, Json, Outcome,
-    report::{ConversationState, Reason, Target},
+    report::{Reason, Target},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,32 +104,6 @@ impl Switch {
             }
             _ => self.reply(id, Outcome::unsupported()),
         }
-    }
-
-    /// Takes one party or colleague out of a conference; the others talk on.
-    fn remove_member(&mut self, id: CommandId, seat: &Seat, address: &str) {
-        let Some(room_id) = self.conversation(seat).map(|it| it.room) else {
-            return self.refuse(id, Code::InvalidState, "the call has ended");
-        };
-        let Some(room) = self.rooms.get(&room_id) else { return self.reply(id, Outcome::unsupported()) };
-        if room.parties.len() + room.seats.len() < 3 {
-            return self.refuse(id, Code::InvalidState, "this is no conference; release the call instead");
-        }
-        let is_it = |it: &&ChannelId| self.parties.get(*it).is_some_and(|party| party.number == address);
-        let party = room.parties.iter().find(is_it).cloned();
-        let colleague = room.seats.iter().find(|other| other.phone == address && other.phone != seat.phone).cloned();
-        match (party, colleague) {
-            (Some(party), _) => {
-                self.hang_up_party(&party);
-                self.settle(room_id, Left::hung_up());
-            }
-            (None, Some(colleague)) => {
-                let state = self.conversation(&colleague).map_or(ConversationState::Ended, |it| it.state);
-                self.release(&colleague, state);
-            }
-            (None, None) => return self.refuse(id, Code::NotFound, "nobody with this address is in the call"),
-        }
-        self.reply(id, Outcome::success());
     }
 
     /// Whom an agent can call: the extensions that Asterisk has, and how they are; queues and places by name.

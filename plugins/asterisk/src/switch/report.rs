@@ -131,15 +131,14 @@ impl Switch {
         if let Some(room) = self.rooms.get(&it.room) {
             for (key, party) in room.parties.iter().filter_map(|key| Some((key, self.parties.get(key)?))) {
                 if all || party.state != PartyState::Dialing {
-                    let key = if party.renamed == 0 { key.clone() } else { format!("{key}/{}", party.renamed) };
-                    let member = Member::new(key, &party.number, party.role);
+                    let member = Member::new(party.member_key(key), &party.number, party.role).muted(party.muted);
                     members.push(if party.name.is_empty() { member } else { member.name(&party.name) });
                 }
             }
             for seat in room.seats.iter().filter(|seat| seat.phone != phone.key) {
                 let there = self.conversation(seat).is_some_and(|it| it.state != ConversationState::Alerting);
                 if let Some(other) = self.phones.get(&seat.phone).filter(|_| all || there) {
-                    let member = Member::new(format!("agent:{}", other.key), &other.key, MemberRole::Agent);
+                    let member = Member::new(colleague_key(&other.key), &other.key, MemberRole::Agent);
                     members.push(member.name(&other.agent));
                 }
             }
@@ -147,6 +146,11 @@ impl Switch {
         out.members = Some(members);
         out
     }
+}
+
+/// The key under which an agent is a member of a colleague's conversation.
+pub(super) fn colleague_key(phone: &str) -> String {
+    format!("agent:{phone}")
 }
 
 fn status(phone: &Phone) -> ChannelStatus {

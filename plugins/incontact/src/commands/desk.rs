@@ -9,7 +9,7 @@ use super::{act, contact, dial, no_params, number, path, rejected, until, with_c
 use crate::{
     api::{Group, list, text},
     line::Line,
-    model::{After, Media, Stage},
+    model::{After, Contact, Media, Stage},
     sign_in::{self, CodeAnswer},
 };
 
@@ -103,16 +103,31 @@ pub(super) async fn play(line: &Line, key: &str, data: &Map<String, Value>) -> R
     line.post(Group::Voicemail, &path(&contact, "play-voicemail"), params).await
 }
 
-/// Ends the call of one party of a conference; the others stay.
+/// Ends the call of one party of a conference, by its address; the others stay.
 pub(super) async fn release_party(line: &Line, at: &ConversationAt, data: &Map<String, Value>) -> Result<(), Failure> {
     let address = data.get("address").and_then(Value::as_str).unwrap_or_default();
+    let is = |it: &Contact| address == if it.now.inbound { &it.now.ani } else { &it.now.dnis };
+    let nobody = || rejected(format!("{address:?} is no party of the conference"));
+    end_party(line, at, is, nobody).await
+}
+
+/// The same, by its key as a member.
+pub(super) async fn remove_member(line: &Line, at: &ConversationAt, member: &str) -> Result<(), Failure> {
+    let nobody = || Failure::new(Code::NotFound, "CXone no longer has this party");
+    end_party(line, at, |it| it.now.id == member, nobody).await
+}
+
+async fn end_party(
+    line: &Line,
+    at: &ConversationAt,
+    is: impl Fn(&Contact) -> bool,
+    nobody: impl Fn() -> Failure,
+) -> Result<(), Failure> {
     let contact = with_case(line, &at.interaction, |case, facts| {
         let conv = case.convs.iter().find(|conv| conv.key == at.conversation && conv.is_conference(facts));
         let conv = conv.ok_or_else(|| Failure::new(Code::InvalidState, "the conversation is no conference"))?;
         let mut parties = conv.contacts.iter().filter_map(|id| facts.contact(id)).filter(|contact| contact.live());
-        let is = |now: &str| now == address;
-        let party = parties.find(|it| is(if it.now.inbound { &it.now.ani } else { &it.now.dnis }));
-        party.map(|it| it.now.id.clone()).ok_or_else(|| rejected(format!("{address:?} is no party of the conference")))
+        parties.find(|it| is(it)).map(|it| it.now.id.clone()).ok_or_else(&nobody)
     })?;
     let over = until(&contact, |stage| stage == Stage::Over);
     let after = After::Case(at.interaction.clone());

@@ -35,7 +35,7 @@ mod two;
 
 use std::time::Duration;
 
-use jackfield_plugin_api::{Code, Command, Failure, Outcome};
+use jackfield_plugin_api::{Code, Command, Failure, Outcome, command::MemberAction};
 use serde_json::{Value, json};
 
 use crate::{
@@ -86,6 +86,9 @@ pub(crate) async fn carry_out(line: &Line, command: Command) -> Outcome {
         }
         Command::BlindConference { conversation: at, destination } => {
             two::blind_conference(line, &at.interaction, &at.conversation, &destination).await.into()
+        }
+        Command::Member { conversation: at, member, action: MemberAction::Remove } => {
+            desk::remove_member(line, &at, &member).await.into()
         }
         Command::List(request) => lists::list(line, &request).await,
         Command::Extension { name, target, data } => extension::carry_out(line, &name, &target, &data).await,

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use jackfield_plugin_api::{
     Code, Failure, Json, Outcome,
+    command::MemberAction,
     report::{Cause, ChannelType, ConversationState, Direction, InteractionState, MemberRole, Reason, Role},
 };
 
@@ -114,6 +115,41 @@ impl Switch {
         Ok(Some(Outcome::success()))
     }
 
+    /// Something is done with one of the others in a conference.
+    pub(super) fn member(
+        &mut self,
+        interaction: InteractionNo,
+        call: CallNo,
+        member: &str,
+        action: MemberAction,
+    ) -> Done {
+        let other = |party: &&Party| party.agent != Some(interaction) && party.ringing.is_none();
+        let party = self.calls[call].parties.iter().filter(other).find(|party| party.member_key() == member);
+        let Some((party, agent)) = party.map(|party| (party.no, party.agent)) else {
+            return Err(Failure::new(Code::NotFound, "no such member"));
+        };
+        match (action, agent) {
+            (MemberAction::Remove, Some(agent)) => self.leave(agent, call, Reason::Released, None),
+            (MemberAction::Remove, None) => {
+                self.remove_party(call, party);
+                self.members_changed(call);
+                self.thin_out(call, None);
+            }
+            (action, _) => {
+                let Some(record) = self.calls[call].party_mut(party) else { return Ok(Some(Outcome::success())) };
+                match action {
+                    MemberAction::Mute => record.muted = true,
+                    MemberAction::Unmute => record.muted = false,
+                    MemberAction::Hold => record.held = true,
+                    MemberAction::Retrieve => record.held = false,
+                    _ => return Ok(Some(Outcome::unsupported())),
+                }
+                self.members_changed(call);
+            }
+        }
+        Ok(Some(Outcome::success()))
+    }
+
     // ---- what a number leads to ---------------------------------------------------------------------------------
 
     /// # Errors
@@ -211,7 +247,8 @@ impl Switch {
         role: MemberRole,
     ) -> PartyNo {
         let no = PartyNo(self.number());
-        let party = Party { no, address, name, role, agent: None, ringing: None, timer: None };
+        let party =
+            Party { no, address, name, role, muted: false, held: false, agent: None, ringing: None, timer: None };
         self.calls[call].parties.push(party);
         no
     }

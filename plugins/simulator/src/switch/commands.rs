@@ -113,6 +113,10 @@ impl Switch {
                 let (interaction, call) = at(self, &conversation)?;
                 self.blind_conference(interaction, call, &destination, ticket)
             }
+            Command::Member { conversation, member, action } => {
+                let (interaction, call) = at(self, &conversation)?;
+                self.member(interaction, call, &member, action)
+            }
             _ => Ok(Some(Outcome::unsupported())),
         }
     }

@@ -16,7 +16,7 @@ use jackfield_plugin_api::{
 use super::{
     lists::AgentPresence,
     message::{SessionNo, Ticket},
-    table::name,
+    table::{Name, name},
 };
 
 /// When, in milliseconds; and a number, by which timers of one moment fire in the order in which they were set.
@@ -329,6 +329,10 @@ pub(super) struct Party {
     pub(super) address: String,
     pub(super) name: Option<String>,
     pub(super) role: MemberRole,
+    /// The others do not hear it.
+    pub(super) muted: bool,
+    /// It waits while the others go on.
+    pub(super) held: bool,
     /// The agent's part, where the party is an agent in this switch.
     pub(super) agent: Option<InteractionNo>,
     /// It is being called.
@@ -346,6 +350,17 @@ pub(super) enum Ringing {
     Invited(Ticket),
     /// The others wait for it: a contact offered, a call transferred.
     Offered,
+}
+
+impl Party {
+    /// The key under which the others are told of it. An agent keeps it from call to call, so that a conference is no
+    /// parting.
+    pub(super) fn member_key(&self) -> Key {
+        match self.agent {
+            Some(agent) => key("agent", agent.number()),
+            None => key("party", self.no.0),
+        }
+    }
 }
 
 impl Call {

@@ -16,8 +16,7 @@ use jackfield_plugin_api::{
 use super::{
     Switch,
     message::Effect,
-    model::{AgentNo, Call, Channel, ChannelNo, InteractionNo, Leg, Presence, Ringing, key},
-    table::Name,
+    model::{AgentNo, Call, Channel, ChannelNo, InteractionNo, Leg, Presence, Ringing},
 };
 
 impl Switch {
@@ -238,12 +237,7 @@ fn state_leg(
 }
 
 fn state_party(party: &super::model::Party) -> Member {
-    // An agent keeps the key from call to call, so that a conference is no parting.
-    let key = match party.agent {
-        Some(agent) => key("agent", agent.number()),
-        None => key("party", party.no.0),
-    };
-    let member = Member::new(key, &party.address, party.role);
+    let member = Member::new(party.member_key(), &party.address, party.role).muted(party.muted).held(party.held);
     match &party.name {
         Some(name) => member.name(name),
         None => member,

@@ -223,6 +223,16 @@ impl Stage {
         conversation.members.iter().map(|member| member.address.as_deref().unwrap().to_owned()).collect()
     }
 
+    /// The key of the member with an address.
+    #[track_caller]
+    pub fn member(&mut self, session: SessionNo, role: Role, address: &str) -> String {
+        let at = self.call(session, role);
+        let mut interactions = self.screens[&session].tree.channels().iter().flat_map(|channel| &channel.interactions);
+        let interaction = interactions.find(|it| *it.key == *at.interaction).unwrap();
+        let mut members = interaction.conversations.iter().filter(|it| it.role == role).flat_map(|it| &it.members);
+        members.find(|member| member.address.as_deref() == Some(address)).expect("such a member").key.to_string()
+    }
+
     /// One entry of the newest interaction's data, as JSON text.
     #[track_caller]
     pub fn data(&mut self, session: SessionNo, key: &str) -> Option<String> {
