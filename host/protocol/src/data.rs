@@ -80,7 +80,7 @@ pub struct ChannelOptions {
 pub struct NewGroup {
     /// The platform's name of it.
     #[serde(deserialize_with = "short_text")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short_text"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short_text"))]
     pub name: String,
     /// Chat channels too.
     #[serde(default)]
@@ -114,7 +114,7 @@ pub struct PrepareData {
 pub struct Credentials {
     /// The platform's name of the agent.
     #[serde(deserialize_with = "text")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::text"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::text"))]
     pub id: String,
     /// May be empty where the platform asks for none.
     pub password: String,
@@ -292,7 +292,7 @@ pub(crate) struct GroupData {
 pub(crate) struct NewChannel {
     /// The extension, station or address.
     #[serde(deserialize_with = "short_text")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short_text"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short_text"))]
     endpoint: String,
     /// Its type.
     #[serde(rename = "type", deserialize_with = "channel_type")]
@@ -305,11 +305,11 @@ pub(crate) struct NewChannel {
 pub(crate) struct NotReady {
     /// The platform's code, or `acw` for after-call work.
     #[serde(deserialize_with = "reason_code")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::reason_code"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::reason_code"))]
     reasoncode: String,
     /// In words, for the record.
     #[serde(default, deserialize_with = "short")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short"))]
     reasondesc: Option<String>,
 }
 
@@ -319,11 +319,11 @@ pub(crate) struct NotReady {
 pub(crate) struct Dial {
     /// The number or address.
     #[serde(deserialize_with = "short_text")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short_text"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short_text"))]
     destination: String,
     /// The platform's own options, among them the answer to `needinfo`.
     #[serde(default, deserialize_with = "any_object")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::object"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::object"))]
     extensions: Option<Json>,
 }
 
@@ -333,7 +333,7 @@ pub(crate) struct Dial {
 pub(crate) struct SetData {
     /// The entry.
     #[serde(deserialize_with = "text")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::text"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::text"))]
     key: String,
     /// Any value.
     value: Json,
@@ -353,7 +353,7 @@ pub struct DispositionData {
 pub(crate) struct Destination {
     /// The number or address.
     #[serde(deserialize_with = "short_text")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short_text"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short_text"))]
     destination: String,
 }
 
@@ -363,7 +363,7 @@ pub(crate) struct Destination {
 pub(crate) struct Digits {
     /// The tones.
     #[serde(deserialize_with = "digits")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::digits"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::digits"))]
     digits: String,
 }
 
@@ -382,13 +382,13 @@ pub(crate) struct MemberData {
 pub(crate) struct ActivateOptions {
     /// The queue to take contacts from.
     #[serde(default, deserialize_with = "short")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short"))]
     queue: Option<String>,
 }
 
 /// The options of `activate` and `deactivate`, under either spelling. `T`: what is read of them.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::both_spellings))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema_members::both_spellings))]
 #[serde(bound = "")]
 pub(crate) struct Options<T> {
     #[serde(default, alias = "channelOptions", deserialize_with = "any_object")]
@@ -412,17 +412,17 @@ impl<T: DeserializeOwned> Options<T> {
 pub(crate) struct DeactivateOptions {
     /// The queues to leave: one, or a list.
     #[serde(default, deserialize_with = "queues")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::queues"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::queues"))]
     queue: Vec<String>,
     /// The platform's code for the reason.
     #[serde(default, deserialize_with = "reason_number")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::reason_number"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::reason_number"))]
     reason: Option<i64>,
 }
 
 /// The data of `activateall`.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::both_spellings))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema_members::both_spellings))]
 pub(crate) struct ActivateAll {
     /// Options of some of the channels; the others are activated without.
     #[serde(default, alias = "channelOptions", deserialize_with = "present")]
@@ -438,13 +438,13 @@ struct OneChannel {
     id: String,
     /// The queue to take contacts from.
     #[serde(default, deserialize_with = "short")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short"))]
     queue: Option<String>,
 }
 
 /// The data of `removechannelgroup`: one of them, or both with the same id.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::one_of_both))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema_members::one_of_both))]
 pub(crate) struct GroupToRemove {
     /// The group.
     #[serde(default, deserialize_with = "some_object")]

@@ -22,6 +22,8 @@ pub mod message;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod schema_files;
+#[cfg(feature = "schema")]
+mod schema_members;
 
 /// Bytes of an endpoint, a destination, a reason, a queue, a name. Longer ones are refused in a command, and cut in what
 /// an adapter reports.

@@ -24,19 +24,19 @@ pub struct ListArguments {
     pub kind: ListKind,
     /// What entries are to contain.
     #[serde(default, deserialize_with = "short")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short"))]
     pub query: Option<String>,
     /// The id of an entry, or, of dispositions, the target of an interaction.
     #[serde(default, deserialize_with = "short")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short"))]
     pub under: Option<String>,
     /// How many entries at most.
     #[serde(default = "page", deserialize_with = "limit")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::limit"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "limit_schema"))]
     pub limit: usize,
     /// `next` of the page before.
     #[serde(default, deserialize_with = "short")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::short"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short"))]
     pub after: Option<String>,
 }
 
@@ -86,6 +86,11 @@ const fn page() -> usize {
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     let limit = usize::deserialize(deserializer).ok().filter(|limit| (1..=LONGEST_PAGE).contains(limit));
     limit.ok_or_else(|| D::Error::custom(format_args!("must be a whole number from 1 to {LONGEST_PAGE}")))
+}
+
+#[cfg(feature = "schema")]
+fn limit_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE})
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ use schemars::{
 use serde_json::{Value, json};
 
 use crate::{
-    MAX_TEXT,
     close::CloseCode,
     command::ProtocolCommand,
     data::{
@@ -26,7 +25,7 @@ use crate::{
         StartData,
     },
     event::{EventData, EventName, ObjectId},
-    list::{LONGEST_PAGE, ListAnswer, ListArguments, WatchedList},
+    list::{ListAnswer, ListArguments, WatchedList},
 };
 
 /// The version of the protocol that the files describe.
@@ -300,59 +299,6 @@ fn without_links(text: &str) -> String {
         });
     }
     plain
-}
-
-// ---- members that are read by functions of their own: what these take
-
-pub(crate) fn text(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1})
-}
-
-/// The limit is one of bytes, of which a letter has one or more.
-pub(crate) fn short_text(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_TEXT})
-}
-
-pub(crate) fn short(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "maxLength": MAX_TEXT})
-}
-
-pub(crate) fn digits(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "pattern": "^[0-9*#A-D]+$"})
-}
-
-pub(crate) fn reason_code(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": ["string", "integer"], "minLength": 1, "maxLength": MAX_TEXT})
-}
-
-pub(crate) fn reason_number(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": ["integer", "string"], "pattern": "^[+-]?[0-9]+$"})
-}
-
-pub(crate) fn queues(_: &mut SchemaGenerator) -> Schema {
-    let one = json!({"type": "string", "maxLength": MAX_TEXT});
-    json_schema!({"anyOf": [one, {"type": "array", "items": one}]})
-}
-
-pub(crate) fn object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object"})
-}
-
-pub(crate) fn limit(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE})
-}
-
-/// `channeloptions` is taken as `channelOptions` too.
-pub(crate) fn both_spellings(schema: &mut Schema) {
-    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        let options = properties["channeloptions"].clone();
-        properties.insert("channelOptions".to_owned(), options);
-    }
-}
-
-/// One of the members must be there.
-pub(crate) fn one_of_both(schema: &mut Schema) {
-    schema.insert("anyOf".to_owned(), json!([{"required": ["channel"]}, {"required": ["channelgroup"]}]));
 }
 
 impl JsonSchema for ObjectId {
