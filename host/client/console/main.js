@@ -118,6 +118,8 @@ async function enter(about, { agent, session, token }) {
     const [{ Desk }, { Messages }] = await Promise.all([import("./desk.js"), import("./messages.js")]);
     const messages = new Messages();
     const mine = new Desk(about, messages, () => draw());
+    // Once a frame: a burst of events is noted as its end leaves it.
+    const noteSoon = drawer(() => { if (mine.session) remember(mine.session, about); });
     const made = await connect({
       url: HOST, tenant: about.tenant, model: "jackfield console", agent, session, token,
       extension: about.extension || undefined,
@@ -130,7 +132,7 @@ async function enter(about, { agent, session, token }) {
       on: {
         message: (entry) => messages.add(entry),
         started: ({ again }) => { if (again) restore(mine.session, about); },
-        change: () => { if (mine.session) remember(mine.session, about); },
+        change: noteSoon,
         end: (end) => { if (desk === mine) leave(end, about, token); },
       },
     });

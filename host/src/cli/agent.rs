@@ -4,18 +4,23 @@
 //! messages; what arrives is printed. Must never: know what a platform is (all of that is the host's), or leave a session
 //! behind when it ends.
 //!
+//! A connection that is lost is made again, and the session bound again. What was not answered by then is not sent again:
+//! it may have been carried out, and the events tell.
+//!
 //! Lines that do not come from a terminal are a script: each waits for the answer to the one before it, one that names
 //! an object which is not there yet waits a while for it, and the exit status tells whether all went well.
 
 use std::{collections::HashMap, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use jackfield_plugin_api::Backoff;
+use jackfield_protocol::close::CloseCode;
 use serde_json::{Value, json};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::{
     AgentArguments,
@@ -31,6 +36,10 @@ const LAST_ANSWERS: Duration = Duration::from_secs(35);
 const OBJECT_COMES: Duration = Duration::from_secs(5);
 /// How long the host may take to log out an agent who was interrupted.
 const LOGOUT: Duration = Duration::from_secs(5);
+/// How long a lost connection is tried to be made again. A host keeps a session for a minute, longer during a call.
+const COME_BACK: Duration = Duration::from_secs(120);
+/// The pauses between the attempts: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// Runs the client until its session or its input ends, or it is interrupted.
 ///
@@ -50,6 +59,8 @@ pub(super) fn run(arguments: AgentArguments) -> Result<(), String> {
             model: Model::default(),
             sent: HashMap::new(),
             next_id: 0,
+            seq: 0,
+            initialized: false,
             awaited: Some("session.initialized".to_owned()),
             held: None,
             stage: Stage::Working,
@@ -100,6 +111,10 @@ struct Client {
     /// What is not answered yet: request id to command and short target.
     sent: HashMap<String, String>,
     next_id: u64,
+    /// The number of the last event.
+    seq: u64,
+    /// The session has begun: it can be come back to.
+    initialized: bool,
     /// An event that must come before the next line is read.
     awaited: Option<String>,
     /// A line whose object is not there yet, and how long it may wait.
@@ -140,7 +155,9 @@ impl Client {
         if self.arguments.verbose {
             self.terminal.print(&format!(" sent  {}", without_password(&text)));
         }
-        self.socket.send(Message::text(text)).await.map_err(|error| format!("the connection is lost: {error}"))
+        // That the connection is lost is also heard by reading, and dealt with there.
+        let _ = self.socket.send(Message::text(text)).await;
+        Ok(())
     }
 
     /// Until the session, the connection or the input ends, or somebody interrupts.
@@ -167,12 +184,12 @@ impl Client {
                             return Ok(());
                         }
                     }
-                    Some(Ok(Message::Close(Some(frame)))) => {
-                        return Err(format!("the host closed the connection: {} {}", u16::from(frame.code), frame.reason));
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => return Err(format!("the connection is lost: {error}")),
-                    None => return Err("the host closed the connection".to_owned()),
+                    Some(Ok(message)) if !message.is_close() => {}
+                    end => tokio::select! {
+                        came_back = self.come_back(end) => came_back?,
+                        () = interrupts.next() => return Err("interrupted".to_owned()),
+                        () = typed.notified() => return Err("interrupted".to_owned()),
+                    },
                 },
                 line = self.terminal.line(), if may_read => match line {
                     Some(line) => self.type_in(line).await?,
@@ -185,6 +202,31 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Connects again and binds the session, unless the connection was ended for good. `end`: how it ended.
+    async fn come_back(&mut self, end: Option<Result<Message, tungstenite::Error>>) -> Result<(), String> {
+        let (why, for_good) = why_it_ended(end);
+        let session = self.model.session().filter(|_| self.initialized && !for_good).map(str::to_owned);
+        let Some(session) = session else { return Err(why) };
+        self.terminal.print(&format!("! {why}; coming back"));
+        for (_, what) in self.sent.drain() {
+            self.failures += 1;
+            self.terminal
+                .print(&format!(" lost  {what}: whether it was carried out is not known; the events will tell"));
+        }
+        let give_up = Instant::now() + COME_BACK;
+        let mut pauses = Backoff::new(PAUSES.0, PAUSES.1);
+        self.socket = loop {
+            tokio::time::sleep(pauses.next_pause()).await;
+            match connect(&self.arguments).await {
+                Ok(socket) => break socket,
+                Err(error) if Instant::now() > give_up => return Err(error),
+                Err(_) => {}
+            }
+        };
+        let data = json!({"session": {"id": session}, "after": self.seq});
+        self.send(json!({"command": "bindSession", "data": data})).await
     }
 
     /// What was waited for has not come.
@@ -274,6 +316,8 @@ impl Client {
         let name = event["name"].as_str().unwrap_or_default();
         let target = event["target"].as_str().unwrap_or_default();
         self.model.apply(event);
+        self.seq = event["seq"].as_u64().unwrap_or(self.seq);
+        self.initialized |= name == "session.initialized";
         if self.awaited.as_deref() == Some(name) {
             self.awaited = None;
         }
@@ -318,6 +362,20 @@ impl Client {
             ("prepareSession" | "session.start", _) if result != "success" => {
                 return Err(format!("the agent cannot be logged in: {}", response["failure"]["message"]));
             }
+            ("bindSession", "success") => {
+                if response["data"]["replay"] == "snapshot" {
+                    // All objects are told anew.
+                    let session = self.model.session().unwrap_or_default().to_owned();
+                    self.model.set_session(&session);
+                }
+                self.seq = response["data"]["seq"].as_u64().unwrap_or_default();
+                if let Stage::LoggingOut(until) = self.stage {
+                    self.log_out(until).await?;
+                }
+            }
+            // Logged out by the command whose answer was lost.
+            ("bindSession", _) if matches!(self.stage, Stage::LoggingOut(_)) => return Ok(true),
+            ("bindSession", _) => return Err(format!("the session is over: {}", response["failure"]["message"])),
             ("session.request.logout", "success") => return Ok(true),
             ("session.request.logout", _) => match self.stage {
                 Stage::LoggingOut(Some(_)) => {
@@ -342,6 +400,20 @@ impl Client {
             1 => Err("1 command failed".to_owned()),
             failures => Err(format!("{failures} commands failed")),
         }
+    }
+}
+
+/// Why a connection ended, in words, and whether it is no use to come back.
+fn why_it_ended(end: Option<Result<Message, tungstenite::Error>>) -> (String, bool) {
+    const FOR_ANOTHER: u16 = CloseCode::TakenOver.number();
+    const PASSING: [u16; 2] = [CloseCode::GoingAway.number(), CloseCode::TooSlow.number()];
+    match end {
+        Some(Ok(Message::Close(Some(frame)))) => match u16::from(frame.code) {
+            FOR_ANOTHER => ("the session is open somewhere else now".to_owned(), true),
+            code => (format!("the host closed the connection: {code} {}", frame.reason), !PASSING.contains(&code)),
+        },
+        Some(Err(error)) => (format!("the connection is lost: {error}"), false),
+        _ => ("the connection is lost".to_owned(), false),
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use jackfield_tests::{
     artifacts,
+    asterisk::cut::Cut,
     host::{Host, Setup, TempFolder, Tenant},
     patience, until,
 };
@@ -179,13 +180,14 @@ impl Screen {
         Self { shows: child.stdout.take().unwrap(), unread: String::new() }
     }
 
-    /// Waits until something is on the screen, and reads up to there.
-    async fn shows(&mut self, what: &str) {
+    /// Waits until something is on the screen, and reads up to there. Returns what stood before it.
+    async fn shows(&mut self, what: &str) -> String {
         let wait = async {
             loop {
                 if let Some(at) = self.unread.find(what) {
-                    self.unread.drain(..at + what.len());
-                    return;
+                    let mut before: String = self.unread.drain(..at + what.len()).collect();
+                    before.truncate(at);
+                    return before;
                 }
                 let mut bytes = [0; 4096];
                 let read = self.shows.read(&mut bytes).await.unwrap();
@@ -193,7 +195,7 @@ impl Screen {
                 self.unread.push_str(&text(&bytes[..read]));
             }
         };
-        patience(&format!("{what} is shown"), wait).await;
+        patience(&format!("{what} is shown"), wait).await
     }
 }
 
@@ -265,6 +267,44 @@ async fn an_event_does_not_split_the_line_that_is_being_typed() {
     let status = patience("Ctrl-C ends it", agent.child.wait()).await.unwrap();
     assert_eq!(status.code(), Some(0));
     nobody_is_left(&host).await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_connection_is_cut_comes_back_to_the_session() {
+    let host = Host::simulator().await;
+    let port = host.address.rsplit(':').next().unwrap().parse().unwrap();
+    let way = Cut::to(port).await;
+    let mut agent = AtTerminal::open(&format!("127.0.0.1:{}", way.port));
+    agent.shows("session.initialized").await;
+    agent.shows("> ").await;
+    agent.types("addchannel Telephony 2001\r").await;
+    agent.shows("ok  session.request.addchannel").await;
+    way.cut();
+    agent.shows("coming back").await;
+    way.mend();
+    agent.shows("ok  bindSession").await;
+    // It is the same session, and goes on.
+    agent.types("activate c1\r").await;
+    agent.shows("ok  channel.request.activate c1").await;
+    agent.types("\u{3}").await;
+    let status = patience("Ctrl-C ends it", agent.child.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    nobody_is_left(&host).await;
+}
+
+#[tokio::test]
+async fn an_agent_who_logs_in_somewhere_else_does_not_take_the_session_back() {
+    let host = Host::simulator().await;
+    let mut agent = jackfield(&["agent", &format!("http://{}", host.address)]);
+    let mut agent = agent.stdin(Stdio::piped()).spawn().unwrap();
+    let mut screen = Screen::of(&mut agent);
+    screen.shows("{\"session\":{\"id\":\"").await;
+    let session = screen.shows("\"").await;
+    screen.shows("session.initialized").await;
+    let mut other = host.connect().await;
+    assert_eq!(other.bind(&session, None).await["result"], "success");
+    let status = patience("it ends", agent.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(1));
 }
 
 /// TLS in front of a host, as a proxy does it; answers its address and the file of its certificate.
