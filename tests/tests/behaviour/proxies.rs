@@ -1,5 +1,5 @@
 //! Behind nginx and Caddy with the configurations that are shipped, TLS at the proxy: WebSocket, plain HTTP and event streams
-//! go through, and nothing is held back.
+//! go through, nothing is held back, and the host knows whose requests they are.
 
 use std::{
     fs,
@@ -132,7 +132,7 @@ fn caddy(folder: &TempFolder, host: &Host, address: SocketAddr) -> Command {
 }
 
 async fn behind(name: &str) {
-    let setup = Setup::new();
+    let setup = Setup::new().listener("trusted_proxies = [\"127.0.0.1\"]");
     let host = setup.tenant(Tenant::simulator("demo").tokens(&[("desk", "tok-secret")])).start().await;
     let Some(proxy) = Proxy::start(name, &host).await else { return };
 
@@ -168,9 +168,10 @@ async fn behind(name: &str) {
     };
     patience("the event comes while the stream is open", initialized).await;
 
-    // A wrong token is refused, and none is logged on the way.
+    // A wrong token is refused, and the log says where it came from; none is logged on the way.
     let refused = patience("the refusal", proxy.curl("wrong", "extensions").output()).await.unwrap();
     assert!(String::from_utf8_lossy(&refused.stdout).contains("unauthorized"), "{name}: {refused:?}");
+    host.logs("127.0.0.5").await;
     assert!(!proxy.log().contains("tok-secret"), "{name} logs a token");
 }
 
