@@ -7,8 +7,8 @@ use data_encoding::BASE64;
 use hyper::{
     HeaderMap, StatusCode, Version,
     header::{
-        AUTHORIZATION, CONNECTION, HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
     },
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -35,8 +35,12 @@ pub(super) fn ambiguous(version: Version, headers: &HeaderMap) -> Option<&'stati
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if codings.next().is_some_and(|first| !chunked(first)) || codings.next().is_some() {
+    let first = codings.next();
+    if first.is_some_and(|first| !chunked(first)) || codings.next().is_some() {
         return Some("the only Transfer-Encoding here is chunked");
+    }
+    if first.is_some() && headers.contains_key(CONTENT_LENGTH) {
+        return Some("a request has Content-Length or Transfer-Encoding, not both");
     }
     None
 }
@@ -174,6 +178,7 @@ mod tests {
         assert!(!coded("chunked") && !coded("Chunked"));
         assert!(coded("identity, chunked") && coded("gzip, chunked") && coded("identity") && coded(""));
         assert!(wrong(new, &[("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]));
+        assert!(wrong(new, &[("host", "a"), ("content-length", "2"), ("transfer-encoding", "chunked")]));
     }
 
     #[test]

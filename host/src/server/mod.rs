@@ -33,7 +33,12 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue, TRANSFER_ENCODING},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use jackfield_protocol::close::CloseCode;
 use parking_lot::Mutex;
@@ -359,12 +364,18 @@ impl Listener {
         A: Fn(Request<Incoming>, Peer) -> F,
         F: Future<Output = Response<Body>>,
     {
-        let service = service_fn(|request| {
+        let service = service_fn(|request: Request<Incoming>| {
             let answering = phase.answering();
+            // Of a chunked request the library may have hidden a length that a proxy in front went by: what follows the
+            // body on this connection may be its client's invention.
+            let is_last = request.headers().contains_key(TRANSFER_ENCODING);
             let answered = answer(request, peer.clone());
             async move {
                 let mut response = answered.await;
                 response.body_mut().keep(answering);
+                if is_last {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, Infallible>(response)
             }
         });

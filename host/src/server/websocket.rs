@@ -462,6 +462,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_finishes_a_frame_is_closed() {
+        let (server, mut client) = duplex(4096);
+        let connection = WebSocketConnection::new(server, Bytes::new(), 64 * 1024).await;
+        let serving = tokio::spawn(serve(connection, echo()));
+        // The head of a frame of 60 000 bytes, and then one every ten seconds.
+        client.write_all(&[0x81, 0xFE, 0xEA, 0x60, 1, 2, 3, 4]).await.unwrap();
+        while !serving.is_finished() {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let _ = client.write_all(b"x").await;
+        }
+        let (end, after) = serving.await.unwrap();
+        assert_eq!((end, after), (ConnectionEnd::Silent, SILENCE));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_answers_pings_stays() {
         let (connection, mut client) = pair(4096).await;
         let serving = tokio::spawn(serve(connection, echo()));

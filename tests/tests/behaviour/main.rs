@@ -5,6 +5,7 @@
 
 mod agent_tokens;
 mod alerts;
+mod attacks;
 mod auth;
 mod by_itself;
 mod calls;
