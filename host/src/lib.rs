@@ -7,10 +7,12 @@
 #![deny(unsafe_code)]
 
 pub mod app;
+mod audit;
 pub mod cli;
 pub mod config;
 mod descriptors;
 mod failed_attempts;
+mod log_filter;
 mod log_limit;
 pub mod logging;
 pub mod metrics;

@@ -18,10 +18,13 @@ use std::{
 use parking_lot::Mutex;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry, fmt::MakeWriter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    Layer as _, Registry, fmt::MakeWriter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
-use crate::config::LogFormat;
+use crate::{
+    config::LogFormat,
+    log_filter::{LogDetail, LogFilter},
+};
 
 /// How many lines may wait to be written.
 const WAITING_LINES: usize = 8_192;
@@ -33,16 +36,16 @@ pub struct HostLog {
     writer: Mutex<Option<WorkerGuard>>,
     overflowed: ErrorCounter,
     unwritable: Arc<AtomicU64>,
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<LogFilter, Registry>,
 }
 
 impl HostLog {
-    /// Starts the log.
+    /// Starts the log. `details`: of whom more is written than the filter says.
     ///
     /// # Errors
     /// The filter, which has been checked with the configuration, is wrong; or there is a log already.
-    pub fn start(filter: &str, format: LogFormat) -> Result<Self, String> {
-        let filter = EnvFilter::try_new(filter).map_err(|error| format!("log.filter: {error}"))?;
+    pub fn start(filter: &str, details: &[LogDetail], format: LogFormat) -> Result<Self, String> {
+        let filter = LogFilter::new(filter, details.to_vec()).map_err(|error| format!("log.filter: {error}"))?;
         let terminal = io::stderr().is_terminal();
         let unwritable = Arc::new(AtomicU64::new(0));
         let (lines, writer) = NonBlockingBuilder::default()
@@ -71,8 +74,8 @@ impl HostLog {
     ///
     /// # Errors
     /// The directives are wrong; the log goes on as before.
-    pub fn set_filter(&self, filter: &str) -> Result<(), String> {
-        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    pub fn set_filter(&self, filter: &str, details: &[LogDetail]) -> Result<(), String> {
+        let filter = LogFilter::new(filter, details.to_vec())?;
         self.filter.reload(filter).map_err(|error| error.to_string())
     }
 

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::{
+    audit::TARGET,
     config::{
         self, Auth, Changes, HostConfig, Loaded, Problem, ShutdownConfig, Source, TenantConfig, Values, tenant_of,
     },
@@ -174,6 +175,13 @@ impl Reload {
         if !outcome.restart.is_empty() {
             tracing::warn!(keys = outcome.restart.join(" "), "changed keys hold only when the host is started again");
         }
+        for (tenant, done) in outcome.tenants.iter().filter(|(_, done)| **done != "unchanged") {
+            tracing::info!(target: TARGET, tenant, done, "a reload has changed a tenant");
+        }
+        if !outcome.applied.is_empty() || !outcome.restart.is_empty() {
+            let (applied, restart) = (outcome.applied.join(" "), outcome.restart.join(" "));
+            tracing::info!(target: TARGET, applied, restart, "a reload has changed the host's configuration");
+        }
         tracing::info!(
             tenants = ?outcome.tenants,
             applied = outcome.applied.join(" "),
@@ -205,8 +213,8 @@ impl Reload {
         let changes = config::changes(&turn.values, &loaded.values);
         turn.values = config::taken_over(&turn.values, &loaded.values);
         self.metrics.set_max_tenants(loaded.host.metrics_max_tenants);
-        if changes.applied.iter().any(|key| key == "log.filter")
-            && let Err(error) = self.log.set_filter(&loaded.host.log_filter)
+        if changes.applied.iter().any(|key| key == "log.filter" || key == "log.details")
+            && let Err(error) = self.log.set_filter(&loaded.host.log_filter, &loaded.host.log_details)
         {
             tracing::error!(error, "log.filter is not taken over");
         }
@@ -282,6 +290,10 @@ impl Reload {
         let now = tenant.config();
         let content = self.libraries.find(&config.adapter.path).await;
         let content = content.map_err(|error| vec![Problem::key(&config.file, "adapter", error.to_string())])?;
+        let parts = now.differs_in(&config);
+        if !parts.is_empty() {
+            tracing::info!(target: TARGET, tenant = config.id, parts = parts.join(" "), "a tenant's file has changed");
+        }
         // Who may come in and how much they may have needs no other plugin.
         let mut adopted = TenantConfig::clone(&now);
         adopted.take_rules_of(&config);

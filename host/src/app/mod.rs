@@ -53,7 +53,7 @@ pub fn run(source: Source) -> Result<(), String> {
     let source = sockets.addressed(source)?;
     let loaded = config::load(&source)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: "))?;
-    let log = Arc::new(HostLog::start(&loaded.host.log_filter, loaded.host.log_format)?);
+    let log = Arc::new(HostLog::start(&loaded.host.log_filter, &loaded.host.log_details, loaded.host.log_format)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let outcome = runtime.block_on(async {

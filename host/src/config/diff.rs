@@ -57,6 +57,7 @@ pub(super) const KEYS: &[(&str, WhenApplied)] = &[
     ("limits.message_bytes", WhenApplied::Reload),
     ("metrics.max_tenants", WhenApplied::Reload),
     ("log.filter", WhenApplied::Reload),
+    ("log.details", WhenApplied::Reload),
     ("log.format", WhenApplied::Restart),
     ("shutdown.drain", WhenApplied::Reload),
     ("shutdown.retry_after", WhenApplied::Reload),

@@ -15,7 +15,7 @@ use super::{
     raw::{self, LogFormat, OperatorRight},
     tenant::check_token,
 };
-use crate::plugin::Trust;
+use crate::{log_filter::LogDetail, plugin::Trust};
 
 /// The host's own part of the configuration.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct HostConfig {
     pub metrics_max_tenants: usize,
     /// Which log lines are written: directives as in `RUST_LOG`.
     pub log_filter: String,
+    /// Of whom more are written.
+    pub log_details: Vec<LogDetail>,
     /// How they are written.
     pub log_format: LogFormat,
     /// How it ends.
@@ -143,6 +145,11 @@ impl HostConfig {
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&raw.log.filter) {
             bounds.wrong("log.filter", error.to_string());
         }
+        let details: Result<Vec<_>, String> = raw.log.details.iter().map(|detail| LogDetail::parse(detail)).collect();
+        let log_details = details.unwrap_or_else(|error| {
+            bounds.wrong("log.details", error);
+            Vec::new()
+        });
         let plugin_trust = Trust::new(&raw.plugins.keys).unwrap_or_else(|error| {
             bounds.wrong("plugins.keys", error);
             Trust::default()
@@ -162,6 +169,7 @@ impl HostConfig {
             limits,
             metrics_max_tenants,
             log_filter: raw.log.filter,
+            log_details,
             log_format: raw.log.format,
             shutdown,
         })

@@ -101,6 +101,7 @@ pub(super) struct RawMetrics {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLog {
     pub(super) filter: String,
+    pub(super) details: Vec<String>,
     pub(super) format: LogFormat,
 }
 

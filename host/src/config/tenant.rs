@@ -280,6 +280,20 @@ impl TenantConfig {
 }
 
 impl TenantConfig {
+    /// The parts of a tenant's file in which another one differs.
+    pub(crate) fn differs_in(&self, other: &Self) -> Vec<&'static str> {
+        let parts = [
+            ("adapter", self.adapter != other.adapter),
+            ("isolation", self.isolation != other.isolation),
+            ("worker", self.worker != other.worker),
+            ("upgrade", self.upgrade != other.upgrade),
+            ("auth", self.auth != other.auth),
+            ("limits", self.limits != other.limits),
+            ("settings", self.settings != other.settings),
+        ];
+        parts.into_iter().filter_map(|(part, differs)| differs.then_some(part)).collect()
+    }
+
     /// Takes over what is not a matter of the adapter: who may come in, how much there may be, how it is upgraded.
     pub(crate) fn take_rules_of(&mut self, other: &Self) {
         self.auth.clone_from(&other.auth);

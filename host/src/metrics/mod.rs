@@ -40,6 +40,8 @@ pub use labels::{CommandLabel, LimitLabel, OutcomeClass, OutcomeLabel};
 use tenant::TenantSeries;
 pub use tenant::{Depths, TenantMetrics};
 
+use crate::audit::LimitAudit;
+
 /// The label value that tenants beyond the cap share. No tenant can have this name.
 const OVERFLOW: &str = "_other";
 /// The label that names a tenant.
@@ -143,7 +145,8 @@ impl Metrics {
     pub fn tenant(&self, name: &str, adapter: &str) -> TenantMetrics {
         let series = self.series(name);
         let declared = self.inner.declared.series(adapter, &series.label);
-        TenantMetrics { series, declared, adapter: self.adapter(adapter) }
+        let audit = Arc::new(LimitAudit::new(name));
+        TenantMetrics { series, declared, audit, adapter: self.adapter(adapter) }
     }
 
     fn series(&self, name: &str) -> Arc<TenantSeries> {

@@ -19,6 +19,7 @@ use super::{
     declared::DeclaredSeries,
     labels::{CommandLabel, LimitLabel, OutcomeClass, OutcomeLabel},
 };
+use crate::audit::LimitAudit;
 
 /// Depths of a tenant's queues, summed over its sessions and connections just before a scrape.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub struct Depths {
 /// Counts what concerns one tenant. Cheap to clone; no method waits.
 #[derive(Clone)]
 pub struct TenantMetrics {
+    pub(super) audit: Arc<LimitAudit>,
     pub(super) series: Arc<TenantSeries>,
     pub(super) adapter: AdapterMetrics,
     pub(super) declared: Arc<DeclaredSeries>,
@@ -56,12 +58,19 @@ impl TenantMetrics {
         self.series.commands[outcome.class() as usize].inc();
     }
 
-    /// A limit was reached, and something was refused, delayed or closed because of it.
+    /// The tenant's name, whatever its series are called.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.audit.tenant()
+    }
+
+    /// A limit was reached, and something was refused, delayed or closed because of it. The audit log tells it once a minute.
     #[cold]
     pub fn limited(&self, limit: LimitLabel) {
         let series = &self.series;
         // Made with the first count: most tenants never reach most of their limits.
         series.limited.with_label_values(&[series.label.as_str(), limit.as_str()]).inc();
+        self.audit.reached(limit);
     }
 
     /// Somebody came without a valid token.

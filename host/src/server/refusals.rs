@@ -9,7 +9,7 @@ use hyper::{
 };
 
 use super::Peer;
-use crate::log_limit::LogLimit;
+use crate::{audit::TARGET, log_limit::LogLimit};
 
 /// Lines of each kind a minute.
 const LINES: u32 = 30;
@@ -32,7 +32,14 @@ impl Refusals {
         if let Some(left_out) = self.origins.pass() {
             let (client, origin) = (peer.client, shown(headers, &ORIGIN));
             let path = cut(path);
-            tracing::warn!(%client, ?origin, ?path, left_out, "a page was refused: its origin is not in listener.origins");
+            tracing::warn!(
+                target: TARGET,
+                %client,
+                ?origin,
+                ?path,
+                left_out,
+                "a page was refused: its origin is not in listener.origins"
+            );
         }
     }
 
@@ -41,7 +48,14 @@ impl Refusals {
         if let Some(left_out) = self.tokens.pass() {
             let (client, tenant) = (peer.client, cut(tenant));
             let token = if has_token { "wrong" } else { "missing" };
-            tracing::warn!(%client, ?tenant, token, left_out, "a request was refused: no such tenant, or not its token");
+            tracing::warn!(
+                target: TARGET,
+                %client,
+                ?tenant,
+                token,
+                left_out,
+                "a request was refused: no such tenant, or not its token"
+            );
         }
     }
 }

@@ -32,6 +32,9 @@ use crate::metrics::CommandLabel;
 /// How long a replaced session may take to go before the new one goes on all the same.
 const REPLACE_DEADLINE: Duration = Duration::from_secs(6);
 
+/// The longest part of an agent's name that the log repeats.
+const LONGEST_AGENT: usize = 100;
+
 /// What became of prepareSession.
 pub(super) enum Prepared {
     /// There is a session now.
@@ -103,7 +106,9 @@ impl SessionManager {
     pub(super) async fn prepare_session(&self, request: &Request, identity: &Identity, address: IpAddr) -> Prepared {
         let since = Instant::now();
         let label = CommandLabel::of(PREPARE);
-        match self.try_prepare(request, identity, address).await {
+        let prepared = self.try_prepare(request, identity, address).await;
+        self.write_down(&prepared, request, identity, address);
+        match prepared {
             Ok(session) => {
                 let data = json!({"session": {"id": session.id()}}).into();
                 let text = self.answer(request, label, since, Response::SuccessWith(&data));
@@ -117,6 +122,27 @@ impl SessionManager {
                 Prepared::Refused(self.answer(request, label, since, Response::Failure(&failure)))
             }
         }
+    }
+
+    /// Tells the audit log what became of a log-in.
+    fn write_down(
+        &self,
+        prepared: &Result<SessionHandle, Refusal>,
+        request: &Request,
+        identity: &Identity,
+        address: IpAddr,
+    ) {
+        let (registry, by) = (self.registry(), identity.issuer().unwrap_or_default());
+        let outcome = match prepared {
+            Ok(session) => {
+                return registry.audit.accepted(&registry.tenant, session.agent(), address, by, session.short_id());
+            }
+            Err(Refusal::Confirm) => "confirm",
+            Err(Refusal::Failure(failure)) => failure.code.as_str(),
+        };
+        let data = data::parse::<data::PrepareData>(request.data());
+        let agent = data.map_or_else(|_| String::new(), |data| data.agent.id.chars().take(LONGEST_AGENT).collect());
+        registry.audit.refused(&registry.tenant, &agent, address, by, outcome);
     }
 
     async fn try_prepare(
@@ -156,12 +182,6 @@ impl SessionManager {
         let failure = agent.as_ref().err().map(|failure| failure.code);
         connection.answered(failure);
         attempt.answered(failure);
-        if agent.as_ref().is_err_and(|failure| failure.code == Code::Unauthorized)
-            && let Some(left_out) = registry.refused_logins.pass()
-        {
-            let (tenant, agent) = (&registry.tenant, handle.agent());
-            tracing::warn!(%tenant, ?agent, client = %address, left_out, "a log-in was refused: wrong credentials");
-        }
         task::spawn(session, agent?, handle.clone(), registry.clone());
         // From here on there is an agent, which has to leave again if the session is not finished.
         let undo = UndoGuard(Some(handle.clone()));

@@ -17,7 +17,7 @@ use super::{
     queued::QueuedBytes, throttle::TenantThrottle,
 };
 use crate::{
-    log_limit::LogLimit,
+    audit::LogInAudit,
     metrics::{LimitLabel, TenantMetrics},
     rate::{Rate, TokenBucket},
 };
@@ -37,8 +37,8 @@ pub(super) struct Registry {
     pub(super) metrics: TenantMetrics,
     pub(super) logins_again: Semaphore,
     logins: Semaphore,
-    /// The bound on lines that tell of log-ins with wrong credentials.
-    pub(super) refused_logins: LogLimit,
+    /// The lines that tell who logs in.
+    pub(super) audit: LogInAudit,
     pub(super) passwords: PasswordAttempts,
     /// How fast commands may come.
     pub(super) throttle: TenantThrottle,
@@ -102,7 +102,7 @@ impl Registry {
             tenant: tenant.into(),
             logins_again: Semaphore::new(LOGINS_AGAIN),
             logins: Semaphore::new(LOGINS),
-            refused_logins: LogLimit::per_minute(30),
+            audit: LogInAudit::new(),
             passwords: PasswordAttempts::new(),
             throttle: TenantThrottle::new(limits.commands),
             queued: Arc::new(QueuedBytes::new(limits.queued_bytes, metrics.clone())),
@@ -232,7 +232,9 @@ impl Registry {
         state.leaving.insert(session.id().into(), session.clone());
         drop(state);
         if was_in {
-            self.metrics.session_ended(reason.map_or("logged_out", DisposedReason::as_str));
+            let reason = reason.map_or("logged_out", DisposedReason::as_str);
+            self.metrics.session_ended(reason);
+            self.audit.ended(&self.tenant, session.agent(), session.short_id(), reason);
         }
         self.gone.notify_waiters();
     }

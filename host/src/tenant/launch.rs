@@ -12,7 +12,7 @@ use crate::{
     config::{Isolation, Problem, TenantConfig},
     plugin::{
         Libraries, Library, LoadError, PluginFile, WeakLibrary,
-        worker::{WorkerOptions, sandbox::Confinement},
+        worker::{SHARED, WorkerOptions, sandbox::Confinement},
     },
 };
 
@@ -119,7 +119,7 @@ impl Workers {
                 if let Some(library) = slot.as_ref().and_then(WeakLibrary::upgrade).filter(|it| !it.is_lost()) {
                     return Ok(library);
                 }
-                let library = file.run_in_worker(&self.options(config, "shared", &file.manifest().id)).await?;
+                let library = file.run_in_worker(&self.options(config, SHARED, &file.manifest().id)).await?;
                 *slot = Some(library.downgrade());
                 Ok(library)
             }

@@ -6,6 +6,7 @@
 mod agent_tokens;
 mod alerts;
 mod attacks;
+mod audit;
 mod auth;
 mod by_itself;
 mod calls;

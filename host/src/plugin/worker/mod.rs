@@ -68,6 +68,10 @@ const MAX_UNSENT: usize = 4 << 20;
 /// How long a worker may take to load its library.
 const READY_DEADLINE: Duration = Duration::from_secs(10);
 
+/// What stands in a worker's name in place of a tenant, where it works for several. A tenant's name may be the same; then
+/// its lines name the worker only.
+pub const SHARED: &str = "shared";
+
 /// How a worker is run.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -83,6 +87,18 @@ pub struct WorkerOptions {
     pub unsolicited_per_second: u64,
     /// Where the flight recorder's files go; `None`: none are written.
     pub recordings: Option<PathBuf>,
+}
+
+impl WorkerOptions {
+    /// The tenant that it works for, where there is only one.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        tenant_of(&self.name)
+    }
+}
+
+/// The tenant in a worker's name.
+fn tenant_of(name: &str) -> Option<&str> {
+    name.split_once(':').map(|(tenant, _)| tenant).filter(|tenant| *tenant != SHARED)
 }
 
 /// Called once, when the worker has died.
@@ -146,10 +162,15 @@ impl Worker {
             return Err(failure);
         }
         if !ready.unconfined.is_empty() {
-            tracing::warn!(worker = options.name, "not confined: {}", ready.unconfined.join("; "));
+            tracing::warn!(
+                worker = options.name,
+                tenant = options.tenant(),
+                "not confined: {}",
+                ready.unconfined.join("; ")
+            );
         }
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(worker = options.name, pid, micros, "the worker is started");
+        tracing::info!(worker = options.name, tenant = options.tenant(), pid, micros, "the worker is started");
         let shared = Arc::new(Shared::default());
         tokio::spawn(send(Arc::clone(&shared), write));
         let reading = tokio::spawn(receive(Arc::clone(&shared), frames, host));

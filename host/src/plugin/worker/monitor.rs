@@ -154,7 +154,7 @@ pub(super) fn follow_stderr(child: &mut Child, name: &str) -> StderrTail {
             }
             lines += 1;
             if lines <= LINES_PER_SECOND {
-                tracing::warn!(target: "jackfield::worker", worker = name, "{line}");
+                tracing::warn!(target: "jackfield::worker", worker = name, tenant = super::tenant_of(&name), "{line}");
             }
             let mut kept = kept.lock();
             kept.push_back(line);
@@ -286,7 +286,12 @@ impl WorkerMonitor {
         match written {
             Ok(Ok(path)) => Some(path),
             Ok(Err(error)) => {
-                tracing::warn!(worker = self.options.name, "the flight recording could not be written: {error}");
+                let tenant = self.options.tenant();
+                tracing::warn!(
+                    worker = self.options.name,
+                    tenant,
+                    "the flight recording could not be written: {error}"
+                );
                 None
             }
             Err(_) => None,

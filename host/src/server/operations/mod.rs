@@ -36,6 +36,7 @@ pub use access::OperatorAccess;
 
 use super::response::{Body, json_text, metrics_text};
 use crate::{
+    audit::TARGET,
     config::{OperatorRight, Problem},
     log_limit::LogLimit,
     logging::HostLog,
@@ -108,7 +109,9 @@ impl Operations {
             };
             let response = self.act(path, request.uri().query().unwrap_or_default()).await;
             let status = response.status().as_u16();
-            tracing::info!(client = %peer, %operator, ?path, status, "an operator has acted");
+            let tenant = path.strip_prefix("/tenants/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+            let query = request.uri().query().unwrap_or_default();
+            tracing::info!(target: TARGET, client = %peer, %operator, ?path, ?query, tenant, status, "an operator has acted");
             return response;
         }
         if method != Method::GET && method != Method::HEAD {
@@ -149,7 +152,8 @@ impl Operations {
 
     fn refuse(&self, status: StatusCode, why: &'static str, peer: SocketAddr) -> Response<Body> {
         if let Some(left_out) = self.refusals.pass() {
-            tracing::warn!(client = %peer, status = status.as_u16(), left_out, "an operator's request was refused: {why}");
+            let status = status.as_u16();
+            tracing::warn!(target: TARGET, client = %peer, status, left_out, "an operator's request was refused: {why}");
         }
         let mut response = plain(status, why);
         if status == StatusCode::UNAUTHORIZED {

@@ -127,12 +127,14 @@ impl SessionState {
                 self.follow_link(effects);
             }
             (AgentPresence::LoggingIn, Err(failure)) if is_final(failure.code) => {
-                tracing::warn!(session = super::short(&self.id), "an agent cannot be logged in again: {failure}");
+                let (tenant, session) = (self.metrics.tenant(), super::short(&self.id));
+                tracing::warn!(tenant, session, "an agent cannot be logged in again: {failure}");
                 self.end(Some(DisposedReason::AdapterFailed), false, None, now, effects);
             }
             (AgentPresence::LoggingIn, Err(failure)) => {
                 let failed = self.log_in_backoff.failures();
-                tracing::info!(session = super::short(&self.id), failed, "logging an agent in again: {failure}");
+                let (tenant, session) = (self.metrics.tenant(), super::short(&self.id));
+                tracing::info!(tenant, session, failed, "logging an agent in again: {failure}");
                 self.pause_log_in(now);
             }
             // Nobody has asked for one.

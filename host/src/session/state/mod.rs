@@ -290,12 +290,11 @@ impl SessionState {
                 return;
             }
             self.logged_diagnostics += 1;
-            tracing::warn!(
-                adapter = %self.command_set.manifest.id,
-                session = short(&self.id),
-                kind = diagnostic.kind.as_str(),
-                "left out of a report: {}", diagnostic.what
-            );
+            let (tenant, adapter) = (self.metrics.tenant(), &*self.command_set.manifest.id);
+            let (session, kind) = (short(&self.id), diagnostic.kind.as_str());
+            tracing::warn!(tenant, adapter, session, kind, "something was left out of a report");
+            // It names objects by the platform's keys, which may be endpoints and numbers.
+            tracing::debug!(tenant, adapter, session, kind, "left out of a report: {}", diagnostic.what);
         }
     }
 
