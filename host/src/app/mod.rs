@@ -50,10 +50,13 @@ const PLUGINS: Duration = Duration::from_millis(500);
 /// What keeps it from starting, in lines for the operator.
 pub fn run(source: Source) -> Result<(), String> {
     let sockets = PassedSockets::take()?;
-    let source = sockets.addressed(source)?;
+    let (source, overruled) = sockets.addressed(&source)?;
     let loaded = config::load(&source)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\njackfield: "))?;
     let log = Arc::new(HostLog::start(&loaded.host.log_filter, &loaded.host.log_details, loaded.host.log_format)?);
+    for sentence in overruled {
+        tracing::warn!("{sentence}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let outcome = runtime.block_on(async {

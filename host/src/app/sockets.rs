@@ -8,7 +8,7 @@ use std::net::TcpListener;
 
 use listenfd::ListenFd;
 
-use crate::config::Source;
+use crate::config::{self, Origin, Source};
 
 /// The variable in which the sockets' names stand; its words are separated by colons.
 const NAMES: &str = "LISTEN_FDNAMES";
@@ -47,16 +47,25 @@ impl PassedSockets {
     }
 
     /// The configuration with the addresses that the sockets have, which stand on top of all others: what depends on
-    /// where the host listens is checked against where it really does.
+    /// where the host listens is checked against where it really does. Beside it a sentence for each address that somebody
+    /// has set and that does not count for that.
     ///
     /// # Errors
     /// The operating system does not say where one listens.
-    pub(super) fn addressed(&self, mut source: Source) -> Result<Source, String> {
+    pub(super) fn addressed(&self, source: &Source) -> Result<(Source, Vec<String>), String> {
+        let (mut addressed, mut overruled) = (source.clone(), Vec::new());
         for (key, socket) in [("listener.address", &self.desktops), ("operations.address", &self.operations)] {
             let Some(socket) = socket else { continue };
             let address = socket.local_addr().map_err(|error| format!("{key}: {error}"))?;
-            source.arguments.push((key.to_owned(), format!("\"{address}\"")));
+            let address = format!("\"{address}\"");
+            // What is wrong with the configuration is told when it is read.
+            let set = config::explain(source, None).unwrap_or_default();
+            let set = set.into_iter().find(|set| set.key == key && set.origin != Origin::Default);
+            if let Some(value) = set.and_then(|set| set.value).filter(|value| *value != address) {
+                overruled.push(format!("{key} = {value} does not count: the service manager listens on {address}"));
+            }
+            addressed.arguments.push((key.to_owned(), address));
         }
-        Ok(source)
+        Ok((addressed, overruled))
     }
 }
