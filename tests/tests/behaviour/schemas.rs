@@ -20,14 +20,18 @@ fn examples() -> Vec<(&'static str, Value)> {
     };
     let commands = sent.into_iter().map(|(_, command)| command).filter(|command| !refused(command));
     let commands: Vec<_> = commands.map(|command| ("command", command)).collect();
-    let kind = |message: &Value| match message["result"].as_str() {
+    commands.into_iter().chain(heard.into_iter().map(|(_, message)| (kind_of(&message), message))).collect()
+}
+
+fn kind_of(message: &Value) -> &'static str {
+    match message["result"].as_str() {
+        None if message["messageType"].is_null() => "command",
         None => "event",
         Some("success") => "success",
         Some("needinfo") => "needinfo",
         Some("confirm") => "confirm",
         Some(_) => "failure",
-    };
-    commands.into_iter().chain(heard.into_iter().map(|(_, message)| (kind(&message), message))).collect()
+    }
 }
 
 #[test]
@@ -38,6 +42,30 @@ fn every_example_fits_its_schema_and_there_is_one_of_every_kind() {
     }
     let kinds: BTreeSet<&str> = examples.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, BTreeSet::from(["command", "success", "needinfo", "confirm", "failure", "event"]));
+}
+
+#[test]
+fn what_the_protocols_page_shows_of_each_kind_fits_its_schema() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../host/docs/protocol.md")).unwrap();
+    let mut kinds = BTreeSet::new();
+    let mut entry = None;
+    for line in page.lines().map(str::trim) {
+        let (kind, text) = match (line.strip_prefix("data: "), line.strip_prefix("event: ")) {
+            (Some(data), _) => (entry.take(), data),
+            (_, Some(named)) => {
+                entry = Some(named);
+                continue;
+            }
+            _ if line.starts_with('{') => (None, line),
+            _ => continue,
+        };
+        let message: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let kind = kind.unwrap_or_else(|| kind_of(&message));
+        schema::fits(kind, &message);
+        kinds.insert(kind);
+    }
+    let all = ["command", "success", "needinfo", "confirm", "failure", "event", "bind", "closed"];
+    assert_eq!(kinds, BTreeSet::from(all));
 }
 
 #[test]
