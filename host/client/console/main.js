@@ -4,7 +4,6 @@
 // a call), and the theme. Must never: write a password or a token anywhere; they live in this page's memory, so that
 // the agent can be logged in again when the host was restarted, and end with it.
 
-import { connect } from "./jackfield-client.js";
 import { store } from "./clock.js";
 import { confirm, wordsOf } from "./dialogs.js";
 import { drawer, h, render } from "./dom.js";
@@ -115,7 +114,9 @@ async function enter(about, { agent, session, token }) {
   draw();
   try {
     // Not before somebody logs in: the first page is there sooner.
-    const [{ Desk }, { Messages }] = await Promise.all([import("./desk.js"), import("./messages.js")]);
+    const [{ connect }, { Desk }, { Messages }] = await Promise.all([
+      import("./jackfield-client.js"), import("./desk.js"), import("./messages.js"),
+    ]);
     const messages = new Messages();
     const mine = new Desk(about, messages, () => draw());
     // Once a frame: a burst of events is noted as its end leaves it.
