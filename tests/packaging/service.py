@@ -70,7 +70,7 @@ class Service:
             program, *arguments = self.command.split()
             os.execve(program, [program, *arguments], dict(os.environ))
 
-        self.log = open(self.tree / "tmp/log", "w+")
+        self.log = open(self.tree / "tmp/log", "a+")
         self.process = subprocess.Popen(
             ["true"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, close_fds=False, preexec_fn=become
         )
