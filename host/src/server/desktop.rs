@@ -45,12 +45,13 @@ pub(super) async fn serve(parts: Parts) {
     let Parts { stream, early, client, outlet, tenant, connection, admission, metrics, closing, max_message } = parts;
     let mut desktop = Desktop { client, outlet };
     let mut socket = WebSocketConnection::new(stream, early, max_message).await;
-    let must_end = async {
+    // Boxed: it would stand twice in every idle connection, here and where it is waited for.
+    let must_end = Box::pin(async {
         tokio::select! {
             () = closed(closing) => ConnectionEnd::Shutdown,
             reason = tenant.no_longer_admits(admission) => ConnectionEnd::NotAdmitted(reason),
         }
-    };
+    });
     let end = socket.run(&mut desktop, must_end).await;
     if matches!(
         end,
