@@ -36,7 +36,11 @@
 //! #     .block_on(an_agent_becomes_ready()).unwrap();
 //! ```
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
@@ -104,6 +108,8 @@ struct TenantRecord {
 struct TenantLog {
     links: Vec<Link>,
     metrics: Vec<Observation>,
+    /// The labels of each metric that were seen.
+    series: BTreeMap<String, BTreeSet<Vec<String>>>,
     complaints: Vec<String>,
     sessions: usize,
 }
@@ -132,12 +138,13 @@ impl PlatformBackend for TenantRecord {
         }
         let labels: Vec<_> = labels.iter().map(ToString::to_string).collect();
         let mut log = self.lock();
-        let series: BTreeSet<_> = log.metrics.iter().filter(|it| it.name == name).map(|it| &it.labels).collect();
         let most = self.manifest.metrics.iter().find(|kind| kind.name == name).map_or(0, |kind| kind.max_series);
+        let series = log.series.entry(name.to_owned()).or_default();
         if series.len() >= most && !series.contains(&labels) {
             log.complaints.push(format!("the metric {name:?} has more than {most} series"));
             return;
         }
+        series.insert(labels.clone());
         log.metrics.push(Observation { name: name.to_owned(), labels, value });
     }
 }
@@ -657,5 +664,14 @@ mod tests {
         assert_eq!(tenant.complaints(), ["a report after the session's end"]);
         let channels: Vec<_> = session.view().channels.into_iter().map(|channel| channel.key).collect();
         assert_eq!(channels, ["last", "heard"]);
+    }
+    #[tokio::test]
+    async fn a_metric_may_have_as_many_series_as_the_manifest_says() {
+        let metric = r#""metrics":[{"name":"x_total","type":"counter","help":"X.","labels":["of"],"maxSeries":2}],"#;
+        let manifest = MANIFEST.replace(r#""commands""#, &format!(r#"{metric}"commands""#));
+        let tenant = Tenant::connect::<Lone>(&manifest, serde_json::json!({})).await.unwrap();
+        ["a", "b", "a", "c", "b"].map(|of| tenant.record.metric("x_total", &[of], 1.0));
+        assert_eq!(tenant.metrics().len(), 4);
+        assert_eq!(tenant.complaints(), [r#"the metric "x_total" has more than 2 series"#]);
     }
 }
