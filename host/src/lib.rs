@@ -16,6 +16,7 @@ mod log_filter;
 mod log_limit;
 pub mod logging;
 pub mod metrics;
+mod operator_tokens;
 pub mod plugin;
 mod rate;
 pub mod reload;

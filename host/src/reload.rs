@@ -20,12 +20,13 @@ use serde::Serialize;
 use crate::{
     audit::TARGET,
     config::{
-        self, Auth, Changes, HostConfig, Loaded, Problem, ShutdownConfig, Source, TenantConfig, Values, tenant_of,
+        self, Auth, Changes, HostConfig, Loaded, OperatorToken, Problem, ShutdownConfig, Source, TenantConfig, Values,
+        tenant_of,
     },
     logging::HostLog,
     metrics::Metrics,
+    operator_tokens::OperatorTokens,
     plugin::Libraries,
-    server::OperatorAccess,
     session::DisposedReason,
     tenant::{HostedTenant, Refusal, Suspended, Tenants, Workers},
 };
@@ -45,7 +46,7 @@ pub struct Reload {
     listener: SocketAddr,
     shutdown: Mutex<ShutdownConfig>,
     tenants: Arc<Tenants>,
-    operators: OperatorAccess,
+    operators: OperatorTokens,
     libraries: Libraries,
     workers: Workers,
     metrics: Metrics,
@@ -98,7 +99,7 @@ impl Reload {
             listener: host.listener.address,
             shutdown: Mutex::new(host.shutdown),
             tenants: Arc::default(),
-            operators: OperatorAccess::new(host.operations.as_ref()),
+            operators: OperatorTokens::new(tokens(host)),
             libraries,
             workers,
             metrics,
@@ -115,8 +116,7 @@ impl Reload {
     }
 
     /// Who may ask as an operator.
-    #[must_use]
-    pub fn operators(&self) -> &OperatorAccess {
+    pub(crate) fn operators(&self) -> &OperatorTokens {
         &self.operators
     }
 
@@ -219,8 +219,7 @@ impl Reload {
             tracing::error!(error, "log.filter is not taken over");
         }
         if changes.applied.iter().any(|key| key == "operations.tokens") {
-            let operations = loaded.host.operations.as_ref();
-            self.operators.set_tokens(operations.map(|operations| operations.tokens.clone()).unwrap_or_default());
+            self.operators.set(tokens(&loaded.host));
         }
         *self.shutdown.lock() = loaded.host.shutdown;
         changes
@@ -480,6 +479,10 @@ impl Reload {
         }
         tenant.upgrade(config, &self.libraries, &self.workers, &self.metrics).await
     }
+}
+
+fn tokens(host: &HostConfig) -> Vec<OperatorToken> {
+    host.operations.as_ref().map(|operations| operations.tokens.clone()).unwrap_or_default()
 }
 
 /// What an operator wants a tenant to be moved to.

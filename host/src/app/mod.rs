@@ -102,7 +102,8 @@ impl App {
         let trying = Arc::clone(&reload);
         let trying = tokio::spawn(async move { trying.keep_trying().await });
 
-        let operations = Arc::new(Operations::new(Arc::clone(&reload), metrics.clone(), Arc::clone(log)));
+        let hosts = host.operations.as_ref().map(|operations| operations.hosts.clone()).unwrap_or_default();
+        let operations = Arc::new(Operations::new(hosts, Arc::clone(&reload), metrics.clone(), Arc::clone(log)));
         let mut listening = Vec::new();
         if let Some(operators) = operators {
             log_address("operations", &operators);

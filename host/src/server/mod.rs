@@ -75,7 +75,7 @@ mod tokens;
 mod unauthenticated;
 pub mod websocket;
 
-pub use operations::{Operations, OperatorAccess};
+pub use operations::Operations;
 
 use refusals::Refusals;
 use response::Body;

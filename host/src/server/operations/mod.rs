@@ -32,7 +32,7 @@ mod access;
 mod describe;
 mod query;
 
-pub use access::OperatorAccess;
+use access::OperatorAccess;
 
 use super::response::{Body, json_text, metrics_text};
 use crate::{
@@ -61,6 +61,7 @@ pub struct Operations {
     pub log: Arc<HostLog>,
     /// When the tenants began to connect.
     pub since: Instant,
+    access: OperatorAccess,
     acts: Semaphore,
     refusals: LogLimit,
 }
@@ -74,9 +75,10 @@ const ACTS: usize = 16;
 const REFUSALS: u32 = 30;
 
 impl Operations {
-    /// A host that is ready, and whose tenants begin to connect now.
+    /// A host that is ready, and whose tenants begin to connect now. `hosts`: names by which the listener is reached, beside
+    /// `localhost` and every address.
     #[must_use]
-    pub fn new(reload: Arc<Reload>, metrics: Metrics, log: Arc<HostLog>) -> Self {
+    pub fn new(hosts: Vec<String>, reload: Arc<Reload>, metrics: Metrics, log: Arc<HostLog>) -> Self {
         Self {
             tenants: Arc::clone(reload.tenants()),
             reload,
@@ -84,6 +86,7 @@ impl Operations {
             ready: AtomicBool::new(true),
             log,
             since: Instant::now(),
+            access: OperatorAccess { hosts },
             acts: Semaphore::new(ACTS),
             refusals: LogLimit::per_minute(REFUSALS),
         }
@@ -97,7 +100,7 @@ impl Operations {
             _ if method == Method::POST => Some(OperatorRight::Act),
             _ => Some(OperatorRight::Read),
         };
-        let operator = match self.reload.operators().check(request, wanted) {
+        let operator = match self.access.check(request, self.reload.operators(), wanted) {
             Ok(operator) => operator,
             Err((status, why)) => return self.refuse(status, why, peer),
         };
