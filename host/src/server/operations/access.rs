@@ -27,7 +27,7 @@ pub(super) struct OperatorAccess {
 }
 
 /// Why a request is not answered: a status and a line.
-pub(super) type Refusal = (StatusCode, &'static str);
+pub(super) type AccessRefusal = (StatusCode, &'static str);
 
 impl OperatorAccess {
     /// Whether a request may be answered; with the name of its token, if one was asked for.
@@ -39,7 +39,7 @@ impl OperatorAccess {
         request: &Request<B>,
         tokens: &OperatorTokens,
         wanted: Option<OperatorRight>,
-    ) -> Result<Box<str>, Refusal> {
+    ) -> Result<Box<str>, AccessRefusal> {
         if let Some(wrong) = handshake::ambiguous(request.version(), request.headers()) {
             return Err((StatusCode::BAD_REQUEST, wrong));
         }
