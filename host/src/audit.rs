@@ -10,7 +10,7 @@
 
 use std::net::IpAddr;
 
-use crate::{log_limit::LogLimit, metrics::LimitLabel};
+use crate::{log_limit::LogLimit, metrics::labels::LimitLabel};
 
 /// The target of its lines.
 pub(crate) const TARGET: &str = "audit";

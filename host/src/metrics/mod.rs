@@ -30,7 +30,7 @@ use prometheus::{GaugeVec, Opts, Registry, TextEncoder, process_collector::Proce
 mod adapter;
 mod declared;
 mod families;
-mod labels;
+pub(crate) mod labels;
 mod tenant;
 
 pub use adapter::AdapterMetrics;
