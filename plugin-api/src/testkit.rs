@@ -670,7 +670,9 @@ mod tests {
         let metric = r#""metrics":[{"name":"x_total","type":"counter","help":"X.","labels":["of"],"maxSeries":2}],"#;
         let manifest = MANIFEST.replace(r#""commands""#, &format!(r#"{metric}"commands""#));
         let tenant = Tenant::connect::<Lone>(&manifest, serde_json::json!({})).await.unwrap();
-        ["a", "b", "a", "c", "b"].map(|of| tenant.record.metric("x_total", &[of], 1.0));
+        for of in ["a", "b", "a", "c", "b"] {
+            tenant.record.metric("x_total", &[of], 1.0);
+        }
         assert_eq!(tenant.metrics().len(), 4);
         assert_eq!(tenant.complaints(), [r#"the metric "x_total" has more than 2 series"#]);
     }
