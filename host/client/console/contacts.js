@@ -18,7 +18,7 @@ const CONVERSATION = {
 const CALLS = { CONSULT: "Consulting", CONFERENCE: "Conference" };
 const RECORDING = { ON: "Recording", PAUSED: "Recording paused" };
 const ENDED = {
-  released: "The contact is over", rejected: "Rejected", transferred: "Transferred", abandoned: "The caller gave up",
+  rejected: "Rejected", transferred: "Transferred", abandoned: "The caller gave up",
   redirected: "Offered to somebody else", lost: "Cut by the platform", failed: "It could not be connected",
 };
 const CAUSE = { busy: "busy", noanswer: "no answer", unreachable: "unreachable", cancelled: "cancelled" };
@@ -112,9 +112,9 @@ function statusChips(interaction) {
   ];
 }
 
-/** In words, how something ended. */
-export function wordsOfEnd({ reason, cause }) {
-  const words = ENDED[reason] ?? reason;
+/** In words, how a contact, or one call of it, ended. */
+export function wordsOfEnd({ reason, cause }, what = "contact") {
+  const words = reason === "released" ? `The ${what} is over` : ENDED[reason] ?? reason;
   return cause ? `${words}: ${CAUSE[cause] ?? cause}` : words;
 }
 

@@ -55,7 +55,7 @@ export class Desk {
       if (["abandoned", "redirected"].includes(data.reason) && object) tell(`${whoOf(object)}: ${wordsOfEnd(data)}`);
     });
     session.on("conversation.disposed", ({ object, data }) => {
-      if (data.reason && object) tell(`${object.role === "consult" ? "Consult" : "Call"}: ${wordsOfEnd(data)}`, { tone: data.reason === "failed" ? "bad" : "good" });
+      if (data.reason && object) tell(`${object.role === "consult" ? "Consult" : "Call"}: ${wordsOfEnd(data, "call")}`, { tone: data.reason === "failed" ? "bad" : "good" });
     });
     session.extensions().then((commands) => { this.#extensions = commands; this.draw(); }, () => { /* The page is whole without them. */ });
     this.draw();
