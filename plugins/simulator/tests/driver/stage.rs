@@ -117,7 +117,8 @@ impl Stage {
             assert!(repeated.is_empty(), "the same again says {repeated:?}");
             for event in &events {
                 // As a desktop is told it.
-                let mut message = serde_json::to_value(event.message("S", 1, AT)).unwrap();
+                let target = event.on.below("S").to_string();
+                let mut message = serde_json::to_value(event.message(&target, 1, AT)).unwrap();
                 let label = screen.label(&message);
                 screen.events.push((label, message["data"].take()));
             }
