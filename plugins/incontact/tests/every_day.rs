@@ -177,11 +177,10 @@ async fn a_callback_that_is_cancelled_is_no_more() {
 
 #[tokio::test]
 async fn a_disposition_takes_an_amount_and_a_callback_and_finds_its_version() {
-    let bench = Bench::new().await;
+    // A CXone that has not the version in which dispositions are saved.
+    let bench = Bench::of(with(|data| data.behaviour.saves_dispositions = false), |_| ()).await;
     let anna = bench.ready("anna", "7001").await;
     let key = anna.talking(&bench, ANNA).await;
-    // A CXone that has not the version in which dispositions are saved.
-    bench.fault("interactions/disposition", json!({"status": {"status": 404}}));
     let given = json!({"disposition": "Sold", "commitmentAmount": 12.5, "callbackTime": "2026-12-01T10:00:00Z",
                        "callbackNumber": "5550001"});
     let name = "interaction.request.incontact.setdisposition";

@@ -29,6 +29,8 @@ pub struct Behaviour {
     pub start_fails_by_event: bool,
     /// `GET /scripts` is known. Else scripts are listed at `/scripts/search` only.
     pub lists_scripts: bool,
+    /// Dispositions are set by version 27 or later. Else by earlier ones.
+    pub saves_dispositions: bool,
     /// `/token/whoami` names an address that cannot be reached from outside.
     pub leads_astray: bool,
     /// Entries of an address book's or another list's page, at most.
@@ -47,6 +49,7 @@ impl Default for Behaviour {
             session_start: Place::First,
             start_fails_by_event: false,
             lists_scripts: true,
+            saves_dispositions: true,
             leads_astray: false,
             page: 100,
         }

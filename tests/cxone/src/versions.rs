@@ -16,7 +16,7 @@ pub(crate) fn check(world: &World, user: AgentId, call: &str, version: u64) -> R
     let there = match call {
         "interactions/stop-record" => version == 2,
         "interactions/play-voicemail" => version == 4,
-        "interactions/disposition" => version >= 27,
+        "interactions/disposition" => (version >= 27) == world.data.behaviour.saves_dispositions,
         "interactions/dial" | "interactions/reschedule" | "interactions/cancel" => version >= 21,
         "agents/scheduled-callbacks" | "scheduled-callbacks" => version >= 25,
         "interactions/conference-hold" | "interactions/conference-resume" | "interactions/join-conference" => {
