@@ -12,6 +12,7 @@ use super::{
     Effect, Switch, What,
     dialing::cause_of,
     model::{Owner, PartyState, Phone},
+    resync::LOOK_AGAIN_AFTER,
     rooms::{Left, segment},
     supervise::SUPERVISES,
 };
@@ -135,8 +136,13 @@ impl Switch {
     }
 
     /// A channel leaves the application: hung up (then [`Event::Destroyed`] follows), or taken elsewhere by somebody.
-    /// For an agent's leg the cause matters, and only the former names it.
+    /// For an agent's leg and for somebody who has not answered the cause matters, and only the former names it.
     fn channel_leaves(&mut self, channel: &str) {
+        if self.parties.get(channel).is_some_and(|party| party.state == PartyState::Dialing && party.cause.is_none()) {
+            // Should it not follow, Asterisk is asked.
+            self.look_at.get_or_insert(self.now + LOOK_AGAIN_AFTER);
+            return;
+        }
         if let Some(Owner::Leg(key)) = self.owners.get(channel)
             && self.phones.get(key).is_some_and(|phone| phone.hanging_up)
         {

@@ -26,7 +26,7 @@ use crate::ari::{self, Bridge, Channel, Request, Response};
 pub(super) const STRAYS_STAY: Duration = Duration::from_secs(10);
 
 /// How long a look at everything does for whoever else wants one.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What Asterisk was asked, and what it listed so far.
 #[derive(Debug)]

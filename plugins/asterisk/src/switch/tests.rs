@@ -334,10 +334,26 @@ fn each_cause_of_a_failed_call_is_told_apart() {
         assert_eq!(bench.command("anna", dial), Outcome::success());
         assert_eq!(bench.states("anna"), [ConversationState::Dialing]);
         let party = bench.originated();
+        // Asterisk may tell this first, and it names no cause.
+        bench.event(Event::End { channel: party.clone() });
+        assert_eq!(bench.states("anna"), [ConversationState::Dialing]);
         bench.event(Event::Destroyed { channel: party, cause });
         let ended = bench.interaction("anna");
         assert_eq!((ended.reason, ended.cause), (Some(Reason::Failed), Some(told)));
     }
+}
+
+#[test]
+fn whom_we_call_and_whose_end_is_not_told_is_looked_for() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let extensions = Json::empty_object();
+    let dial = Command::Dial { channel: "1001".into(), destination: "700".into(), extensions };
+    assert_eq!(bench.command("anna", dial), Outcome::success());
+    let party = bench.originated();
+    bench.event(Event::End { channel: party });
+    bench.tick(1);
+    assert!(bench.interaction("anna").reason.is_some());
 }
 
 #[test]
