@@ -1,7 +1,8 @@
 //! Which address is whose.
 //!
-//! Owns: the paths under `/v1/tenants/`, which of the others are the console's or the schemas', and the order of the checks: origin, then
-//! tenant and token, then everything else. Must never: tell by any answer whether a tenant exists to one who has no token of it.
+//! Owns: the paths under `/v1/tenants/`, which of the others are the console's or the schemas', and the order of the checks:
+//! origin, then tenant and token, then everything else. Must never: tell by any answer whether a tenant exists to one who
+//! has no token of it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -71,7 +71,8 @@ fn tidy_environment() {
     unsafe { std::env::remove_var(ALLOCATOR.0) };
 }
 
-/// Leaves it to the host what a signal to the whole control group means, as systemd sends it: it still has calls to leave and platforms to say goodbye to, and ends this process after that.
+/// Leaves it to the host what a signal to the whole control group means, as systemd sends it: it still has calls to leave
+/// and platforms to say goodbye to, and ends this process after that.
 ///
 /// By handlers that do nothing, and not by ignoring, which a program that the plugin starts would inherit. Tokio's stay
 /// when the runtime that they were made in is gone.

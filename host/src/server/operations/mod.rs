@@ -2,8 +2,8 @@
 //!
 //! Owns: `/metrics`, `/healthz`, `/readyz`, `/tenants`, `/sessions`, `/adapters`, and what operators can do: reload the
 //! configuration, move a tenant to another version of its adapter and back, release one from quarantine, drain, suspend,
-//! resume and remove one, end a session. Must never: show a secret, or anything of a call or its data; act for a page in somebody's browser; run a file that no
-//! configuration names.
+//! resume and remove one, end a session. Must never: show a secret, or anything of a call or its data; act for a page in
+//! somebody's browser; run a file that no configuration names.
 //!
 //! ```text
 //! access.rs   who may ask

@@ -352,6 +352,7 @@ fn whom_we_call_and_whose_end_is_not_told_is_looked_for() {
     assert_eq!(bench.command("anna", dial), Outcome::success());
     let party = bench.originated();
     bench.event(Event::End { channel: party });
+    assert_eq!(bench.states("anna"), [ConversationState::Dialing]);
     bench.tick(1);
     assert!(bench.interaction("anna").reason.is_some());
 }
