@@ -11,7 +11,7 @@
 
 import { WatchedList } from "./lists.js";
 import { CLASSES, NODE, Tree, clockDifference, isWhole } from "./objects.js";
-import { JackfieldError, address, failed, lost, open, withToken } from "./transport.js";
+import { JackfieldError, TRANSPORTS, address, failed, lost, open, withToken } from "./transport.js";
 
 export { Channel, ChannelGroup, Conversation, Interaction, Tree } from "./objects.js";
 export { WatchedList } from "./lists.js";
@@ -135,7 +135,7 @@ export class Session {
     return new Promise((resolve, reject) => {
       const done = (settle, value) => { stop.forEach((each) => each()); clearTimeout(timer); settle(value); };
       const look = () => { const value = condition(); if (value) done(resolve, value); };
-      const timer = setTimeout(() => done(reject, new JackfieldError("timeout", "what was waited for did not come")), timeout);
+      const timer = setTimeout(() => done(reject, new JackfieldError("timeout", `the condition given to until() did not hold within ${timeout / 1000} s`)), timeout);
       const stop = [
         this.on("change", look),
         this.on("end", ({ reason }) => done(reject, new JackfieldError("ended", `the session has ended: ${reason}`))),
@@ -230,7 +230,8 @@ export class Session {
   }
 
   #request(message) {
-    if (this.#connection !== "open") return Promise.reject(this.#connection === "closed" ? lost("the session is over") : lost());
+    if (this.#connection === "closed") return Promise.reject(new JackfieldError("ended", "the session is over"));
+    if (this.#connection !== "open") return Promise.reject(lost());
     return this.#transport?.request(message) ?? Promise.reject(lost());
   }
 
@@ -534,8 +535,24 @@ function withoutPassword(message) {
     : { ...message, data: { ...message.data, agent: { ...agent, password: "***" } } };
 }
 
+/** What is wrong with the options of `connect`, before anything is sent. */
+function mistakeIn({ url, tenant, agent, session, transport = "auto", WebSocket }) {
+  if (!tenant) return "tenant is missing";
+  if (!agent && !session) return "agent is missing, or the session to return to";
+  if (!TRANSPORTS.includes(transport)) return `transport is none of ${TRANSPORTS.join(", ")}: ${transport}`;
+  if (transport === "websocket" && !WebSocket) return "there is no global WebSocket here (Node has one from version 22 on): hand one in as WebSocket";
+  try {
+    return ["http:", "https:"].includes(address({ url, tenant }, "").protocol) ? null : `url is no address of a host, such as http://127.0.0.1:8080: ${url}`;
+  } catch {
+    return `url is no address of a host, such as http://127.0.0.1:8080: ${url}`;
+  }
+}
+
 /** Logs an agent in at a host, or returns to a session. Resolves to a Session whose tree is complete. */
-export function connect(options) {
+export async function connect(options) {
   const { WebSocket, fetch } = globalThis;
-  return new Session({ WebSocket, fetch: (...request) => fetch(...request), ...options }).begin();
+  const all = { WebSocket, fetch: (...request) => fetch(...request), ...options };
+  const mistake = mistakeIn(all);
+  if (mistake) throw new JackfieldError("bad_request", mistake);
+  return new Session(all).begin();
 }

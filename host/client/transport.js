@@ -8,6 +8,11 @@
 const HEARTBEAT = { silence: 25_000, answer: 10_000 };
 /** An attempt to connect that takes longer has failed. */
 const OPEN_WITHIN = 15_000;
+/** What `transport` may be. */
+export const TRANSPORTS = ["auto", "websocket", "sse"];
+/** Why a host may not be reached. A browser does not say which of these it is. */
+const NOT_REACHED = "the host is not there, or does not let pages of this origin in (listener.origins)";
+
 /** A command that failed, or a connection that cannot be made. */
 export class JackfieldError extends Error {
   constructor(code, message, more = {}) {
@@ -54,7 +59,7 @@ export async function open(options, callbacks) {
       .catch(() => null);
     if (answer?.status === 401) throw failed(await answer.json());
     if (!answer) throw new JackfieldError("disconnected",
-      `${error.message}; the host is not there, or does not let pages of this origin in (listener.origins)`);
+      `${error.message}; ${NOT_REACHED}`);
     // The host is there: something on the way does not let a WebSocket through.
     if (transport === "auto") return overHttp(options, callbacks);
     throw error;
@@ -168,9 +173,10 @@ function overHttp(options, { event, message: seen, lost: onLost }) {
     try {
       const sent = await withToken(options, (headers) =>
         options.fetch(address(options, path), { method: "POST", body, signal, headers: { ...headers, "content-type": "application/json" } }));
-      response = await sent.json();
+      response = await sent.json().catch(() => { throw new Error(`status ${sent.status} without a message of the protocol`); });
     } catch (error) {
-      throw lost(error.message);
+      // The first request is the one that shows whether there is a host.
+      throw lost(session === null ? `${error.message}; ${NOT_REACHED}` : error.message);
     }
     seen("received", response);
     return response;

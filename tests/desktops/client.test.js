@@ -23,7 +23,7 @@ after(async () => {
   await host.end();
 });
 afterEach(async () => {
-  Object.assign(proxy, { delay: 0, swallows: false, refuses: false, cutsAfter: Infinity });
+  Object.assign(proxy, { delay: 0, swallows: "nothing", refuses: false, cutsAfter: Infinity });
   for (const session of open.splice(0)) {
     await until("it is open or closed", () => session.connection !== "reconnecting");
     if (session.connection === "open") await session.logout();
@@ -134,6 +134,39 @@ for (const transport of ["websocket", "sse"]) {
         proxy.cut();
         await session.until(() => proxy.connections > before && session.connection === "open");
       }
+      await treeIsTheHosts(session);
+    });
+
+    test("of a command whose answer is lost the events tell that it was carried out, and it is not sent again", async () => {
+      const { session, channel } = await atWork({ transport });
+      const colleague = await atWork({ url: host.url });
+      let sent = 0;
+      session.on("message", ({ direction, message }) => { if (direction === "sent" && message.command === "channel.request.dial") sent += 1; });
+      proxy.swallows = "answers";
+      const dialled = assert.rejects(channel.dial({ destination: colleague.endpoint }), { code: "disconnected" });
+      await colleague.session.until(() => colleague.session.interactions[0]);
+      proxy.cut();
+      proxy.swallows = "nothing";
+      await dialled;
+      await session.until(() => session.connection === "open" && session.interactions[0]?.state === "DIALING");
+      assert.deepEqual([session.interactions.length, colleague.session.interactions.length, sent], [1, 1, 1]);
+      await treeIsTheHosts(session);
+    });
+
+    test("a command that does not reach the host fails, and is not carried out when the connection is back", async () => {
+      const { session, channel } = await atWork({ transport });
+      proxy.swallows = "all";
+      const dialled = assert.rejects(channel.dial({ destination: "5551234" }), { code: "disconnected" });
+      proxy.refuses = true;
+      proxy.cut();
+      await dialled;
+      await session.until(() => session.connection === "reconnecting");
+      Object.assign(proxy, { swallows: "nothing", refuses: false });
+      await session.until(() => session.connection === "open");
+      // The answer to this would stand behind all that an earlier command on the channel had to say.
+      await channel.notready({ reasoncode: "lunch" });
+      await session.until(() => channel.availability === "NOTREADY");
+      assert.deepEqual(session.interactions, []);
       await treeIsTheHosts(session);
     });
 
@@ -264,10 +297,10 @@ for (const transport of ["websocket", "sse"]) {
 
 test("a host that has fallen silent is noticed, and come back to when it can be heard again", async () => {
   const { session, channel } = await atWork({ heartbeat: { silence: 300, answer: 300 } });
-  proxy.swallows = true;
+  proxy.swallows = "all";
   const unanswered = channel.notready({ reasoncode: "lunch" });
   await assert.rejects(unanswered, { code: "disconnected" });
-  proxy.swallows = false;
+  proxy.swallows = "nothing";
   await session.until(() => session.connection === "open", { timeout: 60_000 });
   await treeIsTheHosts(session);
 });
@@ -339,6 +372,22 @@ test("the reason why nobody can log in is told", async () => {
   await assert.rejects(wrong({ tenant: "nobody" }), { code: "unauthorized" });
   await assert.rejects(wrong({ url: "http://127.0.0.1:9" }), { code: "disconnected" });
   await assert.rejects(wrong({ session: { id: "none" }, agent: undefined }), { code: "not_found" });
+});
+
+test("a mistake in what connect is given is told at once, by its name", async () => {
+  const right = { url: host.url, tenant: "demo", agent: { id: "1", password: "any" }, WebSocket };
+  const mistakes = [
+    [{ url: "127.0.0.1:8080" }, /^url/], [{ url: "localhost:8080" }, /^url/], [{ url: undefined }, /^url/],
+    [{ tenant: undefined }, /^tenant/], [{ agent: undefined }, /^agent/], [{ transport: "ws" }, /^transport.*websocket/],
+    [{ transport: "websocket", WebSocket: undefined }, /WebSocket/],
+  ];
+  for (const [mistake, message] of mistakes) await assert.rejects(connect({ ...right, ...mistake }), { code: "bad_request", message });
+});
+
+test("a session that is over takes no command", async () => {
+  const { session, channel } = await atWork();
+  await session.logout();
+  await assert.rejects(channel.notready({ reasoncode: "lunch" }), { code: "ended" });
 });
 
 test("a token is presented on every way in", async () => {

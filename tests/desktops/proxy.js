@@ -10,8 +10,8 @@ export class Proxy {
     proxy.target = port;
     /** Milliseconds that every piece takes. */
     proxy.delay = 0;
-    /** Whether what is sent is lost on the way, in either direction, without anybody being told. */
-    proxy.swallows = false;
+    /** What is lost on the way without anybody being told: `nothing`, `answers` (what the host sends), `all`. */
+    proxy.swallows = "nothing";
     /** While it is there, pieces from the host wait for it and then come all at once. */
     proxy.held = null;
     /** Whether new connections are refused. */
@@ -41,7 +41,7 @@ export class Proxy {
     };
     const pass = (from, to, count) => {
       from.on("data", async (piece) => {
-        if (this.swallows) return;
+        if (this.swallows === "all" || (this.swallows === "answers" && count)) return;
         if (this.delay) await new Promise((passed) => setTimeout(passed, this.delay));
         if (count && this.held) await this.held;
         if (count) pair.passed += piece.length;
