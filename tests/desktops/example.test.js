@@ -39,10 +39,13 @@ test("an agent takes a call in the example, holds it, consults, transfers and co
     page.on("pageerror", (error) => problems.push(error.stack));
     page.on("console", (message) => { if (message.type() === "error" && !/favicon/.test(message.location().url)) problems.push(message.text()); });
     page.on("dialog", (dialog) => dialog.accept("2002"));
-    await page.goto(`${origin}/examples/`);
-    await page.getByLabel("Host").fill(host.url);
-    await page.getByRole("button", { name: "Log in" }).click();
-    await page.getByText("2001 READY").waitFor();
+    const logIn = async () => {
+      await page.goto(`${origin}/examples/`);
+      await page.getByLabel("Host").fill(host.url);
+      await page.getByRole("button", { name: "Log in" }).click();
+      await page.getByText("2001 READY").waitFor();
+    };
+    await logIn();
 
     const colleague = await connect({ url: host.url, tenant: "demo", agent: { id: "1002", password: "any" }, WebSocket });
     await colleague.addchannel({ channel: { endpoint: "2002", type: "Telephony" } });
@@ -55,6 +58,9 @@ test("an agent takes a call in the example, holds it, consults, transfers and co
     const press = (name) => page.getByRole("button", { name, exact: true }).first().click();
     await press("answer");
     await press("hold");
+    // The page is loaded again in the middle of the call, whose session is ended for a new one.
+    await page.getByRole("button", { name: "retrieve" }).waitFor();
+    await logIn();
     await press("retrieve");
     await press("consult");
     const consult = await colleague.until(() => colleague.interactions[0]);
