@@ -69,7 +69,7 @@ impl Asterisk {
     }
 
     fn dialplan(&self) -> String {
-        let readme = from_readme("extensions.conf");
+        let (readme, hints) = (from_readme("extensions.conf"), from_readme("hints.conf"));
         // What only the tests need: a call that was answered by the dialplan, one with a variable, one for an agent.
         format!(
             "{readme}\n\
@@ -81,7 +81,8 @@ impl Asterisk {
              exten => 706,1,Dial(PJSIP/1001)\n same => n,Hangup()\n\
              exten => 707,1,PickupChan(PJSIP/1001-,p)\n same => n,Hangup()\n\
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
-             exten => mail,1,Answer()\n same => n,Wait(60)\n"
+             exten => mail,1,Answer()\n same => n,Wait(60)\n\
+             {hints}\n"
         )
     }
 

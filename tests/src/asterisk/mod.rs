@@ -284,6 +284,23 @@ impl Asterisk {
         (status == 200).then(|| answer["value"].as_str().map(str::to_owned)).flatten()
     }
 
+    /// The answer of Asterisk's command line to a command.
+    pub fn command_line(&self, command: &str) -> String {
+        let mut remote = program("usr/sbin/asterisk");
+        remote.arg("-C").arg(self.folder.join("etc/asterisk.conf")).args(["-rx", command]);
+        let output = remote.stdout(Stdio::piped()).output().expect("Asterisk's command line runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Waits until the lamp of an extension (its hint) shows a state, in Asterisk's word.
+    pub async fn lamp_shows(&self, extension: &str, state: &str) {
+        until(&format!("the lamp of {extension} shows {state}"), || async {
+            let answer = self.command_line(&format!("dialplan eval function EXTENSION_STATE({extension}@from-phones)"));
+            answer.lines().any(|line| line.trim() == format!("Result: {state}")).then_some(())
+        })
+        .await;
+    }
+
     /// The recordings that were made: name and size.
     pub fn recordings(&self) -> Vec<(String, u64)> {
         let files = fs::read_dir(self.folder.join("spool/recording")).expect("a folder of recordings");

@@ -6,6 +6,7 @@ mod calls;
 mod desk;
 mod floor;
 mod host;
+mod lamps;
 mod link;
 mod phones;
 mod places;

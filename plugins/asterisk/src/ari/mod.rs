@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 pub(crate) enum Method {
     Get,
     Post,
+    Put,
     Delete,
 }
 
@@ -27,6 +28,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Delete => "DELETE",
         }
     }
@@ -53,6 +55,10 @@ impl Request {
 
     pub(crate) fn post(uri: impl Into<String>) -> Self {
         Self::new(Method::Post, uri)
+    }
+
+    pub(crate) fn put(uri: impl Into<String>) -> Self {
+        Self::new(Method::Put, uri)
     }
 
     pub(crate) fn delete(uri: impl Into<String>) -> Self {

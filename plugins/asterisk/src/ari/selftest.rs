@@ -25,6 +25,7 @@ const MODULES: &[(&str, &str)] = &[
     ("res_ari_endpoints.so", "extensions cannot be checked and phones are not watched"),
     ("res_ari_applications.so", "phones are not watched"),
     ("res_ari_recordings.so", "recordings cannot be stopped"),
+    ("res_ari_device_states.so", "lamps and app_queue do not see how agents are"),
     ("res_stasis_recording.so", "calls cannot be recorded"),
     ("res_musiconhold.so", "callers on hold and in queues hear nothing"),
     ("bridge_softmix.so", "conferences are silent"),

@@ -70,6 +70,7 @@ impl Switch {
         }
         for phone in &phones {
             self.keep_leg(phone);
+            self.tell_device_state(phone);
         }
         self.dial_made();
     }

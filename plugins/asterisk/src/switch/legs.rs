@@ -120,6 +120,7 @@ impl Switch {
             }
             (false, None) => {
                 phone.unreachable = Some(now + UNREACHABLE_FOR);
+                self.touched_phones.insert(key.clone());
                 // The customer goes on to the next agent.
                 if let Some(seat) = self.alerting_seat(&key) {
                     self.refuse_offer(&seat);

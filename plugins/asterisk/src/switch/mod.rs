@@ -13,6 +13,7 @@
 mod commands;
 mod confirm;
 mod converge;
+mod device_states;
 mod dialing;
 mod events;
 mod legs;
@@ -133,6 +134,8 @@ enum What {
     Listed(CommandId, Box<ListRequest>),
     /// How a phone is.
     Watched,
+    /// The device states that Asterisk keeps.
+    DeviceStates,
     /// What Asterisk keeps of us on a channel.
     Kept(ChannelId),
     /// A channel that was made is called.
@@ -208,6 +211,8 @@ pub(crate) struct Switch {
     changed: BTreeSet<PhoneKey>,
     queues_touched: bool,
     told_waiting: BTreeMap<String, usize>,
+    /// What Asterisk was told of how agents are, by extension.
+    told_device_states: BTreeMap<PhoneKey, String>,
     effects: Vec<Effect>,
 }
 
@@ -249,6 +254,7 @@ impl Switch {
             changed: BTreeSet::new(),
             queues_touched: false,
             told_waiting: BTreeMap::new(),
+            told_device_states: BTreeMap::new(),
             effects: Vec::new(),
         }
     }
@@ -437,6 +443,7 @@ impl Switch {
                     self.endpoint_changed(&endpoint);
                 }
             }
+            What::DeviceStates => self.device_states_listed(&response),
             What::Supervised(channel) => {
                 if !response.is_ok() {
                     let failure = Failure::new(Code::Rejected, "Asterisk does not let the call be heard");

@@ -65,6 +65,9 @@ impl Switch {
             unread: 0,
             again: false,
         });
+        if news {
+            self.list_device_states();
+        }
         self.send(Request::get("channels"), What::Channels);
         self.send(Request::get("bridges"), What::Bridges);
     }

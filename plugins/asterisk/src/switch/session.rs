@@ -45,6 +45,7 @@ impl Switch {
             }
         }
         self.queues_touched = true;
+        self.touched_phones.extend(self.phones_of(&agent));
         self.report_snapshot(&agent);
         self.reply(id, Outcome::success());
     }
@@ -201,6 +202,7 @@ impl Switch {
             if let Some(seat) = self.alerting_seat(&phone) {
                 self.refuse_offer(&seat);
             }
+            self.touched_phones.insert(phone);
         }
     }
 
@@ -259,6 +261,7 @@ impl Switch {
             }
         }
         self.touched_rooms.extend(self.rooms.keys());
+        self.touched_phones.extend(self.phones.keys().cloned());
         self.converge();
         self.closing = true;
     }
