@@ -60,6 +60,9 @@ export type DisposedReason =
       reason: "expired";
     }
   | {
+      reason: "ended_by_operator";
+    }
+  | {
       reason: "tenant_removed";
     }
   | {

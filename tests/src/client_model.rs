@@ -252,7 +252,8 @@ impl ClientModel {
                 shape(data, &["reason"], &["retryAfter"])?;
                 let (ends, says_when) = (data["reason"] == "shutting_down", data["retryAfter"].is_u64());
                 need(ends == says_when, || "retryAfter belongs to shutting_down".into())?;
-                let reasons = ["replaced", "expired", "tenant_removed", "shutting_down", "adapter_failed"];
+                let reasons =
+                    ["replaced", "expired", "ended_by_operator", "tenant_removed", "shutting_down", "adapter_failed"];
                 need(reasons.iter().any(|reason| data["reason"] == *reason), || "no such reason".into())?;
                 self.nodes.clear();
             }

@@ -18,6 +18,7 @@ const ENDS = {
   logout: "You are logged out.",
   replaced: "The agent has logged in somewhere else.",
   expired: "The session was idle for too long and is over.",
+  ended_by_operator: "An operator has ended the session.",
   not_found: "The session is over.",
   tenant_removed: "The tenant is not there any more.",
   shutting_down: "The host has ended.",

@@ -363,6 +363,8 @@ pub enum DisposedReason {
     Replaced,
     /// Nobody came back in time.
     Expired,
+    /// An operator has ended it.
+    EndedByOperator,
     /// The tenant is served no more.
     TenantRemoved,
     /// The host ends.
@@ -381,6 +383,7 @@ impl DisposedReason {
         match self {
             Self::Replaced => "replaced",
             Self::Expired => "expired",
+            Self::EndedByOperator => "ended_by_operator",
             Self::TenantRemoved => "tenant_removed",
             Self::ShuttingDown { .. } => "shutting_down",
             Self::AdapterFailed => "adapter_failed",

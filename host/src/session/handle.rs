@@ -17,6 +17,7 @@ use super::{
     mailbox::Mailbox, state::Snapshot, throttle::cost,
 };
 use crate::{
+    metrics::Depths,
     plugin::{AdapterMessage, AgentSink, Delivery},
     rate::{Rate, TokenBucket},
 };
@@ -159,6 +160,16 @@ impl SessionHandle {
             queued_bytes: self.outbox().map_or(0, |outbox| outbox.bytes()),
             age: self.0.since.elapsed(),
         }
+    }
+
+    /// Adds how deep its queues are. Takes nothing from the heap: this is done for all sessions at each scrape.
+    pub(super) fn add_depths(&self, depths: &mut Depths) {
+        depths.mailbox += self.0.mailbox.adapter_messages();
+        let published = self.0.published.lock();
+        depths.journal += published.snapshot.journal;
+        let outbox = published.outbox.as_ref().map_or(0, Outbox::len);
+        depths.outbox += outbox;
+        depths.outbox_longest = depths.outbox_longest.max(outbox);
     }
 
     /// For those who run the host.

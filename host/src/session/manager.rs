@@ -28,7 +28,7 @@ use super::{
     registry::{Closing, LOGINS_AGAIN, Registry},
 };
 use crate::{
-    metrics::{CommandLabel, LimitLabel, OutcomeLabel, TenantMetrics},
+    metrics::{CommandLabel, Depths, LimitLabel, OutcomeLabel, TenantMetrics},
     plugin::PlatformPort,
 };
 
@@ -317,6 +317,14 @@ impl SessionManager {
         self.registry().all().iter().map(SessionHandle::status).collect()
     }
 
+    /// How deep the queues of all sessions are.
+    #[must_use]
+    pub fn depths(&self) -> Depths {
+        let mut depths = Depths { outbox_bytes: self.queued_bytes(), ..Depths::default() };
+        self.registry().all().iter().for_each(|session| session.add_depths(&mut depths));
+        depths
+    }
+
     /// Moves a share of the sessions of one adapter connection, or all, to another. Comes back when they are moved or
     /// refused. Those that are busy until the deadline are moved as after a crash if all are to be moved, and else stay.
     pub async fn move_sessions(
@@ -396,7 +404,7 @@ impl SessionManager {
     pub async fn end(&self, id: &str) -> bool {
         let Some(session) = self.with_short_id(id) else { return false };
         let (done, left) = oneshot::channel();
-        let ends = session.control(Control::End { reason: Some(DisposedReason::Expired), done: Some(done) });
+        let ends = session.control(Control::End { reason: Some(DisposedReason::EndedByOperator), done: Some(done) });
         // Closed without a word when it has left.
         let _ = timeout(ENDED, left).await;
         ends

@@ -117,7 +117,7 @@ async fn a_session_is_shown_without_its_calls_and_can_be_ended() {
     assert!(!shown.to_string().contains("555"), "the other party's number: {shown}");
     assert!(!shown.to_string().contains(&agent.session), "what would bind it: {shown}");
     host.act(&format!("{path}/end")).await;
-    assert_eq!(agent.hears("session.disposed").await.data("session.disposed")["reason"], "expired");
+    assert_eq!(agent.hears("session.disposed").await.data("session.disposed")["reason"], "ended_by_operator");
     assert_eq!(page(&host, "/sessions").await, json!([]));
     assert_eq!(host.post(&format!("{path}/end")).await.0, 404);
 }
