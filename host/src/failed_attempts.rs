@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Of so many who were wrong lately something is kept.
+/// Of so many who were wrong lately something is kept; who was wrong last is known longest.
 const MOST: usize = 10_000;
 
 /// So many wrong attempts at once, then one each pause.
@@ -21,18 +21,40 @@ const MOST: usize = 10_000;
 pub(crate) struct FailedAttempts<K> {
     at_once: u32,
     pause: Duration,
-    /// When all that somebody has done wrong is forgotten: a pause later for each attempt.
-    forgotten: Mutex<HashMap<K, Instant>>,
+    kept: Mutex<Kept<K>>,
 }
 
-impl<K: Eq + Hash + Clone> FailedAttempts<K> {
+/// When all that somebody has done wrong is forgotten: a pause later for each attempt. In two parts, so that what is old is
+/// let go of without looking for it: whoever was wrong is in the recent one, which becomes the earlier one when it is full
+/// or as old as what is kept longest.
+#[derive(Debug)]
+struct Kept<K> {
+    recent: HashMap<K, Instant>,
+    earlier: HashMap<K, Instant>,
+    /// When the recent part was begun.
+    since: Instant,
+}
+
+impl<K: Eq + Hash> Kept<K> {
+    fn get(&mut self, who: &K) -> Option<&mut Instant> {
+        let Self { recent, earlier, .. } = self;
+        recent.get_mut(who).or_else(|| earlier.get_mut(who))
+    }
+
+    fn remove(&mut self, who: &K) -> Option<Instant> {
+        self.recent.remove(who).or_else(|| self.earlier.remove(who))
+    }
+}
+
+impl<K: Eq + Hash> FailedAttempts<K> {
     pub(crate) fn new(at_once: u32, pause: Duration) -> Self {
-        Self { at_once, pause, forgotten: Mutex::default() }
+        let kept = Kept { recent: HashMap::new(), earlier: HashMap::new(), since: Instant::now() };
+        Self { at_once, pause, kept: Mutex::new(kept) }
     }
 
     /// How long somebody must wait before his next attempt; `None`: he need not. Never longer than a pause.
     pub(crate) fn must_wait(&self, who: &K) -> Option<Duration> {
-        let forgotten = *self.forgotten.lock().get(who)?;
+        let forgotten = *self.kept.lock().get(who)?;
         let allowed = self.pause * self.at_once.saturating_sub(1);
         let wait = forgotten.saturating_duration_since(Instant::now()).saturating_sub(allowed);
         Some(wait.min(self.pause)).filter(|wait| !wait.is_zero())
@@ -40,31 +62,26 @@ impl<K: Eq + Hash + Clone> FailedAttempts<K> {
 
     /// Somebody was right: what he did wrong before counts no more.
     pub(crate) fn forget(&self, who: &K) {
-        self.forgotten.lock().remove(who);
+        self.kept.lock().remove(who);
     }
 
     /// Somebody who was said to be wrong was not.
     pub(crate) fn take_back(&self, who: &K) {
-        if let Some(forgotten) = self.forgotten.lock().get_mut(who) {
+        if let Some(forgotten) = self.kept.lock().get(who) {
             *forgotten -= self.pause;
         }
     }
 
     /// Somebody was wrong.
     pub(crate) fn failed(&self, who: K) {
-        let now = Instant::now();
-        let mut all = self.forgotten.lock();
-        if all.len() >= MOST && !all.contains_key(&who) {
-            all.retain(|_, forgotten| *forgotten > now);
-            if all.len() >= MOST
-                && let Some(any) = all.keys().next().cloned()
-            {
-                all.remove(&any);
-            }
+        let (now, longest) = (Instant::now(), self.pause * self.at_once);
+        let mut kept = self.kept.lock();
+        let before = kept.remove(&who).map_or(now, |forgotten| forgotten.max(now));
+        if kept.recent.len() >= MOST / 2 || now.duration_since(kept.since) >= longest {
+            kept.earlier = std::mem::take(&mut kept.recent);
+            kept.since = now;
         }
-        let longest = now + self.pause * self.at_once;
-        let forgotten = all.entry(who).or_insert(now);
-        *forgotten = ((*forgotten).max(now) + self.pause).min(longest);
+        kept.recent.insert(who, (before + self.pause).min(now + longest));
     }
 }
 
@@ -124,15 +141,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_kept_does_not_grow_with_those_who_try() {
-        let attempts = FailedAttempts::new(3, PAUSE);
-        for who in 0..2 * MOST {
+    async fn what_is_kept_does_not_grow_with_those_who_try_and_who_tried_last_is_known() {
+        let attempts = FailedAttempts::new(1, PAUSE);
+        let kept = || {
+            let kept = attempts.kept.lock();
+            kept.recent.len() + kept.earlier.len()
+        };
+        for who in 0..3 * MOST {
+            attempts.failed(who);
+            assert!(kept() <= MOST);
+        }
+        for who in (0..3 * MOST).rev().take(MOST / 2) {
+            assert_eq!(attempts.must_wait(&who), Some(PAUSE), "{who}");
+        }
+        assert_eq!(attempts.must_wait(&0), None);
+        for who in 0..2 {
+            tokio::time::sleep(PAUSE).await;
             attempts.failed(who);
         }
-        assert_eq!(attempts.forgotten.lock().len(), MOST);
-        tokio::time::sleep(PAUSE).await;
-        attempts.failed(2 * MOST);
-        assert_eq!(attempts.forgotten.lock().len(), 1, "what is over makes room first");
+        assert_eq!(kept(), 2, "what is over is let go of");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_goes_on_being_wrong_is_not_let_go_of() {
+        let attempts = FailedAttempts::new(2, PAUSE);
+        for _ in 0..20 {
+            attempts.failed("mallory");
+            attempts.failed("mallory");
+            assert_eq!(attempts.must_wait(&"mallory"), Some(PAUSE));
+            tokio::time::sleep(PAUSE / 2).await;
+        }
     }
 
     #[test]
