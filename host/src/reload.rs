@@ -213,10 +213,11 @@ impl Reload {
         let changes = config::changes(&turn.values, &loaded.values);
         turn.values = config::taken_over(&turn.values, &loaded.values);
         self.metrics.set_max_tenants(loaded.host.metrics_max_tenants);
-        if changes.applied.iter().any(|key| key == "log.filter" || key == "log.details")
-            && let Err(error) = self.log.set_filter(&loaded.host.log_filter, &loaded.host.log_details)
-        {
-            tracing::error!(error, "log.filter is not taken over");
+        if changes.applied.iter().any(|key| key == "log.filter" || key == "log.details") {
+            match self.log.set_filter(&loaded.host.log_filter, &loaded.host.log_details) {
+                Ok(()) => self.libraries.log_level_changed(),
+                Err(error) => tracing::error!(error, "log.filter is not taken over"),
+            }
         }
         if changes.applied.iter().any(|key| key == "operations.tokens") {
             self.operators.set(tokens(&loaded.host));

@@ -438,6 +438,7 @@ fn the_numbers_of_the_messages_are_those_that_were_released() {
         Kind::DROP_AGENT,
         Kind::PING,
         Kind::SHUTDOWN,
+        Kind::LOG_LEVEL,
     ];
     assert_eq!(requests.map(|kind| kind.0), std::array::from_fn(|at| at as u32 + 1));
     let from_plugin =

@@ -51,13 +51,24 @@ pub(crate) fn on_behalf_of<R>(id: u64, work: impl FnOnce() -> R) -> R {
 
 static HOST: RwLock<Option<Arc<dyn MessageSink>>> = RwLock::new(None);
 
+/// The most detailed level that the host wants.
+static LEVEL: RwLock<LevelFilter> = RwLock::new(LevelFilter::INFO);
+
 /// Sends all that this library logs from now on to a host, and panics too.
 pub(crate) fn forward_to(host: Arc<dyn MessageSink>, level: Level) {
     *HOST.write() = Some(host);
-    let subscriber = HostSubscriber { level: filter(level), limit: RateLimit::default() };
+    set_level(level);
+    let subscriber = HostSubscriber { limit: RateLimit::default() };
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         std::panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// The host wants this level, and what is more important, from now on.
+pub(crate) fn set_level(level: Level) {
+    *LEVEL.write() = filter(level);
+    // What each place in the code was told is told anew.
+    tracing::callsite::rebuild_interest_cache();
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
@@ -83,17 +94,16 @@ fn filter(level: Level) -> LevelFilter {
 }
 
 struct HostSubscriber {
-    level: LevelFilter,
     limit: RateLimit,
 }
 
 impl Subscriber for HostSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= self.level
+        metadata.is_event() && *metadata.level() <= *LEVEL.read()
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level)
+        Some(*LEVEL.read())
     }
 
     fn event(&self, event: &Event<'_>) {

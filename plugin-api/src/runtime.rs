@@ -22,9 +22,10 @@ use crate::{
     failure::{Code, Failure},
     host::PlatformHost,
     host_sender::HostSender,
+    logs,
     manifest::Manifest,
     platform_task::{PlatformReporter, PlatformTask},
-    wire::{Connect, Kind, LogIn, MessageSink, Status},
+    wire::{Connect, Hello, Kind, LogIn, MessageSink, Status},
 };
 
 type AgentOf<A> = <<A as Adapter>::Platform as Platform>::Agent;
@@ -89,6 +90,13 @@ impl<A: Adapter> Plugin<A> {
                 Status::ACCEPTED
             }
             Kind::SHUTDOWN => state.shut_down(id),
+            Kind::LOG_LEVEL => match state.host.read::<Hello>(Kind::LOG_LEVEL, id, payload) {
+                Some(hello) => {
+                    logs::set_level(hello.log);
+                    Status::ACCEPTED
+                }
+                None => Status::REFUSED,
+            },
             _ => Status::REFUSED,
         }
     }

@@ -66,6 +66,8 @@ kinds! {
     /// No payload. Every platform is disconnected. Answered by [`Done`]. For a host that ends a plugin at once; this one
     /// disconnects each platform by itself.
     SHUTDOWN = 11;
+    /// [`Hello`]: what it says of the log holds from now on. Not answered; a plugin that does not know it logs on as before.
+    LOG_LEVEL = 12;
 
     /// [`Done`]; id: that of the message.
     DONE = 101;
@@ -129,7 +131,7 @@ pub fn write<T: Serialize + ?Sized>(message: &T) -> Result<String, serde_json::E
     Ok(String::from_utf8(payload).expect("serde_json writes UTF-8"))
 }
 
-/// What the plugin is told when it is made.
+/// What the plugin is told when it is made, and when that changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// The most detailed level of log that the host wants.

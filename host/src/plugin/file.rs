@@ -13,7 +13,7 @@ use std::{
 use jackfield_plugin_api::{
     Manifest,
     export::Section,
-    wire::{Hello, MessageSink},
+    wire::{Hello, Level, MessageSink},
 };
 
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use super::{
     Library,
     dispatch::Dispatcher,
     elf, installed,
-    library::LibraryRegistry,
+    library::{LibraryRegistry, wanted_level},
     load::{self, LoadFailure},
     manifest,
     store::{self, FileStamp, StoredCopy},
@@ -216,12 +216,15 @@ impl PluginFile {
             let reason = "its manifest section is not the manifest that it has when it is loaded".to_owned();
             return Err(LoadFailure::lasting(reason));
         }
-        let hello = self.hello()?;
-        Library::make(section.manifest.clone(), section.api.clone(), &registry.metrics, async |dispatcher| {
+        let (level, manifest, api) = (wanted_level(), section.manifest.clone(), section.api.clone());
+        let hello = hello(level)?;
+        let library = Library::make(manifest, api, &registry.metrics, async |dispatcher| {
             let instance = checked.create(dispatcher, &hello).ok_or_else(|| "it cannot be started".to_owned())?;
             Ok(Box::new(instance) as Box<dyn MessageSink>)
         })
-        .await
+        .await?;
+        registry.runs(&library, level);
+        Ok(library)
     }
 
     /// Runs it in a process of its own, which ends with the last handle of what is returned.
@@ -230,7 +233,7 @@ impl PluginFile {
     /// The process cannot be started, or the file cannot be loaded in it.
     pub async fn run_in_worker(&self, options: &worker::WorkerOptions) -> Result<Library, LoadError> {
         let Inner { section, registry, .. } = &*self.inner;
-        let mut pid = None;
+        let (mut pid, level) = (None, wanted_level());
         let run = async |dispatcher: Arc<Dispatcher>| {
             let weak = Arc::downgrade(&dispatcher);
             let on_death = move |death| {
@@ -238,7 +241,7 @@ impl PluginFile {
                     dispatcher.lost(&death);
                 }
             };
-            let hello = self.hello()?;
+            let hello = hello(level)?;
             let file = Arc::clone(&self.inner);
             blocking(move || file.copy.check(&file.digest)).await?;
             let worker =
@@ -248,16 +251,17 @@ impl PluginFile {
         };
         let made = Library::make(section.manifest.clone(), section.api.clone(), &registry.metrics, run);
         let library = made.await.map_err(|failure| self.load_error(failure))?;
+        registry.runs(&library, level);
         Ok(library.in_worker(pid))
-    }
-
-    fn hello(&self) -> Result<String, String> {
-        serde_json::to_string(&Hello { log: self.inner.registry.log }).map_err(|error| error.to_string())
     }
 
     fn load_error(&self, failure: LoadFailure) -> LoadError {
         LoadError { path: self.inner.path.clone(), reason: failure.reason, may_pass: failure.may_pass }
     }
+}
+
+fn hello(log: Level) -> Result<String, String> {
+    serde_json::to_string(&Hello { log }).map_err(|error| error.to_string())
 }
 
 impl fmt::Debug for PluginFile {

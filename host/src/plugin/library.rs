@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -43,10 +43,26 @@ pub(super) struct LibraryRegistry {
     pub(super) store: PathBuf,
     pub(super) trust: Trust,
     pub(super) metrics: Metrics,
-    pub(super) log: Level,
     pub(super) files: FileCache,
     /// By the digest of their content.
     pub(super) loaded: Mutex<HashMap<String, Arc<OnceCell<Library>>>>,
+    /// Those that run, here and in workers.
+    running: Mutex<Vec<Weak<RunningPlugin>>>,
+}
+
+impl LibraryRegistry {
+    /// A library runs that was told to log at this level: it is told when that changes.
+    pub(super) fn runs(&self, library: &Library, level: Level) {
+        let mut running = self.running.lock();
+        running.retain(|plugin| plugin.strong_count() > 0);
+        running.push(Arc::downgrade(&library.plugin));
+        drop(running);
+        // It may have changed while the library was loaded.
+        let now = wanted_level();
+        if now != level {
+            library.plugin.set_log_level(now);
+        }
+    }
 }
 
 impl Libraries {
@@ -65,11 +81,17 @@ impl Libraries {
                 store,
                 trust,
                 metrics,
-                log: wanted_level(),
                 files: FileCache::default(),
                 loaded: Mutex::default(),
+                running: Mutex::default(),
             }),
         }
+    }
+
+    /// The host's log lets another level through from now on: those that run send no less than that.
+    pub(crate) fn log_level_changed(&self) {
+        let running: Vec<_> = self.inner.running.lock().iter().filter_map(Weak::upgrade).collect();
+        running.iter().for_each(|plugin| plugin.set_log_level(wanted_level()));
     }
 
     /// The plugins that are installed in the store, by name and version, each with what is wrong with its copy if
@@ -125,7 +147,7 @@ impl fmt::Debug for Libraries {
 }
 
 /// The level that the host's own log lets through.
-fn wanted_level() -> Level {
+pub(super) fn wanted_level() -> Level {
     use tracing::level_filters::LevelFilter;
     match LevelFilter::current() {
         LevelFilter::TRACE => Level::Trace,
@@ -240,7 +262,7 @@ impl Library {
 /// A library that ends when nobody else uses it.
 #[derive(Clone)]
 pub struct WeakLibrary {
-    plugin: std::sync::Weak<RunningPlugin>,
+    plugin: Weak<RunningPlugin>,
     api: Arc<str>,
     worker: Option<u32>,
 }

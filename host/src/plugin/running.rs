@@ -15,7 +15,7 @@ use std::{
 
 use jackfield_plugin_api::{
     Code, Failure, Manifest,
-    wire::{self, Kind, MessageSink, Status},
+    wire::{self, Hello, Kind, Level, MessageSink, Status},
 };
 
 use serde::Serialize;
@@ -70,6 +70,14 @@ impl RunningPlugin {
     /// Hands a message over and forgets it.
     pub(super) fn tell(&self, kind: Kind, id: u64) {
         self.submit(kind, id, "");
+    }
+
+    /// Tells it which lines of its log are wanted.
+    pub(super) fn set_log_level(&self, log: Level) {
+        if let Err(failure) = self.send(Kind::LOG_LEVEL, 0, &Hello { log }) {
+            let adapter = &*self.manifest().id;
+            tracing::debug!(adapter, %failure, "a plugin does not change what it logs");
+        }
     }
 
     /// Hands a message over and waits until it is done.

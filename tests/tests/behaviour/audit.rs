@@ -96,6 +96,45 @@ async fn more_is_written_of_one_tenant_after_a_reload_and_an_endpoint_stands_in_
     agent.finish().await;
 }
 
+#[tokio::test]
+async fn a_worker_that_runs_already_logs_as_the_reload_says() {
+    const WHISPER: &str = "a line for developers";
+    let tenant = |name: &str| Tenant::new(name, "odd").isolation("tenant");
+    let host = Setup::new()
+        .main("[log]\ndetails = []\nformat = \"json\"")
+        .tenant(tenant("demo"))
+        .tenant(tenant("other"))
+        .start()
+        .await;
+    let (mut one, mut two) = (Agent::connect(&host, "demo").await, Agent::connect(&host, "other").await);
+    one.log_in("1001").await;
+    two.log_in("1001").await;
+    let file = host.folder().join("jackfield.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let worker = host.worker("demo").await;
+    let rounds = [("", false), ("\"tenant=demo:debug\"", true), ("", false)];
+    for (round, (details, expected)) in rounds.into_iter().enumerate() {
+        std::fs::write(&file, text.replace("details = []", &format!("details = [{details}]"))).unwrap();
+        assert_eq!(host.post("/reload").await.0, 200);
+        let before = host.log_lines(WHISPER).len();
+        // In either worker; what follows is written behind it.
+        for agent in [&mut one, &mut two] {
+            for what in ["whisper", "log"] {
+                let session = agent.session.clone();
+                let data = json!({"what": what, "lines": 1});
+                assert_eq!(agent.command("session.request.odd.do", &session, data).await["result"], "success");
+            }
+        }
+        let written = || async { (host.log_lines("a line of log").len() == 2 * (round + 1)).then_some(()) };
+        until("what follows is written", written).await;
+        all_is_written(&host).await;
+        let whispered = &host.log_lines(WHISPER)[before..];
+        assert_eq!(whispered.len(), usize::from(expected), "{details}: {whispered:?}");
+        assert!(whispered.iter().all(|line| line["tenant"] == "demo"), "{whispered:?}");
+    }
+    assert_eq!(host.worker("demo").await, worker, "it is the same process");
+}
+
 /// Waits until what was logged before has been written: a line that is written behind it.
 async fn all_is_written(host: &Host) {
     let ended = host.log_lines("an operator has acted").len();

@@ -160,7 +160,8 @@ impl FrameReader {
 fn carry(frames: &mut FrameReader, plugin: &dyn MessageSink, to_host: &ToHost) -> Result<(), String> {
     while let Some(Frame { kind, id, payload }) = frames.next()? {
         let status = plugin.send(kind, id, &payload);
-        if status != Status::ACCEPTED {
+        // Nobody waits for what becomes of the log's level, which an older plugin does not know.
+        if status != Status::ACCEPTED && kind != Kind::LOG_LEVEL {
             refuse(to_host, kind, id, &payload, status);
         }
     }

@@ -77,7 +77,7 @@ impl Recorder {
     pub fn note(&self, to_plugin: bool, kind: Kind, id: u64, payload: &str) {
         let kept = match kind {
             Kind::COMMAND | Kind::ANSWER | Kind::REPORT => payload.len() <= MAX_MESSAGE,
-            Kind::LOG | Kind::METRIC | Kind::PING => return,
+            Kind::LOG | Kind::LOG_LEVEL | Kind::METRIC | Kind::PING => return,
             _ => false,
         };
         let entry = Entry {

@@ -165,6 +165,7 @@ impl OddAgent {
                 self.platform.metric("things_total", &["flapped"], 1.0);
             }
             "log" => (0..number("lines")).for_each(|at| tracing::warn!(at, "a line of log")),
+            "whisper" => tracing::debug!("a line for developers"),
             "undeclared" => {
                 let event = ExtensionEvent::new(Target::Session, "session.odd.undeclared", json!({}));
                 self.host.report(Report::new().event(event));
