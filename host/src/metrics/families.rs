@@ -25,6 +25,7 @@ pub(super) struct Families {
     pub(super) sessions_limit: IntGaugeVec,
     pub(super) sessions_ended: IntCounterVec,
     pub(super) connections: IntGaugeVec,
+    pub(super) clients: IntGaugeVec,
     pub(super) connections_closed: IntCounterVec,
     pub(super) connections_refused: IntCounterVec,
     pub(super) journal: IntGaugeVec,
@@ -130,6 +131,11 @@ impl Families {
             sessions_limit: gauges("jackfield_sessions_limit", "Sessions that the tenant may have.", &["tenant"]),
             sessions_ended: counters("jackfield_sessions_ended_total", "Sessions ended, by reason.", &["reason"]),
             connections: gauges("jackfield_connections", "Open connections that were let in, by tenant.", &["tenant"]),
+            clients: gauges(
+                "jackfield_client_connections",
+                "Open WebSocket connections and event streams, by tenant.",
+                &["tenant"],
+            ),
             connections_closed: counters(
                 "jackfield_connections_closed_total",
                 "WebSocket connections and event streams closed, by reason.",

@@ -109,6 +109,16 @@ impl TenantMetrics {
         self.series.connections.add(-1);
     }
 
+    /// A WebSocket or an event stream was opened.
+    pub fn client_came(&self) {
+        self.series.clients.add(1);
+    }
+
+    /// It is gone.
+    pub fn client_gone(&self) {
+        self.series.clients.add(-1);
+    }
+
     /// Whether the tenant's platform can be reached.
     pub fn set_link(&self, up: bool) {
         self.series.link_up.set(usize::from(up));
@@ -184,6 +194,7 @@ pub(super) struct TenantSeries {
     sessions: Share,
     sessions_limit: Share,
     connections: Share,
+    clients: Share,
     journal: Share,
     outbox: Share,
     outbox_longest: Share,
@@ -211,6 +222,7 @@ impl TenantSeries {
             sessions: share(&families.sessions),
             sessions_limit: share(&families.sessions_limit),
             connections: share(&families.connections),
+            clients: share(&families.clients),
             journal: share(&families.journal),
             outbox: share(&families.outbox),
             outbox_longest: share(&families.outbox_longest),
@@ -266,6 +278,7 @@ impl Drop for TenantSeries {
             &families.sessions,
             &families.sessions_limit,
             &families.connections,
+            &families.clients,
             &families.journal,
             &families.outbox,
             &families.outbox_longest,

@@ -44,6 +44,7 @@ pub(super) struct Parts {
 pub(super) async fn serve(parts: Parts) {
     let Parts { stream, early, client, outlet, tenant, connection, admission, metrics, closing, max_message } = parts;
     let mut desktop = Desktop { client, outlet };
+    let counted = tenant.client();
     let mut socket = WebSocketConnection::new(stream, early, max_message).await;
     // Boxed: it would stand twice in every idle connection, here and where it is waited for.
     let must_end = Box::pin(async {
@@ -64,7 +65,7 @@ pub(super) async fn serve(parts: Parts) {
     }
     // The session knows that its client is gone, and the tenant has room again, before the last words are said.
     drop(desktop);
-    drop((connection, tenant));
+    drop((connection, counted, tenant));
     metrics.connection_closed(label(end));
     // Boxed: it is needed once, and should not be a part of every idle connection.
     Box::pin(socket.finish(end)).await;

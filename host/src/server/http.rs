@@ -31,7 +31,7 @@ use super::{
 use crate::{
     metrics::{LimitLabel, Metrics},
     session::{EventStream, HttpAnswer, HttpOutcome, Identity, Message, OutboxItem, Outlet, StreamRefused},
-    tenant::{Admission, HostedTenant},
+    tenant::{Admission, CountedClient, HostedTenant},
 };
 
 /// How often an event stream without events sends a comment, so that its client and proxies see that it lives.
@@ -158,6 +158,7 @@ struct Events {
     not_admitted: Pin<Box<dyn Future<Output = &'static str> + Send>>,
     sign: Pin<Box<Sleep>>,
     metrics: Metrics,
+    _counted: CountedClient,
     _stream: EventStream,
     _peer: Peer,
 }
@@ -176,6 +177,7 @@ impl Events {
             first,
             outlet,
             closed: None,
+            _counted: tenant.client(),
             not_admitted: Box::pin(async move { tenant.no_longer_admits(admission).await }),
             sign: Box::pin(sleep(SIGN_EVERY)),
             metrics,

@@ -96,6 +96,7 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
     if let Some(wait) = wait
         && token.is_some_and(is_guessable)
     {
+        desktops.tenants.not_admitted(tenant, &desktops.metrics);
         return ("refused", too_many_wrong(wait));
     }
     let admitted = desktops.tenants.admit(tenant, token, &desktops.metrics).await;

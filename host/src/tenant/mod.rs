@@ -44,7 +44,7 @@ pub use upgrade::{ChangeOutcome, Progress, Refusal, Stage};
 
 use crate::{
     config::{Isolation, Problem, TenantConfig, TenantLimits},
-    metrics::{Depths, LimitLabel, Metrics, TenantMetrics},
+    metrics::{LimitLabel, Metrics, TenantMetrics},
     plugin::{self, Libraries, Library, LoadError, Trust},
     session::{self, DisposedReason, Identity, JournalLimits, OutboxLimits, SessionManager},
 };
@@ -386,6 +386,13 @@ impl HostedTenant {
         Some(Connection { tenant: Arc::downgrade(self) })
     }
 
+    /// Counts a WebSocket or an event stream until what is returned is dropped.
+    #[must_use]
+    pub fn client(self: &Arc<Self>) -> CountedClient {
+        self.metrics.client_came();
+        CountedClient { tenant: Arc::downgrade(self) }
+    }
+
     /// Ends its sessions and disconnects its platform, within a deadline.
     pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
         let end = tokio::time::Instant::now() + deadline;
@@ -415,14 +422,7 @@ impl HostedTenant {
 
     /// Brings the gauges of its queues and its state up to date.
     pub fn measure(&self) {
-        let mut depths = Depths { outbox_bytes: self.sessions.queued_bytes(), ..Depths::default() };
-        for session in self.sessions.list() {
-            depths.journal += session.journal;
-            depths.outbox += session.outbox;
-            depths.outbox_longest = depths.outbox_longest.max(session.outbox);
-            depths.mailbox += session.mailbox;
-        }
-        self.metrics.set_depths(depths);
+        self.metrics.set_depths(self.sessions.depths());
         self.metrics.set_state(self.state_word());
     }
 }
@@ -531,6 +531,20 @@ impl Drop for Connection {
     }
 }
 
+/// One of a tenant's WebSockets and event streams; it counts no more when this is dropped.
+#[derive(Debug)]
+pub struct CountedClient {
+    tenant: Weak<HostedTenant>,
+}
+
+impl Drop for CountedClient {
+    fn drop(&mut self) {
+        if let Some(tenant) = self.tenant.upgrade() {
+            tenant.metrics.client_gone();
+        }
+    }
+}
+
 /// All tenants of the host.
 #[derive(Debug, Default)]
 pub struct Tenants {
@@ -577,6 +591,14 @@ impl Tenants {
             tenant.metrics.auth_failed();
         }
         Some((tenant, admitted?))
+    }
+
+    /// Counts a request that was refused before its token was looked at.
+    pub fn not_admitted(&self, tenant: &str, metrics: &Metrics) {
+        match self.find(tenant) {
+            Some(tenant) => tenant.metrics.auth_failed(),
+            None => metrics.unknown_tenant(),
+        }
     }
 
     /// The tenant with this name, if it runs.

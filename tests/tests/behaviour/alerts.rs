@@ -7,10 +7,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use futures_util::StreamExt as _;
 use jackfield_tests::{
     agent::{Agent, Connect},
     host::{Host, Setup, TempFolder, Tenant, kill},
-    http,
+    http::{self, Http, Kept},
     puppet::Puppet,
     skipped, until,
 };
@@ -76,9 +77,12 @@ impl Prometheus {
         alerts.map(|alert| (of(alert, "alertname"), of(alert, "tenant") + &of(alert, "listener"))).collect()
     }
 
+    async fn is_firing(&self, alert: &str, about: &str) -> bool {
+        self.firing().await.iter().any(|(name, of)| name == alert && of == about)
+    }
+
     async fn fires(&self, alert: &str, about: &str) {
-        let expected = (alert.to_owned(), about.to_owned());
-        let fires = || async { self.firing().await.contains(&expected).then_some(()) };
+        let fires = || async { self.is_firing(alert, about).await.then_some(()) };
         until(&format!("{alert} fires for {about:?}"), fires).await;
     }
 
@@ -107,6 +111,16 @@ async fn state(host: &Host, tenant: &str) -> (String, u64) {
     (about["state"].as_str().unwrap().to_owned(), worker)
 }
 
+/// Sends so many requests with wrong tokens. All but the first are refused before the token is looked at.
+async fn guess(host: &Host, tenant: &str, times: usize) {
+    let attempts = futures_util::stream::iter(0..times).for_each_concurrent(32, |at| async move {
+        let http = Http::new(host, tenant).token(&format!("guess{at}"));
+        let status = http.post("/tokens", "{}").await.status;
+        assert!([401, 429].contains(&status), "{status}");
+    });
+    attempts.await;
+}
+
 #[tokio::test]
 async fn each_fault_fires_its_alert_in_a_real_prometheus() {
     let puppet = Puppet::start().await;
@@ -114,6 +128,7 @@ async fn each_fault_fires_its_alert_in_a_real_prometheus() {
         .tenant(Tenant::puppet("dying", &puppet).isolation("tenant"))
         .tenant(Tenant::simulator("cut").settings("link_ms = 3600000"))
         .tenant(Tenant::simulator("full").limits("sessions = 1\nconnections = 20"))
+        .tenant(Tenant::simulator("closed").tokens(&[("desk", "jf_right")]))
         .start()
         .await;
     let Some(prometheus) = Prometheus::start(&[&host]) else { return };
@@ -138,6 +153,11 @@ async fn each_fault_fires_its_alert_in_a_real_prometheus() {
         }
     }
     prometheus.fires("JackfieldConnectionsRefused", "").await;
+    let full = || async {
+        let _ = Agent::connect_with(&host, "full", Connect::default()).await;
+        prometheus.is_firing("JackfieldLimitReached", "full").await.then_some(())
+    };
+    until("JackfieldLimitReached fires while a limit is reached again and again", full).await;
 
     // A platform that cannot be reached, and commands that fail by it.
     let session = agent.session.clone();
@@ -146,7 +166,13 @@ async fn each_fault_fires_its_alert_in_a_real_prometheus() {
     agent.fails_quickly("channel.request.dial", &phone, json!({"destination": "5551234"}), "link_down").await;
     prometheus.fires("JackfieldFaults", "cut").await;
 
-    // All desktops vanish.
+    // Somebody tries tokens, more than five a second for five minutes.
+    guess(&host, "closed", 2_000).await;
+    prometheus.fires("JackfieldAuthFailures", "closed").await;
+
+    // All desktops vanish, but for a client that keeps a connection and has no session.
+    let mut kept = Kept::open(&host.address).await;
+    kept.ask("cut").await;
     agent.cut();
     desktops.into_iter().for_each(Agent::cut);
     prometheus.fires("JackfieldNoDesktops", "").await;
@@ -164,14 +190,18 @@ async fn each_fault_fires_its_alert_in_a_real_prometheus() {
     prometheus.fires("JackfieldTenantQuarantined", "dying").await;
     prometheus.fires("JackfieldWorkersDie", "").await;
 
-    // A tenant's file that is wrong, at a reload.
+    // Settings that its adapter refuses, and a tenant's file that is wrong, at a reload.
+    let twice = "{ id = \"1001\", password = \"a\" }";
+    let refused = format!("adapter = \"simulator\"\nauth.kind = \"none\"\nsettings.agents = [{twice}, {twice}]\n");
+    fs::write(host.folder().join("tenants/refused.toml"), refused).unwrap();
     fs::write(host.folder().join("tenants/wrong.toml"), "adapter = 7").unwrap();
     host.act("/reload").await;
     prometheus.fires("JackfieldReloadFailed", "").await;
     prometheus.fires("JackfieldTenantMisconfigured", "").await;
+    prometheus.fires("JackfieldTenantRefused", "refused").await;
 
     // No tenant runs at all, and then no host.
-    for tenant in ["dying", "cut", "full"] {
+    for tenant in ["dying", "cut", "full", "closed", "refused"] {
         host.act(&format!("/tenants/{tenant}/remove")).await;
     }
     prometheus.fires("JackfieldNoTenant", "").await;
@@ -188,6 +218,19 @@ async fn a_certificate_that_is_about_to_run_out_fires_its_alert_until_it_is_rene
     fs::write(host.folder().join("server.pem"), &new.certificate).unwrap();
     fs::write(host.folder().join("server.key"), &new.key).unwrap();
     until("it fires no more", || async { prometheus.firing().await.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_fires_its_alert() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let host = Setup::new().tenant(Tenant::simulator("demo")).stderr(full).start().await;
+    let Some(prometheus) = Prometheus::start(&[&host]) else { return };
+    let lost = || async {
+        // What is done is told in the log, which is not there.
+        host.act("/reload").await;
+        prometheus.is_firing("JackfieldLogLost", "").await.then_some(())
+    };
+    until("JackfieldLogLost fires", lost).await;
 }
 
 #[test]

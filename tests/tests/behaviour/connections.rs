@@ -490,3 +490,27 @@ async fn a_connection_that_is_kept_for_requests_takes_room_of_the_tenant_whose_r
     let limited = host.metric("jackfield_limited_total{limit=\"connections\",tenant=\"acme\"}").await;
     assert!(limited >= 2.0, "{limited}");
 }
+
+#[tokio::test]
+async fn websockets_and_event_streams_are_counted_as_clients_and_kept_requests_are_not() {
+    let host = Host::simulator().await;
+    let clients = async |expected: f64| {
+        let counted =
+            || async { (host.metric("jackfield_client_connections{tenant=\"demo\"}").await == expected).then_some(()) };
+        until(&format!("{expected} clients are connected"), counted).await;
+    };
+    let mut kept = Kept::open(&host.address).await;
+    kept.ask("demo").await;
+    clients(0.0).await;
+    assert_eq!(host.metric("jackfield_connections{tenant=\"demo\"}").await, 1.0);
+    let desktop = host.connect().await;
+    clients(1.0).await;
+    let http = jackfield_tests::http::Http::new(&host, "demo");
+    let prepared = http.prepare(json!({"agent": {"id": "1001", "password": "secret"}})).await.json();
+    let stream = http.events(prepared["data"]["session"]["id"].as_str().unwrap(), None).await.unwrap();
+    clients(2.0).await;
+    drop(stream);
+    clients(1.0).await;
+    drop(desktop);
+    clients(0.0).await;
+}

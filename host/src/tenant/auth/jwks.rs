@@ -85,6 +85,7 @@ fn algorithm(key: &Jwk) -> Option<Algorithm> {
 
 /// A tenant's key set, kept and read again.
 pub(super) struct KeyStore {
+    tenant: Box<str>,
     source: KeySource,
     keys: RwLock<Arc<KeySet>>,
     /// The last reading, with success or without. Held while it is read, so that it is read once for all who wait.
@@ -98,8 +99,8 @@ struct Reading {
 }
 
 impl KeyStore {
-    pub(super) fn new(source: KeySource) -> Self {
-        Self { source, keys: RwLock::default(), read: tokio::sync::Mutex::default() }
+    pub(super) fn new(tenant: &str, source: KeySource) -> Self {
+        Self { tenant: tenant.into(), source, keys: RwLock::default(), read: tokio::sync::Mutex::default() }
     }
 
     /// The keys, read again first where they are older than [`FRESH`]. While somebody else reads them, those that are
@@ -135,7 +136,10 @@ impl KeyStore {
         *read = Some(Reading { at: Instant::now(), file });
         match load(&self.source).await.and_then(|text| KeySet::parse(&text)) {
             Ok(keys) => *self.keys.write() = Arc::new(keys),
-            Err(error) => tracing::warn!(source = %self.source, "the keys of an issuer cannot be read: {error}"),
+            Err(error) => {
+                let (tenant, source) = (&*self.tenant, &self.source);
+                tracing::warn!(tenant, %source, "the keys of an issuer cannot be read: {error}");
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ impl Authenticator {
 
     fn with(tenant: &str, rules: Auth, issued: Arc<AgentTokens>) -> Self {
         let jwt = match &rules {
-            Auth::Jwt(rules) => Some((Arc::new(rules.clone()), KeyStore::new(rules.keys.clone()))),
+            Auth::Jwt(rules) => Some((Arc::new(rules.clone()), KeyStore::new(tenant, rules.keys.clone()))),
             Auth::None | Auth::Tokens(_) => None,
         };
         Self { tenant: tenant.into(), rules, jwt, issued }
