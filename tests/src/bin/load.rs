@@ -15,22 +15,16 @@ use std::{
 };
 
 use clap::Parser;
-use futures_util::{FutureExt, StreamExt};
 use hdrhistogram::Histogram;
 use jackfield_tests::{
     host::{Host, Setup, TempFolder, Tenant},
     load::{
         bare,
-        client::{Drive, Ids, connect, drive, play_step},
+        client::{Drive, connect, drive, idle_sessions},
         process,
         script::Script,
     },
 };
-use tokio::sync::{Semaphore, mpsc, oneshot};
-
-/// This program, even where its file has been built anew since.
-const OWN: &str = "/proc/self/exe";
-
 /// Puts the host under the load of many agents' working days, and a bare WebSocket server under the same, and compares.
 #[derive(Debug, Parser)]
 #[command(name = "load", max_term_width = 100)]
@@ -78,10 +72,7 @@ impl Isolation {
 fn main() {
     let options = Options::parse();
     // One connection is one open file on each side.
-    let files = options.idle.max(options.sessions) as u64 + 1_000;
-    if process::file_limit() < files && std::env::var_os("LOAD_LIMIT_RAISED").is_none() {
-        raise_file_limit(files);
-    }
+    process::may_open(options.idle.max(options.sessions) as u64 + 1_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         match &options.bare {
@@ -92,22 +83,6 @@ fn main() {
             None => compare(&options).await,
         }
     });
-}
-
-/// Starts this program again under a shell that has raised the limit; comes back only if that cannot be done.
-fn raise_file_limit(files: u64) {
-    let status = Command::new("sh")
-        .arg("-c")
-        .arg(format!("ulimit -n {files} || exit 97; exec \"$0\" \"$@\""))
-        .arg(OWN)
-        .args(std::env::args_os().skip(1))
-        .env("LOAD_LIMIT_RAISED", "1")
-        .status()
-        .expect("a shell");
-    if status.code() != Some(97) {
-        std::process::exit(status.code().unwrap_or(1));
-    }
-    eprintln!("the limit of open files cannot be raised to {files}; going on with {}", process::file_limit());
 }
 
 /// A server under load, whichever.
@@ -244,7 +219,8 @@ impl Bare {
         let folder = TempFolder::new();
         let file = folder.0.join("script.json");
         fs::write(&file, serde_json::to_string(script).expect("JSON")).expect("a file is written");
-        let mut process = Command::new(OWN).arg("--bare").arg(&file).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut process =
+            Command::new(process::OWN).arg("--bare").arg(&file).stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("it says its port");
         let port: u16 = line.trim().parse().expect("a port");
@@ -278,39 +254,11 @@ async fn print_memory(options: &Options, script: &Arc<Script>) {
 /// What one more idle session costs, connection included: all but the first few hundred are counted.
 async fn memory_per_session(idle: usize, server: &Server, script: &Arc<Script>) -> f64 {
     let first = (idle / 20).clamp(1, 200);
-    let _first_sessions = idle_sessions(0..first, server, script).await;
+    let paths = [server.path.to_owned()];
+    let _first_sessions = idle_sessions(0..first, server.address, &paths, &script.morning).await;
     let before = process::proportional_kib_of_all(server.pid);
-    let _others = idle_sessions(first..idle, server, script).await;
+    let _others = idle_sessions(first..idle, server.address, &paths, &script.morning).await;
     let after = process::proportional_kib_of_all(server.pid);
     println!("  {}: {before} KiB with {first} sessions, {after} KiB with {idle}", server.name);
     after.saturating_sub(before) as f64 / (idle - first).max(1) as f64
-}
-
-/// Logs sessions in and keeps their connections read until the returned value is dropped.
-async fn idle_sessions(numbers: std::ops::Range<usize>, server: &Server, script: &Arc<Script>) -> oneshot::Sender<()> {
-    let (keep, end) = oneshot::channel::<()>();
-    let end = end.shared();
-    let (logged_in, mut count) = mpsc::channel::<()>(1);
-    // As many at once as a machine takes without its queue of new connections overflowing.
-    let doors = Arc::new(Semaphore::new(64));
-    for number in numbers {
-        let door = doors.clone().acquire_owned().await.expect("never closed");
-        let (script, address, path) = (script.clone(), server.address, server.path);
-        let (logged_in, end) = (logged_in.clone(), end.clone());
-        tokio::spawn(async move {
-            let mut socket = connect(address, path, number).await.expect("a connection");
-            let mut ids = Ids::new(&format!("idle{number}"));
-            for (request, step) in script.morning.iter().enumerate() {
-                play_step(&mut socket, step, &mut ids, request as u64).await;
-            }
-            drop((door, logged_in));
-            // Reads on, so that the server's pings are answered.
-            let read = async { while socket.next().await.is_some() {} };
-            tokio::select! { () = read => {} _ = end => {} }
-        });
-    }
-    drop(logged_in);
-    // Comes back when the last session has let go of its sender.
-    let _ = count.recv().await;
-    keep
 }

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hdrhistogram::Histogram;
 use serde_json::Value;
 use tokio::{
     net::{TcpSocket, TcpStream},
-    sync::{Barrier, mpsc},
+    sync::{Barrier, Semaphore, mpsc, oneshot},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -22,6 +22,9 @@ use tokio_tungstenite::{
 };
 
 use super::script::{Script, Step};
+
+/// Connections that begin at the same time: as many as a machine takes without its queue of new ones overflowing.
+const DOORS: usize = 64;
 
 /// A client's connection.
 pub type Socket = WebSocketStream<TcpStream>;
@@ -184,6 +187,7 @@ pub async fn drive<T>(
 ) -> Measured {
     let (measuring, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let ready = Arc::new(Barrier::new(drive.sessions + 1));
+    let doors = Arc::new(Semaphore::new(DOORS));
     let (results, mut all) = mpsc::channel(drive.sessions);
     for number in 0..drive.sessions {
         let player = Player {
@@ -191,6 +195,7 @@ pub async fn drive<T>(
             script: script.clone(),
             measuring: measuring.clone(),
             stop: stop.clone(),
+            doors: doors.clone(),
             number,
         };
         let (ready, results) = (ready.clone(), results.clone());
@@ -223,6 +228,7 @@ struct Player {
     script: Arc<Script>,
     measuring: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
+    doors: Arc<Semaphore>,
     number: usize,
 }
 
@@ -230,12 +236,14 @@ impl Player {
     async fn play(self, ready: &Barrier) -> Measured {
         let (mut measured, mut request) = (Measured::new(), 0);
         let path = &self.drive.paths[self.number % self.drive.paths.len()];
+        let door = self.doors.acquire().await.expect("never closed");
         let mut socket = connect(self.drive.address, path, self.number).await.expect("a connection");
         let mut ids = Ids::new(&format!("{}{}", self.drive.agents, self.number));
         for step in &self.script.morning {
             request += 1;
             play_step(&mut socket, step, &mut ids, request).await;
         }
+        drop(door);
         ready.wait().await;
         // A fixed timetable for an open loop: a late answer makes the following commands late, and that is counted.
         let interval = self.drive.rate.map(|rate| Duration::from_secs_f64(self.drive.sessions as f64 / rate));
@@ -263,6 +271,56 @@ impl Player {
         }
         measured
     }
+}
+
+/// Logs sessions in, in turns at these paths, and keeps their connections read until what is returned is dropped. They do
+/// `morning` and then nothing.
+pub async fn idle_sessions(
+    numbers: std::ops::Range<usize>,
+    address: SocketAddr,
+    paths: &[String],
+    morning: &[Step],
+) -> oneshot::Sender<()> {
+    let (keep, end) = oneshot::channel::<()>();
+    let end = end.shared();
+    let (logged_in, mut count) = mpsc::channel::<()>(1);
+    let doors = Arc::new(Semaphore::new(DOORS));
+    let morning: Arc<[Step]> = morning.into();
+    for number in numbers {
+        let door = doors.clone().acquire_owned().await.expect("never closed");
+        let (morning, path) = (Arc::clone(&morning), paths[number % paths.len()].clone());
+        let (logged_in, end) = (logged_in.clone(), end.clone());
+        tokio::spawn(async move {
+            let mut socket = logged_in_as(&format!("idle{number}"), address, &path, number, &morning).await;
+            drop((door, logged_in, morning, path));
+            // Reads on, so that the server's pings are answered.
+            let read = async { while socket.next().await.is_some() {} };
+            tokio::select! { () = read => {} _ = end => {} }
+        });
+    }
+    drop(logged_in);
+    // Comes back when the last session has let go of its sender.
+    let _ = count.recv().await;
+    keep
+}
+
+/// Logs sessions in whose desktops are gone when this comes back: they wait for them.
+pub async fn left_sessions(numbers: std::ops::Range<usize>, address: SocketAddr, paths: &[String], morning: &[Step]) {
+    let log_in = |number: usize| async move {
+        let path = &paths[number % paths.len()];
+        drop(logged_in_as(&format!("idle{number}"), address, path, number, morning).await);
+    };
+    futures_util::stream::iter(numbers).for_each_concurrent(DOORS, log_in).await;
+}
+
+/// Connects an agent's desktop that does `morning`.
+pub async fn logged_in_as(agent: &str, address: SocketAddr, path: &str, number: usize, morning: &[Step]) -> Socket {
+    let mut socket = connect(address, path, number).await.expect("a connection");
+    let mut ids = Ids::new(agent);
+    for (request, step) in (0..).zip(morning) {
+        play_step(&mut socket, step, &mut ids, request).await;
+    }
+    socket
 }
 
 /// Sends a step's command and waits for all that belongs to it; when the response came, and when the last event.

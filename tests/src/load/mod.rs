@@ -11,6 +11,7 @@
 //! bare.rs     the bare server
 //! lines.rs    times that the host's log tells
 //! process.rs  processor time and memory of a process
+//! scrapes.rs  what a scrape of the metrics costs
 //! ```
 
 pub mod bare;
@@ -18,4 +19,5 @@ pub mod client;
 pub mod desktop;
 pub mod lines;
 pub mod process;
+pub mod scrapes;
 pub mod script;

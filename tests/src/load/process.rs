@@ -2,6 +2,9 @@
 
 use std::{fs, process::Command, time::Duration};
 
+/// This program, even where its file has been built anew since.
+pub const OWN: &str = "/proc/self/exe";
+
 /// User and system time that a process has used so far.
 pub fn cpu_time(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
@@ -69,8 +72,32 @@ pub fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
 }
 
+/// Sees to it that this process, and the hosts that it starts, may open so many files: where the limit is lower, the program
+/// is started again under a shell that has raised it. Comes back if there is nothing to do, or nothing that can be done, with
+/// how many it may open.
+pub fn may_open(files: u64) -> u64 {
+    const TRIED: &str = "LOAD_LIMIT_RAISED";
+    let limit = file_limit();
+    if limit >= files || std::env::var_os(TRIED).is_some() {
+        return limit;
+    }
+    let status = Command::new("sh")
+        .arg("-c")
+        .arg(format!("ulimit -n {files} || exit 97; exec \"$0\" \"$@\""))
+        .arg(OWN)
+        .args(std::env::args_os().skip(1))
+        .env(TRIED, "1")
+        .status()
+        .expect("a shell");
+    if status.code() != Some(97) {
+        std::process::exit(status.code().unwrap_or(1));
+    }
+    eprintln!("the limit of open files cannot be raised to {files}; going on with {limit}");
+    limit
+}
+
 /// How many files this process may open.
-pub fn file_limit() -> u64 {
+fn file_limit() -> u64 {
     let limits = fs::read_to_string("/proc/self/limits").expect("the kernel tells it");
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the kernel tells it");
     let soft = line.split_whitespace().next().expect("a soft limit");

@@ -25,7 +25,7 @@ impl Step {
     fn new(name: &str, command: &str, target: &str, data: &str) -> Self {
         let target = if target.is_empty() { String::new() } else { format!("\"target\":\"{target}\",") };
         let message = format!("{{\"command\":\"{command}\",{target}\"data\":{data},\"requestId\":{{R}}}}");
-        let learns = matches!(name, "prepare" | "add channel" | "inbound" | "dial");
+        let learns = matches!(name, "prepare" | "add chat" | "add channel" | "chat" | "inbound" | "dial");
         Self { name: name.into(), message, learns, frames: Vec::new() }
     }
 
@@ -72,6 +72,33 @@ impl Script {
                 Step::new("complete dialled", "interaction.request.complete", "{I}", "{}"),
             ],
         }
+    }
+
+    /// A day with chats, too: a second channel, and between the calls a chat that is accepted and completed.
+    pub fn day_with_chats() -> Self {
+        let mut script = Self::working_day();
+        let channel = r#"{"channel":{"endpoint":"{A}-chat","type":"Chat"}}"#;
+        // In front of the telephone, which the targets of the other steps are about.
+        let at = 2;
+        script.morning.insert(at, Step::new("activate chat", "channel.request.activate", "{C}", "{}"));
+        script.morning.insert(at, Step::new("add chat", "session.request.addchannel", "{S}", channel));
+        let contact = r#"{"type":"Chat","from":"visitor","data":{"page":"/prices"}}"#;
+        let chat = [
+            Step::new("chat", "session.request.simulator.inbound", "{S}", contact),
+            Step::new("accept chat", "interaction.request.accept", "{I}", "{}"),
+            Step::new("complete chat", "interaction.request.complete", "{I}", "{}"),
+        ];
+        let between = script.day.iter().position(|step| step.name == "dial").unwrap_or_default();
+        script.day.splice(between..between, chat);
+        script
+    }
+
+    /// Logs in, and does nothing else.
+    pub fn log_in_only() -> Self {
+        let mut script = Self::working_day();
+        script.morning.truncate(2);
+        script.day.clear();
+        script
     }
 
     /// Plays the script once against a host that does nothing else, and keeps what comes back.
