@@ -195,9 +195,10 @@ impl Agent for Seat {
         self.run().await?;
         self.line.with(|model| {
             // An agent who is at work already sits where CXone says.
-            let there = model.facts.session.as_ref().map(|session| session.station.clone());
+            let kind = self.line.api.settings.station;
+            let there = model.facts.session.as_ref().map(|session| session.endpoint(kind).to_owned());
             let at_work = there.is_some() && (model.facts.leg == LegStatus::Up || model.desk.base().0);
-            if let Some(endpoint) = there.or(options.extension)
+            if let Some(endpoint) = there.filter(|station| !station.is_empty()).or(options.extension)
                 && model.desk.get(Media::Call).is_none()
             {
                 let channel = DeskChannel { opened: at_work, ..DeskChannel::new(Media::Call, endpoint) };

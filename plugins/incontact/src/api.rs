@@ -225,9 +225,15 @@ impl Api {
         let tenant = query(&[("tenantId".to_owned(), self.settings.tenant_id.clone())]);
         let cxone = self.document(format!("{issuer}/.well-known/cxone-configuration?{tenant}")).await?;
         let text = |document: &Value, name: &str| {
-            document[name].as_str().map(str::to_owned).ok_or(format!("discovery names no {name}"))
+            let address = text(document, name);
+            match address.is_empty() {
+                true => Err(format!("discovery names no {name}")),
+                // A path is one at the issuer.
+                false if address.starts_with('/') => Ok(format!("{issuer}{address}")),
+                false => Ok(address.trim_end_matches('/').to_owned()),
+            }
         };
-        let api = text(&cxone, "api_endpoint")?.trim_end_matches('/').to_owned();
+        let api = without_api(&text(&cxone, "api_endpoint")?).to_owned();
         let authorize = text(&openid, "authorization_endpoint").ok();
         let found = Arc::new(Found { authorize, token: text(&openid, "token_endpoint")?, api });
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
@@ -252,7 +258,7 @@ impl Api {
     }
 
     fn of_this_tenant(&self, claims: Claims) -> Result<Claims, Failure> {
-        if claims.tenant == self.settings.tenant_id {
+        if claims.tenant.eq_ignore_ascii_case(&self.settings.tenant_id) {
             return Ok(claims);
         }
         let failure = Failure::new(Code::Unauthorized, "the user is not one of this tenant");
@@ -336,13 +342,8 @@ impl Api {
             body: Body::None,
         };
         let reply = self.http.send(&outgoing, self.settings.timing.request()).await.ok()?;
-        let told = reply.body["resource_server_base_uri"].as_str().filter(|_| reply.status == 200)?;
-        let told = told.trim_end_matches('/');
-        let cut = told.len().checked_sub("/incontactapi".len()).filter(|at| told.is_char_boundary(*at));
-        let base = match cut {
-            Some(at) if told[at..].eq_ignore_ascii_case("/incontactapi") => &told[..at],
-            _ => told,
-        };
+        let told = text(inside(&reply.body), "resource_server_base_uri");
+        let base = Some(without_api(&told)).filter(|base| reply.status == 200 && !base.is_empty())?;
         // A token must not be sent where the issuer's own may not be.
         crate::settings::is_safe(base).then(|| base.to_owned())
     }
@@ -364,29 +365,38 @@ impl Api {
 
     /// Reads a list that comes in pages, all of them.
     pub(crate) async fn all_pages(&self, key: &Key, group: Group, path: &str, params: Value) -> Result<Pages, Refusal> {
-        let (mut items, mut first) = (Vec::new(), None);
+        let mut pages = Pages { items: Vec::new(), answer: Value::Null };
+        let (mut asked, mut last) = (params.clone(), Vec::new());
         for _ in 0..MOST_PAGES {
-            let mut params = params.clone();
-            if !items.is_empty() {
-                params["skip"] = Value::from(items.len());
-            }
             let patience = self.settings.timing.request();
-            let call = Call { group, method: Method::GET, path, params, patience };
+            let call = Call { group, method: Method::GET, path, params: asked, patience };
             let (_, answer) = self.call(key, call).await?;
-            let inside = if answer["resultSet"].is_object() { &answer["resultSet"] } else { &answer };
-            let total = inside["totalRecords"].as_u64().or_else(|| text(inside, "totalRecords").parse().ok());
-            let next = inside["_links"]["next"].as_str().is_some_and(|next| !next.is_empty());
-            let book = inside["addressBook"]["addressBookEntries"].clone();
-            let page = list(if book.is_array() { book } else { answer.clone() });
-            let (got, empty) = (items.len() + page.len(), page.is_empty());
-            items.extend(page);
-            first.get_or_insert(answer);
+            let said = inside(&answer);
+            let (total, next) = (count(&said["totalRecords"]), next_page(said));
+            let book = &inside(&answer)["addressBook"]["addressBookEntries"];
+            let page = list(if book.is_array() { book.clone() } else { answer.clone() });
+            if pages.answer.is_null() {
+                pages.answer = answer;
+            }
+            // A CXone that knows no pages under this path gives the same one again.
+            let again = page.is_empty() || page == last;
+            if !again {
+                pages.items.extend_from_slice(&page);
+            }
             // Either says that there is more; one that says so and gives nothing is not asked again.
-            if empty || !next && total.is_none_or(|total| got as u64 >= total) {
+            let got = pages.items.len() as u64;
+            if again || next.is_none() && total.is_none_or(|total| got >= total) {
                 break;
             }
+            asked = params.clone();
+            asked["skip"] = Value::from(got);
+            // The link knows better how CXone counts, and whether it wants to be told where it has stopped.
+            for (name, value) in next.into_iter().flatten() {
+                asked[name] = Value::from(value);
+            }
+            last = page;
         }
-        Ok(Pages { items, answer: first.unwrap_or_default() })
+        Ok(pages)
     }
 
     async fn call_with_retries(&self, key: &Key, call: &Call<'_>) -> Result<(u16, Value), Refusal> {
@@ -488,25 +498,53 @@ impl Api {
     }
 }
 
+/// An address without the path of the API and all that follows it, and without a slash at its end.
+fn without_api(address: &str) -> &str {
+    let at = address.to_ascii_lowercase().find("/incontactapi").unwrap_or(address.len());
+    address[..at].trim_end_matches('/')
+}
+
+/// What the link to the next page asks for, where there is one.
+fn next_page(answer: &Value) -> Option<Vec<(String, String)>> {
+    let next = &answer["_links"]["next"];
+    let link = next.as_str().or_else(|| next["href"].as_str()).filter(|link| !link.is_empty())?;
+    let query = link.split_once('?').map_or("", |(_, query)| query);
+    Some(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+}
+
 /// CXone's code and words.
 fn words(body: &Value) -> String {
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let description = ["error_description", "errorDescription", "error_Description", "message", "Message"].map(text);
     let description = description.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
-    format!("{} {description}", text("error")).trim().chars().take(300).collect()
+    // Some errors are objects themselves.
+    let error = if body["error"].is_object() { words(&body["error"]) } else { text("error") };
+    format!("{error} {description}").trim().chars().take(300).collect()
+}
+
+/// What an answer says: newer versions wrap it once more in a `resultSet`.
+pub(crate) fn inside(answer: &Value) -> &Value {
+    Some(&answer["resultSet"]).filter(|inner| inner.is_object() || inner.is_array()).unwrap_or(answer)
+}
+
+/// The session id in an answer.
+pub(crate) fn session_id(answer: &Value) -> Option<String> {
+    let inside = inside(answer);
+    ["sessionId", "SessionId"].into_iter().map(|name| text(inside, name)).find(|id| !id.is_empty())
 }
 
 /// The list in an answer: the body itself, or its longest member that is one. CXone wraps lists under many names, and
 /// some of those once more in a `resultSet`.
-pub(crate) fn list(body: Value) -> Vec<Value> {
+pub(crate) fn list(mut body: Value) -> Vec<Value> {
+    if inside(&body) != &body {
+        body = body["resultSet"].take();
+    }
     match body {
         Value::Array(list) => list,
-        Value::Object(mut members) => {
-            if let Some(inner) = members.remove("resultSet") {
-                return list(inner);
-            }
-            let lists = members.into_iter().filter_map(|(_, value)| match value {
-                Value::Array(list) => Some(list),
+        Value::Object(members) => {
+            // Links to other pages are no list of what was asked for.
+            let lists = members.into_iter().filter_map(|(name, value)| match value {
+                Value::Array(list) if !name.starts_with('_') => Some(list),
                 _ => None,
             });
             lists.max_by_key(Vec::len).unwrap_or_default()
@@ -530,11 +568,21 @@ pub(crate) fn truth(value: &Value, name: &str) -> bool {
     text(value, name).eq_ignore_ascii_case("true")
 }
 
+/// Whether something is active: what says nothing of that is.
+pub(crate) fn active(value: &Value) -> bool {
+    !text(value, "isActive").eq_ignore_ascii_case("false")
+}
+
+/// A number of an answer, which may be a text too.
+pub(crate) fn count(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{list, words};
+    use super::{list, next_page, session_id, without_api, words};
 
     #[test]
     fn lists_are_found_under_whatever_name_and_in_a_result_set() {
@@ -542,6 +590,36 @@ mod tests {
             assert_eq!(list(body), [json!(1)]);
         }
         assert!(list(json!(null)).is_empty());
+    }
+
+    #[test]
+    fn links_to_other_pages_are_no_list() {
+        assert_eq!(list(json!({"skills": [1], "_links": [{"rel": "next"}, {"rel": "self"}]})), [json!(1)]);
+    }
+
+    #[test]
+    fn the_next_page_is_what_its_link_asks_for() {
+        let link = "https://api.example/inContactAPI/services/v23.0/agents?skip=100&token=a%2Fb";
+        let asked = vec![("skip".to_owned(), "100".to_owned()), ("token".to_owned(), "a/b".to_owned())];
+        assert_eq!(next_page(&json!({"_links": {"next": link}})), Some(asked));
+        for none in [json!({}), json!({"_links": {"next": ""}}), json!({"_links": {"next": null}})] {
+            assert_eq!(next_page(&none), None);
+        }
+    }
+
+    #[test]
+    fn a_session_id_may_be_a_number_and_in_a_result_set() {
+        let answers = [json!({"sessionId": 7}), json!({"SessionId": "7"}), json!({"resultSet": {"sessionId": "7"}})];
+        assert!(answers.iter().all(|answer| session_id(answer).as_deref() == Some("7")));
+        assert_eq!(session_id(&json!({"sessionId": null})), None);
+    }
+
+    #[test]
+    fn a_base_address_is_what_stands_before_the_path_of_the_api() {
+        for address in ["https://api.example", "https://api.example/", "https://api.example/InContactAPI/services/"] {
+            assert_eq!(without_api(address), "https://api.example");
+        }
+        assert_eq!(without_api("http://127.0.0.1:1/acd/inContactAPI/"), "http://127.0.0.1:1/acd");
     }
 
     #[test]

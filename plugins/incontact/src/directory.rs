@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use tokio::task::AbortHandle;
 
 use crate::{
-    api::{Api, Group, Pages, RETRY, Refusal, text, truth},
+    api::{Api, Group, Pages, RETRY, Refusal, active, count, inside, text, truth},
     token::Key,
 };
 
@@ -209,7 +209,7 @@ impl Directory {
                 let entries = self.pages(key, Group::Admin, &path, json!({})).await;
                 let entries = contents.note(&name, entries)?.map(|pages| pages.items).unwrap_or_default();
                 for entry in &entries {
-                    contents.put((0, id.clone(), text(entry, "addressBookEntryId")), external(&name, entry), changed);
+                    contents.put((0, id.clone(), entry_id(entry)), external(&name, entry), changed);
                 }
             }
         }
@@ -227,7 +227,7 @@ impl Directory {
             let Some(Pages { items, answer }) = contents.note(&name, read)? else { continue };
             let mut named = BTreeSet::new();
             for entry in &items {
-                let place = (0, id.clone(), text(entry, "addressBookEntryId"));
+                let place = (0, id.clone(), entry_id(entry));
                 if truth(entry, "isDeleted") {
                     contents.remove(&place, changed);
                 } else {
@@ -241,9 +241,10 @@ impl Directory {
                 let gone: Vec<_> = contents.entries.keys().filter(mine).cloned().collect();
                 gone.iter().for_each(|place| contents.remove(place, changed));
             }
-            let inside = text(&answer["addressBook"], "serverTime");
-            let time = if inside.is_empty() { text(&answer, "serverTime") } else { inside };
-            contents.asked.insert(asked, time);
+            let said = inside(&answer);
+            let times =
+                [text(&said["addressBook"], "serverTime"), text(said, "serverTime"), text(said, "lastPollTime")];
+            contents.asked.insert(asked, times.into_iter().find(|time| !time.is_empty()).unwrap_or_default());
         }
         Ok(())
     }
@@ -270,7 +271,7 @@ impl Directory {
             let group = Some(format!("Team {}", text(&state, "teamId")));
             contents.put((1, String::new(), id), Entry { book: "Agents".to_owned(), group, value }, changed);
         }
-        contents.asked.insert("agents".to_owned(), text(&answer, "lastPollTime"));
+        contents.asked.insert("agents".to_owned(), text(inside(&answer), "lastPollTime"));
         Ok(())
     }
 
@@ -280,7 +281,7 @@ impl Directory {
         for skill in items {
             let id = text(&skill, "skillId");
             let place = (2, String::new(), id.clone());
-            if !skill["isActive"].is_null() && !truth(&skill, "isActive") {
+            if !active(&skill) {
                 contents.remove(&place, changed);
                 continue;
             }
@@ -288,7 +289,7 @@ impl Directory {
             let mut properties = Map::new();
             properties.insert("mediaType".to_owned(), json!(media));
             for (ours, theirs) in [("numAvailable", "agentsAvailable"), ("numUnavailable", "agentsUnavailable")] {
-                if let Some(count) = skill[theirs].as_u64() {
+                if let Some(count) = count(&skill[theirs]) {
                     properties.insert(ours.to_owned(), json!(count));
                 }
             }
@@ -298,7 +299,7 @@ impl Directory {
             });
             contents.put(place, Entry { book: "Skills".to_owned(), group: Some(media), value }, changed);
         }
-        contents.asked.insert("skills".to_owned(), text(&answer, "lastPollTime"));
+        contents.asked.insert("skills".to_owned(), text(inside(&answer), "lastPollTime"));
         Ok(())
     }
 }
@@ -441,6 +442,12 @@ fn mark_gone<'a>(told: &mut Value, gone: impl Iterator<Item = &'a Place>, books:
     }
 }
 
+/// What an entry is known by; other systems' entries have a number of those.
+fn entry_id(entry: &Value) -> String {
+    let ids = ["addressBookEntryId", "externalId"].into_iter().map(|name| text(entry, name));
+    ids.into_iter().find(|id| !id.is_empty()).unwrap_or_default()
+}
+
 fn external(book: &str, entry: &Value) -> Entry {
     let person = format!("{} {}", text(entry, "firstName"), text(entry, "lastName"));
     let company = text(entry, "company");
@@ -452,7 +459,7 @@ fn external(book: &str, entry: &Value) -> Entry {
         .map(|(label, value)| json!({"label": label, "value": value}))
         .collect();
     let mut properties = Map::new();
-    properties.insert("id".to_owned(), json!(text(entry, "addressBookEntryId")));
+    properties.insert("id".to_owned(), json!(entry_id(entry)));
     for (ours, value) in [("company", company), ("state", text(entry, "externalState"))] {
         if !value.is_empty() {
             properties.insert(ours.to_owned(), json!(value));

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::http::{Body, Http, Outgoing, Reply, Trouble};
+use crate::{
+    api::count,
+    http::{Body, Http, Outgoing, Reply, Trouble},
+};
 
 /// What tokens are granted for: an access key, or a user who has signed in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -130,9 +133,8 @@ impl Tokens {
         };
         let (mut token, _) = match renewed {
             Ok(renewed) => renewed,
-            Err(failure) if failure.code == Code::Unauthorized && !key.signed_in => {
-                self.grant(endpoint, password(key)).await?
-            }
+            // Whatever the refresh token is refused for: the access key is good for another one.
+            Err(_) if !key.signed_in => self.grant(endpoint, password(key)).await?,
             Err(failure) if failure.code == Code::Unauthorized => {
                 let again = Failure::new(Code::Unauthorized, "the agent must sign in at CXone again");
                 return Err(again.context(failure.context.unwrap_or_default()));
@@ -197,7 +199,7 @@ impl Tokens {
             body: Body::Form(form),
         };
         match self.http.send(&outgoing, self.patience).await {
-            Ok(reply) if reply.status == 200 => self.read(&reply),
+            Ok(reply) if matches!(reply.status, 200..=299) => self.read(&reply),
             Ok(Reply { status: status @ (400 | 401 | 403), body, .. }) => {
                 let word = body["error"].as_str().unwrap_or_default();
                 let failure = Failure::new(Code::Unauthorized, "CXone does not accept the credentials");
@@ -209,15 +211,16 @@ impl Tokens {
     }
 
     fn read(&self, reply: &Reply) -> Result<(Token, Claims), Failure> {
-        let text = |name: &str| reply.body[name].as_str().map(str::to_owned);
+        let text = |name: &str| reply.body[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let Some(access) = text("access_token") else {
             return Err(no_token("the answer has no access_token"));
         };
-        let life = reply.body["expires_in"].as_u64().unwrap_or(3600);
+        let life = count(&reply.body["expires_in"]).unwrap_or(3600);
         // A short life is not renewed all the time: at the earliest at half of it.
         let life = Duration::from_secs(life);
         let renew_at = Instant::now() + life.saturating_sub(self.renew_ahead).max(life / 2);
-        let claims = text("id_token").map(|token| Claims::read(&token)).unwrap_or_default();
+        // Where there is no id token the access token itself says whose it is.
+        let claims = Claims::read(text("id_token").as_ref().unwrap_or(&access));
         Ok((Token { access, refresh: text("refresh_token"), renew_at }, claims))
     }
 }

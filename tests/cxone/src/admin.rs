@@ -43,7 +43,10 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
             let mine: Vec<_> = mine.map(|(_, message)| message.clone()).collect();
             read(json!({"messages": mine}))
         }
-        ["agents", id, "scheduled-callbacks"] => read(world.list_callbacks(id)),
+        ["agents", id, "scheduled-callbacks"] => {
+            let (list, more) = page(world, request, world.list_callbacks(id).into_iter())?;
+            read(more.with(json!({"callbacks": list})))
+        }
         ["scheduled-callbacks"] if request.method == "POST" => callbacks::create(world, request),
         ["address-books", id, "entries"] => entries(world, unit, id, request),
         ["address-books", id, "dynamic-entries"] => dynamic_entries(world, unit, id, request),
@@ -72,8 +75,8 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
             let skill = unit.skill.iter().find(|skill| skill.id.to_string() == id);
             let Some(skill) = skill else { return missing("skill", id) };
             let list = skill.tag.iter().map(|one| json!({"tagId": one.id, "tagName": one.name, "isActive": true}));
-            let list: Vec<_> = list.collect();
-            read(json!({"resultSet": {"skillId": skill.id, "tags": list}}))
+            let (list, more) = page(world, request, list)?;
+            read(json!({"resultSet": more.with(json!({"skillId": skill.id, "tags": list}))}))
         }
         ["contacts", id, "tags"] if request.method == "POST" => tags(world, unit, id, request),
         ["skills", "activity"] => skill_activity(world, unit, request),
@@ -82,7 +85,8 @@ pub(crate) fn call(world: &mut World, user: AgentId, request: &Request) -> Done 
             let list = list.map(|one| {
                 json!({"scriptId": one.id, "scriptName": one.name, "mediaTypeId": one.media.id(), "isActive": true})
             });
-            read(json!({"resultSet": {"scripts": list.collect::<Vec<_>>()}}))
+            let (list, more) = page(world, request, list)?;
+            read(json!({"resultSet": more.with(json!({"scripts": list}))}))
         }
         ["scripts", id, "start"] if request.method == "POST" => {
             let Some(script) = unit.script.iter().find(|one| one.id.to_string() == id) else {
@@ -113,10 +117,17 @@ impl More {
 
 /// The page that `top` and `skip` ask for.
 fn page(world: &World, request: &Request, all: impl Iterator<Item = Value>) -> Result<(Vec<Value>, More), Refusal> {
-    let most = world.data.behaviour.page;
-    let (top, skip) = (request.number("top")?, request.number("skip")?.unwrap_or(0) as usize);
+    let (most, by_token) = (world.data.behaviour.page, world.data.behaviour.writing.tokens);
+    let (top, skip) = (request.number("top")?, request.number(if by_token { "token" } else { "skip" })?);
+    let skip = skip.unwrap_or(0) as usize;
     let top = top.map_or(most, |top| (top as usize).min(most));
     let all: Vec<_> = all.collect();
+    if by_token {
+        let more = skip + top < all.len();
+        let next = more.then(|| format!("{}/{}?token={}", request.base, request.path.join("/"), skip + top));
+        let more = json!({"_links": {"next": next}});
+        return Ok((all.into_iter().skip(skip).take(top).collect(), More(more)));
+    }
     let next = match skip + top < all.len() {
         true => json!(format!("{}/{}?top={top}&skip={}", request.base, request.path.join("/"), skip + top)),
         false => Value::Null,

@@ -280,6 +280,9 @@ pub(crate) fn contact_call(world: &mut World, agent: AgentId, contact: u64, call
         _ if leg.media == Media::Digital => refuse(404, "NotFound", "digital contacts are another API's"),
         "accept" | "accept-consult" => {
             need(offered)?;
+            if leg.media == Media::Phone && !leg.manual && !world.data.behaviour.takes_accept {
+                return refuse(409, "InvalidState", "the call is connected by itself");
+            }
             if leg.media == Media::Phone && world.session(agent).is_none_or(|session| session.leg.status != "Active") {
                 return refuse(409, "InvalidState", "the agent's phone is not connected");
             }
@@ -320,7 +323,10 @@ pub(crate) fn contact_call(world: &mut World, agent: AgentId, contact: u64, call
             later(move |world| world.hang_up(agent, contact, "Refused"))
         }
         "end" => {
-            need(&["Active", "Holding", "Dialing", "Joined", "Masking", "Parked"])?;
+            let held: &[&str] = if world.data.behaviour.ends_held { &["Holding", "Masking"] } else { &[] };
+            if !held.contains(&leg.status) {
+                need(&["Active", "Dialing", "Joined", "Parked"])?;
+            }
             later(move |world| world.hang_up(agent, contact, ""))
         }
         "hold" => need(&["Active"]).and_then(|()| later(move |world| world.set_status(agent, contact, "Holding"))),

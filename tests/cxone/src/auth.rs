@@ -52,7 +52,7 @@ pub(crate) fn cxone_configuration(world: &World, request: &Request) -> Result<An
     let Some(unit) = world.data.business_unit.iter().find(|unit| unit.tenant_id == wanted) else {
         return refuse(404, "TenantNotFound", format!("there is no tenant {wanted}"));
     };
-    let base = &request.base;
+    let base = &world.data.behaviour.writing.address(&request.base);
     Ok(Answer::ok(json!({
         "tenantId": unit.tenant_id, "area": "na1", "cluster": "c1", "domain": "example.test",
         "acdDomain": "example.test", "uhDomain": "example.test", "globaldomain": "example.test", "private": false,

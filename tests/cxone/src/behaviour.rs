@@ -3,7 +3,11 @@
 //! Owns the assumptions under which the emulator runs. What is documented is no switch and stands in the code; the
 //! default of a switch is what fits the documents best. An adapter must live with every combination.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
+
+use crate::writing::Writing;
 
 /// The assumptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -33,8 +37,20 @@ pub struct Behaviour {
     pub saves_dispositions: bool,
     /// `/token/whoami` names an address that cannot be reached from outside.
     pub leads_astray: bool,
+    /// A call that need not be accepted can be: else it becomes the agent's a moment after his phone is up.
+    pub takes_accept: bool,
+    /// A call that is on hold or masked can be ended. Else it must be taken back first, as in NICE's own client.
+    pub ends_held: bool,
+    /// That after-contact work is over is told of the contact too, and not by the agent's state alone.
+    pub tells_final: bool,
+    /// A replay comes in two parts, so many milliseconds apart: the session, then what goes on in it.
+    pub replay_gap: u64,
+    /// `Skill` of a contact is the skill's name. Else its number.
+    pub names_skill: bool,
     /// Entries of an address book's or another list's page, at most.
     pub page: usize,
+    /// How it writes what it says.
+    pub writing: Writing,
 }
 
 impl Default for Behaviour {
@@ -51,7 +67,13 @@ impl Default for Behaviour {
             lists_scripts: true,
             saves_dispositions: true,
             leads_astray: false,
+            takes_accept: true,
+            ends_held: true,
+            tells_final: true,
+            replay_gap: 0,
+            names_skill: false,
             page: 100,
+            writing: Writing::default(),
         }
     }
 }
@@ -76,9 +98,35 @@ pub enum Place {
     First,
     /// At the end.
     Last,
+    /// Nowhere: who joins a session knows that it has begun.
+    Nowhere,
 }
 
 impl Behaviour {
+    /// As few of [`combinations`](Self::combinations) as have every two values of any two switches together somewhere.
+    #[must_use]
+    pub fn pairs() -> Vec<Self> {
+        let values = |it: &Self| {
+            let Self { parent, shares_master, rings_agent, connects_dialing, session_start, .. } = *it;
+            [parent as usize, shares_master.into(), rings_agent.into(), connects_dialing.into(), session_start as usize]
+        };
+        let pairs = |it: &Self| {
+            let values = values(it);
+            let two = (0..values.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
+            two.map(|(one, other)| (one, values[one], other, values[other])).collect::<BTreeSet<_>>()
+        };
+        let all: Vec<_> = Self::combinations().collect();
+        let mut missing: BTreeSet<_> = all.iter().flat_map(pairs).collect();
+        let mut chosen = Vec::new();
+        while !missing.is_empty() {
+            let news = |it: &&Self| pairs(it).intersection(&missing).count();
+            let best = *all.iter().max_by_key(news).expect("there are combinations");
+            missing = missing.difference(&pairs(&best)).copied().collect();
+            chosen.push(best);
+        }
+        chosen
+    }
+
     /// Every combination of the switches that change a decision of a client that handles calls.
     pub fn combinations() -> impl Iterator<Item = Self> {
         let parents = [Parent::Own, Parent::Original, Parent::Empty];
@@ -93,5 +141,18 @@ impl Behaviour {
                 ..Self::default()
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Behaviour;
+
+    #[test]
+    fn a_few_combinations_have_every_pair_of_values() {
+        let (all, few) = (Behaviour::combinations().count(), Behaviour::pairs());
+        assert_eq!(all, 48);
+        assert!(few.len() <= 8, "{}", few.len());
+        assert!(few.iter().any(|it| it.rings_agent && !it.shares_master), "for one");
     }
 }

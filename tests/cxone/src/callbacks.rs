@@ -42,9 +42,8 @@ impl Callback {
 
 impl World {
     /// `GET /agents/{id}/scheduled-callbacks`
-    pub(crate) fn list_callbacks(&self, agent: &str) -> Value {
-        let mine = self.callbacks.iter().filter(|one| one.agent.to_string() == agent);
-        json!({"callbacks": mine.map(Callback::listed).collect::<Vec<_>>()})
+    pub(crate) fn list_callbacks(&self, agent: &str) -> Vec<Value> {
+        self.callbacks.iter().filter(|one| one.agent.to_string() == agent).map(Callback::listed).collect()
     }
 
     /// One is due: the agent is offered it.

@@ -11,6 +11,9 @@ use crate::{
     world::World,
 };
 
+/// How long CXone takes to connect a call with the agent's phone where no client can accept it, in milliseconds.
+pub(crate) const CONNECTS: u64 = 400;
+
 /// What a call that an agent makes is made of.
 struct Placed {
     to: String,
@@ -27,6 +30,9 @@ impl World {
         let down = self.session(agent).is_some_and(|session| session.leg.status == "Disconnected");
         if down && self.data.behaviour.rings_agent {
             self.agent_phone(agent, true);
+        }
+        if !down && !self.data.behaviour.takes_accept {
+            self.later(CONNECTS, move |world| world.take_offers(agent));
         }
     }
 

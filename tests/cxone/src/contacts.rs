@@ -192,9 +192,19 @@ impl World {
 
     pub(crate) fn tell(&mut self, agent: AgentId, contact: u64) {
         let leg = self.legs.iter().rev().find(|leg| leg.agent == agent && leg.contact == contact);
-        if let Some(event) = leg.map(Leg::event) {
+        if let Some(event) = leg.map(|leg| self.event_of(leg)) {
             self.emit(agent, event);
         }
+    }
+
+    /// The event that tells how a leg is.
+    pub(crate) fn event_of(&self, leg: &Leg) -> Value {
+        let mut event = leg.event();
+        let skill = self.data.agent(leg.agent).and_then(|(unit, _)| unit.skill(leg.skill));
+        if let (true, Some(skill), Some(named)) = (self.data.behaviour.names_skill, skill, event.get_mut("Skill")) {
+            *named = json!(skill.name);
+        }
+        event
     }
 
     /// ParentContactId of a contact that was never transferred.
@@ -276,8 +286,8 @@ impl World {
                 left.push(leg.contact);
             }
         }
-        for contact in left {
-            self.tell(agent, contact);
+        if self.data.behaviour.tells_final {
+            left.into_iter().for_each(|contact| self.tell(agent, contact));
         }
         self.legs.retain(|leg| !leg.gone || now - leg.changed < 60_000);
     }

@@ -21,6 +21,7 @@ mod server;
 mod tls;
 mod versions;
 mod world;
+pub mod writing;
 
 pub use server::Emulator;
 pub use tls::TlsKey;

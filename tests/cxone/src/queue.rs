@@ -161,11 +161,22 @@ impl World {
         client.replay || !client.queue.is_empty()
     }
 
+    /// Tells a client something later.
+    fn push_later(&mut self, to: &SessionRef, millis: u64, events: Vec<Value>) {
+        let (agent, index) = (to.agent, to.client);
+        self.later(millis, move |world| {
+            if let Some(client) = world.session(agent).and_then(|session| session.clients.get_mut(index)) {
+                events.into_iter().for_each(|event| client.push(event));
+            }
+        });
+    }
+
     /// Looks what there is for a poll.
     pub(crate) fn poll(&mut self, id: &str, number: u64, mangle: Mangle) -> Poll {
         let Some(found) = self.resolve(id) else { return Poll::Unknown };
         let every = self.data.timing.new_session_id_every;
         let replay = self.sessions[&found.agent].clients[found.client].replay.then(|| self.replay(found.agent));
+        let (gap, mut late) = (self.data.behaviour.replay_gap, Vec::new());
         let session = self.sessions.get_mut(&found.agent).expect("resolved");
         let (ended, client) = (session.ended, &mut session.clients[found.client]);
         if client.poll != number {
@@ -175,6 +186,9 @@ impl World {
         if let (Some(replay), false) = (replay, ended) {
             client.queue = replay.into();
             client.replay = false;
+            if let (true, Some(at)) = (gap > 0, client.queue.iter().position(|event| event["ContactID"].is_string())) {
+                late = client.queue.split_off(at).into();
+            }
         }
         if mangle.again && !client.last.is_empty() && !client.queue.is_empty() && !replayed {
             for event in std::mem::take(&mut client.last).into_iter().rev() {
@@ -186,20 +200,20 @@ impl World {
         if batch.is_empty() {
             return if ended { Poll::Ended } else { Poll::Nothing };
         }
-        if let Some(late) = mangle.late {
-            let (agent, index) = (found.agent, found.client);
-            self.later(late, move |world| {
-                if let Some(client) = world.session(agent).and_then(|session| session.clients.get_mut(index)) {
-                    batch.into_iter().for_each(|event| client.push(event));
-                }
-            });
+        if let Some(millis) = mangle.late {
+            self.push_later(&found, millis, batch);
             return Poll::Nothing;
         }
+        if !late.is_empty() {
+            self.push_later(&found, gap, late);
+        }
+        let session = self.sessions.get_mut(&found.agent).expect("resolved");
+        let client = &mut session.clients[found.client];
         client.last.clone_from(&batch);
         client.answers += 1;
         let renew = replayed || client.answers.is_multiple_of(every.max(1));
         let id =
             if renew { self.new_id(found.agent, found.client) } else { client.ids.back().cloned().unwrap_or_default() };
-        Poll::Events(id, batch)
+        Poll::Events(id, self.data.behaviour.writing.events(batch))
     }
 }

@@ -431,7 +431,7 @@ async fn service(shared: &Arc<Shared>, request: Request) -> Result<(Answer, bool
                 Some((id, call)) => in_session(world, user, id, call, &request),
                 None => outside(world, user, &request),
             });
-            match done {
+            let answer = match done {
                 Ok((answer, effect)) => {
                     if let Some(effect) = effect.filter(|_| !matches!(strike, Some(What::NoEffect))) {
                         let delay = Duration::from_millis(shared.world().data.timing.event_delay);
@@ -440,7 +440,9 @@ async fn service(shared: &Arc<Shared>, request: Request) -> Result<(Answer, bool
                     answer
                 }
                 Err(refusal) => refusal.into(),
-            }
+            };
+            // Whoever starts or joins a session asks for something, and whoever lists.
+            shared.world().data.behaviour.writing.answer(answer, agent_session(&request).is_none())
         }
     };
     Ok((answer, breaks))

@@ -4,7 +4,7 @@
 //! lock starts afterwards. Events go from here into the queues of the agent's clients, where polls take them from.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub entries: Vec<DynamicEntry>,
     /// Contacts that wait, by skill, where the control endpoint has set it; and when it changed.
     pub queued: BTreeMap<u64, (u64, u64)>,
+    /// Contacts that an agent was told of.
+    pub told: HashSet<(AgentId, u64)>,
     /// When an agent's state changed last.
     pub changed: BTreeMap<AgentId, u64>,
     /// Signals that were sent: contact and parameters, in order.
@@ -216,6 +218,7 @@ impl World {
             legs: Vec::new(),
             entries,
             queued: BTreeMap::new(),
+            told: HashSet::new(),
             changed: BTreeMap::new(),
             signals: Vec::new(),
             started_scripts: Vec::new(),
@@ -305,6 +308,11 @@ impl World {
 
     /// Tells all clients of an agent.
     pub(crate) fn emit(&mut self, agent: AgentId, mut event: Value) {
+        if let Some(contact) = event["ContactID"].as_str().and_then(|id| id.parse().ok())
+            && !self.told.insert((agent, contact))
+        {
+            self.data.behaviour.writing.further(&mut event);
+        }
         if let Some(members) = event.as_object_mut() {
             members.insert("IISHost".to_owned(), json!("emulator-iis"));
             members.insert("VCHost".to_owned(), json!("emulator-vc"));
@@ -334,11 +342,12 @@ impl World {
             self.agent_state_event(agent),
             json!({"Type": "Mute", "AgentMuted": truth(session.muted)}),
         ];
-        events.extend(self.legs.iter().filter(|leg| leg.agent == agent && !leg.gone).map(Leg::event));
+        events.extend(self.legs.iter().filter(|leg| leg.agent == agent && !leg.gone).map(|leg| self.event_of(leg)));
         events.extend(self.conference_of(agent));
         match self.data.behaviour.session_start {
             Place::First => events.insert(0, start),
             Place::Last => events.push(start),
+            Place::Nowhere => {}
         }
         for event in &mut events {
             event["IISHost"] = json!("emulator-iis");
@@ -454,7 +463,9 @@ impl World {
         session.leg.status = status;
         let event = self.agent_leg_event(agent);
         self.emit(agent, event);
-        if status == "Active" && self.data.behaviour.rings_agent {
+        if status == "Active" && !self.data.behaviour.takes_accept {
+            self.later(crate::calls::CONNECTS, move |world| world.take_offers(agent));
+        } else if status == "Active" && self.data.behaviour.rings_agent {
             self.take_offers(agent);
         }
     }

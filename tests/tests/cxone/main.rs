@@ -10,7 +10,7 @@ mod sign_in;
 mod trouble;
 mod worker;
 
-use jackfield_cxone_emulator::{Emulator, behaviour::Behaviour, data::Data};
+use jackfield_cxone_emulator::{Emulator, behaviour::Behaviour, data::Data, writing::Writing};
 use jackfield_tests::{
     agent::Agent,
     host::{Host, Setup, Tenant},

@@ -12,7 +12,7 @@ use super::{
     number, path,
 };
 use crate::{
-    api::{Group, list, text},
+    api::{Group, text},
     line::Line,
 };
 
@@ -38,9 +38,9 @@ pub(crate) fn list_of(agent: &str) -> String {
 
 /// The extension command: all that are promised in the agent's name.
 pub(super) async fn all(line: &Line) -> Outcome {
-    match line.read(Group::Callbacks, &list_of(&line.agent), json!({})).await {
-        Ok(answer) => Outcome::data(json!({"callbacks": list(answer).iter().map(shown).collect::<Vec<_>>()})),
-        Err(failure) => failure.into(),
+    match line.api.all_pages(&line.key, Group::Callbacks, &list_of(&line.agent), json!({})).await {
+        Ok(pages) => Outcome::data(json!({"callbacks": pages.items.iter().map(shown).collect::<Vec<_>>()})),
+        Err(refusal) => refusal.failure().into(),
     }
 }
 

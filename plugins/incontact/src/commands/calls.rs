@@ -10,18 +10,20 @@ use jackfield_plugin_api::{
 use serde_json::json;
 
 use super::{
-    Waiting, act, act_patiently, contact_of, no_params, path, phone, rejected,
+    Failed, Waiting, act, contact_of, no_params, path, phone, rejected, step,
     talk::{self, Talk},
     two, until, with_case,
 };
 use crate::{
     api::Group,
     line::Line,
-    model::{After, Facts, LegStatus, Stage},
+    model::{After, CallType, Facts, LegStatus, Stage},
 };
 
 /// How long an accepted call may take to be told of where CXone has refused to accept it.
 const TAKEN: Duration = Duration::from_millis(1500);
+/// The same of one that need not be accepted: CXone connects it to the agent's phone when that is ready.
+const CONNECTED: Duration = Duration::from_secs(4);
 /// How long a call may take to become the agent's by itself, once he has answered his phone.
 const BY_ITSELF: Duration = Duration::from_millis(400);
 
@@ -31,7 +33,7 @@ pub(super) async fn answer(line: &Line, key: &str, conversation: &str) -> Result
     let (contact, consult, manual) = with_case(line, key, |case, facts| {
         let id = contact_of(case, facts, conversation)?;
         let contact = facts.contact(&id);
-        let consult = contact.is_some_and(|contact| contact.now.call_type == "Consult");
+        let consult = contact.is_some_and(|contact| contact.now.call_type == CallType::Consult);
         Ok((id, consult, contact.is_some_and(|contact| contact.now.manual)))
     })?;
     let was_up = line.look(|facts| facts.leg == LegStatus::Up);
@@ -46,11 +48,24 @@ pub(super) async fn answer(line: &Line, key: &str, conversation: &str) -> Result
     if line.look(|facts| facts.stage(&contact)) != Stage::Offered {
         return Waiting::new(line, after(), until(&contact, Stage::talking)).come("the offer").await.map(drop);
     }
-    let verb = if consult { "accept-consult" } else { "accept" };
-    let accept = path(&contact, verb);
-    let accept = (Group::Interaction, accept.as_str(), no_params());
-    act_patiently(line, after(), accept, TAKEN, until(&contact, Stage::talking)).await?;
-    Ok(())
+    let take = async |verb: &str| {
+        let talking = until(&contact, Stage::talking);
+        act(line, after(), Group::Interaction, &path(&contact, verb), no_params(), talking).await
+    };
+    let taken = match take(if consult { "accept-consult" } else { "accept" }).await {
+        // Where that is not known, a consult is accepted as any other call.
+        Err(Failed { status: Some(404 | 405), .. }) if consult => take("accept").await,
+        taken => taken,
+    };
+    match taken {
+        // It may become the agent's by itself all the same.
+        Err(failed) if failed.is_refusal() => {
+            let by_itself = Waiting::new(line, after(), until(&contact, Stage::talking));
+            let taken = by_itself.come_soon(if manual { TAKEN } else { CONNECTED }).await;
+            if matches!(taken, Some(Ok(_))) { Ok(()) } else { Err(failed.into()) }
+        }
+        taken => Ok(taken.map(drop)?),
+    }
 }
 
 pub(super) async fn release(line: &Line, key: &str, conversation: &str) -> Result<(), Failure> {
@@ -67,10 +82,26 @@ pub(super) async fn release(line: &Line, key: &str, conversation: &str) -> Resul
         _ => (Reason::Released, None),
     };
     talk::intend(line, key, &contact, intent);
-    let ended = until(&contact, |stage| stage == Stage::Over);
-    let after = After::Case(key.to_owned());
-    let done = act(line, after, Group::Interaction, &path(&contact, "end"), no_params(), ended).await;
-    Ok(talk::forget_intent_of_failure(line, key, &contact, done).map(drop)?)
+    let end = async || {
+        let ended = until(&contact, |stage| stage == Stage::Over);
+        let after = After::Case(key.to_owned());
+        act(line, after, Group::Interaction, &path(&contact, "end"), no_params(), ended).await.map(drop)
+    };
+    let done = match end().await {
+        // NICE's own client does not end a call that is on hold or masked; where CXone does not either, it is taken back.
+        Err(refused) if refused.is_refusal() && matches!(stage, Stage::Held | Stage::Masked) => {
+            let alone =
+                line.look(|facts| facts.calls().all(|call| call.now.id == contact || !call.now.stage.talking()));
+            let verb = path(&contact, if stage == Stage::Held { "resume" } else { "unmask" });
+            let talking = until(&contact, |stage| stage == Stage::Active);
+            match alone && step(line, &verb, no_params(), talking).await.is_ok() {
+                true => end().await,
+                false => Err(refused),
+            }
+        }
+        done => done,
+    };
+    Ok(talk::forget_intent_of_failure(line, key, &contact, done)?)
 }
 
 pub(super) async fn hold(line: &Line, key: &str, conversation: &str) -> Result<(), Failure> {
@@ -107,7 +138,7 @@ pub(super) async fn record(line: &Line, key: &str, action: RecordAction) -> Resu
             RecordAction::Pause | RecordAction::Resume => session.can_mask,
         }
     });
-    if !allowed {
+    if allowed == Some(false) {
         let failure = Failure::new(Code::Unsupported, "the agent may not record or mask calls");
         return Err(failure.context("CXone: CanRecord or CanMask is False"));
     }
@@ -115,7 +146,7 @@ pub(super) async fn record(line: &Line, key: &str, action: RecordAction) -> Resu
         RecordAction::Start => ("record", |contact| contact.now.recording),
         RecordAction::Stop => ("stop-record", |contact| !contact.now.recording),
         RecordAction::Pause => ("mask", |contact| contact.now.stage == Stage::Masked),
-        RecordAction::Resume => ("unmask", |contact| contact.now.stage == Stage::Active),
+        RecordAction::Resume => ("unmask", |contact| contact.now.stage.spoken() && contact.now.stage != Stage::Masked),
     };
     let id = contact.clone();
     let looked = move |facts: &Facts| match facts.contact(&id) {

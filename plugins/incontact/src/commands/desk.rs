@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{act, contact, dial, no_params, number, path, rejected, until, with_case};
 use crate::{
-    api::{Group, list, text},
+    api::{Group, text},
     line::Line,
     model::{After, Contact, Media, Stage},
     sign_in::{self, CodeAnswer},
@@ -53,7 +53,8 @@ async fn read_queues(line: &Line) -> Result<Vec<Value>, Failure> {
 
 async fn own_queues(line: &Line) -> Result<Vec<Value>, Failure> {
     let path = format!("agents/{}/queues", line.agent);
-    let queues = list(line.read(Group::Admin, &path, json!({"updatedSince": "1970-01-01T00:00:00.000Z"})).await?);
+    let since = json!({"updatedSince": "1970-01-01T00:00:00.000Z"});
+    let queues = line.api.all_pages(&line.key, Group::Admin, &path, since).await?.items;
     let shown = queues.iter().map(|queue| {
         let media = text(queue, "mediaType").parse::<u64>().map(Media::from);
         let mut shown = json!({

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{act, number, phone, rejected};
 use crate::{
-    api::{Group, text, truth},
+    api::{Group, active, text, truth},
     line::Line,
     model::{After, Facts, Stage, Verdict, cause},
 };
@@ -154,11 +154,18 @@ pub(super) async fn skill_without_asking(line: &Line) -> Result<String, Failure>
 /// The agent's skills that he can call out with: active, outbound, for calls, dialled by agents, and not restricted.
 async fn outbound_skills(line: &Line) -> Result<Vec<OutboundSkill>, Failure> {
     let skills = skills(line).await?;
+    // Who has no member that says no is taken: CXone refuses what it does not want.
     let usable = skills.iter().filter(|skill| {
-        let active = truth(skill, "isActive") && (skill["isSkillActive"].is_null() || truth(skill, "isSkillActive"));
-        let strategy = text(skill, "outboundStrategy");
-        let by_agents = ["Manual", "SmartReach"].iter().any(|name| strategy.eq_ignore_ascii_case(name));
-        let for_calls = text(skill, "mediaTypeId") == "4";
+        let is = |name: &str, wanted: &[&str]| {
+            let told = text(skill, name).replace(' ', "");
+            told.is_empty() || wanted.iter().any(|wanted| told.eq_ignore_ascii_case(wanted))
+        };
+        let active = active(skill) && is("isSkillActive", &["true"]);
+        let by_agents = is("outboundStrategy", &["Manual", "SmartReach"]);
+        let for_calls = match text(skill, "mediaTypeId").as_str() {
+            "" => is("mediaTypeName", &["PhoneCall", "Phone", "Voice"]),
+            id => id == "4",
+        };
         active && truth(skill, "isOutbound") && by_agents && for_calls && !truth(skill, "isRestricted")
     });
     Ok(usable.map(|skill| OutboundSkill { id: text(skill, "skillId"), name: text(skill, "skillName") }).collect())

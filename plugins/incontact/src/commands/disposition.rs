@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{contact::lead, dial::skills, number, path, rejected};
 use crate::{
-    api::{Group, list, text, truth},
+    api::{Group, active, text, truth},
     http::encode,
     line::Line,
     model::Stage,
@@ -52,17 +52,19 @@ pub(super) async fn choices(line: &Line, key: &str) -> Outcome {
 
 async fn read_choices(line: &Line, key: &str) -> Result<Value, Failure> {
     let contact = lead(line, key)?;
-    let skill = skill_of(line, &contact)?;
+    let skill = skill_of(line, &contact).await?;
     let dispositions = of_skill(line, &skill).await?;
-    let tags = list(line.read(Group::Dispositions, &format!("skills/{skill}/tags"), json!({})).await?);
+    let tags = tags_of(line, &skill).await?;
     let mine = skills(line).await?.into_iter().find(|one| text(one, "skillId") == skill).unwrap_or_default();
     let shown = dispositions.iter().map(|one| {
         json!({"id": text(one, "dispositionId"), "name": text(one, "dispositionName"),
                "needsCommitmentAmount": truth(one, "requireCommitmentAmount"),
                "needsCallbackTime": truth(one, "requireRescheduleDate")})
     });
-    let active = |tag: &&Value| tag["isActive"].is_null() || truth(tag, "isActive");
-    let tags = tags.iter().filter(active).map(|one| json!({"id": text(one, "tagId"), "name": text(one, "tagName")}));
+    let tags = tags
+        .iter()
+        .filter(|tag| active(tag))
+        .map(|one| json!({"id": text(one, "tagId"), "name": text(one, "tagName")}));
     let mut choices = json!({
         "dispositions": shown.collect::<Vec<_>>(), "tags": tags.collect::<Vec<_>>(),
         "required": truth(&mine, "requireDisposition"),
@@ -75,21 +77,40 @@ async fn read_choices(line: &Line, key: &str) -> Result<Value, Failure> {
     Ok(choices)
 }
 
-pub(super) fn skill_of(line: &Line, contact: &str) -> Result<String, Failure> {
-    let skill = line.look(|facts| facts.contact(contact).map(|contact| contact.now.skill.clone()));
-    let skill = skill.filter(|skill| !skill.is_empty());
-    skill.ok_or_else(|| rejected("the contact has no skill, and so no dispositions"))
+/// The number of a contact's skill. The documents call what the event tells of it now its number and now its name.
+pub(super) async fn skill_of(line: &Line, contact: &str) -> Result<String, Failure> {
+    let skill = line.look(|facts| facts.contact(contact).map(|contact| contact.now.skill.clone())).unwrap_or_default();
+    if skill.is_empty() {
+        return Err(rejected("the contact has no skill, and so no dispositions"));
+    }
+    if skill.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(skill);
+    }
+    let all = skills(line).await?;
+    let named = all.iter().find(|one| text(one, "skillName").trim().eq_ignore_ascii_case(skill.trim()));
+    let unknown =
+        || rejected(format!("the contact's skill {skill:?} is none of the agent's, and so has no dispositions"));
+    named.map(|one| text(one, "skillId")).ok_or_else(unknown)
 }
 
 /// The dispositions of a skill.
 pub(super) async fn of_skill(line: &Line, skill: &str) -> Result<Vec<Value>, Failure> {
-    let path = format!("skills/{skill}/dispositions");
+    of_its(line, skill, "dispositions").await
+}
+
+/// The tags of a skill.
+async fn tags_of(line: &Line, skill: &str) -> Result<Vec<Value>, Failure> {
+    of_its(line, skill, "tags").await
+}
+
+async fn of_its(line: &Line, skill: &str, what: &str) -> Result<Vec<Value>, Failure> {
+    let path = format!("skills/{}/{what}", encode(skill));
     Ok(line.api.all_pages(&line.key, Group::Dispositions, &path, json!({})).await?.items)
 }
 
 async fn dispose(line: &Line, key: &str, given: Disposition) -> Result<(), Failure> {
     let contact = lead(line, key)?;
-    let skill = skill_of(line, &contact)?;
+    let skill = skill_of(line, &contact).await?;
     let known = of_skill(line, &skill).await;
     let find = |wanted: &str| id_of(&known, wanted, "disposition");
     let mut params = json!({"primaryDispositionId": find(&given.disposition)?});
@@ -116,7 +137,7 @@ async fn dispose(line: &Line, key: &str, given: Disposition) -> Result<(), Failu
     keep(line, key, over);
     let path = path(&contact, "disposition");
     let mut done = line.send(Group::Disposition, &path, params.clone()).await;
-    if done.as_ref().is_err_and(|refusal| refusal.status() == Some(404)) {
+    if done.as_ref().is_err_and(|refusal| matches!(refusal.status(), Some(404 | 405 | 410))) {
         done = line.send(Group::Interaction, &path, params).await;
     }
     if done.is_err() {
@@ -135,7 +156,7 @@ fn keep(line: &Line, key: &str, kept: bool) {
 
 /// The tags of a contact go to another call than its disposition; both are at CXone before the contact ends.
 async fn tag(line: &Line, contact: &str, skill: &str, names: &[String]) -> Result<(), Failure> {
-    let known = line.read(Group::Dispositions, &format!("skills/{skill}/tags"), json!({})).await.map(list);
+    let known = tags_of(line, skill).await;
     let ids: Vec<_> = names.iter().map(|name| id_of(&known, name, "tag")).collect::<Result<_, _>>()?;
     let tags: Vec<_> = ids.into_iter().map(|id| json!({"tagId": id})).collect();
     let path = format!("contacts/{}/tags", encode(contact));

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{act, callbacks, contact, desk, disposition, no_params, phone};
 use crate::{
-    api::{Call, Group, list},
+    api::{Call, Group, Refusal, active, text},
     http::{encode, query},
     line::Line,
     model::{After, DeskChannel, Facts, LegStatus},
@@ -83,33 +83,29 @@ async fn scripts(line: &Line, channel: &str) -> Outcome {
         return Outcome::failure(Code::NotFound, "no such channel");
     };
     let scripts = match list_scripts(line, json!({"mediaTypeId": media.id()})).await {
-        Ok(scripts) => list(scripts),
-        Err(failure) => return failure.into(),
+        Ok(scripts) => scripts,
+        Err(refusal) => return refusal.failure().into(),
     };
     // CXone may list all, whatever was asked for.
-    let fits = |script: &&Value| match &script["mediaTypeId"] {
-        Value::Number(id) => id.as_u64() == Some(media.id()),
-        Value::String(id) => *id == media.id().to_string(),
-        _ => true,
+    let fits = |script: &&Value| {
+        let of = text(script, "mediaTypeId");
+        active(script) && (of.is_empty() || of == media.id().to_string())
     };
-    let shown = scripts.iter().filter(fits).map(|script| {
-        let id = match &script["scriptId"] {
-            Value::String(id) => id.clone(),
-            other => other.to_string(),
-        };
-        json!({"scriptId": id, "scriptName": script["scriptName"]})
-    });
+    let shown = scripts.iter().filter(fits);
+    let shown =
+        shown.map(|script| json!({"scriptId": text(script, "scriptId"), "scriptName": text(script, "scriptName")}));
     Outcome::data(json!({"scripts": shown.collect::<Vec<_>>()}))
 }
 
 /// The list of scripts stands elsewhere in the newest versions.
-async fn list_scripts(line: &Line, params: Value) -> Result<Value, Failure> {
-    match line.read(Group::Scripts, "scripts", params.clone()).await {
-        Err(failure) if failure.code == Code::NotFound => {
-            line.read(Group::ScriptSearch, "scripts/search", params).await
+async fn list_scripts(line: &Line, params: Value) -> Result<Vec<Value>, Refusal> {
+    let pages = match line.api.all_pages(&line.key, Group::Scripts, "scripts", params.clone()).await {
+        Err(refusal) if matches!(refusal.status(), Some(400 | 404 | 405 | 410)) => {
+            line.api.all_pages(&line.key, Group::ScriptSearch, "scripts/search", params).await
         }
         read => read,
-    }
+    };
+    Ok(pages?.items)
 }
 
 /// Signals of one interaction go out one behind the other: the host sends commands to one object in order, and this

@@ -18,9 +18,11 @@ pub(super) fn add(line: &Line, name: &str, chat: bool, email: bool) -> Result<()
         if model.desk.groups.iter().any(|group| group.key == key) {
             return Err(Failure::new(Code::Conflict, "the session has this channel group already"));
         }
-        let station = model.facts.session.as_ref().map(|session| session.station.clone());
+        let kind = line.api.settings.station;
+        let station = model.facts.session.as_ref().map(|session| session.endpoint(kind).to_owned());
+        let station = station.filter(|station| !station.is_empty());
         // A name that can be a station is the station itself, as of a channel that stands alone.
-        let any = line.api.settings.station == StationKind::StationId;
+        let any = kind == StationKind::StationId;
         let named = (any || name.chars().any(|letter| letter.is_ascii_digit())).then(|| name.to_owned());
         let wanted = [(Media::Call, true), (Media::Chat, chat), (Media::Email, email)];
         let mut channels = Vec::new();
@@ -34,7 +36,7 @@ pub(super) fn add(line: &Line, name: &str, chat: bool, email: bool) -> Result<()
                 })?,
                 other => DeskChannel::key_of(other).to_owned(),
             };
-            let opened = media == Media::Call && station.is_some() && model.facts.leg == LegStatus::Up;
+            let opened = media == Media::Call && model.facts.session.is_some() && model.facts.leg == LegStatus::Up;
             channels.push(DeskChannel { opened, group: Some(key.clone()), ..DeskChannel::new(media, endpoint) });
         }
         if channels.is_empty() {

@@ -10,10 +10,10 @@ use super::{
     contact::lead,
     dial::skills,
     disposition::{of_skill, skill_of},
-    state::codes,
+    state::{code_name, codes},
 };
 use crate::{
-    api::{text, truth},
+    api::{active, text, truth},
     line::Line,
 };
 
@@ -28,8 +28,7 @@ async fn entries(line: &Line, request: &ListRequest) -> Result<Vec<ListEntry>, F
     match (request.kind, &request.under) {
         (ListKind::Reasons, None) => {
             let codes = codes(line).await?;
-            let active = codes.iter().filter(|code| code["isActive"].is_null() || truth(code, "isActive"));
-            Ok(active.map(|code| ListEntry::new(text(code, "outStateName"))).collect())
+            Ok(codes.iter().filter(|code| active(code)).map(|code| ListEntry::new(code_name(code))).collect())
         }
         (ListKind::Dispositions, None) => {
             let mut all: Vec<Value> = Vec::new();
@@ -39,7 +38,7 @@ async fn entries(line: &Line, request: &ListRequest) -> Result<Vec<ListEntry>, F
             Ok(dispositions(&all))
         }
         (ListKind::Dispositions, Some(ListParent::Interaction(at))) => {
-            let skill = skill_of(line, &lead(line, &at.interaction)?)?;
+            let skill = skill_of(line, &lead(line, &at.interaction)?).await?;
             Ok(dispositions(&of_skill(line, &skill).await?))
         }
         (ListKind::Destinations, under) => {

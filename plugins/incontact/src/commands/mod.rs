@@ -134,6 +134,13 @@ struct Failed {
     certain: bool,
 }
 
+impl Failed {
+    /// CXone has said no, for a reason that may lie in what it knows already: not for want of a right or of patience.
+    fn is_refusal(&self) -> bool {
+        self.status.is_some_and(|status| matches!(status, 400..=499) && !matches!(status, 401 | 403 | 429))
+    }
+}
+
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
         Self { failure, status: None, certain: true }
@@ -177,11 +184,13 @@ async fn act_patiently(
     let waiting = Waiting::new(line, after, look);
     match line.send(group, path, params).await {
         Ok(()) => Ok(waiting.come(path).await?),
-        Err(refusal) if matches!(refusal.status(), Some(400 | 404 | 409)) => match waiting.come_soon(patience).await {
-            Some(Ok(come)) => Ok(come),
-            _ => Err(refusal.into()),
-        },
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => {
+            let failed = Failed::from(refusal);
+            match failed.is_refusal() {
+                true => waiting.come_soon(patience).await.and_then(Result::ok).ok_or(failed),
+                false => Err(failed),
+            }
+        }
     }
 }
 

@@ -6,11 +6,11 @@ use jackfield_plugin_api::{
 };
 use serde_json::{Value, json};
 
-use super::{Waiting, act, no_params, phone, rejected};
+use super::{A_MOMENT, Waiting, act, no_params, phone, rejected};
 use crate::{
-    api::{Group, list, text, truth},
+    api::{Group, active, inside, list, text, truth},
     line::Line,
-    model::{After, Desk, DeskChannel, Facts, LegStatus, Media},
+    model::{After, AgentState, Desk, DeskChannel, Facts, LegStatus, Media, SessionStart, Verdict},
 };
 
 fn media_of_type(kind: ChannelType) -> Option<Media> {
@@ -33,6 +33,12 @@ pub(super) fn same_station(one: &str, other: &str) -> bool {
     one == other || number(one) && number(other) && digits(one) == digits(other) && !digits(one).is_empty()
 }
 
+/// Whether an agent session may be at a station. What CXone does not tell of it is no other one.
+fn is_at(session: &SessionStart, endpoint: &str) -> bool {
+    let mut told = [&session.station, &session.station_id].into_iter().filter(|station| !station.is_empty()).peekable();
+    told.peek().is_none() || told.any(|station| same_station(station, endpoint))
+}
+
 pub(super) fn add_channel(line: &Line, endpoint: &str, kind: ChannelType) -> Result<(), Failure> {
     let Some(media) = media_of_type(kind) else {
         return Err(Failure::new(Code::Unsupported, "CXone has no such channels"));
@@ -41,12 +47,12 @@ pub(super) fn add_channel(line: &Line, endpoint: &str, kind: ChannelType) -> Res
         if model.desk.get(media).is_some() {
             return Err(rejected("CXone has one channel of each type for an agent"));
         }
-        let station = model.facts.session.as_ref().map(|session| session.station.clone());
-        match station {
-            Some(station) if media == Media::Call && !same_station(&station, endpoint) => {
-                return Err(rejected("the agent has a session in CXone at another station").context(station));
-            }
-            _ => {}
+        if let Some(session) = &model.facts.session
+            && media == Media::Call
+            && !is_at(session, endpoint)
+        {
+            let failure = rejected("the agent has a session in CXone at another station");
+            return Err(failure.context(session.endpoint(line.api.settings.station)));
         }
         let at_work = media == Media::Call && model.facts.session.is_some() && model.facts.leg == LegStatus::Up;
         model.desk.channels.push(DeskChannel { opened: at_work, ..DeskChannel::new(media, endpoint) });
@@ -130,7 +136,7 @@ pub(super) async fn deactivate(line: &Line, key: &str) -> Result<(), Failure> {
     let _at_once = AtOnce::new(line);
     // CXone has one state for all channels: once none is active, it must not send contacts any more.
     if last && available {
-        set_state_after(line, After::Nothing, false, "").await?;
+        set_state_after(line, After::Nothing, Wanted::unavailable("")).await?;
     }
     if media == Media::Call && line.look(|facts| facts.leg != LegStatus::Down) {
         let down = |facts: &Facts| (facts.leg == LegStatus::Down).then(|| Ok(String::new()));
@@ -141,14 +147,60 @@ pub(super) async fn deactivate(line: &Line, key: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A state that is asked for.
+struct Wanted<'a> {
+    available: bool,
+    /// An unavailable code's name, or nothing.
+    reason: &'a str,
+    /// The code is one of after-contact work.
+    acw: bool,
+}
+
+impl<'a> Wanted<'a> {
+    const fn unavailable(reason: &'a str) -> Self {
+        Self { available: false, reason, acw: false }
+    }
+
+    const fn name(&self) -> &'static str {
+        if self.available { "Available" } else { "Unavailable" }
+    }
+
+    fn params(&self) -> Value {
+        match self.reason {
+            "" => json!({"state": self.name()}),
+            reason => json!({"state": self.name(), "reason": reason}),
+        }
+    }
+
+    /// Looks whether the state holds, or is to hold after the contact.
+    fn look(&self, before: AgentState) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
+        let (available, acw, wanted) = (self.available, self.acw, self.name());
+        let why = self.reason.trim().to_ascii_lowercase();
+        move |facts| {
+            let state = &facts.state;
+            // What CXone calls no reason is its own: any other than before will do.
+            let none =
+                |given: &str| given.trim().is_empty() || given != before.reason || before.current != state.current;
+            let fits =
+                |given: &str| available || given.trim().to_ascii_lowercase() == why || why.is_empty() && none(given);
+            let is = |name: &str, given: &str| name.eq_ignore_ascii_case(wanted) && fits(given);
+            // In after-contact work the agent is unavailable too, but for that; what is to come next is told then, and
+            // while he handles a contact.
+            let now = is(&state.current, &state.reason) && (acw || !state.acw);
+            let next = state.next.as_ref().is_some_and(|(name, reason)| is(name, reason)) && !facts.idle();
+            (now || next).then(|| Ok(String::new()))
+        }
+    }
+}
+
 pub(super) async fn ready(line: &Line) -> Result<(), Failure> {
-    set_state(line, true, "").await
+    set_state(line, Wanted { available: true, reason: "", acw: false }).await
 }
 
 /// Asks for a state and waits until it holds, or is to hold after the contact. Who goes on to something else has done with
 /// the contacts that only wait to be completed.
-async fn set_state(line: &Line, available: bool, reason: &str) -> Result<(), Failure> {
-    set_state_after(line, After::State, available, reason).await?;
+async fn set_state(line: &Line, wanted: Wanted<'_>) -> Result<(), Failure> {
+    set_state_after(line, After::State, wanted).await?;
     line.with(|model| {
         for key in model.cases.release_kept() {
             model.touch_case(&key, std::time::Instant::now());
@@ -157,55 +209,47 @@ async fn set_state(line: &Line, available: bool, reason: &str) -> Result<(), Fai
     Ok(())
 }
 
-async fn set_state_after(line: &Line, after: After, available: bool, reason: &str) -> Result<(), Failure> {
-    let wanted = if available { "Available" } else { "Unavailable" };
-    let mut params = json!({"state": wanted});
-    if !reason.is_empty() {
-        params["reason"] = json!(reason);
-    }
-    let why = reason.trim().to_ascii_lowercase();
+async fn set_state_after(line: &Line, after: After, wanted: Wanted<'_>) -> Result<(), Failure> {
     let before = line.look(|facts| facts.state.clone());
-    let look = move |facts: &Facts| {
-        let state = &facts.state;
-        // What CXone calls no reason is its own: any other than before will do.
-        let none = |given: &str| given.trim().is_empty() || given != before.reason || before.current != state.current;
-        let fits = |given: &str| available || given.trim().to_ascii_lowercase() == why || why.is_empty() && none(given);
-        let is = |name: &str, given: &str| name.eq_ignore_ascii_case(wanted) && fits(given);
-        let next = state.next.as_ref().is_some_and(|(name, reason)| is(name, reason));
-        (is(&state.current, &state.reason) || next).then(|| Ok(String::new()))
-    };
-    act(line, after, Group::Session, "state", params, look).await?;
+    act(line, after, Group::Session, "state", wanted.params(), wanted.look(before)).await?;
     Ok(())
 }
 
 pub(super) async fn not_ready(line: &Line, reason: &str) -> Result<(), Failure> {
     let codes = match codes(line).await {
-        Ok(codes) => codes,
         // Who may not read the codes can name one all the same: CXone knows whether it is there.
+        Ok(codes) if codes.is_empty() && reason != "acw" => return set_state(line, Wanted::unavailable(reason)).await,
+        Ok(codes) => codes,
         Err(failure) if matches!(failure.code, Code::Forbidden | Code::NotFound) && reason != "acw" => {
-            return set_state(line, false, reason).await;
+            return set_state(line, Wanted::unavailable(reason)).await;
         }
         Err(failure) => return Err(failure),
     };
-    let active = |code: &&Value| code["isActive"].is_null() || truth(code, "isActive");
     let is_acw = |code: &Value| truth(code, "isAcw") || truth(code, "isACW");
+    let mut usable = codes.iter().filter(|code| active(code));
     let found = if reason == "acw" {
-        codes.iter().filter(active).find(|code| is_acw(code))
+        usable.find(|code| is_acw(code))
     } else {
-        let by_name = |code: &&Value| text(code, "outStateName").eq_ignore_ascii_case(reason);
-        let by_id = |code: &&Value| text(code, "outStateId") == reason;
-        codes.iter().filter(active).find(by_name).or_else(|| codes.iter().filter(active).find(by_id))
+        let by_name = |code: &&Value| code_name(code).trim().eq_ignore_ascii_case(reason.trim());
+        let by_id = |code: &&Value| ["outStateId", "id"].into_iter().any(|name| text(code, name) == reason);
+        usable.clone().find(by_name).or_else(|| usable.find(by_id)).filter(|_| !reason.trim().is_empty())
     };
     // Unavailable for no reason in particular, which CXone has too.
     if found.is_none() && (reason.trim().is_empty() || reason.eq_ignore_ascii_case("Unavailable")) {
-        return set_state(line, false, "").await;
+        return set_state(line, Wanted::unavailable("")).await;
     }
     let Some(code) = found else {
-        let known: Vec<_> = codes.iter().filter(active).map(|code| text(code, "outStateName")).collect();
+        let known: Vec<_> = codes.iter().filter(|code| active(code)).map(code_name).collect();
         let failure = rejected(format!("CXone has no unavailable code {reason:?} for this agent"));
         return Err(failure.context(format!("known: {}", known.join(", "))));
     };
-    set_state(line, false, &text(code, "outStateName")).await
+    set_state(line, Wanted { available: false, reason: &code_name(code), acw: is_acw(code) }).await
+}
+
+/// What an unavailable code is called; the list of a team has it under another name than the code itself.
+pub(super) fn code_name(code: &Value) -> String {
+    let names = ["outStateName", "name"].into_iter().map(|name| text(code, name));
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
 }
 
 /// The unavailable codes of the agent's team.
@@ -214,8 +258,13 @@ pub(super) async fn codes(line: &Line) -> Result<Vec<Value>, Failure> {
         return Ok(codes);
     }
     let agent = line.read(Group::Admin, &format!("agents/{}", line.agent), json!({})).await?;
-    let team = list(agent).first().map(|agent| agent["teamId"].clone()).unwrap_or_default();
-    let team = team.as_str().map_or_else(|| team.to_string(), str::to_owned);
+    // One agent, or a list of one.
+    let one = text(inside(&agent), "teamId");
+    let team =
+        if one.is_empty() { list(agent).first().map(|agent| text(agent, "teamId")).unwrap_or_default() } else { one };
+    if team.is_empty() {
+        return Err(Failure::new(Code::NotFound, "CXone does not say which team the agent is in"));
+    }
     let codes = list(line.read(Group::Admin, &format!("teams/{team}/unavailable-codes"), json!({})).await?);
     line.lists().codes = Some(codes.clone());
     Ok(codes)
@@ -232,19 +281,36 @@ pub(super) async fn end_after_contact_work(line: &Line, contact: &str) -> Result
         Some((name, reason)) => (name.eq_ignore_ascii_case("Available"), reason),
         None => (available, reason),
     };
+    let key = line.with(|model| model.cases.key_of(&model.facts, contact));
+    let told = || Waiting::new(line, After::Case(key.clone()), done(contact));
+    // The agent's state tells it too; then CXone says it of the contact a moment later, or not at all.
+    if line.look(Facts::idle) && told().come_soon(A_MOMENT).await.is_some() {
+        return Ok(());
+    }
+    if !line.look(Facts::idle) {
+        let over = done(contact);
+        let either = move |facts: &Facts| over(facts).or(facts.idle().then(|| Ok(String::new())));
+        let waiting = Waiting::new(line, After::Case(key.clone()), either);
+        line.post(Group::Session, "state", Wanted { available, reason: &reason, acw: false }.params()).await?;
+        waiting.come("state").await?;
+        if told().come_soon(A_MOMENT).await.is_some() {
+            return Ok(());
+        }
+    }
+    line.with(|model| {
+        model.facts.conclude(contact);
+        model.touch_case(&key, std::time::Instant::now());
+    });
+    Ok(())
+}
+
+/// Looks whether nothing is left of a contact.
+fn done(contact: &str) -> impl Fn(&Facts) -> Option<Verdict> + Send + 'static {
     let id = contact.to_owned();
-    let done = move |facts: &Facts| match facts.contact(&id) {
+    move |facts| match facts.contact(&id) {
         Some(contact) if !contact.now.done => None,
         _ => Some(Ok(String::new())),
-    };
-    let key = line.with(|model| model.cases.key_of(&model.facts, contact));
-    let waiting = Waiting::new(line, After::Case(key), done);
-    let mut params = json!({"state": if available { "Available" } else { "Unavailable" }});
-    if !reason.is_empty() {
-        params["reason"] = json!(reason);
     }
-    line.post(Group::Session, "state", params).await?;
-    waiting.come("state").await.map(drop)
 }
 
 #[cfg(test)]

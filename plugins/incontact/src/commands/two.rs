@@ -178,7 +178,7 @@ async fn connect_ringing(line: &Line, key: &str, original: &Talk, second: &str) 
     let rang = line.look(|facts| facts.stage(second)) == Stage::Dialing;
     match connect(line, key, &contacts, Reason::Transferred).await {
         // It may have been answered since.
-        Err(Failed { status: Some(400 | 409), .. }) if rang => {
+        Err(refused) if refused.is_refusal() && rang => {
             answered(line, original, second, ANSWER_FOR_TRANSFER).await?;
             connect(line, key, &contacts, Reason::Transferred).await
         }

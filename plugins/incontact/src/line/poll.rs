@@ -18,14 +18,16 @@ use serde_json::{Value, json};
 
 use super::{Ids, Line, Lists, Sync, open};
 use crate::{
-    api::{Call, Group, RETRY, list, text},
+    api::{Call, Group, RETRY, inside, list, session_id, text},
     commands::callbacks,
     http::encode,
-    model::Event,
+    model::{Event, Model},
 };
 
 /// Polls of an agent that may fail in a row before his link counts as down.
 const FAILURES_UNTIL_DOWN: u32 = 3;
+/// Polls of a second that a session which has just begun may take to tell the first word.
+const FIRST_WORDS: usize = 5;
 /// Polls that a replay may take before it is taken for whole.
 const LONGEST_REPLAY: usize = 50;
 /// The event that tells why CXone has ended the agent session.
@@ -132,6 +134,10 @@ impl Line {
             for event in model.take(events, Instant::now()) {
                 match event {
                     Event::SessionEnd { message } => over = Some(message),
+                    Event::SessionGoesOn { message } if open(&self.ids).leaving => {
+                        let failure = Failure::new(Code::Rejected, "CXone does not end the agent session");
+                        model.fail_wants(&failure.context(format!("CXone: {message}")));
+                    }
                     Event::StartFailed { message } => failed = Some(message),
                     Event::ReadAgain => *open(&self.lists) = Lists::default(),
                     Event::Messages => {
@@ -177,11 +183,9 @@ impl Line {
     ) {
         let (api, key, host) = (self.api.clone(), self.key.clone(), self.host.clone());
         tokio::spawn(async move {
-            let patience = api.settings.timing.request();
-            let call = Call { group, method: Method::GET, path: &path, params: json!({}), patience };
-            match api.call(&key, call).await {
-                Ok((_, answer)) => {
-                    let told = list(answer).iter().map(shown).collect::<Vec<_>>();
+            match api.all_pages(&key, group, &path, json!({})).await {
+                Ok(pages) => {
+                    let told = pages.items.iter().map(shown).collect::<Vec<_>>();
                     let event = ExtensionEvent::new(Target::Session, event, json!({member: told}));
                     host.report(Report::new().event(event));
                 }
@@ -229,24 +233,31 @@ impl Line {
             let mut ids = open(&self.ids);
             (ids.current.clone().filter(|_| ids.fresh), ids.older.take())
         };
+        let fresh = first.is_some();
         if let Some(id) = first.or(older) {
-            self.with(|model| model.facts.begin_replay());
-            match self.poll(&id, 1).await {
-                Polled::Events(events) => {
-                    self.take(&events);
-                    return self.drain().await;
-                }
-                Polled::Nothing => {}
-                Polled::Over => {
-                    self.no_replay();
-                    return self.rejoin().await;
-                }
-                Polled::Failed => {
-                    self.no_replay();
-                    return false;
+            // A session that has just begun may take a moment to tell the first word.
+            for _ in 0..if fresh { FIRST_WORDS } else { 1 } {
+                self.with(|model| model.facts.begin_replay());
+                match self.poll(&id, 1).await {
+                    Polled::Events(events) => {
+                        self.take(&events);
+                        return self.drain(fresh).await;
+                    }
+                    Polled::Nothing => self.no_replay(),
+                    Polled::Over => {
+                        self.no_replay();
+                        return self.rejoin().await;
+                    }
+                    Polled::Failed => {
+                        self.no_replay();
+                        return false;
+                    }
                 }
             }
-            self.no_replay();
+            if fresh {
+                open(&self.ids).fresh = false;
+                return false;
+            }
         }
         if open(&self.ids).current.is_none() {
             return true;
@@ -259,12 +270,18 @@ impl Line {
         self.with(|model| model.facts.cancel_replay());
     }
 
-    /// Polls without waiting until CXone has nothing more to tell: then the replay is whole, if it was one.
-    async fn drain(&self) -> bool {
+    /// Polls without waiting until CXone has nothing more to tell: then the replay is whole, if it was one, as the first
+    /// word to a new client is for `certain`. Before anything is taken for gone it is waited for a second.
+    async fn drain(&self, certain: bool) -> bool {
+        let mut wait = 0;
         for _ in 0..LONGEST_REPLAY {
             let Ok(id) = self.id() else { return true };
-            match self.poll(&id, 0).await {
-                Polled::Events(events) => self.take(&events),
+            match self.poll(&id, wait).await {
+                Polled::Events(events) => {
+                    self.take(&events);
+                    wait = 0;
+                }
+                Polled::Nothing if wait == 0 && self.peek(Model::awaits_more) => wait = 1,
                 Polled::Nothing => break,
                 Polled::Over => {
                     self.no_replay();
@@ -277,8 +294,9 @@ impl Line {
             }
         }
         let whole = self.with(|model| {
-            let whole = model.facts.restarted;
+            let whole = certain || model.facts.restarted;
             if whole {
+                model.facts.assume_session();
                 model.finish_replay(Instant::now());
             } else {
                 model.facts.cancel_replay();
@@ -299,16 +317,18 @@ impl Line {
         let params = json!({"timeout": wait});
         let call = Call { group: Group::Session, method: Method::GET, path: &path, params, patience };
         match self.api.call(&self.key, call).await {
-            Ok((200, body)) => {
-                if let Some(new) = body["sessionId"].as_str() {
-                    self.renamed(id, new);
+            Ok((_, body)) => {
+                if let Some(new) = session_id(&body) {
+                    self.renamed(id, &new);
                 }
-                match body["events"].as_array() {
-                    Some(events) if !events.is_empty() => Polled::Events(events.clone()),
-                    _ => Polled::Nothing,
+                match list(inside(&body)["events"].clone()) {
+                    events if events.is_empty() => Polled::Nothing,
+                    events => {
+                        open(&self.ids).fresh = false;
+                        Polled::Events(events)
+                    }
                 }
             }
-            Ok(_) => Polled::Nothing,
             Err(refusal) if matches!(refusal.status(), Some(404 | 409)) => Polled::Over,
             Err(refusal) => {
                 tracing::debug!(agent = %self.agent, "poll: {}", refusal.failure());
@@ -320,7 +340,6 @@ impl Line {
     /// An answer carried this session id; it replaces the one that was polled, for everything.
     fn renamed(&self, polled: &str, new: &str) {
         let mut ids = open(&self.ids);
-        ids.fresh = false;
         // The session may have ended meanwhile.
         if ids.current.is_some() && polled != new {
             ids.older = Some(polled.to_owned());

@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 
 use super::{Ids, Line, open};
 use crate::{
-    api::{Call, Group, Refusal},
+    api::{Call, Group, Refusal, session_id},
     http::encode,
     model::{After, Contact, Facts},
     settings::StationKind,
 };
 
 impl Line {
-    fn adopt(&self, id: Option<&str>) -> Result<(), Refusal> {
-        let Some(id) = id else {
+    fn adopt(&self, answer: &Value) -> Result<(), Refusal> {
+        let Some(id) = session_id(answer) else {
             let failure = Failure::new(Code::Rejected, "CXone has given no session id");
             return Err(Refusal::NotAsked(failure));
         };
         open(&self.start_failed).take();
-        *open(&self.ids) = Ids { current: Some(id.to_owned()), fresh: true, ..Ids::default() };
+        *open(&self.ids) = Ids { current: Some(id), fresh: true, ..Ids::default() };
         Ok(())
     }
 
@@ -32,7 +32,7 @@ impl Line {
     /// Joins the agent's session. Whether there is one.
     pub(super) async fn join(&self) -> Result<bool, Refusal> {
         match self.session_call("agent-sessions/join", json!({})).await {
-            Ok(answer) => self.adopt(answer["sessionId"].as_str()).map(|()| true),
+            Ok(answer) => self.adopt(&answer).map(|()| true),
             // Which of these means "none" is not documented.
             Err(Refusal::Answered { status: 400 | 404 | 409, .. }) => Ok(false),
             Err(refusal) => Err(refusal),
@@ -62,10 +62,17 @@ impl Line {
         };
         let params = json!({name: station, "inactivityTimeout": self.api.settings.inactivity_minutes});
         match self.session_call("agent-sessions", params).await {
-            Ok(answer) => self.adopt(answer["sessionId"].as_str())?,
+            // What has begun without telling its id can be joined.
+            Ok(answer) => match self.adopt(&answer) {
+                Err(refusal) if !self.join().await.unwrap_or(false) => return Err(refusal.failure()),
+                _ => {}
+            },
+            // Another window of the agent's may have been faster.
             Err(refusal @ Refusal::Answered { status: 409, .. }) => {
-                let failure = refusal.failure();
-                return Err(in_use(failure.context.unwrap_or_default()));
+                if !self.join().await.unwrap_or(false) {
+                    let failure = refusal.failure();
+                    return Err(in_use(failure.context.unwrap_or_default()));
+                }
             }
             // It may have been started: join it.
             Err(Refusal::Unknown(why)) => {
@@ -116,14 +123,18 @@ impl Line {
             Ok(_) => {
                 // It is told of by an event, or by a poll that finds no session; either ends the waiting.
                 let patience = self.api.settings.timing.event();
-                if tokio::time::timeout(patience, out).await.is_err() && self.look(|facts| facts.session.is_some()) {
+                let told = tokio::time::timeout(patience, out).await;
+                if self.look(|facts| facts.session.is_some()) && (told.is_ok() || !self.rejoin_to_end().await) {
                     self.with(|model| model.unwant(number));
                     open(&self.ids).leaving = false;
-                    let failure = Failure::new(Code::Timeout, "CXone has accepted the logout, but the session goes on");
-                    return Err(failure.context(format!("CXone: no AgentSessionEnd within {} s", patience.as_secs())));
+                    return Err(match told {
+                        Ok(Ok(Err(words))) => words,
+                        _ => Failure::new(Code::Timeout, "CXone has accepted the logout, but the session goes on")
+                            .context(format!("CXone: no AgentSessionEnd within {} s", patience.as_secs())),
+                    });
                 }
             }
-            Err(Refusal::Answered { status: 404 | 409, .. }) if !others && self.rejoin_to_end().await => {}
+            Err(Refusal::Answered { status: 400 | 404 | 409 | 410, .. }) if !others && self.rejoin_to_end().await => {}
             Err(Refusal::Answered { status: 404, .. }) => {}
             Err(refusal) => {
                 self.with(|model| model.unwant(number));

@@ -16,7 +16,7 @@ use jackfield_plugin_api::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::{Media, Stage},
+    event::{CallType, Media, Stage},
     facts::{Contact, Facts},
 };
 
@@ -198,7 +198,10 @@ impl Cases {
     fn handed_over(&self, facts: &Facts, id: &str) -> Option<String> {
         let new = facts.contact(id).filter(|new| facts.known() && new.now.stage.talking() && !new.made_here())?;
         let consulted = |it: &&Contact| {
-            it.now.id != new.now.id && it.now.media == Media::Call && it.now.call_type == "Consult" && it.now.inbound
+            it.now.id != new.now.id
+                && it.now.media == Media::Call
+                && it.now.call_type == CallType::Consult
+                && it.now.inbound
         };
         let consult = facts.contacts.iter().filter(consulted).find(|it| it.spoken && self.holds(&it.now.id))?;
         Some(self.key_of(facts, &consult.now.id))
@@ -288,14 +291,15 @@ impl Cases {
         }
         // A colleague's consultation is over: his customer may be on the way, under a new id.
         let consulted =
-            |id: &String| facts.contact(id).is_some_and(|it| it.now.call_type == "Consult" && it.now.inbound);
+            |id: &String| facts.contact(id).is_some_and(|it| it.now.call_type == CallType::Consult && it.now.inbound);
         if live.is_empty() && case.convs.iter().flat_map(|conv| &conv.contacts).any(consulted) {
             return false;
         }
         // The same call under a new id, before the old one is over.
         !live.iter().any(|new| {
-            let renamed =
-                |old: &&Contact| old.now.id != new.now.id && old.now.call_type == "Consult" && case.has(&old.now.id);
+            let renamed = |old: &&Contact| {
+                old.now.id != new.now.id && old.now.call_type == CallType::Consult && case.has(&old.now.id)
+            };
             !case.has(&new.now.id) && !new.made_here() && live.iter().any(renamed)
         })
     }
@@ -552,7 +556,7 @@ impl Case {
 
     fn direction(&self, facts: &Facts) -> Direction {
         match facts.contact(&self.lead) {
-            Some(lead) if lead.now.call_type == "Consult" => Direction::Internal,
+            Some(lead) if lead.now.call_type == CallType::Consult => Direction::Internal,
             Some(lead) if !lead.now.inbound => Direction::Outbound,
             _ => Direction::Inbound,
         }
@@ -573,10 +577,10 @@ fn member(contact: &Contact, consult: bool) -> Member {
     let address = if now.inbound { &now.ani } else { &now.dnis };
     // A customer who was transferred to the agent names his former contact as parent, and is a customer still.
     let beside = consult || !now.inbound && now.parent.is_some();
-    let role = match now.call_type.as_str() {
-        "Consult" => MemberRole::Agent,
+    let role = match now.call_type {
+        CallType::Consult => MemberRole::Agent,
         // An agent's own queue has customers too; who calls it from here calls the agent.
-        "PersonalQueue" if !now.inbound => MemberRole::Agent,
+        CallType::PersonalQueue if !now.inbound => MemberRole::Agent,
         _ if beside => MemberRole::External,
         _ => MemberRole::Customer,
     };

@@ -10,6 +10,7 @@ use super::{
     event::{AgentState, LegStatus, Media},
     facts::Facts,
 };
+use crate::settings::StationKind;
 
 /// A channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +134,10 @@ impl Desk {
             Some(channel) => channel.opened = true,
             None => {
                 let endpoint = match media {
-                    Media::Call => facts.session.as_ref().map(|session| session.station.clone()).unwrap_or_default(),
+                    Media::Call => {
+                        let session = facts.session.as_ref();
+                        session.map(|session| session.endpoint(StationKind::PhoneNumber).to_owned()).unwrap_or_default()
+                    }
                     other => DeskChannel::key_of(other).to_owned(),
                 };
                 self.channels.push(DeskChannel { opened: true, ..DeskChannel::new(media, endpoint) });

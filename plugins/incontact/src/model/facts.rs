@@ -24,6 +24,8 @@ pub(crate) struct Contact {
     pub(crate) pop: Option<String>,
     /// Nobody saw how it ended, or CXone has cut it together with the agent session.
     pub(crate) lost: bool,
+    /// It was called from here, as far as one of its events has told.
+    called: bool,
     /// The running replay has named it.
     seen: bool,
 }
@@ -34,6 +36,12 @@ impl Contact {
         self.now.stage != Stage::Over
     }
 
+    fn new(event: ContactEvent) -> Self {
+        let spoken = event.stage.spoken() || event.stage == Stage::Over;
+        let called = event.is_called();
+        Self { now: event, spoken, case: None, pop: None, lost: false, called, seen: true }
+    }
+
     fn end_unseen(&mut self) {
         self.now.stage = Stage::Over;
         self.now.done = true;
@@ -42,9 +50,18 @@ impl Contact {
 
     /// A call that the agent makes, or that CXone makes for him: not one that is offered to him.
     pub(crate) fn made_here(&self) -> bool {
-        let offered = self.now.stage == Stage::Offered;
-        self.now.media == Media::Call && !offered && (!self.now.inbound || self.now.stage == Stage::Dialing)
+        self.now.media == Media::Call && self.now.stage != Stage::Offered && self.called
     }
+}
+
+/// A contact that is done.
+#[derive(Debug)]
+struct Done {
+    id: String,
+    /// When it changed last.
+    changed: String,
+    /// Nobody saw how it ended: it may be there after all.
+    lost: bool,
 }
 
 /// All that was told.
@@ -61,8 +78,8 @@ pub(crate) struct Facts {
     pub(crate) muted: bool,
     /// Contacts, oldest first.
     pub(crate) contacts: Vec<Contact>,
-    /// Contacts that are done, and when they changed last.
-    done: VecDeque<(String, String)>,
+    /// Contacts that are done.
+    done: VecDeque<Done>,
     /// A word was older than what was known: something else may have been missed.
     pub(crate) out_of_order: bool,
     /// A replay was asked for: it is not known yet what is gone.
@@ -125,6 +142,11 @@ impl Facts {
                 self.end();
                 Touched::Session
             }
+            Event::SessionGoesOn { .. } => {
+                // Whether it does is seen when the state is told anew.
+                self.out_of_order |= !self.replaying;
+                Touched::Nothing
+            }
             Event::Conference(number) => {
                 self.conference = Some(number);
                 Touched::Nothing
@@ -156,7 +178,8 @@ impl Facts {
     }
 
     fn apply_state(&mut self, state: AgentState) -> Touched {
-        if is_older(&state.since, &self.state.since) {
+        // A replay is the newest word, whatever time it tells.
+        if !self.replaying && is_older(&state.since, &self.state.since) {
             self.out_of_order = true;
             return Touched::Nothing;
         }
@@ -188,14 +211,12 @@ impl Facts {
         Touched::State
     }
 
-    fn apply_contact(&mut self, mut event: ContactEvent) -> Touched {
+    fn apply_contact(&mut self, event: ContactEvent) -> Touched {
         let id = event.id.clone();
         if let Some(known) = self.contacts.iter_mut().find(|known| known.now.id == id) {
-            known.seen = true;
-            if event.strange {
-                event.stage = known.now.stage;
-            }
-            if is_older(&event.changed, &known.now.changed) {
+            // What a replay says of it first is the newest word, whatever time it tells.
+            let newest = self.replaying && !std::mem::replace(&mut known.seen, true);
+            if !newest && is_older(&event.changed, &known.now.changed) {
                 self.out_of_order = true;
                 return Touched::Nothing;
             }
@@ -203,17 +224,30 @@ impl Facts {
                 return Touched::Nothing;
             }
             known.spoken |= event.stage.spoken();
+            known.called |= event.is_called();
             known.now = event;
             return Touched::Contact(id);
         }
-        let old = self.done.iter().any(|(done, changed)| *done == id && !is_older(changed, &event.changed));
+        let mut old = self.done.iter().filter(|done| done.id == id && !is_older(&done.changed, &event.changed));
+        let old = old.any(|done| !(self.replaying && done.lost));
         if old || event.done {
             self.out_of_order |= old && !event.done;
             return Touched::Nothing;
         }
-        let spoken = event.stage.spoken() || event.stage == Stage::Over;
-        self.contacts.push(Contact { now: event, spoken, case: None, pop: None, lost: false, seen: true });
+        self.contacts.push(Contact::new(event));
         Touched::Contact(id)
+    }
+
+    /// Something that must be in a replay, or that was there before, has not been told: the rest may still be on its way.
+    pub(super) fn awaits_more(&self) -> bool {
+        let missing = |contact: &Contact| !contact.seen && contact.live();
+        let of_which = self.state.working() && !self.live();
+        !self.restarted || self.state.current.is_empty() || of_which || self.contacts.iter().any(missing)
+    }
+
+    /// CXone has begun a session, or let us into one, and tells everything of it but that.
+    pub(crate) fn assume_session(&mut self) {
+        self.session.get_or_insert_default();
     }
 
     /// All that is there will be told anew, in whatever order. Where the start of the session stands among it does not
@@ -264,7 +298,20 @@ impl Facts {
         if self.done.len() == REMEMBERED {
             self.done.pop_front();
         }
-        self.done.push_back((contact.now.id, contact.now.changed));
+        let Contact { now, lost, .. } = contact;
+        self.done.push_back(Done { id: now.id, changed: now.changed, lost });
+    }
+
+    /// CXone has nothing left of a contact that is over, though it has not said so of the contact.
+    pub(crate) fn conclude(&mut self, id: &str) {
+        if let Some(contact) = self.contacts.iter_mut().find(|contact| contact.now.id == id && !contact.live()) {
+            contact.now.done = true;
+        }
+    }
+
+    /// The agent neither handles a contact nor has work left from one, as his state tells.
+    pub(crate) fn idle(&self) -> bool {
+        !self.state.acw && !self.state.working() && !self.at_work()
     }
 
     /// The agent handles a contact, as far as the contacts tell.

@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 pub(crate) use self::{
     cases::{Blind, Case, Cases, Conv, Intent, cause},
     desk::{Desk, DeskChannel, DeskGroup},
-    event::{Event, LegStatus, Media, Stage},
+    event::{AgentState, CallType, Event, LegStatus, Media, SessionStart, Stage},
     facts::{Contact, Facts, Touched},
 };
 
@@ -94,7 +94,7 @@ pub(crate) struct Model {
 impl Model {
     /// Takes an event of the long poll.
     pub(crate) fn apply(&mut self, event: &Value, now: Instant) -> Event {
-        let event = Event::read(event);
+        let event = Event::read(event, |id| self.facts.contact(id).map(|contact| &contact.now));
         let new = match &event {
             Event::Contact(contact) if self.facts.contact(&contact.id).is_none() => Some(contact.id.clone()),
             _ => None,
@@ -123,7 +123,7 @@ impl Model {
 
     /// Takes a batch of the long poll. The start of the session stands first in it, wherever CXone has put it.
     pub(crate) fn take(&mut self, events: &[Value], now: Instant) -> Vec<Event> {
-        let (first, rest): (Vec<_>, Vec<_>) = events.iter().partition(|event| event["Type"] == "AgentSessionStart");
+        let (first, rest): (Vec<_>, Vec<_>) = events.iter().partition(|event| Event::is_start(event));
         first.into_iter().chain(rest).map(|event| self.apply(event, now)).collect()
     }
 
@@ -151,6 +151,13 @@ impl Model {
     /// The channels are to be told again.
     pub(crate) fn touch_desk(&mut self, now: Instant) {
         self.dirty_state.get_or_insert(now);
+    }
+
+    /// Whether a replay may not be whole: it lacks what must be in it, or what the host was told before a crash.
+    pub(crate) fn awaits_more(&self) -> bool {
+        let mut told = self.cases.list.iter().flat_map(|case| &case.convs);
+        let missing = |conv: &Conv| conv.contacts.iter().all(|id| self.facts.contact(id).is_none());
+        self.facts.awaits_more() || told.any(missing)
     }
 
     /// The replay has come to its end.

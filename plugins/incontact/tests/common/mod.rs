@@ -1,6 +1,8 @@
 //! An emulator, a tenant connected to it, and agents with short ways to say what they do.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+pub mod day;
+
 use std::time::Duration;
 
 use jackfield_cxone_emulator::{Emulator, behaviour::Behaviour, data::Data};
@@ -212,8 +214,11 @@ impl Desk {
     /// An inbound call, answered.
     pub async fn talking(&self, bench: &Bench, agent: u64) -> String {
         let key = bench.arrive(agent, "call");
-        self.offered(&key).await;
-        self.done(Command::Answer { conversation: call(&key) }).await;
+        self.until("the call is there", |view| view.conversation(&key).is_some()).await;
+        // CXone may have connected it by itself before anybody looks.
+        if !is(&self.session.view(), &key, ConversationState::Talking) {
+            self.done(Command::Answer { conversation: call(&key) }).await;
+        }
         key
     }
 
