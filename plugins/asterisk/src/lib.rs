@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! ari/          the words of ARI and the connection on which they travel
+//! manager.rs    the manager interface (AMI), for what ARI cannot do
 //! platform.rs   one tenant: keeps the connection, and carries what comes and goes
 //! switch/       the model of calls, queues and agents: events and commands in, requests and reports out; no I/O
 //! agent.rs      one session: hands commands in and waits for the answer
@@ -13,6 +14,7 @@
 
 mod agent;
 mod ari;
+mod manager;
 mod platform;
 mod settings;
 mod switch;

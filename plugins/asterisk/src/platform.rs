@@ -25,6 +25,7 @@ use crate::{
         Request,
         connection::{Connection, Refused},
     },
+    manager::Manager,
     settings::{KnownAgent, Settings},
     switch::{CommandId, Effect, Input, Switch},
 };
@@ -107,7 +108,9 @@ impl AsteriskPlatform {
         let agents = settings.agents.clone();
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         let (now, mut backoff) = (Instant::now(), CONNECT_AGAIN);
+        let manager = settings.manager.clone().map(Manager::start);
         let task = Task {
+            manager,
             switch: Switch::new(settings.clone(), format!("{:08x}", u32::from_be_bytes(nonce)), now),
             settings,
             host,
@@ -169,6 +172,7 @@ impl Platform for AsteriskPlatform {
 }
 
 struct Task {
+    manager: Option<Manager>,
     switch: Switch,
     settings: Settings,
     host: PlatformHost,
@@ -362,6 +366,11 @@ impl Task {
                 self.host.metric("waiting_calls", &[&queue], u32::try_from(count).unwrap_or(u32::MAX).into());
             }
             Effect::Count { metric, label } => self.host.metric(metric, &[label], 1.0),
+            Effect::QueueLog(line) => {
+                if self.manager.as_ref().is_some_and(|manager| !manager.log(line)) {
+                    self.host.metric("queue_log_lost_total", &[], 1.0);
+                }
+            }
             Effect::Warn(text) => tracing::warn!("{text}"),
         }
     }
@@ -375,6 +384,9 @@ impl Task {
                     Ok(message) => self.step(Input::Ari(message)),
                     Err(_) => self.connection = None,
                 }
+            }
+            if let Some(manager) = self.manager.take() {
+                manager.close().await;
             }
         })
         .await;

@@ -11,7 +11,10 @@ use std::{
 use jackfield_plugin_api::{Code, Failure, Secret, Tenant};
 use serde::Deserialize;
 
-use crate::ari::{connection::Address, tls};
+use crate::{
+    ari::{connection::Address, tls},
+    manager,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +50,7 @@ struct Raw {
     destinations: BTreeMap<String, String>,
     #[serde(default)]
     hidden: BTreeSet<String>,
+    manager: Option<RawManager>,
     #[serde(default)]
     queues: BTreeMap<String, RawQueue>,
     #[serde(default)]
@@ -57,6 +61,15 @@ struct Raw {
 #[serde(deny_unknown_fields, default)]
 struct RawTls {
     roots: Option<String>,
+}
+
+/// The manager interface (AMI).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawManager {
+    url: String,
+    user: String,
+    password: Secret,
 }
 
 const fn yes() -> bool {
@@ -191,6 +204,8 @@ pub(crate) struct Settings {
     pub(crate) destinations: BTreeMap<String, Place>,
     /// Endpoints that are not in the directory, such as trunks.
     pub(crate) hidden: BTreeSet<String>,
+    /// Who writes `queue_log`; without it nobody does.
+    pub(crate) manager: Option<manager::Address>,
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) agents: BTreeMap<String, KnownAgent>,
 }
@@ -240,6 +255,11 @@ impl Settings {
         if raw.dial.as_ref().is_some_and(|dial| !dial.contains("{number}") || !dial.contains('/')) {
             return Err(wrong("settings: dial: must be like \"PJSIP/{number}@trunk\""));
         }
+        let is_encrypted =
+            raw.url.starts_with("https:") || raw.manager.as_ref().is_some_and(|it| it.url.starts_with("tls:"));
+        if raw.tls.roots.is_some() && !is_encrypted {
+            return Err(wrong("settings: tls.roots: url is not https"));
+        }
         let mut destinations = BTreeMap::new();
         for (name, to) in raw.destinations {
             let place = place(&to).filter(|_| is_word(&name) && !queues.contains_key(&name)).ok_or_else(|| {
@@ -255,6 +275,7 @@ impl Settings {
             return Err(wrong("settings: recording_name: must contain {id}, and no \"..\""));
         }
         Ok(Self {
+            manager: raw.manager.as_ref().map(|manager| manager_address(manager, &raw.tls)).transpose()?,
             address: address(&raw.url, &raw.tls, raw.user, &raw.password, application)?,
             phone,
             dial: raw.dial,
@@ -287,22 +308,39 @@ fn address(url: &str, tls: &RawTls, user: String, password: &Secret, application
             return Err(wrong("settings: url: must be like \"http://127.0.0.1:8088\" or \"https://pbx.example:8089\""));
         }
     };
-    if tls.roots.is_some() && !encrypted {
-        return Err(wrong("settings: tls.roots: url is not https"));
-    }
     let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.is_empty() || authority.contains(['@', '?', '#', ' ']) || prefix.contains(['?', '#', ' ']) {
         return Err(wrong("settings: url: must be like \"http://127.0.0.1:8088\""));
     }
-    let authority = if authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-        authority.to_owned()
-    } else {
-        format!("{authority}:{port}")
-    };
+    let authority = with_port(authority, port);
     let prefix = prefix.trim_end_matches('/');
     let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
     let tls = encrypted.then(|| tls::client(tls.roots.as_deref())).transpose()?;
     Ok(Address { authority, tls, prefix, user, password: password.reveal().to_owned(), application })
+}
+
+fn manager_address(raw: &RawManager, tls: &RawTls) -> Result<manager::Address, Failure> {
+    let (authority, port, encrypted) = match (raw.url.strip_prefix("tcp://"), raw.url.strip_prefix("tls://")) {
+        (Some(rest), _) => (rest, 5038, false),
+        (_, Some(rest)) => (rest, 5039, true),
+        _ => ("", 0, false),
+    };
+    if authority.is_empty() || authority.contains(['@', '/', '?', '#', ' ']) {
+        let like = "must be like \"tcp://127.0.0.1:5038\" or \"tls://pbx.example:5039\"";
+        return Err(wrong(format!("settings: manager.url: {like}")));
+    }
+    let tls = encrypted.then(|| tls::client(tls.roots.as_deref())).transpose()?;
+    let (user, password) = (raw.user.clone(), raw.password.reveal().to_owned());
+    Ok(manager::Address { authority: with_port(authority, port), tls, user, password })
+}
+
+/// Host and port; the usual one if none is given.
+fn with_port(authority: &str, usual: u16) -> String {
+    if authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        authority.to_owned()
+    } else {
+        format!("{authority}:{usual}")
+    }
 }
 
 fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue, Failure> {
@@ -409,6 +447,7 @@ pub(crate) mod tests {
             (serde_json::json!({"queues": {"a": {"overflow": "queue:b"}}}), "queues.a"),
             (serde_json::json!({"queues": {"a": {"overflow_seconds": 1, "overflow": "queue:b"}}}), "queues.a.overflow"),
             (serde_json::json!({"agents": {"x": {"queues": ["none"]}}}), "agents.x.queues"),
+            (serde_json::json!({"manager": {"url": "x:1", "user": "u", "password": "p"}}), "manager.url"),
             (serde_json::json!({"nonsense": 1}), "nonsense"),
         ] {
             let failure = settings(json).err().expect("refused");

@@ -49,6 +49,8 @@ impl Asterisk {
             ("asterisk.key", self.certificate.signing_key.serialize_pem()),
             ("ari.conf", format!("{}\n[watcher]\ntype = user\npassword = {PASSWORD}\nread_only = yes\n", from_readme("ari.conf"))),
             ("extensions.conf", self.dialplan()),
+            ("manager.conf", self.manager()),
+            ("queues.conf", "[general]\n".to_owned()),
             ("pjsip.conf", self.pjsip()),
             ("asterisk.conf", self.folders()),
             ("modules.conf", include_str!("../../asterisk/modules.conf").to_owned()),
@@ -66,6 +68,12 @@ impl Asterisk {
         assert!(lines.contains("8089") && lines.contains("/etc/asterisk/keys"), "the README names them:\n{lines}");
         let folder = self.folder.join("etc").display().to_string();
         lines.replace("8089", &self.https.to_string()).replace("/etc/asterisk/keys", &folder)
+    }
+
+    fn manager(&self) -> String {
+        let lines = from_readme("manager.conf");
+        assert!(lines.contains("5038"), "the README names the port:\n{lines}");
+        lines.replace("5038", &self.manager.to_string())
     }
 
     fn dialplan(&self) -> String {

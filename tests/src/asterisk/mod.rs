@@ -103,6 +103,8 @@ pub struct Asterisk {
     pub http: u16,
     /// Of ARI over TLS.
     pub https: u16,
+    /// Of the manager interface.
+    pub manager: u16,
     /// Whom it says to be there: 127.0.0.1, signed by itself.
     certificate: rcgen::CertifiedKey<rcgen::KeyPair>,
     /// Of SIP.
@@ -135,10 +137,10 @@ impl Asterisk {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("jackfield-asterisk-{}-{number}", std::process::id()));
-        let (http, https) = (free_tcp_port(), free_tcp_port());
+        let (http, https, manager) = (free_tcp_port(), free_tcp_port(), free_tcp_port());
         let certificate = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let (sip, outside) = (free_udp_port(), free_udp_port());
-        let mut asterisk = Self { process: None, folder, http, https, certificate, sip, outside, phones };
+        let mut asterisk = Self { process: None, folder, http, https, manager, certificate, sip, outside, phones };
         asterisk.configure();
         asterisk.run().await;
         Some(asterisk)
@@ -329,6 +331,19 @@ impl Asterisk {
             settings["tls"] = json!({"roots": self.certificate.cert.pem()});
         }
         settings
+    }
+
+    /// A tenant's settings for the manager interface.
+    pub fn manager_settings(&self) -> Value {
+        json!({"url": format!("tcp://127.0.0.1:{}", self.manager), "user": "jackfield", "password": "change-me"})
+    }
+
+    /// The lines of `queue_log` but for Asterisk's own, without the time: the channel as `caller` where there is one, and
+    /// the event's fields.
+    pub fn queue_log(&self) -> Vec<Vec<String>> {
+        let text = fs::read_to_string(self.folder.join("log/queue_log")).unwrap_or_default();
+        let lines = text.lines().map(|line| line.split('|').skip(1).map(str::to_owned).collect::<Vec<_>>());
+        lines.filter(|line| line.get(1).is_some_and(|queue| queue != "NONE")).collect()
     }
 
     /// What it has written into its log.

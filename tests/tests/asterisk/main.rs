@@ -10,6 +10,7 @@ mod lamps;
 mod link;
 mod phones;
 mod places;
+mod queue_log;
 mod queues;
 mod second;
 mod supervise;

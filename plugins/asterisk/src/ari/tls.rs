@@ -48,7 +48,7 @@ pub(crate) fn client(own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
 ///
 /// # Errors
 /// Why not, in words: the certificate is not one of that host, or nobody who is trusted has signed it.
-pub(super) async fn encrypt(tls: Arc<ClientConfig>, host: &str, stream: TcpStream) -> Result<Box<dyn Stream>, String> {
+pub(crate) async fn encrypt(tls: Arc<ClientConfig>, host: &str, stream: TcpStream) -> Result<Box<dyn Stream>, String> {
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(|error| error.to_string())?;
     let stream = TlsConnector::from(tls).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
     Ok(Box::new(stream))

@@ -202,7 +202,7 @@ impl Switch {
             }
             Act::ConsultTransfer(phone) => self.consult_transfer(&phone),
             Act::ConsultConference(phone) => self.consult_conference(&phone),
-            Act::ToPlace { seat, channel, .. } => self.handed_to_dialplan(&seat, &channel),
+            Act::ToPlace { seat, channel, place } => self.handed_to_dialplan(&seat, &channel, &place),
             Act::SetData { phone, key, value } => self.set_data(&phone, &key, value),
         };
         match ended {

@@ -71,6 +71,7 @@ impl Switch {
         for phone in &phones {
             self.keep_leg(phone);
             self.tell_device_state(phone);
+            self.log_membership(phone);
         }
         self.dial_made();
     }

@@ -170,6 +170,7 @@ impl Switch {
         };
         let Some(room) = self.conversation(&seat).map(|it| it.room) else { return };
         self.add_callee(room, &calling, false, None);
+        self.log_transferred(&seat, &calling.destination, "");
         self.leave_room(&seat, Reason::Transferred, None);
         self.settle(room, Left::by_accident(Cause::Unreachable));
         self.reply(calling.command, Outcome::success());
@@ -273,6 +274,9 @@ impl Switch {
         }
         if let Some(phone) = self.phones.get_mut(&seat.phone).filter(|_| taken) {
             phone.taken += 1;
+        }
+        if taken {
+            self.log_connected(room, seat);
         }
         self.queues_touched = true;
         self.someone_answered(room);

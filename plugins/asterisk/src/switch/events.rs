@@ -165,6 +165,7 @@ impl Switch {
 
     /// Somebody has left. `unseen`: while nobody listened.
     pub(super) fn party_over(&mut self, channel: &str, cause: Option<u16>, unseen: bool) {
+        self.log_caller_gone(channel);
         let Some((room, party)) = self.remove_party(channel) else {
             self.not_supervised(channel, Failure::new(Code::InvalidState, "the call has ended"));
             self.owners.remove(channel);

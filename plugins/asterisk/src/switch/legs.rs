@@ -238,6 +238,9 @@ impl Switch {
         };
         for (conversation, state) in conversations {
             let Some(seat) = self.seat_of(key, &conversation) else { continue };
+            if state == ConversationState::Alerting {
+                self.log_not_answered(&seat);
+            }
             let (reason, cause) = match state {
                 // The caller has not gone: somebody else is offered it.
                 ConversationState::Alerting => (Reason::Redirected, None),

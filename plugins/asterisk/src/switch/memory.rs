@@ -16,6 +16,7 @@ use super::{
         Availability, Desk, Interaction, Leg, LegWaiter, Owner, Party, PartyState, Phone, PhoneKey, Recording, RoomId,
         Seat, Ticket, Work, WrapUp,
     },
+    queue_history::Entry,
     rooms::segment,
     session::KEEP,
 };
@@ -61,6 +62,8 @@ struct KnownRoom {
     bridge: String,
     /// The queue, and whether the customer waits in it.
     ticket: Option<(String, bool)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry: Option<Entry>,
     recording: Option<Recording>,
 }
 
@@ -87,6 +90,7 @@ impl Switch {
             id,
             bridge: room.bridge.clone(),
             ticket: room.ticket.as_ref().map(|ticket| (ticket.queue.clone(), ticket.waiting)),
+            entry: room.ticket.as_ref().and_then(|ticket| ticket.entry.clone()),
             recording: room.recording.clone(),
         })
     }
@@ -241,14 +245,18 @@ impl Switch {
 
     fn recall_room(&mut self, known: &KnownRoom) -> RoomId {
         let ticket = known.ticket.as_ref();
-        let ticket = ticket.map(|(queue, waiting)| Ticket { waiting: *waiting, ..Ticket::new(queue, self.now) });
+        let ticket = ticket.map(|(queue, waiting)| Ticket {
+            waiting: *waiting,
+            entry: known.entry.clone(),
+            ..Ticket::new(queue, self.now)
+        });
         let id = self.new_room(ticket);
         if let Some(room) = self.rooms.get_mut(&id) {
             room.bridge.clone_from(&known.bridge);
             room.recording.clone_from(&known.recording);
         }
         match &known.ticket {
-            Some((queue, true)) => self.enter_queue(id, queue),
+            Some((queue, true)) => self.wait_in_queue(id, queue),
             _ => self.touch_room(id),
         }
         id

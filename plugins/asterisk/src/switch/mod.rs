@@ -23,6 +23,7 @@ mod memory;
 mod model;
 mod places;
 mod queue;
+mod queue_history;
 mod replaced;
 mod report;
 mod resync;
@@ -47,6 +48,7 @@ use crate::{
 use dialing::Calling;
 pub(crate) use model::CommandId;
 use model::{ChannelId, Desk, Owner, Party, Phone, PhoneKey, Room, RoomId};
+pub(crate) use queue_history::QueueLogLine;
 
 /// What happens.
 pub(crate) enum Input {
@@ -93,6 +95,8 @@ pub(crate) enum Effect {
     Waiting { queue: String, count: usize },
     /// For a metric: an event that is counted.
     Count { metric: &'static str, label: &'static str },
+    /// For Asterisk's `queue_log`.
+    QueueLog(QueueLogLine),
     /// For the log.
     Warn(String),
 }
@@ -213,6 +217,8 @@ pub(crate) struct Switch {
     told_waiting: BTreeMap<String, usize>,
     /// What Asterisk was told of how agents are, by extension.
     told_device_states: BTreeMap<PhoneKey, String>,
+    /// What was said of agents as members of queues, by extension.
+    told_memberships: BTreeMap<PhoneKey, queue_history::Membership>,
     effects: Vec<Effect>,
 }
 
@@ -255,6 +261,7 @@ impl Switch {
             queues_touched: false,
             told_waiting: BTreeMap::new(),
             told_device_states: BTreeMap::new(),
+            told_memberships: BTreeMap::new(),
             effects: Vec::new(),
         }
     }

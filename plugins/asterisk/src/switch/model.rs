@@ -14,6 +14,7 @@ use jackfield_plugin_api::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::queue_history::Entry;
 use crate::ari::Caller;
 
 pub(crate) type ChannelId = String;
@@ -278,6 +279,8 @@ pub(crate) struct Ticket {
     pub(crate) refused: BTreeMap<PhoneKey, Instant>,
     /// When the caller is told the position.
     pub(crate) announce_at: Option<Instant>,
+    /// For the history; `None` once the caller's last way into the queue has come to its end.
+    pub(super) entry: Option<Entry>,
 }
 
 impl Ticket {
@@ -290,6 +293,7 @@ impl Ticket {
             unread: 0,
             refused: BTreeMap::new(),
             announce_at: None,
+            entry: None,
         }
     }
 }

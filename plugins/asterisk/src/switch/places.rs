@@ -63,6 +63,7 @@ impl Switch {
     fn transfer_to_queue(&mut self, id: CommandId, seat: &Seat, queue: &str) {
         let Some((room, _)) = self.only_party(seat) else { return self.refuse_places(id) };
         let again = self.now + self.settings.offer_again;
+        self.log_transferred(seat, queue, "");
         if let Some(room) = self.rooms.get_mut(&room) {
             room.ticket = Some(Ticket::new(queue, self.now));
         }
@@ -76,8 +77,9 @@ impl Switch {
     }
 
     /// The dialplan has the customer.
-    pub(super) fn handed_to_dialplan(&mut self, seat: &Seat, channel: &str) -> Option<()> {
+    pub(super) fn handed_to_dialplan(&mut self, seat: &Seat, channel: &str, place: &Place) -> Option<()> {
         let room = self.conversation(seat)?.room;
+        self.log_transferred(seat, &place.extension, &place.context);
         self.leave_room(seat, Reason::Transferred, None);
         self.remove_party(channel);
         self.settle(room, Left::hung_up());

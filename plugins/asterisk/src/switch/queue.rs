@@ -56,6 +56,12 @@ impl Switch {
     }
 
     pub(super) fn enter_queue(&mut self, room: RoomId, queue: &str) {
+        self.wait_in_queue(room, queue);
+        self.log_entered(room);
+    }
+
+    /// The same for who waits there already, as an earlier life knew.
+    pub(super) fn wait_in_queue(&mut self, room: RoomId, queue: &str) {
         let settings = self.settings.queues.get(queue);
         let overflow_at = settings.and_then(|queue| queue.overflow.as_ref()).map(|(after, _)| self.now + *after);
         let announce_at = settings.and_then(|queue| queue.announce).map(|every| self.now + every);
@@ -183,6 +189,7 @@ impl Switch {
             self.settings.queues.iter().filter(|(name, queue)| queue.leave_when_empty && !self.has_agents(name));
         let empty: Vec<String> = leaves.map(|(name, _)| name.clone()).collect();
         for room in empty.iter().flat_map(|queue| self.is_waiting_in(queue)).collect::<Vec<_>>() {
+            self.log_unserved(room, "EXITEMPTY");
             for channel in self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default() {
                 self.remove_party(&channel);
                 self.leaves_queue(&channel, "LEAVEEMPTY");
@@ -224,7 +231,7 @@ impl Switch {
     }
 
     /// All who wait, those of the highest priority first, then those who came first.
-    fn waiting_in_order(&self) -> Vec<RoomId> {
+    pub(super) fn waiting_in_order(&self) -> Vec<RoomId> {
         let tickets = self.rooms.iter().filter_map(|(id, room)| Some((*id, room.ticket.as_ref()?)));
         let mut waiting: Vec<_> = tickets
             .filter(|(_, ticket)| ticket.waiting)
@@ -280,6 +287,7 @@ impl Switch {
     }
 
     fn take_offer_back(&mut self, seat: &Seat, reason: Reason, cause: Cause, again: std::time::Instant) {
+        self.log_not_answered(seat);
         let Some(room) = self.leave_room(seat, reason, Some(cause)) else { return };
         if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
             ticket.refused.insert(seat.phone.clone(), again);
@@ -348,6 +356,7 @@ impl Switch {
         let queue = ticket.queue.clone();
         let to = self.settings.queues.get(&queue).and_then(|queue| queue.overflow.clone()).map(|(_, to)| to);
         let channels = state.parties.clone();
+        self.log_unserved(room, "EXITWITHTIMEOUT");
         match to {
             Some(Overflow::Queue(other)) => self.enter_queue(room, &other),
             Some(Overflow::Dialplan(place)) => {

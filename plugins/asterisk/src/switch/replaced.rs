@@ -71,6 +71,7 @@ impl Switch {
         if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
             ticket.waiting = false;
         }
+        self.log_connected(room, &seat);
         self.picked_up.insert(leg.clone(), (room, self.now + PICKED_UP_WITHIN));
     }
 

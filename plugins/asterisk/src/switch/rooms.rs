@@ -179,6 +179,7 @@ impl Switch {
 
     /// An agent leaves a room; the caller settles it.
     pub(super) fn leave_room(&mut self, seat: &Seat, reason: Reason, cause: Option<Cause>) -> Option<RoomId> {
+        self.log_agent_left(seat, reason);
         let phone = self.phones.get_mut(&seat.phone)?;
         let interaction = phone.interaction_mut(&seat.interaction)?;
         let at = interaction.conversations.iter().position(|conversation| conversation.key == seat.conversation)?;
@@ -326,6 +327,7 @@ impl Switch {
     }
 
     fn destroy_room(&mut self, id: RoomId) {
+        self.log_served(id, "COMPLETEAGENT", Vec::new());
         let Some(room) = self.rooms.remove(&id) else { return };
         self.touched_rooms.remove(&id);
         self.queues_touched |= room.ticket.is_some();

@@ -286,6 +286,9 @@ impl Switch {
     fn clear_room(&mut self, room: RoomId) {
         let parties = self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default();
         let prefix = self.own_prefix();
+        if self.rooms.get(&room).and_then(|room| room.ticket.as_ref()).is_some_and(|ticket| ticket.waiting) {
+            self.log_unserved(room, "EXITEMPTY");
+        }
         for channel in parties {
             let Some((_, party)) = self.remove_party(&channel) else { continue };
             self.answer_waiter(party.waiter, Cause::Cancelled);
