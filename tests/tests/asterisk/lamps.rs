@@ -43,6 +43,7 @@ async fn a_lamp_shows_how_the_agent_is() {
     lab.asterisk.lamp_shows("1001", "NOT_INUSE").await;
     // A call of the phone's own.
     let direct = Sipp::customer(&lab.asterisk, "558", "706", CUSTOMER).await;
+    direct.saw("ACK sip:").await;
     lab.asterisk.lamp_shows("1001", "INUSE").await;
     direct.ask(&lab.asterisk.has_channel("558").await, Ask::HangUp);
     lab.asterisk.lamp_shows("1001", "NOT_INUSE").await;
