@@ -45,6 +45,16 @@ impl LogInAudit {
         }
     }
 
+    /// An agent who has a session already was asked whether to end it. He may come again at once, and is let in then.
+    pub(crate) fn asked(&self, tenant: &str, agent: &str, client: IpAddr, by: &str) {
+        if let Some(left_out) = self.accepted.pass() {
+            tracing::info!(
+                target: TARGET, tenant, agent, %client, by, left_out,
+                "an agent who has a session was asked whether to end it"
+            );
+        }
+    }
+
     /// A session is over.
     pub(crate) fn ended(&self, tenant: &str, agent: &str, session: &str, reason: &str) {
         if let Some(left_out) = self.accepted.pass() {

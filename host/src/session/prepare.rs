@@ -107,7 +107,7 @@ impl SessionManager {
         let since = Instant::now();
         let label = CommandLabel::of(PREPARE);
         let prepared = self.try_prepare(request, identity, address).await;
-        self.write_down(&prepared, request, identity, address);
+        self.audit(&prepared, request, identity, address);
         match prepared {
             Ok(session) => {
                 let data = json!({"session": {"id": session.id()}}).into();
@@ -125,7 +125,7 @@ impl SessionManager {
     }
 
     /// Tells the audit log what became of a log-in.
-    fn write_down(
+    fn audit(
         &self,
         prepared: &Result<SessionHandle, Refusal>,
         request: &Request,
@@ -133,16 +133,16 @@ impl SessionManager {
         address: IpAddr,
     ) {
         let (registry, by) = (self.registry(), identity.issuer().unwrap_or_default());
-        let outcome = match prepared {
-            Ok(session) => {
-                return registry.audit.accepted(&registry.tenant, session.agent(), address, by, session.short_id());
-            }
-            Err(Refusal::Confirm) => "confirm",
-            Err(Refusal::Failure(failure)) => failure.code.as_str(),
+        let agent = || {
+            let data = data::parse::<data::PrepareData>(request.data());
+            data.map_or_else(|_| String::new(), |data| data.agent.id.chars().take(LONGEST_AGENT).collect())
         };
-        let data = data::parse::<data::PrepareData>(request.data());
-        let agent = data.map_or_else(|_| String::new(), |data| data.agent.id.chars().take(LONGEST_AGENT).collect());
-        registry.audit.refused(&registry.tenant, &agent, address, by, outcome);
+        let (audit, tenant) = (&registry.audit, &registry.tenant);
+        match prepared {
+            Ok(session) => audit.accepted(tenant, session.agent(), address, by, session.short_id()),
+            Err(Refusal::Confirm) => audit.asked(tenant, &agent(), address, by),
+            Err(Refusal::Failure(failure)) => audit.refused(tenant, &agent(), address, by, failure.code.as_str()),
+        }
     }
 
     async fn try_prepare(
