@@ -20,10 +20,10 @@ pub(crate) fn for_desktops(wanted: usize) -> usize {
         return wanted;
     }
     tracing::warn!(
-        limit,
         wanted,
-        most,
-        "listener.max_connections is more than the limit of open files allows (ulimit -n, LimitNOFILE): it is lowered"
+        lowered_to = most,
+        open_files = limit,
+        "listener.max_connections is lowered, because the limit of open files (ulimit -n, LimitNOFILE) leaves no room for more"
     );
     most
 }

@@ -55,8 +55,11 @@ const CONTACTS: [(&str, &str, &str, &str, &str); 5] = [
 pub(super) fn run(arguments: &DemoArguments) -> Result<(), String> {
     let address = free(arguments.address)?;
     let folder = Folder::new().map_err(|error| format!("no folder can be made for the configuration: {error}"))?;
-    let host =
-        format!("[listener]\naddress = \"{address}\"\n[operations]\nenabled = false\n[log]\nfilter = \"warn\"\n");
+    // A few connections, which any system has room for; and of the log only what is wrong, so that the addresses stand out.
+    let host = format!(
+        "[listener]\naddress = \"{address}\"\nmax_connections = 100\n\
+         [operations]\nenabled = false\n[log]\nfilter = \"warn,audit=off\"\n"
+    );
     folder.write("jackfield.toml", &host)?;
     folder.write("tenants/demo.toml", TENANT)?;
     std::thread::spawn(move || {
