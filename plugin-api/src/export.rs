@@ -189,7 +189,8 @@ macro_rules! export_adapter {
                 }
             }
 
-            // SAFETY: the name that the loader looks for, `abi::HEADER_SYMBOL`; a library has one `export_adapter!`, so one such symbol.
+            // SAFETY: the name that the loader looks for, `abi::HEADER_SYMBOL`; a library has one `export_adapter!`, so
+            // one such symbol.
             #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
             pub static HEADER: abi::Header = abi::header::<Exported>();
         };

@@ -6,9 +6,9 @@
 //! [`MessageSink`](crate::wire::MessageSink); what cannot go now waits here, later reports merged into the waiting one.
 //!
 //! When more than [`MAX_WAITING`] reports wait that cannot be merged, or would say too much as one, all of them are
-//! dropped and their place is kept for one snapshot, which the [`agent_task`](crate::agent_task) asks the agent for as soon as that
-//! place is reached. Answers behind it wait for it: once a success is sent, its effect must hold. A lost link does not
-//! wait for it: while the link is lost, a snapshot may not be had.
+//! dropped and their place is kept for one snapshot, which the [`agent_task`](crate::agent_task) asks the agent for as
+//! soon as that place is reached. Answers behind it wait for it: once a success is sent, its effect must hold. A lost
+//! link does not wait for it: while the link is lost, a snapshot may not be had.
 //!
 //! Of link changes at most two wait, that it was lost and that it is back: what was before them does not matter any more,
 //! but a loss that is over must be seen, because the host asks for a snapshot after it.

@@ -192,8 +192,8 @@ pub struct Channel {
     /// Its state and all that goes with it, as one statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<ChannelStatus>,
-    /// Since when the state that it is in holds: its state, its availability and their reason. Where an adapter does not say so, the host takes the moment at
-    /// which it learns of the state. Since 1.1.
+    /// Since when the state that it is in holds: its state, its availability and their reason. Where an adapter does
+    /// not say so, the host takes the moment at which it learns of the state. Since 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Statements about some of its interactions (in a snapshot: about all of them).
@@ -378,8 +378,8 @@ pub struct Interaction {
     /// [`InteractionState::Completed`] need saying; the others follow from its conversations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<InteractionState>,
-    /// Since when the state that it is in holds: of a call that goes on already, since when it does. Where an adapter does not say so, the host takes the moment at
-    /// which it learns of the state. Since 1.1.
+    /// Since when the state that it is in holds: of a call that goes on already, since when it does. Where an adapter
+    /// does not say so, the host takes the moment at which it learns of the state. Since 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Why it ended.
@@ -593,8 +593,8 @@ pub struct Conversation {
     /// Its state; needed when it is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ConversationState>,
-    /// Since when the state that it is in holds: since when it rings, talks or is held. Where an adapter does not say so, the host takes the moment at
-    /// which it learns of the state. Since 1.1.
+    /// Since when the state that it is in holds: since when it rings, talks or is held. Where an adapter does not say
+    /// so, the host takes the moment at which it learns of the state. Since 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Why it ended, with [`ConversationState::Ended`].

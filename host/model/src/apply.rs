@@ -138,8 +138,8 @@ enum TopLevel {
 }
 
 impl Tree {
-    /// Applies a report to the tree at a moment, and emits what changed. Nothing is emitted before the first snapshot, which is
-    /// answered with the whole tree.
+    /// Applies a report to the tree at a moment, and emits what changed. Nothing is emitted before the first snapshot,
+    /// which is answered with the whole tree.
     pub fn apply(&mut self, report: &Report, now: Timestamp, diagnostics: &mut Diagnostics) -> Vec<Event> {
         let interactions = || self.channels.iter().flat_map(|channel| &channel.interactions);
         let bytes: usize = interactions().map(|interaction| interaction.data.weight()).sum();

@@ -510,8 +510,9 @@ impl Tree {
         }
     }
 
-    /// Sets that the link is lost or back. Returns the event, if the link has changed. Whoever calls it for a link that is back has
-    /// applied a snapshot before. Before the session has started nothing is emitted: the first snapshot tells it.
+    /// Sets that the link is lost or back. Returns the event, if the link has changed. Whoever calls it for a link that
+    /// is back has applied a snapshot before. Before the session has started nothing is emitted: the first snapshot
+    /// tells it.
     pub fn set_link(&mut self, link: &Link) -> Option<Event> {
         match link {
             Link::Up if self.down.is_none() => return None,
@@ -539,7 +540,8 @@ fn step(path: &mut &[u8], letter: u8) -> Option<u64> {
     Some(number)
 }
 
-/// Appends without spare room where there are few: most lists of a session have one or two items, and there are ten thousand sessions.
+/// Appends without spare room where there are few: most lists of a session have one or two items, and there are ten
+/// thousand sessions.
 fn push<T>(list: &mut Vec<T>, item: T) {
     if list.len() < 4 {
         list.reserve_exact(1);

@@ -2,9 +2,9 @@
 //!
 //! Owns the order of `protocol.md` section 4 from the finished [`InteractionPlan`]: its own state first when a
 //! conversation opens; each conversation in order (primary, consult) with its end or its change, the focus right after a
-//! disposal when the focused one ends and another stays; new conversations; focus; data; screen pop; ended; its state; disposal. It
-//! changes the interaction as it emits, so that every event tells what holds at that moment. Must never decide what
-//! a report means: `plan.rs` has.
+//! disposal when the focused one ends and another stays; new conversations; focus; data; screen pop; ended; its state;
+//! disposal. It changes the interaction as it emits, so that every event tells what holds at that moment. Must never
+//! decide what a report means: `plan.rs` has.
 
 use jackfield_plugin_api::{
     Timestamp,

@@ -34,7 +34,8 @@ impl Model {
         self.session.as_deref()
     }
 
-    /// The whole target of an object, by its id or as the newest of its kind (`g`, `c`, `i`, `v`), and the first word of its commands.
+    /// The whole target of an object, by its id or as the newest of its kind (`g`, `c`, `i`, `v`), and the first word
+    /// of its commands.
     pub(super) fn find(&self, id: &str) -> Result<(&str, &str), InputError> {
         if let Some(session) = self.session.as_deref().filter(|session| *session == id || id == "S") {
             return Ok((session, "session"));

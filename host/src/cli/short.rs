@@ -1,7 +1,7 @@
 //! The short forms of `jackfield agent`: one line of words to one message of the protocol.
 //!
-//! The commands of the protocol declare what there is; the help is made of it. No platform is known here: an adapter's own commands have one
-//! generic form, `x`.
+//! The commands of the protocol declare what there is; the help is made of it. No platform is known here: an adapter's
+//! own commands have one generic form, `x`.
 
 use std::fmt;
 

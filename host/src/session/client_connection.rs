@@ -42,8 +42,8 @@ pub struct ClientConnection {
     binding: Arc<Mutex<Binding>>,
     /// A message that its session has had no room for yet, or a bindSession that is not through.
     pending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// The session that was sent a command, until it has handled that.
-    asked: Option<SessionHandle>,
+    /// The session that has a command of this connection to handle.
+    busy_session: Option<SessionHandle>,
     /// How fast its messages are read.
     throttle: ConnectionThrottle,
 }
@@ -68,7 +68,16 @@ impl ClientConnection {
     pub fn new(manager: &SessionManager, identity: Identity, address: IpAddr, outbox: Outbox) -> Self {
         let binding = Arc::new(Mutex::new(Binding::Nothing));
         let throttle = ConnectionThrottle::new(manager.registry().limits().connection_commands);
-        Self { manager: manager.clone(), identity, address, outbox, binding, pending: None, asked: None, throttle }
+        Self {
+            manager: manager.clone(),
+            identity,
+            address,
+            outbox,
+            binding,
+            pending: None,
+            busy_session: None,
+            throttle,
+        }
     }
 
     /// Whether the next message may be handed over. Pending: the session has not handled the one before; the task is woken
@@ -80,9 +89,9 @@ impl ClientConnection {
             ready!(pending.as_mut().poll(context));
             self.pending = None;
         }
-        if let Some(session) = &self.asked {
+        if let Some(session) = &self.busy_session {
             ready!(session.mailbox().poll_all_handled(context));
-            self.asked = None;
+            self.busy_session = None;
         }
         self.throttle.poll_ready(context)
     }
@@ -133,13 +142,13 @@ impl ClientConnection {
         let Some(session) = session else { return self.send(self.manager.answer_unbound(&request)) };
         let command = ClientCommand { request, reply: Reply::Outbox(self.outbox.clone()), received };
         match session.mailbox().try_command(command) {
-            Ok(()) => self.asked = Some(session),
+            Ok(()) => self.busy_session = Some(session),
             Err(NotTaken::Closed(command)) => {
                 self.unbind_ended();
                 self.send(self.manager.answer_unbound(&command.request));
             }
             Err(NotTaken::Full(command)) => {
-                self.asked = Some(session.clone());
+                self.busy_session = Some(session.clone());
                 let (manager, outbox) = (self.manager.clone(), self.outbox.clone());
                 self.pending = Some(Box::pin(async move {
                     if let Err(command) = session.mailbox().command(command).await {

@@ -92,12 +92,12 @@ impl SessionCommand {
         self.protocol().is_some_and(|command| command.specification().deadline == Deadline::Slow)
     }
 
-    /// Whether it is this one of the protocol.
+    /// Whether this is the protocol's `command`.
     pub(super) fn is(&self, command: ProtocolCommand) -> bool {
         self.protocol() == Some(command)
     }
 
-    /// How metrics call it.
+    /// The label that it has in the metrics.
     pub(super) fn label(&self) -> CommandLabel {
         self.protocol().map_or(CommandLabel::EXTENSION, |command| CommandLabel::of(command.name()))
     }

@@ -25,7 +25,7 @@ pub(super) struct Effects {
     pub(super) list: Vec<Effect>,
 }
 
-/// One thing to be done.
+/// One effect, which the session's task carries out.
 pub(super) enum Effect {
     /// Messages for a client.
     Send(Outbox, Vec<Message>),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     Identity, Outbox, SessionDetails, SessionStatus, adapter_connection::AdapterConnection, input::Control,
-    mailbox::Mailbox, state::Snapshot, throttle::cost,
+    mailbox::Mailbox, state::StateSummary, throttle::cost,
 };
 use crate::{
     metrics::Depths,
@@ -40,10 +40,10 @@ struct Shared {
 }
 
 struct Published {
-    snapshot: Snapshot,
+    summary: StateSummary,
     /// The client's.
     outbox: Option<Outbox>,
-    connection: Arc<AdapterConnection>,
+    adapter_connection: Arc<AdapterConnection>,
 }
 
 impl SessionHandle {
@@ -52,7 +52,7 @@ impl SessionHandle {
         agent: &str,
         model: Option<&str>,
         identity: Identity,
-        connection: Arc<AdapterConnection>,
+        adapter_connection: Arc<AdapterConnection>,
     ) -> Self {
         Self(Arc::new(Shared {
             id: id.into(),
@@ -61,7 +61,7 @@ impl SessionHandle {
             identity,
             since: Instant::now(),
             ended: AtomicBool::new(false),
-            published: Mutex::new(Published { snapshot: Snapshot::default(), outbox: None, connection }),
+            published: Mutex::new(Published { summary: StateSummary::default(), outbox: None, adapter_connection }),
             mailbox: Mailbox::default(),
             by_http: Mutex::default(),
         }))
@@ -122,7 +122,7 @@ impl SessionHandle {
 
     /// Whether its agent is on this adapter connection, or is being logged in there.
     pub(super) fn is_on(&self, connection: &Arc<AdapterConnection>) -> bool {
-        Arc::ptr_eq(&self.0.published.lock().connection, connection)
+        Arc::ptr_eq(&self.0.published.lock().adapter_connection, connection)
     }
 
     /// Where messages go of the agent that is logged in as this one.
@@ -134,15 +134,21 @@ impl SessionHandle {
         self.0.ended.store(true, Relaxed);
     }
 
-    /// Tells what it is like now.
-    pub(super) fn publish(&self, snapshot: Snapshot, outbox: Option<&Outbox>, connection: &Arc<AdapterConnection>) {
+    /// Replaces what operators and the manager see of the session: a summary of its state, its client's connection, and
+    /// the adapter connection that its agent is on.
+    pub(super) fn publish(
+        &self,
+        summary: StateSummary,
+        outbox: Option<&Outbox>,
+        adapter_connection: &Arc<AdapterConnection>,
+    ) {
         let mut published = self.0.published.lock();
-        published.snapshot = snapshot;
+        published.summary = summary;
         if published.outbox.as_ref() != outbox {
             published.outbox = outbox.cloned();
         }
-        if !Arc::ptr_eq(&published.connection, connection) {
-            published.connection = Arc::clone(connection);
+        if !Arc::ptr_eq(&published.adapter_connection, adapter_connection) {
+            published.adapter_connection = Arc::clone(adapter_connection);
         }
     }
 
@@ -151,7 +157,7 @@ impl SessionHandle {
         self.0.published.lock().outbox.clone()
     }
 
-    /// The same and more of it.
+    /// What an operator sees who asks for this one session.
     pub(super) fn details(&self) -> SessionDetails {
         SessionDetails {
             status: self.status(),
@@ -166,17 +172,17 @@ impl SessionHandle {
     pub(super) fn add_depths(&self, depths: &mut Depths) {
         depths.mailbox += self.0.mailbox.adapter_messages();
         let published = self.0.published.lock();
-        depths.journal += published.snapshot.journal;
+        depths.journal += published.summary.journal;
         let outbox = published.outbox.as_ref().map_or(0, Outbox::len);
         depths.outbox += outbox;
         depths.outbox_longest = depths.outbox_longest.max(outbox);
     }
 
-    /// For those who run the host.
+    /// What an operator sees in the list of all sessions.
     pub(super) fn status(&self) -> SessionStatus {
         let mailbox = self.0.mailbox.adapter_messages();
         let published = self.0.published.lock();
-        let Snapshot { state, link_up, channels, interactions, unanswered, seq, journal } = published.snapshot;
+        let StateSummary { state, link_up, channels, interactions, unanswered, seq, journal } = published.summary;
         SessionStatus {
             id: self.short_id().to_owned(),
             agent: self.0.agent.to_string(),

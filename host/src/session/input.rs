@@ -1,7 +1,8 @@
 //! What a session is told: by its client, its adapter, its manager and its clock.
 //!
 //! Owns: the shape of these inputs, and where an answer goes. Must never: do anything. They wait in the session's
-//! [`Mailbox`](super::mailbox::Mailbox) and are handled one after the other by its [`SessionState`](super::state::SessionState).
+//! [`Mailbox`](super::mailbox::Mailbox) and are handled one after the other by its
+//! [`SessionState`](super::state::SessionState).
 
 use jackfield_protocol::message::Request;
 use std::sync::Arc;

@@ -24,8 +24,11 @@ const COMMANDS: usize = 32;
 /// How many messages of the adapter.
 const ADAPTER_MESSAGES: usize = 256;
 
-/// How many bytes those of each may keep, unless it is one alone.
-const BYTES: (usize, usize) = (256 << 10, 16 << 20);
+/// How many bytes the commands may have together, unless it is one alone.
+const COMMAND_BYTES: usize = 256 << 10;
+
+/// The same of the messages of the adapter.
+const ADAPTER_BYTES: usize = 16 << 20;
 
 /// What waits for one session.
 #[derive(Default)]
@@ -82,7 +85,7 @@ impl Mailbox {
             return Err(NotTaken::Closed(command));
         }
         let bytes = queue.command_bytes + command.request.bytes();
-        if queue.commands >= COMMANDS || bytes > BYTES.0 && queue.commands > 0 {
+        if queue.commands >= COMMANDS || bytes > COMMAND_BYTES && queue.commands > 0 {
             queue.someone_waits = true;
             return Err(NotTaken::Full(command));
         }
@@ -95,7 +98,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// The same; waits for room.
+    /// Takes a client's command, once there is room.
     ///
     /// # Errors
     /// The session is over, and the command comes back.
@@ -120,7 +123,9 @@ impl Mailbox {
             return Delivery::Closed;
         }
         let bytes = queue.adapter_bytes + message.size();
-        if queue.adapter_messages.len() >= ADAPTER_MESSAGES || bytes > BYTES.1 && !queue.adapter_messages.is_empty() {
+        if queue.adapter_messages.len() >= ADAPTER_MESSAGES
+            || bytes > ADAPTER_BYTES && !queue.adapter_messages.is_empty()
+        {
             return Delivery::Full;
         }
         queue.adapter_bytes = bytes;

@@ -47,9 +47,9 @@
 //! drop(client);                       // the connection is gone: the grace begins
 //!
 //! // HTTP
-//! manager.prepare(identity, address, body).await                                  -> Answer
-//! manager.command(&identity, session_id, body).await                              -> Option<Answer>   (None: 404)
-//! manager.stream(&identity, session_id, last_event_id, outbox).await              -> Result<EventStream, StreamRefused>
+//! manager.prepare(identity, address, body).await                       -> HttpAnswer
+//! manager.command(&identity, session_id, body).await                   -> Option<HttpAnswer>   (None: 404)
+//! manager.stream(&identity, session_id, last_event_id, outbox).await   -> Result<EventStream, StreamRefused>
 //! ```
 
 mod adapter_connection;

@@ -8,7 +8,6 @@
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -36,7 +35,7 @@ impl Message {
         Self { seq: None, text: text.into() }
     }
 
-    /// The text as such.
+    /// The text, for reading.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
@@ -91,8 +90,9 @@ struct Queue {
     bytes: usize,
     /// How many of them count for the tenant.
     counted: usize,
-    /// What a replay has put in beyond the bounds; it goes down as the client reads.
-    allowance: (usize, usize),
+    /// How many messages a replay has put in beyond the bounds, and how many bytes; both go down as the client reads.
+    replayed_messages: usize,
+    replayed_bytes: usize,
     taken: u64,
     close: Option<(CloseCode, &'static str)>,
     gone: bool,
@@ -139,8 +139,8 @@ impl Outbox {
         let limits = self.0.limits;
         // What is larger than the bound must still reach a client that reads.
         let its_own = queue.waiting.is_empty()
-            || (queue.waiting.len() + count <= limits.messages + queue.allowance.0
-                && queue.bytes + bytes <= limits.bytes + queue.allowance.1);
+            || (queue.waiting.len() + count <= limits.messages + queue.replayed_messages
+                && queue.bytes + bytes <= limits.bytes + queue.replayed_bytes);
         let fits = its_own && (queue.waiting.is_empty() || self.0.all.may_hold(queue.of_client() + bytes));
         if fits {
             queue.bytes += bytes;
@@ -165,8 +165,8 @@ impl Outbox {
         if queue.is_closing() {
             return;
         }
-        queue.allowance.0 += messages.len();
-        queue.allowance.1 += bytes;
+        queue.replayed_messages += messages.len();
+        queue.replayed_bytes += bytes;
         queue.bytes += bytes;
         queue.waiting.extend(messages);
         self.0.count(&mut queue);
@@ -192,7 +192,7 @@ impl Outbox {
     }
 
     /// Whether nothing more is taken.
-    #[must_use]
+    #[cfg(test)]
     pub fn is_closed(&self) -> bool {
         self.0.queue.lock().is_closing()
     }
@@ -259,12 +259,13 @@ impl std::fmt::Debug for Outbox {
 
 impl Outlet {
     /// What to write next, if there is something. After [`OutboxItem::Close`] there is nothing.
+    #[cfg(test)]
     pub fn try_next(&mut self) -> Option<OutboxItem> {
         let mut queue = self.0.queue.lock();
         self.take(&mut queue)
     }
 
-    /// The same; pending: the task is woken when there is something.
+    /// What to write next; after [`OutboxItem::Close`] there is nothing. Pending: the task is woken when there is something.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<OutboxItem> {
         let mut queue = self.0.queue.lock();
         match self.take(&mut queue) {
@@ -290,8 +291,9 @@ impl Outlet {
     }
 
     /// Waits until [`Self::try_next`] has something. May be dropped and called again at any time.
+    #[cfg(test)]
     pub async fn ready(&mut self) {
-        poll_fn(|context| {
+        std::future::poll_fn(|context| {
             let mut queue = self.0.queue.lock();
             if !queue.waiting.is_empty() || (queue.close.is_some() && !queue.gone) {
                 return Poll::Ready(());
@@ -351,7 +353,7 @@ impl Drop for Shared {
 impl Queue {
     /// Bytes that wait because the client has not read them, and not because it has asked for them all at once.
     fn of_client(&self) -> usize {
-        self.bytes.saturating_sub(self.allowance.1)
+        self.bytes.saturating_sub(self.replayed_bytes)
     }
 
     fn is_closing(&self) -> bool {
@@ -376,10 +378,10 @@ impl Queue {
         let message = self.waiting.pop_front()?;
         self.taken += 1;
         self.bytes -= message.text.len();
-        self.allowance.0 = self.allowance.0.saturating_sub(1);
-        self.allowance.1 = self.allowance.1.saturating_sub(message.text.len());
+        self.replayed_messages = self.replayed_messages.saturating_sub(1);
+        self.replayed_bytes = self.replayed_bytes.saturating_sub(message.text.len());
         if self.waiting.is_empty() {
-            self.allowance = (0, 0);
+            (self.replayed_messages, self.replayed_bytes) = (0, 0);
             // An idle connection keeps no buffer that a burst has made.
             if self.waiting.capacity() > 8 {
                 self.waiting = VecDeque::new();
@@ -519,7 +521,7 @@ mod tests {
     #[tokio::test]
     async fn the_server_is_woken_by_a_message() {
         let (outbox, mut outlet) = bounded(4);
-        let reader = tokio::spawn(async move { poll_fn(|context| outlet.poll_next(context)).await });
+        let reader = tokio::spawn(async move { std::future::poll_fn(|context| outlet.poll_next(context)).await });
         tokio::task::yield_now().await;
         outbox.send(message("a"));
         assert_eq!(reader.await.unwrap(), OutboxItem::Message(message("a")));

@@ -37,7 +37,7 @@ const AT_ONCE: usize = 32;
 /// one that does not is then no longer waited for, and its connection is closed when its queue is full.
 const READING: Duration = Duration::from_millis(200);
 
-/// A clock that is not set.
+/// How far ahead a clock stands that is not set.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 type LoggedIn = Result<(Box<dyn AgentPort>, Arc<CommandSet>), Failure>;
@@ -84,7 +84,8 @@ impl Task {
             let reading = self.waits_for_client();
             let patience = self.busy_since.filter(|_| reading).map(|since| since + READING);
             let deadline = self.session.deadline().into_iter().chain(patience).min();
-            // One that was set for an earlier time is let go off: most deadlines are met long before.
+            // A clock that is set for an earlier time is left as it is and wakes the task once too often: most deadlines
+            // are met long before, and setting it anew each time would cost more.
             if let Some(deadline) = deadline.filter(|deadline| set_for.is_none_or(|set_for| *deadline < set_for)) {
                 clock.as_mut().reset(deadline);
                 set_for = Some(deadline);
@@ -96,7 +97,7 @@ impl Task {
                     set_for = None;
                     continue;
                 }
-                outcome = done(&mut self.logging_in) => {
+                outcome = log_in_outcome(&mut self.logging_in) => {
                     self.logging_in = None;
                     let outcome = outcome.map(|(agent, command_set)| {
                         self.agent = Some(agent);
@@ -207,7 +208,7 @@ impl Task {
     }
 
     fn publish(&self) {
-        self.handle.publish(self.session.snapshot(), self.session.outbox(), self.session.connection());
+        self.handle.publish(self.session.summary(), self.session.outbox(), self.session.adapter_connection());
     }
 
     /// Nothing is left to be done: what has come meanwhile is answered, and everything is freed.
@@ -222,8 +223,8 @@ impl Task {
     }
 }
 
-/// The outcome of a log-in, if there is one.
-async fn done(logging_in: &mut Option<Pin<Box<dyn Future<Output = LoggedIn> + Send>>>) -> LoggedIn {
+/// Waits for the outcome of the log-in that is under way; for ever where there is none.
+async fn log_in_outcome(logging_in: &mut Option<Pin<Box<dyn Future<Output = LoggedIn> + Send>>>) -> LoggedIn {
     match logging_in {
         Some(logging_in) => logging_in.await,
         None => std::future::pending().await,

@@ -53,7 +53,7 @@ impl TenantThrottle {
         Self { is_bounded, state: Mutex::new((rate, TokenBucket::full(rate, Instant::now()))) }
     }
 
-    /// It is this from now on.
+    /// Sets the rate of all that come from now on.
     pub(super) fn set(&self, rate: Rate) {
         let mut state = self.state.lock();
         if state.0 != rate {

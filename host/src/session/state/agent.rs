@@ -100,7 +100,7 @@ impl SessionState {
 
     fn log_in(&mut self, effects: &mut Effects) {
         self.agent = AgentPresence::LoggingIn;
-        let connection = Arc::clone(&self.connection);
+        let connection = Arc::clone(&self.adapter_connection);
         self.push_log_in(connection, true, effects);
     }
 
@@ -121,7 +121,7 @@ impl SessionState {
             (AgentPresence::Migrating(_), outcome) => self.arrived(outcome, now, effects),
             (AgentPresence::LoggingIn, Ok(command_set)) => {
                 self.agent = AgentPresence::Present;
-                let (link, losses) = self.connection.link();
+                let (link, losses) = self.adapter_connection.link();
                 self.link.set_tenant(link, losses);
                 self.set_command_set(command_set);
                 self.follow_link(effects);
@@ -159,7 +159,7 @@ impl SessionState {
         if !self.lifecycle.is_bindable() {
             return;
         }
-        self.connection = Arc::clone(connection);
+        self.adapter_connection = Arc::clone(connection);
         match self.agent {
             AgentPresence::Present | AgentPresence::Migrating(_) => {
                 self.lose_agent("the adapter is replaced by another version", now, effects);

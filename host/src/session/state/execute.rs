@@ -202,7 +202,7 @@ impl SessionState {
         let label = pending.command.label();
         self.metrics.command(label, OutcomeLabel::of(&response), pending.received.elapsed());
         if pending.is_tried() {
-            self.connection.answered(match &response {
+            self.adapter_connection.answered(match &response {
                 Response::Failure(failure) => Some(failure.code),
                 _ => None,
             });
@@ -236,47 +236,42 @@ impl SessionState {
         if command.is(LOGOUT) {
             return self.logout_answered(at, outcome, now, effects);
         }
-        let is_extension = matches!(command, SessionCommand::Extension(_));
-        let broken = || Failure::new(Code::AdapterFailed, "the adapter's answer is no JSON object");
         match outcome {
-            Outcome::Success(data) => {
-                if let CommandState::Asked { until, rest: Some(_), .. } = pending.state {
-                    let CommandState::Asked { rest: Some(rest), .. } =
-                        std::mem::replace(&mut pending.state, CommandState::Waiting)
-                    else {
-                        return;
-                    };
-                    pending.state = CommandState::Next { until, rest };
-                    return;
-                }
-                match &pending.command {
-                    SessionCommand::Standard(StandardCommand::List) => {
-                        return self.list_answered(at, data.as_ref(), effects);
-                    }
-                    SessionCommand::Standard(StandardCommand::Watch | StandardCommand::Unwatch) => {
-                        return self.watch_answered(at, effects);
-                    }
-                    SessionCommand::Standard(StandardCommand::SetDisposition) => {
-                        let request = &pending.request;
-                        if let Ok(DispositionData { disposition }) = data::parse(request.data()) {
-                            self.tree.set_disposition(request.target().unwrap_or_default(), &disposition);
-                        }
-                    }
-                    _ => {}
-                }
-                match data.filter(|_| is_extension) {
-                    None => self.answer(at, Response::Success, effects),
-                    Some(data) if data.get().starts_with('{') => {
-                        self.answer(at, Response::SuccessWith(&data), effects);
-                    }
-                    Some(_) => self.answer(at, Response::Failure(&broken()), effects),
-                }
-            }
-            Outcome::NeedInfo(info) if info.get().starts_with('{') => {
-                self.answer(at, Response::NeedInfo(&info), effects);
-            }
-            Outcome::NeedInfo(_) => self.answer(at, Response::Failure(&broken()), effects),
+            Outcome::Success(data) => self.command_succeeded(at, data.as_ref(), effects),
+            Outcome::NeedInfo(info) if is_json_object(&info) => self.answer(at, Response::NeedInfo(&info), effects),
+            Outcome::NeedInfo(_) => self.answer(at, Response::Failure(&no_json_object()), effects),
             Outcome::Failure(failure) => self.answer(at, Response::Failure(&failure), effects),
+        }
+    }
+
+    /// The platform has carried out what it was asked for. `data`: what it says beside that.
+    fn command_succeeded(&mut self, at: usize, data: Option<&Json>, effects: &mut Effects) {
+        let pending = self.commands.get_mut(at);
+        if let CommandState::Asked { until, rest, .. } = &mut pending.state
+            && let Some(rest) = rest.take()
+        {
+            pending.state = CommandState::Next { until: *until, rest };
+            return;
+        }
+        let own_data = match &pending.command {
+            SessionCommand::Standard(StandardCommand::List) => return self.list_answered(at, data, effects),
+            SessionCommand::Standard(StandardCommand::Watch | StandardCommand::Unwatch) => {
+                return self.watch_answered(at, effects);
+            }
+            SessionCommand::Standard(StandardCommand::SetDisposition) => {
+                let request = &pending.request;
+                if let Ok(DispositionData { disposition }) = data::parse(request.data()) {
+                    self.tree.set_disposition(request.target().unwrap_or_default(), &disposition);
+                }
+                None
+            }
+            SessionCommand::Extension(_) => data,
+            _ => None,
+        };
+        match own_data {
+            None => self.answer(at, Response::Success, effects),
+            Some(data) if is_json_object(data) => self.answer(at, Response::SuccessWith(data), effects),
+            Some(_) => self.answer(at, Response::Failure(&no_json_object()), effects),
         }
     }
 
@@ -291,4 +286,12 @@ impl SessionState {
             *late_logout = Some(request);
         }
     }
+}
+
+fn is_json_object(json: &Json) -> bool {
+    json.get().starts_with('{')
+}
+
+fn no_json_object() -> Failure {
+    Failure::new(Code::AdapterFailed, "the adapter's answer is no JSON object")
 }

@@ -64,21 +64,21 @@ impl LinkState {
         }
     }
 
-    /// The tenant's link is this now, and was lost so many times.
+    /// Takes over the tenant's link, and how often it was lost so far.
     pub(super) fn set_tenant(&mut self, link: Link, losses: u64) {
         self.stale |= self.losses != losses;
         self.losses = losses;
         self.tenant = link;
     }
 
-    /// The session is on another adapter connection, whose link is this and was lost so many times. The new agent has a link of its
-    /// own, which is up unless it says otherwise. Returns whether the link is up as before; one that is down comes up by
-    /// a snapshot of its own.
+    /// Takes over the link of another adapter connection, and how often that was lost so far. The new agent has a link of
+    /// its own, which is up unless it says otherwise. Returns whether the session's link is up as before; one that is down
+    /// comes up by a snapshot of its own.
     pub(super) fn change_connection(&mut self, link: Link, losses: u64) -> bool {
         (self.tenant, self.losses) = (link, losses);
         self.agent = Link::Up;
         self.lost = None;
-        if self.up && self.raw_up() {
+        if self.up && self.is_platform_reached() {
             return true;
         }
         self.stale |= !self.up;
@@ -130,7 +130,7 @@ impl LinkState {
             self.stale = false;
             self.reason = down.unwrap_or_else(|| "the link was interrupted".to_owned());
             // The client is told of the loss before a snapshot is asked for.
-            self.recovery = if self.raw_up() { self.first_snapshot() } else { Recovery::No };
+            self.recovery = if self.is_platform_reached() { self.first_snapshot() } else { Recovery::No };
             return Some(Link::Down { reason: self.reason.clone() });
         }
         if self.up {
@@ -165,7 +165,8 @@ impl LinkState {
         Recovery::Due
     }
 
-    fn raw_up(&self) -> bool {
+    /// Whether nothing is known to be in the way, be the snapshot applied or not.
+    fn is_platform_reached(&self) -> bool {
         self.lost.is_none() && self.tenant == Link::Up && self.agent == Link::Up
     }
 

@@ -73,7 +73,7 @@ impl SessionState {
     pub(super) fn begin_migration(&mut self, migrate: Migrate, now: Instant, effects: &mut Effects) {
         let Migrate { from, to, done } = migrate;
         let outcome = match self.agent {
-            _ if !self.lifecycle.is_bindable() || !Arc::ptr_eq(&self.connection, &from) => Err(NotMoved::Gone),
+            _ if !self.lifecycle.is_bindable() || !Arc::ptr_eq(&self.adapter_connection, &from) => Err(NotMoved::Gone),
             AgentPresence::Present => {
                 let step = Step::Holding { until: now + HOLD };
                 self.agent = AgentPresence::Migrating(Migration { from, to, step, refused: None, done });
@@ -122,9 +122,9 @@ impl SessionState {
             Ok(command_set) => command_set,
             Err(failure) => return self.not_taken(failure, now, effects),
         };
-        self.connection = Arc::clone(migration.destination());
+        self.adapter_connection = Arc::clone(migration.destination());
         self.set_command_set(command_set);
-        let (link, losses) = self.connection.link();
+        let (link, losses) = self.adapter_connection.link();
         let stays_up = self.link.change_connection(link, losses);
         // From this step on there is an agent.
         let request = self.new_request();
@@ -153,7 +153,7 @@ impl SessionState {
             migration.refused = Some(failure);
             return self.arrive(effects);
         }
-        self.connection = Arc::clone(&migration.from);
+        self.adapter_connection = Arc::clone(&migration.from);
         self.settled(effects);
         self.lose_agent("the agent could not be moved to another version of the adapter", now, effects);
     }

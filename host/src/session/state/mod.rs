@@ -65,7 +65,7 @@ pub(super) struct SessionState {
     /// What its adapter can do.
     command_set: Arc<CommandSet>,
     /// Where its agent is logged in, or will be.
-    connection: Arc<AdapterConnection>,
+    adapter_connection: Arc<AdapterConnection>,
     lifecycle: Lifecycle,
     agent: AgentPresence,
     log_in_backoff: Backoff,
@@ -86,9 +86,9 @@ pub(super) struct SessionState {
     logged_diagnostics: u32,
 }
 
-/// A session's state, as operators and the metrics see it.
+/// What operators and the metrics are told of a session's state.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Snapshot {
+pub(super) struct StateSummary {
     pub(super) state: &'static str,
     pub(super) link_up: bool,
     pub(super) channels: usize,
@@ -106,11 +106,11 @@ impl SessionState {
         id: &str,
         limits: Arc<SessionLimits>,
         metrics: TenantMetrics,
-        connection: Arc<AdapterConnection>,
+        adapter_connection: Arc<AdapterConnection>,
         command_set: Arc<CommandSet>,
         now: Instant,
     ) -> Self {
-        let (link, losses) = connection.link();
+        let (link, losses) = adapter_connection.link();
         Self {
             id: id.into(),
             lifecycle: Lifecycle::Prepared(StartBy(now + limits.start_within)),
@@ -127,7 +127,7 @@ impl SessionState {
             next_request: 1,
             time: Timestamp::default(),
             logged_diagnostics: 0,
-            connection,
+            adapter_connection,
             limits,
             metrics,
             command_set,
@@ -141,7 +141,7 @@ impl SessionState {
             Input::Command(command) => self.receive(command, now, effects),
             Input::Adapter { generation, message } => self.adapter_message(generation, message, now, effects),
             Input::LinkChanged => {
-                let (link, losses) = self.connection.link();
+                let (link, losses) = self.adapter_connection.link();
                 self.link.set_tenant(link, losses);
                 self.follow_link(effects);
             }
@@ -183,13 +183,13 @@ impl SessionState {
     }
 
     /// Where its agent is logged in, or will be.
-    pub(super) fn connection(&self) -> &Arc<AdapterConnection> {
-        &self.connection
+    pub(super) fn adapter_connection(&self) -> &Arc<AdapterConnection> {
+        &self.adapter_connection
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn summary(&self) -> StateSummary {
         let channels = self.tree.channels();
-        Snapshot {
+        StateSummary {
             state: self.lifecycle.as_str(),
             link_up: self.link.is_up(),
             channels: channels.len(),
@@ -301,12 +301,13 @@ impl SessionState {
     fn answered(&mut self, request: RequestId, outcome: Outcome, now: Instant, effects: &mut Effects) {
         let success = matches!(outcome, Outcome::Success(_));
         if let Some(at) = self.commands.asked(request) {
-            self.command_answered(at, outcome, now, effects);
-        } else if self.migration_answered(request, success, now, effects)
+            return self.command_answered(at, outcome, now, effects);
+        }
+        // It answers what the session asked for by itself. One that nothing waits for any more changes nothing.
+        let is_taken = self.migration_answered(request, success, now, effects)
             || self.end_answered(request, success, now, effects)
-            || self.watched_again(request, effects)
-        {
-        } else if self.link.snapshot_answered(request, success, now) {
+            || self.watched_again(request, effects);
+        if !is_taken && self.link.snapshot_answered(request, success, now) {
             self.follow_link(effects);
         }
     }
