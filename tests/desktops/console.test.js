@@ -5,7 +5,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 
 import { Console, launch } from "./browser.js";
 import { Host, until } from "./harness.js";
-import { Proxy } from "./proxy.js";
+import { Proxy, withoutWebSockets } from "./proxy.js";
 
 let browser;
 let host;
@@ -180,6 +180,8 @@ describe("an agent at work", () => {
     await other.button("Answer").click();
     await one.button("Conference").click();
     await one.shows("Conference", one.contact.locator(".contact-state"));
+    await one.call("Consult").waitFor({ state: "detached" });
+    assert.equal(await one.page.locator(".toast").count(), 0, "the consult goes on in the conference, which is no news of an end");
     const members = one.call().locator(".members li");
     assert.equal(await members.count(), 2);
     // One of them alone.
@@ -317,6 +319,37 @@ describe("when something goes away", () => {
     }
   });
 
+  test("where a proxy lets no WebSocket through, the agent works all the same", async () => {
+    const proxy = await withoutWebSockets(host.port);
+    try {
+      const it = await inCall({ url: proxy.url });
+      await it.button("Hold").click();
+      await it.shows("On hold", it.call());
+      await it.button("Log out").click();
+      await it.shows("You are logged out.");
+      assert.ok(proxy.upgrades > 0, "one was tried");
+      hasNoProblemsButTheNetworks(it);
+    } finally {
+      await proxy.end();
+    }
+  });
+
+  test("a page that closes its WebSocket sees it closed cleanly, with its own code", async () => {
+    const it = await Console.open(browser, host.url);
+    consoles.push(it);
+    await it.page.goto(`${host.url}/console/`);
+    const ends = await it.page.evaluate(async (url) => {
+      const closed = (code) => new Promise((resolve) => {
+        const socket = new WebSocket(url, ["jackfield.v1"]);
+        socket.onopen = () => socket.close(code);
+        socket.onclose = ({ code, wasClean }) => resolve([code, wasClean]);
+      });
+      return [await closed(1000), await closed(3456)];
+    }, `${host.url.replace("http", "ws")}/v1/tenants/demo/ws`);
+    assert.deepEqual(ends, [[1000, true], [3456, true]]);
+    hasNoProblems(it);
+  });
+
   test("a host that is restarted finds the agent logged in again, with his channels", async () => {
     const other = await Host.start();
     try {
@@ -402,6 +435,10 @@ describe("everybody can use it", () => {
       await it.button("Swap").waitFor();
       await it.button("Messages").click();
       await it.page.locator(".message").first().waitFor();
+      await until("they are in sight", () => it.page.getByRole("heading", { name: "Messages" }).evaluate((element) => {
+        const { top, bottom } = element.getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight && element.contains(document.elementFromPoint(element.getBoundingClientRect().left + 5, (top + bottom) / 2));
+      }));
       await it.isAccessible("a consult beside an offer, with messages");
       await it.picture(`desk-${theme}-${width}`);
       const overflow = await it.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

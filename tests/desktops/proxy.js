@@ -1,5 +1,7 @@
-// A TCP proxy between a desktop and the host that delays, swallows, cuts off and refuses.
+// Proxies between a desktop and the host: one of TCP that delays, swallows, cuts off and refuses, and one of HTTP that lets
+// no WebSocket through.
 
+import { createServer as createHttpServer, request } from "node:http";
 import { connect, createServer } from "node:net";
 
 export class Proxy {
@@ -69,4 +71,27 @@ export class Proxy {
     this.cut();
     await new Promise((closed) => this.server.close(closed));
   }
+}
+
+/** A proxy in front of a host that knows HTTP and no upgrade, as some companies have: `url` and `end`. */
+export async function withoutWebSockets(port) {
+  let upgrades = 0;
+  const server = createHttpServer((asked, answer) => {
+    const { method, url, headers } = asked;
+    const onward = request({ host: "127.0.0.1", port, method, path: url, headers }, (given) => {
+      answer.writeHead(given.statusCode, given.headers);
+      answer.flushHeaders();
+      given.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy());
+    answer.on("close", () => onward.destroy());
+    asked.pipe(onward);
+  });
+  server.on("upgrade", (_, socket) => { upgrades += 1; socket.destroy(); });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    get upgrades() { return upgrades; },
+    end: () => new Promise((closed) => { server.close(closed); server.closeAllConnections(); }),
+  };
 }

@@ -7,13 +7,15 @@ import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
 const TYPES = {
-  Telephony: { icon: "phone", label: "Telephone" },
-  Chat: { icon: "chat", label: "Chat" },
-  Email: { icon: "mail", label: "E-mail" },
+  Telephony: { icon: "phone", label: "Telephone", contact: "call" },
+  Chat: { icon: "chat", label: "Chat", contact: "chat" },
+  Email: { icon: "mail", label: "E-mail", contact: "e-mail" },
 };
 
 export const pictureOf = (type) => TYPES[type]?.icon ?? "bolt";
 export const labelOf = (type) => TYPES[type]?.label ?? type;
+/** What comes in on a channel of this type, within a sentence. */
+export const contactOf = (type) => TYPES[type]?.contact ?? type;
 
 const AVAILABILITY = { READY: ["Ready", "go"], NOTREADY: ["Not ready", "wait"], ACW: ["After-call work", "wait"] };
 

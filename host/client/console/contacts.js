@@ -1,7 +1,7 @@
 // The contacts in the middle: what is offered, what is being worked on, what is to be completed.
 
 import { buttons, isOfMember, memberButtons } from "./actions.js";
-import { labelOf, pictureOf } from "./channels.js";
+import { contactOf, pictureOf } from "./channels.js";
 import { counting } from "./clock.js";
 import { ask, attempt } from "./dialogs.js";
 import { h } from "./dom.js";
@@ -32,7 +32,14 @@ export function whoOf(interaction) {
   const customer = members.find(({ role }) => role === "customer") ?? members[0];
   if (customer) return memberName(customer);
   const { name, from } = interaction.data;
-  return String(name ?? from ?? labelOf(interaction.type));
+  return String(name ?? from ?? contactOf(interaction.type));
+}
+
+/** What it is and on which channel: "Incoming call · 2001", "Internal call · 2002". */
+function kindOf({ type, direction, state, channel }) {
+  const isOffered = state === "ALERTING" && direction !== "outbound";
+  const words = [isOffered && "incoming", !(isOffered && direction === "inbound") && direction, contactOf(type)].filter(Boolean).join(" ");
+  return `${words[0].toUpperCase()}${words.slice(1)} · ${channel.endpoint ?? channel.id}`;
 }
 
 /** An address that may be opened: no other than of the web. */
@@ -142,13 +149,13 @@ function contactCard(desk, interaction) {
   const calls = interaction.conversations;
   return h("article", {
     key: interaction.target, class: `contact ${offered ? "offered" : ""} ${interaction.state.toLowerCase()}`, tabindex: "-1",
-    "data-target": interaction.target, "aria-label": `${labelOf(interaction.type)} ${direction} ${who}, ${(INTERACTION[interaction.state] ?? [""])[0]}`,
+    "data-target": interaction.target, "aria-label": `${contactOf(interaction.type)} ${direction} ${who}, ${(INTERACTION[interaction.state] ?? [""])[0]}`,
   },
     h("header", { class: "contact-head" },
       h("span", { class: `badge ${offered ? "go rings" : INTERACTION[interaction.state]?.[1]}` }, icon(pictureOf(interaction.type))),
       h("div", { class: "contact-name" },
         h("h3", null, who),
-        h("p", null, `${offered ? "Incoming " : ""}${labelOf(interaction.type).toLowerCase()} ${direction ? `· ${interaction.direction}` : ""} · ${interaction.channel?.endpoint ?? ""}`)),
+        h("p", null, kindOf(interaction))),
       h("div", { class: "contact-state" }, statusChips(interaction), counting(interaction.since))),
     endOf(interaction),
     page && h("p", { key: "page" }, h("a", { href: page, target: "_blank", rel: "noopener noreferrer", class: "button small quiet" }, icon("open"), h("span", null, "Open page"))),

@@ -1,7 +1,7 @@
 // The page of a session: its head, its channels, its contacts, its messages.
 
 import { announce, attempt, tell } from "./dialogs.js";
-import { channelsPanel, labelOf } from "./channels.js";
+import { channelsPanel, contactOf } from "./channels.js";
 import { contactsPanel, webAddress, whoOf, wordsOfEnd } from "./contacts.js";
 import { drawer, h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -11,6 +11,12 @@ import { ring, silent, toggleSound } from "./ring.js";
 const CONNECTION = {
   connecting: ["Connecting", "wait"], open: ["Connected", "go"], reconnecting: ["Reconnecting", "wait"], closed: ["Closed", "stop"],
 };
+
+/** Whether a call that ends goes on as a part of the contact's other one, in a conference. */
+function isMerged({ id, members, interaction }) {
+  const others = interaction.conversations.filter((call) => call.id !== id).flatMap((call) => call.members);
+  return members.length > 0 && members.every(({ address }) => others.some((other) => other.address === address));
+}
 
 export class Desk {
   /** The conversations whose keypads are open. */
@@ -44,7 +50,7 @@ export class Desk {
       if (state === "open") announce("Connected");
     });
     session.on("added", (object) => {
-      if (object.kind === "interaction" && object.state === "ALERTING") announce(`Incoming ${labelOf(object.type)} from ${whoOf(object)}`);
+      if (object.kind === "interaction" && object.state === "ALERTING") announce(`Incoming ${contactOf(object.type)} from ${whoOf(object)}`);
     });
     session.on("interaction.screenpop", ({ data }) => {
       const link = webAddress(data.url);
@@ -55,7 +61,7 @@ export class Desk {
       if (["abandoned", "redirected"].includes(data.reason) && object) tell(`${whoOf(object)}: ${wordsOfEnd(data)}`);
     });
     session.on("conversation.disposed", ({ object, data }) => {
-      if (data.reason && object) tell(`${object.role === "consult" ? "Consult" : "Call"}: ${wordsOfEnd(data, "call")}`, { tone: data.reason === "failed" ? "bad" : "good" });
+      if (data.reason && object && !isMerged(object)) tell(`${object.role === "consult" ? "Consult" : "Call"}: ${wordsOfEnd(data, "call")}`, { tone: data.reason === "failed" ? "bad" : "good" });
     });
     session.extensions().then((commands) => { this.#extensions = commands; this.draw(); }, () => { /* The page is whole without them. */ });
     this.draw();
@@ -79,7 +85,10 @@ export class Desk {
   /** Puts the list of messages where it belongs; it draws itself. */
   placeMessages() {
     const place = document.getElementById("messages");
-    if (place && place.childElementCount === 0) place.append(this.#messages.show(() => { this.#toggleMessages(); document.getElementById("show-messages")?.focus(); }));
+    if (!place || place.childElementCount > 0) return;
+    place.append(this.#messages.show(() => { this.#toggleMessages(); document.getElementById("show-messages")?.focus(); }));
+    // On a narrow page they stand below the rest, where nobody would see that they are there.
+    place.scrollIntoView({ block: "nearest" });
   }
 
   #head({ theme }) {
