@@ -166,7 +166,7 @@ export class Session {
   #dispositionSet(target, disposition) {
     const node = this.#tree?.get(target);
     if (!node) return;
-    node.told = { ...node.told, disposition };
+    node.stateData = { ...node.stateData, disposition };
     const object = this.object(target);
     this.#emit("changed", object);
     this.#emit("change", { object });
@@ -193,7 +193,7 @@ export class Session {
     }
     const list = new WatchedList(kind, {
       read: (...page) => this.list(...page),
-      told: () => { this.#emit("list", list); this.#emit("change", {}); },
+      onchange: () => { this.#emit("list", list); this.#emit("change", {}); },
       stop: () => this.#unwatch(kind),
     });
     const watched = { list, users: 1, begun: this.#beginWatch(list) };
@@ -364,11 +364,11 @@ export class Session {
     if (event.name === "session.listchanged") this.#lists.get(event.data.kind)?.list.change(event.seq, event.data);
     if (event.name === "session.disposed") return this.#gone(event.data.reason, event.data.retryAfter);
     if (isSnapshot) return tree.initialized ? this.#swap() : undefined;
-    this.#tell(event, node ?? before);
+    this.#notify(event, node ?? before);
   }
 
-  /** Tells listeners of one event that is no part of a snapshot. */
-  #tell(event, node) {
+  /** Notifies listeners of one event that is no part of a snapshot. */
+  #notify(event, node) {
     const object = node && isWhole(node) ? this.object(event.target) : undefined;
     this.#emit(event.name, { ...event, object });
     if (!node) return;
@@ -399,7 +399,7 @@ export class Session {
       const node = tree.get(target);
       if (node) {
         // The time since when a state holds is known better by who was there.
-        if (node.told.since === undefined && node.told.state === object.state) node.since = object[NODE].since;
+        if (node.stateData.since === undefined && node.stateData.state === object.state) node.since = object[NODE].since;
         object[NODE] = node;
       } else {
         object[NODE].disposed = true;

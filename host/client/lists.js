@@ -15,13 +15,13 @@ export class WatchedList {
   #reading = null;
   #again = false;
   #read;
-  #told;
+  #onchange;
   #stop;
 
-  /** `read`: gives a page; `told`: hears of every change; `stop`: ends the watch. */
-  constructor(kind, { read, told, stop }) {
+  /** `read`: gives a page; `onchange`: called at every change; `stop`: ends the watch. */
+  constructor(kind, { read, onchange, stop }) {
     this.kind = kind;
-    [this.#read, this.#told, this.#stop] = [read, told, stop];
+    [this.#read, this.#onchange, this.#stop] = [read, onchange, stop];
   }
 
   get entries() { return [...this.#held.values()].map(({ entry }) => entry); }
@@ -36,7 +36,7 @@ export class WatchedList {
     if (data.reload) return this.reload().catch(() => { /* The link is lost again: it is told when it is back. */ });
     if (this.#reading) return this.#changes.push([seq, data]);
     this.#apply(seq, data);
-    this.#told();
+    this.#onchange();
   }
 
   /** Reads all of it anew. */
@@ -61,7 +61,7 @@ export class WatchedList {
     } while (this.#again);
     this.#held = held;
     for (const [seq, data] of this.#changes.splice(0)) this.#apply(seq, data);
-    this.#told();
+    this.#onchange();
   }
 
   #apply(seq, { changed = [], removed = [] }) {

@@ -22,9 +22,10 @@ export class Tree {
 
   #add(parent, kind, created) {
     const target = parent ? `${parent.target}.${created.id}` : created.id;
+    // `created` and `stateData` are what the events said, `info`, `data`, … what they add up to.
     const node = {
       kind, id: created.id, target, parent, created, children: [],
-      told: {}, info: {}, data: {}, members: new Map(),
+      stateData: {}, info: {}, data: {}, members: new Map(),
       focus: null, url: undefined, ended: undefined, since: undefined, initialized: false, disposed: false,
     };
     this.nodes.set(target, node);
@@ -41,8 +42,8 @@ export class Tree {
     const [word, verb] = [name.slice(0, dot), name.slice(dot + 1)];
     if (name === "state.updated") {
       // A host that tells no times is older than they are.
-      if (node.told.state !== data.state || data.since) node.since = data.since ?? at ?? Date.now();
-      node.told = data;
+      if (node.stateData.state !== data.state || data.since) node.since = data.since ?? at ?? Date.now();
+      node.stateData = data;
     } else if (verb === "created") {
       const created = this.#add(node, word, data[word]);
       // The first conversation has the focus without an event.
@@ -106,8 +107,8 @@ export class Tree {
     const view = {};
     for (const node of this.nodes.values()) {
       if (node.kind === "session") continue;
-      const { created, told, info, data, focus } = node;
-      view[node.target] = { created, told, info, data, focus, members: Object.fromEntries(node.members) };
+      const { created, stateData, info, data, focus } = node;
+      view[node.target] = { created, stateData, info, data, focus, members: Object.fromEntries(node.members) };
     }
     return { link: this.link, objects: view };
   }
@@ -133,9 +134,9 @@ class JackfieldObject {
   get id() { return this[NODE].id; }
   get kind() { return this[NODE].kind; }
   get target() { return this[NODE].target; }
-  get state() { return this[NODE].told.state; }
+  get state() { return this[NODE].stateData.state; }
   get since() { return this[NODE].since + this[SESSION].clockDifference; }
-  get actions() { return this[NODE].told.actions ?? []; }
+  get actions() { return this[NODE].stateData.actions ?? []; }
   get disposed() { return this[NODE].disposed; }
   get parent() { return this[SESSION].object(this[NODE].parent.target); }
   can(verb) { return !this.disposed && this.actions.includes(`${this.kind}.request.${verb}`); }
@@ -169,9 +170,9 @@ export class Interaction extends JackfieldObject {
   get channel() { return this.parent; }
   get type() { return this[NODE].created.type; }
   get direction() { return this[NODE].created.direction; }
-  get calls() { return this[NODE].told.calls; }
-  get recording() { return this[NODE].told.recording; }
-  get disposition() { return this[NODE].told.disposition; }
+  get calls() { return this[NODE].stateData.calls; }
+  get recording() { return this[NODE].stateData.recording; }
+  get disposition() { return this[NODE].stateData.disposition; }
   get data() { return this[NODE].data; }
   get url() { return this[NODE].url; }
   get ended() { return this[NODE].ended ?? null; }
@@ -183,7 +184,7 @@ export class Conversation extends JackfieldObject {
   get interaction() { return this.parent; }
   get role() { return this[NODE].created.role; }
   get ended() { return this[NODE].ended ?? null; }
-  get muted() { return this[NODE].told.muted ?? false; }
+  get muted() { return this[NODE].stateData.muted ?? false; }
   get members() { return [...this[NODE].members.values()]; }
 }
 

@@ -7,7 +7,7 @@ import WebSocket from "ws";
 
 import { connect } from "../../host/client/jackfield-client.js";
 import { Host, until } from "./harness.js";
-import { Proxy } from "./proxy.js";
+import { Proxy, withoutWebSockets } from "./proxy.js";
 
 let host;
 let proxy;
@@ -350,6 +350,27 @@ test("in a session that begins in place of another the same lists are watched", 
   } finally {
     await other.end();
   }
+});
+
+describe("where no WebSocket gets through, a call is taken by HTTP", () => {
+  const takesACall = async (options) => {
+    const { session, conversation } = await inCall(options);
+    await conversation.hold();
+    await session.until(() => conversation.state === "HELD");
+    await session.logout();
+  };
+
+  test("because there is none", () => takesACall({ WebSocket: undefined }));
+
+  test("because a proxy in front knows no upgrade", async () => {
+    const far = await withoutWebSockets(host.port);
+    try {
+      await takesACall({ url: far.url });
+      assert.ok(far.upgrades > 0, "it was tried");
+    } finally {
+      await far.end();
+    }
+  });
 });
 
 test("how long a state has lasted is right on a machine whose clock is wrong", async () => {
