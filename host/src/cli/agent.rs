@@ -427,6 +427,8 @@ fn without_password(text: &str) -> String {
 
 /// One response for people.
 fn describe(what: &str, result: &str, response: &Value) -> String {
+    // What was no command has no name to be called by.
+    let what = if what.is_empty() { "the message" } else { what };
     match result {
         "success" if response["data"].as_object().is_none_or(serde_json::Map::is_empty) => format!("   ok  {what}"),
         "success" => format!("   ok  {what} {}", response["data"]),

@@ -69,19 +69,21 @@ pub(super) fn help() -> String {
     let mut text =
         "An object is named by its id (c1, i2, v3; `tree` shows all), the newest of a kind by g, c, i or v.\n"
             .to_owned();
+    let mut row = |words: &str, summary: &str| text.push_str(&format!("  {words:<44} {summary}\n"));
     for form in forms() {
         let arguments = form.short.arguments.iter().map(|argument| Argument::of(argument).to_string());
         let words: Vec<String> = std::iter::once(form.short.word.to_owned())
             .chain(object_name(&form).map(str::to_owned))
             .chain(arguments)
             .collect();
-        text.push_str(&format!("  {:<44} {}\n", words.join(" "), form.command.specification().summary));
+        row(&words.join(" "), form.command.specification().summary);
     }
-    text.push_str(
-        "  x [OBJECT] PLATFORM.VERB [JSON]          a command of the adapter's own, to the session or an object\n\
-         \x20 wait EVENT                               read on when this event comes, such as interaction.created\n\
-         \x20 tree · help · {…} a message as raw JSON · the end of the input logs out\n",
-    );
+    row(X_FORM, "a command of the adapter's own, to the session or an object");
+    row("wait EVENT", "read on when this event comes, such as interaction.created");
+    row("{…}", "a message of the protocol, sent as it is");
+    row("tree", "show all objects with their states");
+    row("help", "show this");
+    text.push_str("The end of the input logs out.\n");
     text
 }
 
