@@ -3,9 +3,10 @@
 import type {
   AnswerData, Availability, Calls, CapabilityList, ChannelState, ChannelType, Code, CommandData, ConversationState, Direction,
   EventData, GroupState, InteractionState, ListEntry, ListKind, MemberCard, PendingDetails, Recording, Role,
+  Supervision,
 } from "./protocol.js";
 
-export type { Availability, ChannelType, EventData, ListEntry, ListKind } from "./protocol.js";
+export type { Availability, ChannelType, EventData, ListEntry, ListKind, Supervision } from "./protocol.js";
 
 export type ObjectKind = "session" | "channelgroup" | "channel" | "interaction" | "conversation";
 
@@ -105,6 +106,8 @@ export interface Interaction extends JackfieldObject<"interaction"> {
   readonly recording?: Recording;
   /** The disposition that was set. */
   readonly disposition?: string;
+  /** It lets the agent hear a colleague's call: whose, and how. */
+  readonly supervises: Supervision | null;
   /** The call's data, key by key. Replaced by a new object whenever it changes. */
   readonly data: Readonly<Record<string, unknown>>;
   /** The address that the platform wants opened. It comes from outside: check it before opening it. */
@@ -259,6 +262,8 @@ export interface Session {
   removechannel(data: Commands["session.request.removechannel"]): Promise<Success>;
   addchannelgroup(data: Commands["session.request.addchannelgroup"]): Promise<Success>;
   removechannelgroup(data: Commands["session.request.removechannelgroup"]): Promise<Success>;
+  /** Lets this agent hear a colleague's call: an interaction that `supervises` comes of it. */
+  supervise(data: Commands["session.request.supervise"]): Promise<Success>;
   /** One page of a list, as it is now. */
   list(kind: ListKind, options?: ListOptions): Promise<ListPage>;
   /** A list that is kept up to date from now on, also when the connection was lost or the session is another one. */

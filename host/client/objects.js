@@ -173,6 +173,7 @@ export class Interaction extends JackfieldObject {
   get calls() { return this[NODE].stateData.calls; }
   get recording() { return this[NODE].stateData.recording; }
   get disposition() { return this[NODE].stateData.disposition; }
+  get supervises() { return this[NODE].stateData.supervises ?? null; }
   get data() { return this[NODE].data; }
   get url() { return this[NODE].url; }
   get ended() { return this[NODE].ended ?? null; }

@@ -10,6 +10,10 @@ export type ChannelType = "Telephony" | "Chat" | "Email";
  */
 export type ListKind = "reasons" | "dispositions" | "queues" | "groups" | "endpoints" | "destinations";
 /**
+ * How a supervisor takes part in a colleague's call. Since 1.1.
+ */
+export type SupervisionMode = "listen" | "whisper" | "barge";
+/**
  * What a destination is.
  */
 export type DestinationType = "colleague" | "queue" | "external" | "book";
@@ -148,6 +152,10 @@ export type ObjectState =
        * Its state.
        */
       state: InteractionState;
+      /**
+       * It lets the agent hear a colleague's call: whose, and how.
+       */
+      supervises?: Supervision;
       /**
        * The commands that would not fail with `invalid_state` now, where session.start asked for them.
        */
@@ -626,6 +634,19 @@ export interface ListChange {
   removed?: string[];
 }
 /**
+ * Whose call an interaction lets its agent hear, and how. Since 1.1.
+ */
+export interface Supervision {
+  /**
+   * The colleague, by the name that he logs in with.
+   */
+  agent: string;
+  /**
+   * How the supervisor takes part.
+   */
+  mode: SupervisionMode;
+}
+/**
  * The data of each command.
  */
 export interface CommandData {
@@ -971,6 +992,19 @@ export interface CommandData {
          */
         channelgroup: ById;
       };
+  /**
+   * hear a colleague's call, speak to him alone, or to all
+   */
+  "session.request.supervise": {
+    /**
+     * The colleague: the id of an entry of the list `destinations`, or the name that he logs in with.
+     */
+    agent: string;
+    /**
+     * How to take part.
+     */
+    mode: SupervisionMode;
+  };
   /**
    * be told it no more
    */

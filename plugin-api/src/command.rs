@@ -11,7 +11,7 @@ use crate::{
     failure::{Code, Failure},
     json::Json,
     lists::{ListKind, ListRequest},
-    report::{ChannelType, ConversationAt, InteractionAt, Key, Target},
+    report::{ChannelType, ConversationAt, InteractionAt, Key, SupervisionMode, Target},
 };
 
 /// One command to the platform. Match what you support and answer the rest with [`Outcome::unsupported`].
@@ -228,6 +228,17 @@ pub enum Command {
         /// What to do.
         action: MemberAction,
     },
+    /// Let the agent hear a colleague's call. Success: it is heard. Report it as a call of direction
+    /// [`Internal`](crate::report::Direction::Internal) that [`supervises`](crate::report::Interaction::supervises) the
+    /// colleague; it ends with the interaction in which the colleague talks. Who supervises this colleague already goes on in
+    /// the mode that is asked for. Who may not supervise: [`Code::Forbidden`]; no such colleague: [`Code::NotFound`]; one
+    /// who talks to nobody: [`Code::InvalidState`]. Since 1.1.
+    Supervise {
+        /// The colleague: the id of an entry of [`ListKind::Destinations`], or the name that he logs in with.
+        agent: String,
+        /// How to take part.
+        mode: SupervisionMode,
+    },
     /// Give one page of a list that the manifest declares: answer with a [`ListPage`](crate::ListPage). An entry under
     /// which nothing is listed, or that is not there: [`Code::NotFound`]. Since 1.1.
     List(ListRequest),
@@ -297,6 +308,7 @@ impl Command {
                 MemberAction::Hold => &[S::MemberHold],
                 MemberAction::Retrieve => &[S::MemberRetrieve],
             },
+            Self::Supervise { .. } => &[S::Supervise],
             Self::List(_) => &[S::List],
             Self::Watch { .. } => &[S::Watch],
             Self::Unwatch { .. } => &[S::Unwatch],
@@ -426,6 +438,7 @@ pub enum StandardCommand {
     MemberUnmute,
     MemberHold,
     MemberRetrieve,
+    Supervise,
     List,
     Watch,
     Unwatch,
@@ -472,6 +485,7 @@ impl StandardCommand {
         Self::MemberUnmute,
         Self::MemberHold,
         Self::MemberRetrieve,
+        Self::Supervise,
         Self::List,
         Self::Watch,
         Self::Unwatch,
@@ -522,6 +536,7 @@ impl StandardCommand {
             Self::MemberUnmute => "conversation.request.member.unmute",
             Self::MemberHold => "conversation.request.member.hold",
             Self::MemberRetrieve => "conversation.request.member.retrieve",
+            Self::Supervise => "session.request.supervise",
             Self::List => "session.request.list",
             Self::Watch => "session.request.watch",
             Self::Unwatch => "session.request.unwatch",

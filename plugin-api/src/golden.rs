@@ -24,7 +24,7 @@ use crate::{
     report::{
         Availability, Cause, Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationAt,
         ConversationState, Direction, ExtensionEvent, Group, Interaction, InteractionAt, InteractionState, Member,
-        MemberRole, Pending, Reason, Recording, Role, Target,
+        MemberRole, Pending, Reason, Recording, Role, Supervision, SupervisionMode, Target,
     },
     wire::{
         self, Answer, BareRequest, Breach, BreachKind, Connect, Done, Execute, Hello, Kind, Level, Log, LogIn, LogOut,
@@ -199,6 +199,10 @@ fn commands_to_members() -> [Command; 5] {
     [A::Remove, A::Mute, A::Unmute, A::Hold, A::Retrieve].map(command)
 }
 
+fn supervisions() -> [Command; 3] {
+    SupervisionMode::ALL.map(|mode| Command::Supervise { agent: "agent-1".into(), mode })
+}
+
 /// With something under each member that there is.
 fn full_entry() -> ListEntry {
     let presence = Presence::new(PresenceState::NotReady).reason(Some("7".to_owned()), Some("lunch".to_owned()));
@@ -232,7 +236,10 @@ fn lists_are_written_and_read_as_they_were_released() {
     let conference = conference.member(member("m").muted(true)).member(member("n").held(true)).member(member("o"));
     let conference = Interaction::new("i").conversation(conference);
     let conference = Report::new().channel(Channel::new("c").interaction(conference));
-    holds_1_1("report", &[lists, times, unknown, conference]);
+    let supervision = Supervision::new("ada", SupervisionMode::Whisper);
+    let supervision = Interaction::create("i", Direction::Internal).supervises(supervision);
+    let supervision = Report::new().channel(Channel::new("c").interaction(supervision));
+    holds_1_1("report", &[lists, times, unknown, conference, supervision]);
     let kinds = ListKind::ALL.map(|kind| serde_json::to_value(kind).unwrap());
     assert_eq!(kinds, ListKind::ALL.map(|kind| json!(kind.as_str())));
     use DestinationType as D;
@@ -243,6 +250,7 @@ fn lists_are_written_and_read_as_they_were_released() {
             words("list", &ListKind::ALL),
             words("destination", &[D::Colleague, D::Queue, D::External, D::Book]),
             words("presence", &[P::Ready, P::NotReady, P::Acw, P::Busy, P::Offline]),
+            words("supervision", &SupervisionMode::ALL),
         ],
     );
 }
@@ -268,7 +276,8 @@ fn commands_are_written_and_read_as_they_were_released() {
     let others = others.map(|action| Command::Record { interaction: interaction_at(), action });
     let lists = commands_of_lists();
     let members = commands_to_members();
-    let later = lists.iter().chain(&members);
+    let supervisions = supervisions();
+    let later = lists.iter().chain(&members).chain(&supervisions);
     let messages: Vec<_> = later.clone().map(|it| Execute { request: 7, command: Cow::Borrowed(it) }).collect();
     holds_1_1("command", &messages);
     let standard: Vec<StandardCommand> =

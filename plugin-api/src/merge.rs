@@ -190,6 +190,7 @@ impl Statement for Interaction {
             recording: later.recording.or(self.recording),
             recording_unknown: self.recording_unknown || later.recording_unknown,
             disposition: later_of(&self.disposition, &later.disposition),
+            supervises: later_of(&self.supervises, &later.supervises),
             url: later_of(&self.url, &later.url),
             data,
             conversations: match (&self.conversations, &later.conversations) {

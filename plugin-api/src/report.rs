@@ -28,10 +28,12 @@ use crate::{json::Json, lists::ListChange, timestamp::Timestamp};
 mod group;
 mod member;
 mod place;
+mod supervision;
 
 pub use group::Group;
 pub use member::{Member, MemberRole};
 pub use place::{ConversationAt, ExtensionEvent, InteractionAt, Target};
+pub use supervision::{Supervision, SupervisionMode};
 
 /// The platform's own name of an object: any text, unique among its siblings in one session (channels: in the whole
 /// session, whatever their group).
@@ -400,6 +402,9 @@ pub struct Interaction {
     /// command. Since 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disposition: Option<String>,
+    /// It lets the agent hear a colleague's call: whose, and how. Since 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervises: Option<Supervision>,
     /// The address that the desktop should open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -473,6 +478,13 @@ impl Interaction {
     #[must_use]
     pub fn disposition(mut self, disposition: impl Into<String>) -> Self {
         self.disposition = Some(disposition.into());
+        self
+    }
+
+    /// States whose call it lets the agent hear.
+    #[must_use]
+    pub fn supervises(mut self, supervision: Supervision) -> Self {
+        self.supervises = Some(supervision);
         self
     }
 

@@ -565,6 +565,7 @@ fn apply_interaction(interaction: &mut Interaction, said: &Interaction) {
     set(&mut interaction.recording, &said.recording);
     interaction.recording_unknown |= said.recording_unknown;
     set(&mut interaction.disposition, &said.disposition);
+    set(&mut interaction.supervises, &said.supervises);
     set(&mut interaction.url, &said.url);
     for (key, value) in &said.data {
         match value {

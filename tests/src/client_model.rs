@@ -360,10 +360,10 @@ impl ClientModel {
             "channel" => (&["state", "since"], &["availability"]),
             // Once the platform has told whether it records, it is always told.
             "interaction" if self.nodes[target].told.contains_key("recording") => {
-                (&["state", "since", "recording"], &["calls", "disposition"])
+                (&["state", "since", "recording"], &["calls", "disposition", "supervises"])
             }
             "interaction" if self.nodes[target].is_telephony() => {
-                (&["state", "since"], &["calls", "recording", "disposition"])
+                (&["state", "since"], &["calls", "recording", "disposition", "supervises"])
             }
             "interaction" => (&["state", "since"], &["disposition"]),
             "conversation" => (&["state", "since", "muted"], &[]),

@@ -22,6 +22,7 @@ const ENDED = {
   redirected: "Offered to somebody else", lost: "Cut by the platform", failed: "It could not be connected",
 };
 const CAUSE = { busy: "busy", noanswer: "no answer", unreachable: "unreachable", cancelled: "cancelled" };
+const SUPERVISES = { listen: "Listening to", whisper: "Whispering to", barge: "In the call of" };
 const DIGITS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 
 const memberName = ({ name, address, id }) => name || address || id;
@@ -114,6 +115,7 @@ function statusChips(interaction) {
   return [
     h("span", { key: "state", class: `chip ${tone}` }, interaction.direction === "outbound" && interaction.state === "ALERTING" ? "Outgoing" : state),
     CALLS[interaction.calls] && h("span", { key: "calls", class: "chip focus" }, CALLS[interaction.calls]),
+    interaction.supervises && h("span", { key: "supervises", class: "chip focus" }, `${SUPERVISES[interaction.supervises.mode] ?? "Supervising"} ${interaction.supervises.agent}`),
     interaction.disposition && h("span", { key: "disposition", class: "chip" }, interaction.disposition),
     recording && h("span", { key: "recording", class: `chip stop ${interaction.recording === "ON" ? "blinks" : ""}` }, recording),
   ];

@@ -1,6 +1,6 @@
 // The page of a session: its head, its channels, its contacts, its messages.
 
-import { announce, attempt, tell } from "./dialogs.js";
+import { announce, ask, attempt, tell } from "./dialogs.js";
 import { channelsPanel, contactOf } from "./channels.js";
 import { contactsPanel, webAddress, whoOf, wordsOfEnd } from "./contacts.js";
 import { drawer, h } from "./dom.js";
@@ -101,10 +101,24 @@ export class Desk {
       h("p", { class: `pill ${linkDown ? "stop" : tone}`, role: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), linkDown ? "Platform link down" : word),
       h("nav", { class: "buttons", "aria-label": "Session" },
         this.#extensions.some(({ target }) => target === "session") && this.#sessionExtensions(),
+        session.can("supervise") && this.#supervise(),
         h("button", { key: "sound", type: "button", class: "button bare", "aria-pressed": String(silent()), "aria-label": "Silence the ring tone", title: silent() ? "The ring tone is off" : "The ring tone is on", onclick: () => { toggleSound(); this.draw(); } }, icon(silent() ? "silent" : "sound")),
         h("button", { key: "theme", type: "button", class: "button bare", "aria-label": "Switch between light and dark", title: "Light or dark", onclick: theme }, icon("theme")),
         h("button", { key: "messages", id: "show-messages", type: "button", class: "button small quiet", "aria-pressed": String(this.#showsMessages), onclick: () => this.#toggleMessages() }, icon("messages"), h("span", null, "Messages")),
         h("button", { key: "out", type: "button", class: "button small quiet", disabled: this.isAway, onclick: () => attempt("Log out", () => session.logout()) }, icon("out"), h("span", null, "Log out"))));
+  }
+
+  #supervise() {
+    const { session } = this;
+    const onclick = () => ask({
+      title: "Hear a colleague's call", submit: "Hear",
+      fields: [
+        { name: "agent", label: "Colleague", required: true, list: { session, kind: "destinations", only: "colleague" } },
+        { name: "mode", label: "You are heard by", required: true, options: ["listen", "whisper", "barge"], hint: "listen: by nobody; whisper: by the colleague alone; barge: by all in the call" },
+      ],
+      onsubmit: (data) => session.supervise(data),
+    });
+    return h("button", { key: "supervise", type: "button", class: "button small quiet", "data-command": "session.request.supervise", "aria-haspopup": "dialog", disabled: this.isAway, onclick }, icon("listen"), h("span", null, "Supervise"));
   }
 
   #sessionExtensions() {

@@ -187,7 +187,8 @@ impl Emitter {
         // Only calls can be recorded.
         let recording = interaction.recording.filter(|_| kind == ChannelType::Telephony);
         let disposition = interaction.disposition.clone();
-        self.emit_state(StateOf::Interaction { state, calls, recording, disposition }, Some(since));
+        let supervises = interaction.supervises.clone();
+        self.emit_state(StateOf::Interaction { state, calls, recording, disposition, supervises }, Some(since));
     }
 
     /// All call data.

@@ -38,7 +38,7 @@ use jackfield_plugin_api::{
     command::ObjectKind,
     report::{
         Availability, ChannelStatus, ChannelType, ConversationAt, ConversationState, Direction, InteractionAt,
-        InteractionState, MemberRole, Recording, Role, Target,
+        InteractionState, MemberRole, Recording, Role, Supervision, Target,
     },
 };
 use jackfield_protocol::event::{CapabilityList, Event, Path};
@@ -164,6 +164,8 @@ pub struct InteractionNode {
     pub recording: Option<Recording>,
     /// The disposition that was set.
     pub disposition: Option<Box<str>>,
+    /// It lets the agent hear a colleague's call: whose, and how.
+    pub supervises: Option<Box<Supervision>>,
     /// The address that the desktop should open.
     pub url: Option<Box<str>>,
     /// The call data.

@@ -50,6 +50,7 @@ pub(crate) fn open(
             Some(Recording::Off)
         },
         disposition: context.text(stated.disposition.as_deref()),
+        supervises: plan::supervision(kind, stated),
         url: url(context, stated).map(Into::into),
         data: CallData::default(),
         conversations: Vec::new(),
@@ -104,8 +105,13 @@ pub(crate) fn carry_out(
 ) -> bool {
     let back = context.emitter.enter_interaction(interaction.id);
     let was = interaction.state;
-    let changed = plan.state != was || plan.calls_before != plan.calls_after || plan.recording != interaction.recording;
+    let mut changed =
+        plan.state != was || plan.calls_before != plan.calls_after || plan.recording != interaction.recording;
     interaction.recording = plan.recording;
+    if let Some(now) = plan.stated.and_then(|stated| plan::supervision(kind, stated)) {
+        changed |= interaction.supervises.as_ref() != Some(&now);
+        interaction.supervises = Some(now);
+    }
     let before = interaction.since;
     if plan.state != was {
         interaction.since = context.since(plan.stated.and_then(|stated| stated.since));

@@ -136,6 +136,12 @@ pub(crate) fn was_never_taken(stated: &report::Interaction) -> bool {
             .is_some_and(|reason| matches!(reason, Reason::Rejected | Reason::Abandoned | Reason::Redirected))
 }
 
+/// Whose call the interaction lets the agent hear; only calls can be heard.
+pub(crate) fn supervision(kind: ChannelType, stated: &report::Interaction) -> Option<Box<report::Supervision>> {
+    let stated = stated.supervises.as_ref().filter(|_| kind == ChannelType::Telephony)?;
+    Some(Box::new(report::Supervision::new(limits::cut(&stated.agent), stated.mode)))
+}
+
 /// Whether an accepted contact ended otherwise than by the agent's completing it.
 fn went_elsewhere(stated: Option<&report::Interaction>) -> bool {
     stated.and_then(|stated| stated.reason).is_some_and(|reason| reason != Reason::Released)

@@ -60,6 +60,7 @@ fn holds_of_interaction(precondition: Precondition, channel: &ChannelNode, inter
             interaction.primary().is_some() && interaction.consult().is_some_and(ConversationNode::is_live)
         }
         Precondition::Recorded => interaction.recording != Some(Recording::Off),
+        Precondition::NoSupervision => interaction.supervises.is_none(),
         _ => true,
     }
 }
@@ -77,6 +78,7 @@ fn holds_of_conversation(
             !interaction.conversations.iter().any(|one| one.state == ConversationState::Talking)
         }
         Precondition::CallLive => conversation.is_live(),
+        Precondition::NoSupervision => interaction.supervises.is_none(),
         Precondition::Conference => conversation.members.len() > 1,
         Precondition::MemberMuted => conversation.members.iter().any(|member| member.muted),
         Precondition::MemberHeld => conversation.members.iter().any(|member| member.held),

@@ -10,7 +10,7 @@ use jackfield_plugin_api::command::{ObjectKind, StandardCommand};
 
 use Precondition::{
     Alerting, CallAlerting, CallHeld, CallLive, CallTalking, ChannelActive, ChannelInactive, Conference,
-    ConsultConnected, MemberHeld, MemberMuted, NoConsult, NoOtherTalks, Over, Recorded, Started, Taken,
+    ConsultConnected, MemberHeld, MemberMuted, NoConsult, NoOtherTalks, NoSupervision, Over, Recorded, Started, Taken,
 };
 
 /// A command of the protocol with a name of its own. Extension commands are the adapters'.
@@ -95,6 +95,8 @@ pub enum Precondition {
     MemberMuted,
     /// A member of the conversation is held.
     MemberHeld,
+    /// The call is the agent's own, and not one of a colleague that he hears.
+    NoSupervision,
 }
 
 impl Precondition {
@@ -119,6 +121,7 @@ impl Precondition {
             Self::Conference => "the conversation is not a conference",
             Self::MemberMuted => "no member of the conversation is muted",
             Self::MemberHeld => "no member of the conversation is held",
+            Self::NoSupervision => "the call is a supervision; it can be muted and released",
         }
     }
 }
@@ -323,7 +326,7 @@ const fn standard(command: StandardCommand) -> Specification {
         S::Complete => Specification::new("be done with the contact").needs(&[Over]).short("complete", &[]),
         S::Consult => Specification::new("hold the call and call somebody for advice")
             .telephony()
-            .needs(&[Started, NoConsult])
+            .needs(&[NoSupervision, Started, NoConsult])
             .short("consult", &["destination"]),
         S::Alternate => Specification::new("hold one call and retrieve the other")
             .telephony()
@@ -337,31 +340,33 @@ const fn standard(command: StandardCommand) -> Specification {
             .telephony()
             .needs(&[ConsultConnected])
             .short("conference", &[]),
-        S::RecordingStart => recording("begin to record", &[Started], &["=start"]),
+        S::RecordingStart => recording("begin to record", &[NoSupervision, Started], &["=start"]),
         S::RecordingStop => recording("end recording", &[Started], &["=stop"]),
         S::RecordingPause => recording("interrupt recording", &[Started, Recorded], &["=pause"]),
         S::RecordingResume => recording("go on recording", &[Started, Recorded], &["=resume"]),
         S::Answer => Specification::new("answer a ringing call").needs(&[CallAlerting]).short("answer", &[]),
         S::Release => Specification::new("leave a call").urgent().short("release", &[]),
-        S::Hold => Specification::new("hold a call").needs(&[CallTalking]).short("hold", &[]),
+        S::Hold => Specification::new("hold a call").needs(&[NoSupervision, CallTalking]).short("hold", &[]),
         S::Retrieve => {
             Specification::new("go on with a held call").needs(&[CallHeld, NoOtherTalks]).short("retrieve", &[])
         }
         S::Mute => Specification::new("mute the agent").needs(&[CallLive]).short("mute", &[]),
         S::Unmute => Specification::new("unmute the agent").needs(&[CallLive]).short("unmute", &[]),
-        S::SendDtmf => Specification::new("send tones").needs(&[CallTalking]).short("dtmf", &["digits"]),
-        S::BlindTransfer => {
-            Specification::new("hand the call to a number").needs(&[CallLive]).short("blindtransfer", &["destination"])
-        }
+        S::SendDtmf => Specification::new("send tones").needs(&[NoSupervision, CallTalking]).short("dtmf", &["digits"]),
+        S::BlindTransfer => Specification::new("hand the call to a number")
+            .needs(&[NoSupervision, CallLive])
+            .short("blindtransfer", &["destination"]),
         S::BlindConference => Specification::new("call a number into the call")
             .slow()
-            .needs(&[CallTalking])
+            .needs(&[NoSupervision, CallTalking])
             .short("blindconference", &["destination"]),
         S::MemberRemove => member("take a member out of a conference", &[Conference], &["=remove", "id"]),
         S::MemberMute => member("let the others of a conference not hear a member", &[Conference], &["=mute", "id"]),
         S::MemberUnmute => member("let the others hear a member again", &[MemberMuted], &["=unmute", "id"]),
         S::MemberHold => member("let a member of a conference wait", &[Conference], &["=hold", "id"]),
         S::MemberRetrieve => member("bring a member back that waits", &[MemberHeld], &["=retrieve", "id"]),
+        S::Supervise => Specification::new("hear a colleague's call, speak to him alone, or to all")
+            .short("supervise", &["agent", "mode"]),
         S::List => Specification::new("read a list for a menu").aside().short("list", &["kind", "query?…"]),
         S::Watch => Specification::new("be told what changes in a list").aside().short("watch", &["kind"]),
         S::Unwatch => Specification::new("be told it no more").aside().short("unwatch", &["kind"]),

@@ -11,7 +11,7 @@ use jackfield_plugin_api::{
     Json,
     command::{MemberAction, RecordAction, StandardCommand},
     lists::ListKind,
-    report::ChannelType,
+    report::{ChannelType, SupervisionMode},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -58,6 +58,7 @@ pub enum Arguments {
     BlindTransfer { destination: String },
     BlindConference { destination: String },
     Member { id: String, action: MemberAction },
+    Supervise { agent: String, mode: SupervisionMode },
     List(ListArguments),
     Watch { kind: ListKind },
     Unwatch { kind: ListKind },
@@ -213,6 +214,10 @@ impl Arguments {
             S::MemberUnmute => member(data, MemberAction::Unmute)?,
             S::MemberHold => member(data, MemberAction::Hold)?,
             S::MemberRetrieve => member(data, MemberAction::Retrieve)?,
+            S::Supervise => {
+                let Supervise { agent, mode } = parse(data)?;
+                Self::Supervise { agent, mode }
+            }
             S::List => Self::List(parse(data)?),
             S::Watch => Self::Watch { kind: parse::<WatchedList>(data)?.kind },
             S::Unwatch => Self::Unwatch { kind: parse::<WatchedList>(data)?.kind },
@@ -374,6 +379,19 @@ pub(crate) struct MemberData {
     /// The member.
     #[serde(deserialize_with = "object")]
     member: ById,
+}
+
+/// The data of `supervise`.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Supervise {
+    /// The colleague: the id of an entry of the list `destinations`, or the name that he logs in with.
+    #[serde(deserialize_with = "short_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short_text"))]
+    agent: String,
+    /// How to take part.
+    #[serde(deserialize_with = "supervision_mode")]
+    mode: SupervisionMode,
 }
 
 /// The options of `activate`; all of them go to the platform.
@@ -540,6 +558,14 @@ fn channel_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelTyp
         .into_iter()
         .find(|kind| kind.as_str() == name)
         .ok_or_else(|| D::Error::custom("must be Telephony, Chat or Email"))
+}
+
+fn supervision_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SupervisionMode, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    SupervisionMode::ALL
+        .into_iter()
+        .find(|mode| mode.as_str() == word)
+        .ok_or_else(|| D::Error::custom("must be listen, whisper or barge"))
 }
 
 /// What may be missing, but is no `null`.

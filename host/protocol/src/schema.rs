@@ -22,7 +22,7 @@ use crate::{
     data::{
         ActivateAll, ActivateOptions, BindData, ById, ChannelData, DeactivateOptions, Destination, Dial, Digits,
         DispositionData, GroupData, GroupToRemove, MemberData, NewChannel, NotReady, Options, PrepareData, SetData,
-        StartData,
+        StartData, Supervise,
     },
     event::{EventData, EventName, ObjectId},
     list::{ListAnswer, ListArguments, WatchedList},
@@ -99,6 +99,7 @@ fn data_of(command: ProtocolCommand) -> Value {
             S::MemberRemove | S::MemberMute | S::MemberUnmute | S::MemberHold | S::MemberRetrieve => {
                 read_as::<MemberData>
             }
+            S::Supervise => read_as::<Supervise>,
             S::List => read_as::<ListArguments>,
             S::Watch | S::Unwatch => read_as::<WatchedList>,
             S::DeactivateAll

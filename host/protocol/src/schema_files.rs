@@ -52,6 +52,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("commands/session.request.logout.json", include_str!("../schema/commands/session.request.logout.json")),
     ("commands/session.request.removechannel.json", include_str!("../schema/commands/session.request.removechannel.json")),
     ("commands/session.request.removechannelgroup.json", include_str!("../schema/commands/session.request.removechannelgroup.json")),
+    ("commands/session.request.supervise.json", include_str!("../schema/commands/session.request.supervise.json")),
     ("commands/session.request.unwatch.json", include_str!("../schema/commands/session.request.unwatch.json")),
     ("commands/session.request.watch.json", include_str!("../schema/commands/session.request.watch.json")),
     ("commands/session.start.json", include_str!("../schema/commands/session.start.json")),

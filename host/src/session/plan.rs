@@ -137,6 +137,7 @@ pub(super) fn plan(
             Some(command) => command,
             None => return Ok(CommandPlan::Nothing),
         },
+        A::Supervise { agent, mode } => Command::Supervise { agent, mode },
         A::List(asked) => list(asked, tree, command_set)?,
         A::Watch { kind } => Command::Watch { kind: watchable(kind, command_set)? },
         A::Unwatch { kind } => Command::Unwatch { kind: watchable(kind, command_set)? },

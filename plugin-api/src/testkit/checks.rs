@@ -65,6 +65,8 @@ fn changes_something(command: &Command) -> bool {
         command,
         Command::SetDisposition { .. }
             | Command::SendDtmf { .. }
+            // Some platforms tell nothing of what a supervisor hears.
+            | Command::Supervise { .. }
             | Command::Extension { .. }
             | Command::List(_)
             | Command::Watch { .. }

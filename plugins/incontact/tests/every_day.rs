@@ -8,7 +8,10 @@ use common::*;
 use jackfield_cxone_emulator::{behaviour::Behaviour, data::Data};
 use jackfield_plugin_api::{
     Code, Command, Outcome,
-    report::{Availability, ChannelStatus, Conversation, ConversationState as State, InteractionState, Reason, Target},
+    report::{
+        Availability, ChannelStatus, Conversation, ConversationState as State, InteractionState, Reason,
+        SupervisionMode, Target,
+    },
 };
 use serde_json::{Value, json};
 
@@ -129,17 +132,22 @@ async fn a_phone_that_cxone_hangs_up_behind_each_call_is_rung_for_the_next() {
 }
 
 #[tokio::test]
-async fn supervisors_coach_barge_in_and_take_over() {
+async fn supervisors_listen_coach_barge_in_and_take_over() {
     let bench = Bench::new().await;
     let anna = bench.ready("anna", "7001").await;
     let supervisor = bench.ready("service", "7099").await;
     anna.talking(&bench, ANNA).await;
-    for (verb, request) in [("coach", "coach"), ("barge", "barge"), ("takeover", "take-over")] {
-        assert_eq!(supervisor.data(for_session(verb, json!({"agent": format!("agent:{ANNA}")}))).await, json!({}));
-        let last = || bench.emulator.control("log", json!({}))["supervision"].as_array().unwrap().last().cloned();
-        eventually(verb, || last() == Some(json!([request, 1999, ANNA]))).await;
-        anna.fails_with(for_session(verb, json!({"agent": BEN})), Code::Forbidden).await;
+    let last = || bench.emulator.control("log", json!({}))["supervision"].as_array().unwrap().last().cloned();
+    for (mode, request) in
+        [(SupervisionMode::Listen, "monitor"), (SupervisionMode::Whisper, "coach"), (SupervisionMode::Barge, "barge")]
+    {
+        supervisor.done(Command::Supervise { agent: format!("agent:{ANNA}"), mode }).await;
+        eventually(request, || last() == Some(json!([request, 1999, ANNA]))).await;
+        anna.fails_with(Command::Supervise { agent: BEN.to_string(), mode }, Code::Forbidden).await;
     }
+    assert_eq!(supervisor.data(for_session("takeover", json!({"agent": ANNA}))).await, json!({}));
+    eventually("he takes over", || last() == Some(json!(["take-over", 1999, ANNA]))).await;
+    anna.fails_with(for_session("takeover", json!({"agent": BEN})), Code::Forbidden).await;
     bench.no_complaints();
 }
 

@@ -13,7 +13,7 @@ use jackfield_plugin_api::{
     command::{MemberAction, RecordAction},
     report::{
         Availability, ChannelStatus, ChannelType, ConversationState as State, InteractionAt, InteractionState, Reason,
-        Target,
+        SupervisionMode, Target,
     },
 };
 use serde_json::{Value, json};
@@ -488,10 +488,10 @@ async fn supervisors_listen_and_agents_see_their_queues() {
     let bench = Bench::new().await;
     let anna = bench.ready("anna", "7001").await;
     let supervisor = bench.ready("service", "7099").await;
-    let monitor = |agent: u64| extension("session.request.incontact.monitor", Target::Session, json!({"agent": agent}));
+    let monitor = |agent: u64| Command::Supervise { agent: agent.to_string(), mode: SupervisionMode::Listen };
     supervisor.fails_with(monitor(ANNA), Code::InvalidState).await;
     anna.talking(&bench, ANNA).await;
-    assert_eq!(supervisor.data(monitor(ANNA)).await, json!({}));
+    supervisor.done(monitor(ANNA)).await;
     anna.fails_with(monitor(BEN), Code::Forbidden).await;
     let seen = json!([["monitor", 1999, ANNA]]);
     eventually("he listens", || bench.emulator.control("log", json!({}))["supervision"] == seen).await;

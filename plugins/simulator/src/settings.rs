@@ -48,7 +48,7 @@ pub struct Settings {
     pub acw: bool,
     /// How long after-call work lasts at most; 0: until the contact is completed.
     pub acw_ms: u64,
-    /// The agents who may log in; none: anyone, with any password.
+    /// The agents who may log in; none: anyone, with any password, and all may supervise.
     pub agents: Vec<Account>,
     /// Whether calls can be recorded.
     pub recording: bool,
@@ -314,6 +314,9 @@ pub struct Account {
     pub name: Option<String>,
     /// The password.
     pub password: Secret,
+    /// May hear colleagues' calls.
+    #[serde(default)]
+    pub supervisor: bool,
 }
 
 /// How many contacts a channel takes at a time; a telephone always one.

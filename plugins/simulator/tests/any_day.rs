@@ -8,7 +8,9 @@ use driver::{Session, activate, extension, inbound, stage::Stage};
 use jackfield_plugin_api::{
     Command, Ending,
     command::RecordAction,
-    report::{ChannelType, ConversationAt, ConversationState, InteractionAt, MemberRole, Role, Target},
+    report::{
+        ChannelType, ConversationAt, ConversationState, InteractionAt, MemberRole, Role, SupervisionMode, Target,
+    },
 };
 use jackfield_simulator::switch::message::Request;
 use proptest::prelude::*;
@@ -58,7 +60,7 @@ fn step(stage: &mut Stage, sessions: &mut [Session], step: Step) {
     let number = NUMBERS[choice % NUMBERS.len()].to_owned();
     let at = newest(stage, session, choice);
     let conversation = at.as_ref().and_then(|at| conversation(stage, session, at, choice));
-    let command = match what % 30 {
+    let command = match what % 31 {
         0 => activate(&channel),
         1 => Command::Ready { channel },
         2 => Command::NotReady { channel, reason_code: "1".into(), reason_desc: None },
@@ -74,7 +76,13 @@ fn step(stage: &mut Stage, sessions: &mut [Session], step: Step) {
             let data = json!({ "what": what, "endpoint": phone, "name": "n", "url": format!("u{ms}"), "from": "f" });
             extension("session.request.simulator.cause", Target::Session, data)
         }
+        30 => {
+            let mode = SupervisionMode::ALL[choice % 3];
+            Command::Supervise { agent: AGENTS[choice % AGENTS.len()].0.into(), mode }
+        }
         other => match (at, conversation) {
+            // The host lets a supervision be muted, released and completed.
+            (Some(at), _) if ![14, 23, 26, 29].contains(&other) && supervises(stage, session, &at) => return,
             (Some(at), conversation) => match contact_command(other, choice, at, conversation, number) {
                 Some(command) => command,
                 None => return,
@@ -141,6 +149,11 @@ fn newest(stage: &mut Stage, session: Session, choice: usize) -> Option<Interact
     all.into_iter().nth(at).map(|(_, at)| at)
 }
 
+fn supervises(stage: &mut Stage, session: Session, at: &InteractionAt) -> bool {
+    let mut interactions = stage.tree(session).channels().iter().flat_map(|channel| &channel.interactions);
+    interactions.any(|it| *it.key == *at.interaction && it.supervises.is_some())
+}
+
 fn conversation(stage: &mut Stage, session: Session, at: &InteractionAt, choice: usize) -> Option<ConversationAt> {
     let tree = stage.tree(session);
     let channel = tree.channels().iter().find(|channel| *channel.key == *at.channel)?;
@@ -153,12 +166,13 @@ fn conversation(stage: &mut Stage, session: Session, at: &InteractionAt, choice:
     })
 }
 
-/// Whoever has a colleague connected in a conversation is in the colleague's.
+/// Whoever has a colleague connected in a conversation is in the colleague's, unless he only hears the colleague.
 fn members_see_each_other(stage: &mut Stage, sessions: &[Session]) {
     let mut seen: Vec<(String, String, bool)> = Vec::new();
     for session in sessions {
         for channel in stage.tree(*session).channels() {
-            for conversation in channel.interactions.iter().flat_map(|it| &it.conversations) {
+            let own = channel.interactions.iter().filter(|it| it.supervises.is_none());
+            for conversation in own.flat_map(|it| &it.conversations) {
                 if matches!(conversation.state, ConversationState::Talking | ConversationState::Held) {
                     for member in &conversation.members {
                         let address = member.address.as_deref().unwrap().to_owned();
@@ -218,13 +232,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_day_is_told_truly(steps in prop::collection::vec((0..3_usize, 0..30_usize, 0..1000_usize, 0..3000_u64), 1..120)) {
+    fn any_day_is_told_truly(steps in prop::collection::vec((0..3_usize, 0..31_usize, 0..1000_usize, 0..3000_u64), 1..120)) {
         live_through(json!({ "no_answer_ms": 2000, "offer_ms": 2500 }), steps);
     }
 
     #[test]
     fn any_day_with_after_call_work_is_told_truly(
-        steps in prop::collection::vec((0..3_usize, 0..30_usize, 0..1000_usize, 0..3000_u64), 1..120)
+        steps in prop::collection::vec((0..3_usize, 0..31_usize, 0..1000_usize, 0..3000_u64), 1..120)
     ) {
         live_through(json!({ "acw": true, "acw_ms": 1000, "capacity": { "chat": 3 }, "ring_ms": 0 }), steps);
     }

@@ -10,7 +10,7 @@ use driver::{
 use jackfield_plugin_api::{
     Code, Command, Ending, Outcome, Secret,
     command::MemberAction,
-    report::{ChannelType, Role, Target},
+    report::{ChannelType, Role, SupervisionMode, Target},
 };
 use jackfield_simulator::switch::message::Request;
 use serde_json::json;
@@ -524,5 +524,45 @@ fn what_happened_while_the_link_was_down_is_told_afterwards_with_its_reasons() {
     assert_eq!(stage.events(anna), listed);
     let listed = "conversation.member.removed(primary) conversation.member.added(primary) interaction.datachanged";
     assert_eq!(stage.events(berta), listed);
+    stage.everybody_goes_home();
+}
+
+// ---- supervision ------------------------------------------------------------------------------------------------
+
+fn listen(agent: &str) -> Command {
+    Command::Supervise { agent: agent.into(), mode: SupervisionMode::Listen }
+}
+
+#[test]
+fn a_supervision_goes_on_through_a_consult_and_ends_with_a_transfer() {
+    let (mut stage, anna, berta) = two(json!({}));
+    stage.talking(anna, "5551234");
+    stage.does(berta, listen("anna"));
+    assert_eq!(stage.members(berta, Role::Primary), ["1001"]);
+    stage.consult(anna, "5552000");
+    stage.driver.pass(1_000);
+    assert_eq!(stage.state(berta, Role::Primary), "Talking");
+    stage.events(anna);
+    let interaction = stage.interaction(anna);
+    stage.does(anna, Command::ConsultTransfer { interaction });
+    stage.feed(berta);
+    assert!(stage.events(berta).contains("interaction.ended"));
+    stage.everybody_goes_home();
+}
+
+#[test]
+fn of_two_supervisors_each_leaves_alone() {
+    let (mut stage, anna, berta) = two(json!({}));
+    let carl = stage.agent("carl", "1003");
+    stage.talking(anna, "5551234");
+    for supervisor in [berta, carl] {
+        stage.does(supervisor, listen("agent:anna"));
+        stage.events(supervisor);
+    }
+    let conversation = stage.call(berta, Role::Primary);
+    stage.does(berta, Command::Release { conversation });
+    assert_eq!(stage.events(carl), "");
+    // Who supervises talks to nobody who could be heard.
+    assert_eq!(stage.fails(berta, listen("carl")), Code::InvalidState);
     stage.everybody_goes_home();
 }

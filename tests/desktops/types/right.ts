@@ -25,6 +25,7 @@ export async function work(): Promise<void> {
   console.log((await session.list("queues", { query: "sales" })).entries[0]?.waiting, free[0]?.addresses?.[0]?.address);
   session.on("list", (list) => console.log(list.kind));
   await destinations.stop();
+  await session.supervise({ agent: "1002", mode: "whisper" });
   if (channel.can("deactivate")) await channel.deactivate();
   await session.logout().catch((error: unknown) => {
     if (error instanceof JackfieldError && error.code === "timeout") console.log(error.context);
@@ -35,5 +36,6 @@ function show(contact: Interaction): void {
   const call = contact.focus;
   if (call?.state === "TALKING") call.senddtmf({ digits: "12#" });
   for (const { id, muted } of call?.members ?? []) if (muted) call?.memberUnmute({ member: { id } });
+  if (contact.supervises?.mode === "listen") console.log(contact.supervises.agent);
   if (contact.recording === "ON") contact.recordingPause();
 }

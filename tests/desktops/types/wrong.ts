@@ -16,6 +16,8 @@ export function mistakes(session: Session, channel: Channel, call: Conversation)
   channel.notready();
   // @ts-expect-error a type of channel that there is not
   session.addchannel({ channel: { endpoint: "1", type: "Telefony" } });
+  // @ts-expect-error a way of supervising that there is not
+  session.supervise({ agent: "1002", mode: "shout" });
   // @ts-expect-error a list that there is not
   session.watch("colleagues");
   // @ts-expect-error a misspelt notification

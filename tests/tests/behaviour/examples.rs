@@ -46,7 +46,7 @@ fn steps(page: &str) -> Vec<Step> {
             steps.last_mut().expect("something is done first").hears_behind.push(heard.to_owned());
             continue;
         }
-        let does = line.starts_with(['→', '✂', '⧉']).then(|| line.to_owned());
+        let does = line.starts_with(['→', '✂', '⧉', '⇄']).then(|| line.to_owned());
         steps.push(Step { does, hears: Vec::new(), hears_behind: Vec::new(), text: line.to_owned() });
     }
     steps
@@ -70,7 +70,7 @@ struct Player<'a> {
     connection: Connection,
     /// The first connection, when there is a second.
     behind: Option<Connection>,
-    /// The ids of its sessions: on the page `S` and `S2`.
+    /// The ids of its sessions: on the page `S`, `S2` and `S3`.
     sessions: Vec<String>,
 }
 
@@ -79,6 +79,10 @@ impl Player<'_> {
         if let Some(message) = line.strip_prefix("→ ") {
             let message = Message::text(self.with_session(message));
             self.connection.send(message).await.unwrap();
+            return;
+        }
+        if line == "⇄" {
+            std::mem::swap(&mut self.connection, self.behind.as_mut().expect("a second connection was made"));
             return;
         }
         let before = std::mem::replace(&mut self.connection, connect(self.host).await);
@@ -136,7 +140,7 @@ impl Player<'_> {
 }
 
 /// What the page calls the sessions.
-const NAMES: [&str; 2] = ["S", "S2"];
+const NAMES: [&str; 3] = ["S", "S2", "S3"];
 
 /// The next message of text; `None`: the host closes the connection.
 async fn text(connection: &mut Connection) -> Option<String> {

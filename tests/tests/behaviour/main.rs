@@ -48,6 +48,7 @@ mod schemas;
 mod service_manager;
 mod shutdown;
 mod store;
+mod supervise;
 mod tenants;
 mod times;
 mod tls;

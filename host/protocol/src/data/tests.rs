@@ -68,6 +68,7 @@ fn what_would_come_back_cut_is_refused() {
         ("channel.request.dial", r#"{"destination":"%"}"#),
         ("interaction.request.consult", r#"{"destination":"%"}"#),
         ("conversation.request.blindtransfer", r#"{"destination":"%"}"#),
+        ("session.request.supervise", r#"{"agent":"%","mode":"barge"}"#),
     ] {
         read(command, &data.replace('%', &fits)).unwrap();
         let words = read(command, &data.replace('%', &long)).unwrap_err();
@@ -107,6 +108,16 @@ fn required_members_are_required_and_types_are_checked() {
     );
     refused("channel.request.dial", &["{}", r#"{"destination":5}"#, r#"{"destination":"5","extensions":[]}"#]);
     refused("interaction.request.setinteractiondata", &["{}", r#"{"key":"a"}"#, r#"{"key":1,"value":1}"#]);
+    refused(
+        "session.request.supervise",
+        &[
+            "{}",
+            r#"{"agent":"1"}"#,
+            r#"{"mode":"listen"}"#,
+            r#"{"agent":"","mode":"listen"}"#,
+            r#"{"agent":"1","mode":"Listen"}"#,
+        ],
+    );
     refused("conversation.request.senddtmf", &["{}", r#"{"digits":""}"#, r#"{"digits":"12x"}"#, r#"{"digits":5}"#]);
     refused(
         "channelgroup.request.activateall",

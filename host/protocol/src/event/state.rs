@@ -2,7 +2,7 @@
 
 use jackfield_plugin_api::{
     Timestamp,
-    report::{Availability, ConversationState, InteractionState, Recording},
+    report::{Availability, ConversationState, InteractionState, Recording, Supervision},
 };
 use serde::Serialize;
 
@@ -52,6 +52,9 @@ pub enum StateOf {
         /// The disposition that was set.
         #[serde(skip_serializing_if = "Option::is_none")]
         disposition: Option<Box<str>>,
+        /// It lets the agent hear a colleague's call: whose, and how.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        supervises: Option<Box<Supervision>>,
     },
     /// Of a conversation.
     Conversation {

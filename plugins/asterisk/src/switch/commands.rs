@@ -40,17 +40,6 @@ impl Switch {
         if !self.up || self.closing {
             return self.handle_late(id);
         }
-        let leads_elsewhere = matches!(
-            command,
-            Command::Hold { .. }
-                | Command::Consult { .. }
-                | Command::BlindTransfer { .. }
-                | Command::BlindConference { .. }
-                | Command::Record { .. }
-        );
-        if leads_elsewhere && self.is_supervising(agent) {
-            return self.refuse(id, Code::Unsupported, "this is a colleague's call, which is heard and no more");
-        }
         match command {
             Command::AddChannel { endpoint, kind: ChannelType::Telephony } => self.add_channel(id, agent, &endpoint),
             Command::AddChannel { .. } => self.refuse(id, Code::Unsupported, "Asterisk has telephony channels only"),
@@ -112,6 +101,7 @@ impl Switch {
             Command::Record { interaction, action } => {
                 self.with_interaction(id, agent, &interaction, |switch, phone| switch.record(id, phone, action));
             }
+            Command::Supervise { agent: whom, mode } => self.supervise(id, agent, &whom, mode),
             Command::List(request) => self.show_list(id, request),
             Command::Extension { name, target, data } => self.extension_command(id, agent, &name, target, &data),
             other => self.conversation_command(id, agent, other),

@@ -186,7 +186,7 @@ pub(crate) struct Switch {
     /// Legs that rang and were answered at another phone, and whose call that was.
     picked_up: HashMap<ChannelId, (RoomId, Instant)>,
     /// Supervisions that Asterisk is asked for, by their channels.
-    supervisions: HashMap<ChannelId, supervise::Supervision>,
+    supervisions: HashMap<ChannelId, supervise::AskedSupervision>,
     /// Channels of those that there are.
     supervising: BTreeSet<ChannelId>,
     /// Bridges of rooms that are no more.

@@ -10,7 +10,7 @@ use std::{
 
 use jackfield_plugin_api::{
     Json,
-    report::{Cause, ConversationState, Direction, MemberRole, Reason, Role},
+    report::{Cause, ConversationState, Direction, MemberRole, Reason, Role, Supervision},
 };
 use serde::{Deserialize, Serialize};
 
@@ -192,6 +192,9 @@ pub(crate) struct Interaction {
     pub(crate) queue: Option<String>,
     pub(crate) data: BTreeMap<String, Json>,
     pub(crate) conversations: Vec<Conversation>,
+    /// It lets the agent hear a colleague's call: whose, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) supervises: Option<Supervision>,
     /// Over, not reported yet.
     #[serde(skip)]
     pub(crate) closed: Vec<Closed>,
@@ -331,7 +334,7 @@ pub(crate) struct Party {
     /// The others do not hear it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) muted: bool,
-    /// It is the ear of a supervisor, and ends with this conversation.
+    /// It is the ear of a supervisor, and ends with this interaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) supervises: Option<String>,
     /// What Asterisk was told to keep of it.

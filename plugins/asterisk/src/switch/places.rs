@@ -97,7 +97,6 @@ impl Switch {
             ("session.request.asterisk.directory", _) => {
                 self.send(Request::get("endpoints"), What::Directory(id));
             }
-            ("session.request.asterisk.supervise", _) => self.supervise(id, agent, data),
             ("conversation.request.asterisk.removemember", Target::Conversation(conversation)) => {
                 let Ok(RemoveMember { address }) = data.parse() else {
                     return self.refuse(id, Code::Rejected, "address: the member's");

@@ -103,6 +103,7 @@ impl Switch {
         }
         out.data = it.data.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
         out.recording = Some(self.recording(it));
+        out.supervises.clone_from(&it.supervises);
         for conversation in &it.conversations {
             out = out.conversation(self.conversation_statement(phone, conversation));
         }

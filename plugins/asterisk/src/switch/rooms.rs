@@ -102,6 +102,7 @@ impl Switch {
             queue,
             data,
             conversations: Vec::new(),
+            supervises: None,
             closed: Vec::new(),
             ended: None,
         });

@@ -1,7 +1,10 @@
 //! What a desktop of CXone has beside calls and contacts: queues, supervision, voice mail, single parties of a conference,
 //! and signing in again.
 
-use jackfield_plugin_api::{Code, Failure, Outcome, report::ConversationAt};
+use jackfield_plugin_api::{
+    Code, Failure, Outcome,
+    report::{ConversationAt, SupervisionMode},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -80,16 +83,32 @@ pub(super) async fn add_contact(line: &Line, data: &Map<String, Value>) -> Resul
     line.post(Group::Session, "add-contact", json!({name: true})).await
 }
 
-/// Listens to a colleague's call, speaks to him alone, joins it, or takes it over.
-pub(super) async fn supervise(line: &Line, verb: &str, data: &Map<String, Value>) -> Result<(), Failure> {
+/// Listens to a colleague's call, speaks to him alone, or joins it.
+pub(super) async fn supervise(line: &Line, agent: &str, mode: SupervisionMode) -> Result<(), Failure> {
+    let call = match mode {
+        SupervisionMode::Listen => "monitor",
+        SupervisionMode::Whisper => "coach",
+        SupervisionMode::Barge => "barge",
+        _ => return Err(Failure::new(Code::Unsupported, "CXone has no such supervision")),
+    };
+    to_call_of(line, agent, call).await
+}
+
+/// Takes a colleague's call over.
+pub(super) async fn take_over(line: &Line, data: &Map<String, Value>) -> Result<(), Failure> {
     let agent = match data.get("agent") {
-        Some(Value::String(text)) => text.strip_prefix("agent:").unwrap_or(text).to_owned(),
+        Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),
         _ => return Err(Failure::new(Code::BadRequest, "agent is the number of an agent")),
     };
+    to_call_of(line, &agent, "take-over").await
+}
+
+/// Asks CXone for a part in a colleague's call: by his number, or his address in the directory.
+async fn to_call_of(line: &Line, agent: &str, call: &str) -> Result<(), Failure> {
+    let agent = agent.strip_prefix("agent:").unwrap_or(agent);
     super::phone::phone_up(line).await?;
-    let call = if verb == "takeover" { "take-over" } else { verb };
-    line.post(Group::Session, call, json!({"targetAgentId": number(&agent)})).await
+    line.post(Group::Session, call, json!({"targetAgentId": number(agent)})).await
 }
 
 /// Plays a voice mail to the agent's phone, from a position in seconds.

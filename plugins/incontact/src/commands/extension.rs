@@ -35,7 +35,7 @@ pub(super) async fn carry_out(line: &Line, name: &str, target: &Target, data: &J
         }
         ("signin", _) => return desk::sign_in(line, &members).await,
         ("addcontact", _) => desk::add_contact(line, &members).await,
-        ("monitor" | "coach" | "barge" | "takeover", _) => desk::supervise(line, name, &members).await,
+        ("takeover", _) => desk::take_over(line, &members).await,
         ("getscripts", Target::Channel(channel)) => return scripts(line, channel).await,
         ("signal", Target::Interaction(at)) => signal(line, &at.interaction, &members).await,
         ("dispositions", Target::Interaction(at)) => return disposition::choices(line, &at.interaction).await,

@@ -90,6 +90,7 @@ pub(crate) async fn carry_out(line: &Line, command: Command) -> Outcome {
         Command::Member { conversation: at, member, action: MemberAction::Remove } => {
             desk::remove_member(line, &at, &member).await.into()
         }
+        Command::Supervise { agent, mode } => desk::supervise(line, &agent, mode).await.into(),
         Command::List(request) => lists::list(line, &request).await,
         Command::Extension { name, target, data } => extension::carry_out(line, &name, &target, &data).await,
         _ => Outcome::unsupported(),

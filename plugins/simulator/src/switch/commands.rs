@@ -40,6 +40,7 @@ impl Switch {
             Command::Dial { channel, destination, extensions } => {
                 self.dial(self.channel_at(agent, &channel)?, &destination, &extensions)
             }
+            Command::Supervise { agent: whom, mode } => self.supervise(agent, &whom, mode),
             Command::List(request) => self.list(agent, &request),
             Command::Watch { kind } => self.watch(session, kind, true),
             Command::Unwatch { kind } => self.watch(session, kind, false),

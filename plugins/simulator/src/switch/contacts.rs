@@ -229,6 +229,8 @@ impl Switch {
             url: None,
             contact,
             disposition: None,
+            supervises: None,
+            heard_by: Vec::new(),
             muted: false,
             legs: Vec::new(),
             timer: None,
@@ -325,6 +327,7 @@ impl Switch {
         record.recording = Recording::Off;
         self.timers.cancel(record.timer.take());
         self.touch(interaction);
+        self.end_supervisions(interaction);
         self.after_contact(channel, interaction, was == InteractionState::Started);
     }
 

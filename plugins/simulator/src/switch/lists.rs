@@ -319,6 +319,11 @@ fn colleague_id(agent: &str) -> String {
     format!("agent:{agent}")
 }
 
+/// The agent whom a colleague's entry is of, by its id or by the agent's own.
+pub(super) fn agent_id(entry: &str) -> &str {
+    entry.strip_prefix("agent:").unwrap_or(entry)
+}
+
 fn reason(reason: &Reason) -> ListEntry {
     let mut entry = ListEntry::new(&reason.code);
     entry.name.clone_from(&reason.desc);

@@ -9,7 +9,7 @@ use jackfield_plugin_api::{
     Code, Json,
     report::{
         Availability, Cause, ChannelType, ConversationState, Direction, InteractionState, Key, MemberRole, Pending,
-        Reason, Recording, Role,
+        Reason, Recording, Role, Supervision,
     },
 };
 
@@ -223,6 +223,10 @@ pub(super) struct Interaction {
     pub(super) url: Option<String>,
     pub(super) contact: Contact,
     pub(super) disposition: Option<String>,
+    /// It lets the agent hear a colleague's call: whose, and how.
+    pub(super) supervises: Option<Supervision>,
+    /// The calls of those who hear this one; some may be over.
+    pub(super) heard_by: Vec<CallNo>,
     /// The agent's leg is muted, hence every conversation.
     pub(super) muted: bool,
     /// The primary first; ended ones until they are reported.

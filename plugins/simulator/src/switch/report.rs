@@ -163,6 +163,7 @@ impl Switch {
         statement.reason = record.reason;
         statement.cause = record.cause;
         statement.recording = Some(record.recording);
+        statement.supervises.clone_from(&record.supervises);
         statement.url.clone_from(&record.url);
         let calls = record.contact.kind == jackfield_plugin_api::report::ChannelType::Telephony;
         if !record.gone && (!calls || record.state == InteractionState::Ended) {
