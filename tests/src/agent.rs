@@ -624,6 +624,11 @@ impl Agent {
         self.newest.get(word).unwrap_or_else(|| panic!("there was never a {word}")).clone()
     }
 
+    /// The same, where there was one.
+    pub fn newest(&self, word: &str) -> Option<String> {
+        self.newest.get(word).cloned()
+    }
+
     /// The kind of a living object: the first word of its commands.
     pub fn kind_of(&self, target: &str) -> &str {
         match self.names.get(target).unwrap_or_else(|| panic!("there is no {target}")).as_str() {

@@ -8,6 +8,7 @@ mod floor;
 mod host;
 mod lamps;
 mod link;
+mod live_calls;
 mod phones;
 mod places;
 mod queue_log;
