@@ -1,8 +1,8 @@
-//! The Asterisk Manager Interface (AMI), for the one thing that ARI cannot do: lines in `queue_log`.
+//! The Asterisk Manager Interface (AMI), for what ARI cannot do: lines in `queue_log`, and `app_queue`.
 //!
-//! Owns: a connection beside ARI's, and the actions that wait for it. Actions are carried out one after the other, in the
-//! order given. While there is no connection they wait, up to a bound; one that was not answered when the connection was
-//! lost is sent again. Must never: be waited for by a call, or let text from outside become a line of the protocol.
+//! Owns: a connection beside ARI's, and the orders that wait for it. They are carried out one after the other, as they
+//! came. While there is no connection they wait, up to a bound; one that was not answered when the connection was lost is
+//! sent again. Must never: be waited for by a call, or let text from outside become a line of the protocol.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +23,10 @@ use crate::{
 
 /// How many actions may wait: a quarter of an hour without a connection at five lines a second.
 const WAITING: usize = 4096;
+/// How many news may wait: more than one for each list that all agents of a tenant ask for at once.
+const NEWS: usize = 1024;
+/// The most lines that an answer may have.
+const LONGEST_ANSWER: usize = 1 << 20;
 const CONNECT_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 /// How long Asterisk may take for a connection, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,48 +46,125 @@ pub(crate) struct Address {
 
 /// The way to the manager interface.
 pub(crate) struct Manager {
-    actions: mpsc::Sender<Action>,
+    orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
 }
 
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Writes a line.
+    Log(QueueLogLine),
+    /// Makes an agent a member of a queue of `app_queue`.
+    Add { queue: String, interface: String, name: String, state_interface: String, paused: bool },
+    /// Ends that.
+    Remove { queue: String, interface: String },
+    /// Pauses a member for a reason, or lets it go on.
+    Pause { queue: String, interface: String, reason: Option<String> },
+    /// Asks for all queues; the number comes back with the answer.
+    Status(u64),
+}
+
+/// What is heard.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// There is a connection.
+    Up,
+    /// There is none any more.
+    Down,
+    /// How the queues of `app_queue` are; what was asked for comes once, also if nothing is known.
+    Queues { id: u64, queues: Vec<QueueStatus> },
+}
+
+/// A queue of `app_queue`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct QueueStatus {
+    pub(crate) name: String,
+    pub(crate) waiting: u64,
+    pub(crate) longest_wait_seconds: Option<u64>,
+    pub(crate) completed: u64,
+    pub(crate) abandoned: u64,
+    pub(crate) service_level_seconds: u64,
+    pub(crate) service_level_percent: f64,
+    pub(crate) members: Vec<Member>,
+}
+
+/// A member of one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) interface: String,
+    pub(crate) state_interface: String,
+    /// Of its device, in Asterisk's numbers.
+    pub(crate) status: u64,
+    pub(crate) paused: bool,
+    /// Calls that it took.
+    pub(crate) taken: u64,
+}
+
 impl Manager {
-    pub(crate) fn start(address: Address) -> Self {
-        let (actions, waiting) = mpsc::channel(WAITING);
-        Self { actions, task: tokio::spawn(run(address, waiting)) }
+    pub(crate) fn start(address: Address) -> (Self, mpsc::Receiver<News>) {
+        let (orders, waiting) = mpsc::channel(WAITING);
+        let (news, heard) = mpsc::channel(NEWS);
+        (Self { orders, task: tokio::spawn(run(address, waiting, news)) }, heard)
     }
 
-    /// Hands in a line. `false`: too many wait already, and it is lost.
-    pub(crate) fn log(&self, line: QueueLogLine) -> bool {
-        self.actions.try_send(Action::from(line)).is_ok()
+    /// Hands in an order. `false`: too many wait already, and it is lost.
+    pub(crate) fn send(&self, order: Order) -> bool {
+        self.orders.try_send(order).is_ok()
     }
 
     /// Waits until all that was handed in is carried out, or there is no connection.
     pub(crate) async fn close(self) {
-        drop(self.actions);
+        drop(self.orders);
         let _ = self.task.await;
     }
 }
 
-/// Something to do for Asterisk: its name and its fields.
+/// An order in the words of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Action {
     name: &'static str,
     fields: Vec<(&'static str, String)>,
 }
 
-impl From<QueueLogLine> for Action {
-    fn from(line: QueueLogLine) -> Self {
-        let fields = line.data.iter().map(|field| plain(field)).collect::<Vec<_>>();
-        Self {
-            name: "QueueLog",
-            fields: vec![
-                ("Queue", plain(&line.queue)),
-                ("Event", line.event.to_owned()),
-                ("Uniqueid", plain(line.caller.as_deref().unwrap_or("NONE"))),
-                ("Interface", plain(line.agent.as_deref().unwrap_or("NONE"))),
-                ("Message", fields.join("|")),
-            ],
-        }
+impl From<&Order> for Action {
+    fn from(order: &Order) -> Self {
+        let yes_no = |yes: bool| if yes { "true" } else { "false" }.to_owned();
+        let (name, fields) = match order {
+            Order::Log(line) => {
+                let data = line.data.iter().map(|field| plain(field)).collect::<Vec<_>>();
+                let fields = vec![
+                    ("Queue", plain(&line.queue)),
+                    ("Event", line.event.to_owned()),
+                    ("Uniqueid", plain(line.caller.as_deref().unwrap_or("NONE"))),
+                    ("Interface", plain(line.agent.as_deref().unwrap_or("NONE"))),
+                    ("Message", data.join("|")),
+                ];
+                ("QueueLog", fields)
+            }
+            Order::Add { queue, interface, name, state_interface, paused } => {
+                let fields = vec![
+                    ("Queue", plain(queue)),
+                    ("Interface", plain(interface)),
+                    ("MemberName", plain(name)),
+                    ("StateInterface", plain(state_interface)),
+                    ("Paused", yes_no(*paused)),
+                ];
+                ("QueueAdd", fields)
+            }
+            Order::Remove { queue, interface } => {
+                ("QueueRemove", vec![("Queue", plain(queue)), ("Interface", plain(interface))])
+            }
+            Order::Pause { queue, interface, reason } => {
+                let mut fields = vec![("Queue", plain(queue)), ("Interface", plain(interface))];
+                fields.push(("Paused", yes_no(reason.is_some())));
+                fields.extend(reason.as_deref().filter(|reason| !reason.is_empty()).map(|it| ("Reason", plain(it))));
+                ("QueuePause", fields)
+            }
+            Order::Status(_) => ("QueueStatus", Vec::new()),
+        };
+        Self { name, fields }
     }
 }
 
@@ -103,7 +184,7 @@ impl Action {
     }
 }
 
-async fn run(address: Address, mut actions: mpsc::Receiver<Action>) {
+async fn run(address: Address, mut orders: mpsc::Receiver<Order>, news: mpsc::Sender<News>) {
     let mut backoff = CONNECT_AGAIN;
     let mut unanswered = None;
     let mut why_not = String::new();
@@ -113,7 +194,10 @@ async fn run(address: Address, mut actions: mpsc::Receiver<Action>) {
                 tracing::info!("connected to Asterisk's manager interface");
                 backoff.reset();
                 why_not.clear();
-                match serve(&mut connection, &mut actions, &mut unanswered).await {
+                let _ = news.try_send(News::Up);
+                let ended = serve(&mut connection, &mut orders, &mut unanswered, &news).await;
+                let _ = news.try_send(News::Down);
+                match ended {
                     Ok(()) => return,
                     Err(why) => why,
                 }
@@ -122,10 +206,10 @@ async fn run(address: Address, mut actions: mpsc::Receiver<Action>) {
         };
         // Said once, and again when it is for another reason.
         if why_not != lost {
-            tracing::warn!("no connection to Asterisk's manager interface, so nothing is written to queue_log: {lost}");
+            tracing::warn!("no connection to Asterisk's manager interface, for queue_log and app_queue: {lost}");
             why_not = lost;
         }
-        if actions.is_closed() {
+        if orders.is_closed() {
             return;
         }
         sleep(backoff.next_pause()).await;
@@ -135,33 +219,87 @@ async fn run(address: Address, mut actions: mpsc::Receiver<Action>) {
 /// Carries out what comes until nothing more does. An error: the connection is over.
 async fn serve(
     connection: &mut Connection,
-    actions: &mut mpsc::Receiver<Action>,
-    unanswered: &mut Option<Action>,
+    orders: &mut mpsc::Receiver<Order>,
+    unanswered: &mut Option<Order>,
+    news: &mpsc::Sender<News>,
 ) -> Result<(), String> {
     let mut refused = false;
     loop {
         if unanswered.is_none() {
             *unanswered = tokio::select! {
-                action = actions.recv() => match action {
+                order = orders.recv() => match order {
                     None => return Ok(()),
-                    action => action,
+                    order => order,
                 },
                 lost = connection.idle() => return Err(lost),
             };
         }
-        if let Some(action) = unanswered.as_ref() {
-            let answer = connection.act(action).await?;
-            if let (Some(why), false) = (&answer, refused) {
+        let Some(order) = unanswered.as_ref() else { continue };
+        let action = Action::from(order);
+        let answer = connection.act(&action).await?;
+        if !is_so_already(order) {
+            if let (Err(why), false) = (&answer, refused) {
+                let queue = action.fields.iter().find(|(name, _)| *name == "Queue").map_or("", |(_, value)| value);
                 tracing::warn!(
-                    "Asterisk's manager interface refuses {}, so nothing is written to queue_log: {why} (app_queue must be \
-                     loaded, the user have write = agent)",
+                    "Asterisk's manager interface refuses {} {queue}: {why} (app_queue must be loaded, the user have \
+                     write = agent)",
                     action.name
                 );
             }
-            refused = answer.is_some();
-            *unanswered = None;
+            refused = answer.is_err();
+        }
+        if let Order::Status(id) = order {
+            let _ = news.try_send(News::Queues { id: *id, queues: statuses(&answer.unwrap_or_default()) });
+        }
+        *unanswered = None;
+    }
+}
+
+/// Members are added and removed without knowing whether Asterisk has them.
+fn is_so_already(order: &Order) -> bool {
+    matches!(order, Order::Add { .. } | Order::Remove { .. })
+}
+
+/// One message: fields and their values.
+type Fields = Vec<(String, String)>;
+
+fn field<'a>(message: &'a Fields, name: &str) -> &'a str {
+    message.iter().find(|(other, _)| other == name).map_or("", |(_, value)| value)
+}
+
+/// The queues of an answer, each before its members and callers.
+fn statuses(events: &[Fields]) -> Vec<QueueStatus> {
+    let mut queues: Vec<QueueStatus> = Vec::new();
+    for event in events {
+        let text = |name| field(event, name).to_owned();
+        let number = |name| field(event, name).parse().unwrap_or(0);
+        let queue = queues.iter_mut().rfind(|queue| queue.name == field(event, "Queue"));
+        match (field(event, "Event"), queue) {
+            ("QueueParams", _) => queues.push(QueueStatus {
+                name: text("Queue"),
+                waiting: number("Calls"),
+                longest_wait_seconds: None,
+                completed: number("Completed"),
+                abandoned: number("Abandoned"),
+                service_level_seconds: number("ServiceLevel"),
+                service_level_percent: field(event, "ServicelevelPerf").parse().unwrap_or(0.0),
+                members: Vec::new(),
+            }),
+            ("QueueMember", Some(queue)) => queue.members.push(Member {
+                name: text("Name"),
+                interface: text("Location"),
+                state_interface: text("StateInterface"),
+                status: number("Status"),
+                paused: number("Paused") != 0,
+                taken: number("CallsTaken"),
+            }),
+            ("QueueEntry", Some(queue)) => {
+                queue.longest_wait_seconds = queue.longest_wait_seconds.max(Some(number("Wait")));
+            }
+            _ => {}
         }
     }
+    queues
 }
 
 struct Connection {
@@ -191,8 +329,8 @@ async fn open(address: &Address) -> Result<Connection, String> {
             ("Events", "off".to_owned()),
         ];
         match connection.act(&Action { name: "Login", fields }).await? {
-            None => Ok(connection),
-            Some(why) => Err(format!("{why} (manager.conf)")),
+            Ok(_) => Ok(connection),
+            Err(why) => Err(format!("{why} (manager.conf)")),
         }
     };
     let within = timeout(PATIENCE, connect).await.unwrap_or_else(|_| Err("it does not answer".to_owned()));
@@ -200,34 +338,46 @@ async fn open(address: &Address) -> Result<Connection, String> {
 }
 
 impl Connection {
-    /// Carries out one action. `Some`: refused, and why.
-    async fn act(&mut self, action: &Action) -> Result<Option<String>, String> {
+    /// Carries out one action, and answers the events that belong to it; the inner error: refused, and why.
+    async fn act(&mut self, action: &Action) -> Result<Result<Vec<Fields>, String>, String> {
         timeout(PATIENCE, self.ask(action)).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
     }
 
-    async fn ask(&mut self, action: &Action) -> Result<Option<String>, String> {
+    async fn ask(&mut self, action: &Action) -> Result<Result<Vec<Fields>, String>, String> {
         self.last += 1;
         let frame = action.frame(self.last);
         self.stream.write_all(frame.as_bytes()).await.map_err(|error| error.to_string())?;
         self.stream.flush().await.map_err(|error| error.to_string())?;
         let id = self.last.to_string();
+        let (mut events, mut lines) = (Vec::new(), 0);
         loop {
-            let (mut is_ours, mut response, mut message) = (false, None, String::new());
-            loop {
-                let line = self.line().await?;
-                if line.is_empty() {
-                    break;
-                }
-                match line.split_once(": ") {
-                    Some(("ActionID", value)) => is_ours = value == id,
-                    Some(("Response", value)) => response = Some(value.to_owned()),
-                    Some(("Message", value)) => value.clone_into(&mut message),
-                    _ => {}
-                }
+            let message = self.message().await?;
+            lines += message.len();
+            if lines > LONGEST_ANSWER {
+                return Err("an answer does not end".to_owned());
             }
-            if let Some(response) = response.filter(|_| is_ours) {
-                return Ok((response != "Success").then_some(message));
+            if field(&message, "ActionID") != id {
+                continue;
             }
+            match (field(&message, "Response"), field(&message, "EventList")) {
+                ("", "Complete") => return Ok(Ok(events)),
+                ("", _) => events.push(message),
+                ("Success", "start") => {}
+                ("Success", _) => return Ok(Ok(events)),
+                _ => return Ok(Err(field(&message, "Message").to_owned())),
+            }
+        }
+    }
+
+    async fn message(&mut self) -> Result<Fields, String> {
+        let mut message = Vec::new();
+        loop {
+            let line = self.line().await?;
+            if line.is_empty() || message.len() > LONGEST_ANSWER {
+                return Ok(message);
+            }
+            let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+            message.push((name.to_owned(), value.trim().to_owned()));
         }
     }
 
@@ -270,7 +420,7 @@ mod tests {
             data: vec![String::new(), "5|5".to_owned(), "1".to_owned()],
         };
         assert_eq!(
-            Action::from(line).frame(7),
+            Action::from(&Order::Log(line)).frame(7),
             "Action: QueueLog\r\nActionID: 7\r\nQueue: sales\r\nEvent: ENTERQUEUE\r\nUniqueid: NONE\r\n\
              Interface: anna  Action: Originate\r\nMessage: |5 5|1\r\n\r\n"
         );

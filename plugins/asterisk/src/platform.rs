@@ -25,7 +25,7 @@ use crate::{
         Request,
         connection::{Connection, Refused},
     },
-    manager::Manager,
+    manager::{Manager, News},
     settings::{KnownAgent, Settings},
     switch::{CommandId, Effect, Input, Switch},
 };
@@ -108,9 +108,10 @@ impl AsteriskPlatform {
         let agents = settings.agents.clone();
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         let (now, mut backoff) = (Instant::now(), CONNECT_AGAIN);
-        let manager = settings.manager.clone().map(Manager::start);
+        let (manager, news) = settings.manager.clone().map(Manager::start).unzip();
         let task = Task {
             manager,
+            news,
             switch: Switch::new(settings.clone(), format!("{:08x}", u32::from_be_bytes(nonce)), now),
             settings,
             host,
@@ -173,6 +174,7 @@ impl Platform for AsteriskPlatform {
 
 struct Task {
     manager: Option<Manager>,
+    news: Option<mpsc::Receiver<News>>,
     switch: Switch,
     settings: Settings,
     host: PlatformHost,
@@ -216,6 +218,7 @@ impl Task {
                         Err(reason) => self.lost(&reason),
                     }
                 }
+                news = next_news(&mut self.news) => self.step(Input::Manager(news)),
                 outcome = connecting => match outcome {
                     Ok(connection) => self.connected(connection),
                     Err(Refused::Settings(reason) | Refused::Unreachable(reason)) => {
@@ -366,9 +369,9 @@ impl Task {
                 self.host.metric("waiting_calls", &[&queue], u32::try_from(count).unwrap_or(u32::MAX).into());
             }
             Effect::Count { metric, label } => self.host.metric(metric, &[label], 1.0),
-            Effect::QueueLog(line) => {
-                if self.manager.as_ref().is_some_and(|manager| !manager.log(line)) {
-                    self.host.metric("queue_log_lost_total", &[], 1.0);
+            Effect::Manager(order) => {
+                if self.manager.as_ref().is_some_and(|manager| !manager.send(order)) {
+                    self.host.metric("manager_orders_lost_total", &[], 1.0);
                 }
             }
             Effect::Warn(text) => tracing::warn!("{text}"),
@@ -397,6 +400,16 @@ impl Task {
 async fn next(connection: &mut Option<Connection>) -> Result<crate::ari::Message, String> {
     match connection {
         Some(connection) => connection.next().await,
+        None => pending().await,
+    }
+}
+
+async fn next_news(news: &mut Option<mpsc::Receiver<News>>) -> News {
+    match news {
+        Some(news) => match news.recv().await {
+            Some(news) => news,
+            None => pending().await,
+        },
         None => pending().await,
     }
 }

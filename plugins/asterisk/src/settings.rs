@@ -51,6 +51,7 @@ struct Raw {
     #[serde(default)]
     hidden: BTreeSet<String>,
     manager: Option<RawManager>,
+    member: Option<String>,
     #[serde(default)]
     queues: BTreeMap<String, RawQueue>,
     #[serde(default)]
@@ -76,7 +77,7 @@ const fn yes() -> bool {
     true
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 struct RawQueue {
     caller_id: Option<String>,
@@ -89,6 +90,7 @@ struct RawQueue {
     overflow_seconds: Option<u64>,
     overflow: Option<String>,
     wrap_up_seconds: Option<u64>,
+    app_queue: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -170,6 +172,8 @@ pub(crate) struct Queue {
     pub(crate) announce: Option<Duration>,
     pub(crate) overflow: Option<(Duration, Overflow)>,
     pub(crate) wrap_up: Duration,
+    /// It is one of `app_queue`'s: Asterisk distributes its calls.
+    pub(crate) app_queue: bool,
 }
 
 /// An agent whom the settings name.
@@ -206,6 +210,8 @@ pub(crate) struct Settings {
     pub(crate) hidden: BTreeSet<String>,
     /// Who writes `queue_log`; without it nobody does.
     pub(crate) manager: Option<manager::Address>,
+    /// What `app_queue` rings for an agent, with `{extension}`.
+    pub(crate) member: Option<String>,
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) agents: BTreeMap<String, KnownAgent>,
 }
@@ -234,7 +240,7 @@ impl Settings {
             .collect::<Result<BTreeMap<_, _>, Failure>>()?;
         for (name, queue) in &queues {
             if let Some((_, Overflow::Queue(other))) = &queue.overflow
-                && (other == name || !queues.contains_key(other))
+                && (other == name || queues.get(other).is_none_or(|queue| queue.app_queue))
             {
                 return Err(wrong(format!("settings: queues.{name}.overflow: no other queue {other:?}")));
             }
@@ -260,6 +266,13 @@ impl Settings {
         if raw.tls.roots.is_some() && !is_encrypted {
             return Err(wrong("settings: tls.roots: url is not https"));
         }
+        if raw.member.as_ref().is_some_and(|member| !member.contains("{extension}") || !member.contains('/')) {
+            return Err(wrong("settings: member: must be like \"Local/{extension}@agents/n\""));
+        }
+        let is_usable = raw.member.is_some() && raw.manager.is_some();
+        if let Some((name, _)) = queues.iter().find(|(_, queue)| queue.app_queue && !is_usable) {
+            return Err(wrong(format!("settings: queues.{name}: app_queue needs manager and member")));
+        }
         let mut destinations = BTreeMap::new();
         for (name, to) in raw.destinations {
             let place = place(&to).filter(|_| is_word(&name) && !queues.contains_key(&name)).ok_or_else(|| {
@@ -275,6 +288,7 @@ impl Settings {
             return Err(wrong("settings: recording_name: must contain {id}, and no \"..\""));
         }
         Ok(Self {
+            member: raw.member,
             manager: raw.manager.as_ref().map(|manager| manager_address(manager, &raw.tls)).transpose()?,
             address: address(&raw.url, &raw.tls, raw.user, &raw.password, application)?,
             phone,
@@ -344,6 +358,9 @@ fn with_port(authority: &str, usual: u16) -> String {
 }
 
 fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue, Failure> {
+    if raw.app_queue && *raw != (RawQueue { app_queue: true, ..RawQueue::default() }) {
+        return Err(wrong(format!("settings: queues.{name}: what a queue of app_queue does stands in queues.conf")));
+    }
     if !is_word(name) {
         return Err(wrong(format!("settings: queues: {name:?}: only letters, digits, '-', '_' and '.'")));
     }
@@ -373,6 +390,7 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
         announce: raw.announce_seconds.filter(|every| *every > 0).map(Duration::from_secs),
         overflow,
         wrap_up: raw.wrap_up_seconds.map_or(wrap_up, Duration::from_secs),
+        app_queue: raw.app_queue,
     })
 }
 
@@ -448,6 +466,8 @@ pub(crate) mod tests {
             (serde_json::json!({"queues": {"a": {"overflow_seconds": 1, "overflow": "queue:b"}}}), "queues.a.overflow"),
             (serde_json::json!({"agents": {"x": {"queues": ["none"]}}}), "agents.x.queues"),
             (serde_json::json!({"manager": {"url": "x:1", "user": "u", "password": "p"}}), "manager.url"),
+            (serde_json::json!({"queues": {"a": {"app_queue": true}}}), "queues.a: app_queue needs manager"),
+            (serde_json::json!({"queues": {"a": {"app_queue": true, "priority": 1}}}), "queues.conf"),
             (serde_json::json!({"nonsense": 1}), "nonsense"),
         ] {
             let failure = settings(json).err().expect("refused");

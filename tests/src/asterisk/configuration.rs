@@ -50,7 +50,7 @@ impl Asterisk {
             ("ari.conf", format!("{}\n[watcher]\ntype = user\npassword = {PASSWORD}\nread_only = yes\n", from_readme("ari.conf"))),
             ("extensions.conf", self.dialplan()),
             ("manager.conf", self.manager()),
-            ("queues.conf", "[general]\n".to_owned()),
+            ("queues.conf", from_readme("queues.conf").to_owned()),
             ("pjsip.conf", self.pjsip()),
             ("asterisk.conf", self.folders()),
             ("modules.conf", include_str!("../../asterisk/modules.conf").to_owned()),
@@ -78,6 +78,7 @@ impl Asterisk {
 
     fn dialplan(&self) -> String {
         let (readme, hints) = (from_readme("extensions.conf"), from_readme("hints.conf"));
+        let agents = from_readme("agents.conf");
         // What only the tests need: a call that was answered by the dialplan, one with a variable, one for an agent.
         format!(
             "{readme}\n\
@@ -88,9 +89,10 @@ impl Asterisk {
              exten => 705,1,Stasis({APPLICATION}, queue, short)\n same => n,Hangup(17)\n\
              exten => 706,1,Dial(PJSIP/1001)\n same => n,Hangup()\n\
              exten => 707,1,PickupChan(PJSIP/1001-,p)\n same => n,Hangup()\n\
+             exten => 708,1,Set(__CUSTOMER_ID=C-42)\n same => n,Queue(support)\n same => n,Hangup(17)\n\
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
              exten => mail,1,Answer()\n same => n,Wait(60)\n\
-             {hints}\n"
+             {hints}\n{agents}\n"
         )
     }
 

@@ -2,6 +2,7 @@
 //! both sides: what the desktop is told, and what Asterisk or SIPp say. Skipped where Asterisk is not installed.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod app_queue;
 mod calls;
 mod desk;
 mod floor;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Lab, OUTSIDE, connect};
 
 /// With the manager interface, and settings over the usual ones.
-async fn open(extensions: &[&str], mut settings: Value) -> Option<Lab> {
+pub async fn open(extensions: &[&str], mut settings: Value) -> Option<Lab> {
     let asterisk = Asterisk::start(extensions).await?;
     settings["manager"] = asterisk.manager_settings();
     let tenant = connect(&asterisk, asterisk.http, settings).await;
@@ -23,7 +23,7 @@ async fn open(extensions: &[&str], mut settings: Value) -> Option<Lab> {
 }
 
 /// Waits until a line about a queue and a member stands there, and answers its own fields.
-async fn logged(asterisk: &Asterisk, queue: &str, member: &str, event: &str) -> Vec<String> {
+pub async fn logged(asterisk: &Asterisk, queue: &str, member: &str, event: &str) -> Vec<String> {
     until(&format!("queue_log has {event} of {member} in {queue}"), || async {
         asterisk
             .queue_log()
@@ -73,6 +73,15 @@ async fn a_call_is_logged_from_the_queue_to_its_end() {
     assert_eq!((complete[0].as_str(), complete[2].as_str()), (connected[0].as_str(), "1"));
     assert_eq!(by_caller(&lab.asterisk)[&caller], ["ENTERQUEUE", "RINGNOANSWER", "CONNECT", "COMPLETECALLER"]);
     anna.completes().await;
+
+    // One who does not wait for the agent to answer.
+    let impatient = Sipp::customer(&lab.asterisk, "556", "700", CUSTOMER).await;
+    anna.rings().await;
+    let caller = id_of(&lab.asterisk, "556").await;
+    impatient.ask(&lab.asterisk.has_channel("556").await, Ask::HangUp);
+    anna.has_nothing().await;
+    until("that is logged", || async { (by_caller(&lab.asterisk).get(&caller)?.len() == 3).then_some(()) }).await;
+    assert_eq!(by_caller(&lab.asterisk)[&caller], ["ENTERQUEUE", "RINGCANCELED", "ABANDON"]);
 
     // The agent ends the next one.
     let _customer = lab.call(&anna).await;

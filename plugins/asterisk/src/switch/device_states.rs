@@ -26,9 +26,9 @@ struct DeviceState {
 }
 
 impl Switch {
-    /// What the names of this tenant's device states begin with; the extension follows.
-    fn device_prefix(&self) -> String {
-        format!("Stasis:{}:", self.settings.address.application)
+    /// The device of an extension; what all of this tenant's begin with, if that is empty.
+    pub(super) fn device(&self, key: &str) -> String {
+        format!("Stasis:{}:{key}", self.settings.address.application)
     }
 
     /// Asks which device states an earlier life, or we before the link was lost, left.
@@ -38,7 +38,7 @@ impl Switch {
     }
 
     pub(super) fn device_states_listed(&mut self, response: &Response) {
-        let prefix = self.device_prefix();
+        let prefix = self.device("");
         let all = response.body.as_array().into_iter().flatten().filter_map(|it| DeviceState::deserialize(it).ok());
         let ours = all.filter_map(|it| Some((it.name.strip_prefix(&prefix)?.to_owned(), it.state)));
         self.told_device_states = ours.collect::<BTreeMap<PhoneKey, String>>();
@@ -51,8 +51,7 @@ impl Switch {
     pub(super) fn tell_device_state(&mut self, key: &str) {
         let state = self.phones.get(key).map_or(UNAVAILABLE, |phone| self.device_state(phone));
         if self.told_device_states.get(key).is_none_or(|told| told != state) {
-            let name = format!("{}{key}", self.device_prefix());
-            let request = Request::put(format!("deviceStates/{}", segment(&name)));
+            let request = Request::put(format!("deviceStates/{}", segment(&self.device(key))));
             self.send(request.with("deviceState", state), What::Lenient);
             self.told_device_states.insert(key.to_owned(), state.to_owned());
         }

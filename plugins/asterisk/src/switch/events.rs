@@ -91,7 +91,7 @@ impl Switch {
         let args: Vec<String> = args.iter().map(|arg| arg.trim().to_owned()).collect();
         match args.as_slice() {
             [kind, queue, rest @ ..] if kind == "queue" => self.customer_enters(channel, queue, rest),
-            [kind, extension, ..] if kind == "agent" => self.caller_for_agent(channel, extension),
+            [kind, extension, rest @ ..] if kind == "agent" => self.caller_for_agent(channel, extension, rest),
             _ => {
                 self.warn(format!(
                     "a call entered by Stasis({},{}): neither \"queue,NAME\" nor \"agent,EXTENSION\"; it goes on in the \

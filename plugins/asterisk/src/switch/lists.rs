@@ -26,7 +26,7 @@ impl Switch {
             ListKind::Reasons => {
                 self.settings.reasons.iter().map(|(code, words)| ListEntry::new(code).name(words)).collect()
             }
-            ListKind::Queues => self.listed_queues(),
+            ListKind::Queues => return self.show_queues(id, request),
             ListKind::Endpoints | ListKind::Destinations => {
                 return self.send(Request::get("endpoints"), What::Listed(id, Box::new(request)));
             }
@@ -35,22 +35,19 @@ impl Switch {
         self.reply(id, request.page(all));
     }
 
-    fn listed_queues(&self) -> Vec<ListEntry> {
-        let queues = self.settings.queues.keys();
-        let listed = queues.map(|name| {
-            let tickets = self.rooms.values().filter_map(|room| room.ticket.as_ref());
-            let waiting = || tickets.clone().filter(|ticket| ticket.waiting && ticket.queue == *name);
-            let ready = self.phones.values().filter(|it| self.takes_contacts(it) && it.queues.contains(name));
-            let mut entry = ListEntry::new(name).channel_type(ChannelType::Telephony);
-            entry.waiting = Some(waiting().count() as u64);
-            entry.waiting_since = waiting().map(|ticket| ticket.since).min().map(|since| {
-                let waited = self.now.saturating_duration_since(since).as_millis();
-                Timestamp(Timestamp::now().0.saturating_sub(u64::try_from(waited).unwrap_or_default()))
-            });
-            entry.ready = Some(ready.count() as u64);
-            entry
+    /// One of the adapter's own queues.
+    pub(super) fn listed_queue(&self, name: &str) -> ListEntry {
+        let tickets = self.rooms.values().filter_map(|room| room.ticket.as_ref());
+        let waiting = || tickets.clone().filter(|ticket| ticket.waiting && ticket.queue == *name);
+        let ready = self.phones.values().filter(|it| self.takes_contacts(it) && it.queues.contains(name));
+        let mut entry = ListEntry::new(name).channel_type(ChannelType::Telephony);
+        entry.waiting = Some(waiting().count() as u64);
+        entry.waiting_since = waiting().map(|ticket| ticket.since).min().map(|since| {
+            let waited = self.now.saturating_duration_since(since).as_millis();
+            Timestamp(Timestamp::now().0.saturating_sub(u64::try_from(waited).unwrap_or_default()))
         });
-        listed.collect()
+        entry.ready = Some(ready.count() as u64);
+        entry
     }
 
     /// The phones that Asterisk has, and how each is, in its own word where none of ours is at work on it.
@@ -97,7 +94,8 @@ impl Switch {
             };
             extensions.into_iter().map(endpoint).collect()
         } else {
-            let queues = self.settings.queues.keys().map(|name| {
+            let own = self.settings.queues.iter().filter(|(_, queue)| !queue.app_queue);
+            let queues = own.map(|(name, _)| {
                 let entry = ListEntry::new(format!("queue:{name}")).name(name).destination(DestinationType::Queue);
                 entry.address(Address::new(name))
             });

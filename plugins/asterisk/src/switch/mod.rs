@@ -10,6 +10,7 @@
 //! What Asterisk may refuse it is asked first (see [`confirm`]); what a command changes is reported when Asterisk has
 //! confirmed all of it, and then the command is answered.
 
+mod app_queue;
 mod commands;
 mod confirm;
 mod converge;
@@ -43,6 +44,7 @@ use serde::Deserialize;
 
 use crate::{
     ari::{Endpoint, Message, Request, Response},
+    manager::{News, Order},
     settings::Settings,
 };
 use dialing::Calling;
@@ -66,6 +68,8 @@ pub(crate) enum Input {
     Leave { agent: String, session: String },
     /// Asterisk says something.
     Ari(Message),
+    /// So does its manager interface.
+    Manager(News),
     /// There is a connection again.
     Connected,
     /// There is none any more.
@@ -95,8 +99,8 @@ pub(crate) enum Effect {
     Waiting { queue: String, count: usize },
     /// For a metric: an event that is counted.
     Count { metric: &'static str, label: &'static str },
-    /// For Asterisk's `queue_log`.
-    QueueLog(QueueLogLine),
+    /// For the manager interface.
+    Manager(Order),
     /// For the log.
     Warn(String),
 }
@@ -219,6 +223,9 @@ pub(crate) struct Switch {
     told_device_states: BTreeMap<PhoneKey, String>,
     /// What was said of agents as members of queues, by extension.
     told_memberships: BTreeMap<PhoneKey, queue_history::Membership>,
+    /// Whether there is a connection to the manager interface, and lists that wait for its answer.
+    manager_up: bool,
+    queue_lists: BTreeMap<u64, (CommandId, ListRequest)>,
     effects: Vec<Effect>,
 }
 
@@ -262,6 +269,8 @@ impl Switch {
             told_waiting: BTreeMap::new(),
             told_device_states: BTreeMap::new(),
             told_memberships: BTreeMap::new(),
+            manager_up: false,
+            queue_lists: BTreeMap::new(),
             effects: Vec::new(),
         }
     }
@@ -279,6 +288,7 @@ impl Switch {
             Input::Leave { agent, session } => self.leave(&agent, &session),
             Input::Ari(Message::Event(event)) => self.event(event),
             Input::Ari(Message::Response(response)) => self.response(response),
+            Input::Manager(news) => self.manager_news(news),
             Input::Connected => self.connected(),
             Input::Disconnected => self.disconnected(),
             Input::Close => self.close(),

@@ -33,6 +33,10 @@ impl Switch {
     /// Hands a call to a queue or a place in the dialplan, by the names of the settings; else to a number or a colleague.
     pub(super) fn blind_transfer(&mut self, id: CommandId, seat: &Seat, destination: &str) {
         if self.phones.get(destination).is_none_or(|phone| phone.work != Work::Active) {
+            if self.is_app_queue(destination) {
+                let why = "this queue is Asterisk's own: a transfer goes to a place in the dialplan that leads there";
+                return self.refuse(id, Code::Rejected, why);
+            }
             if self.settings.queues.contains_key(destination) {
                 return self.transfer_to_queue(id, seat, destination);
             }
@@ -123,7 +127,7 @@ impl Switch {
         let names = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>();
         let data = json!({
             "people": people,
-            "queues": names(self.settings.queues.keys().collect()),
+            "queues": names(self.settings.queues.iter().filter(|(_, queue)| !queue.app_queue).map(|(name, _)| name).collect()),
             "destinations": names(self.settings.destinations.keys().collect()),
         });
         self.reply(id, Outcome::data(data));

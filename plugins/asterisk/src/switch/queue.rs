@@ -25,16 +25,11 @@ use crate::{
 impl Switch {
     /// A customer enters from the dialplan: `Stasis(application,queue,NAME,KEY=VALUE,…)`.
     pub(super) fn customer_enters(&mut self, channel: &Channel, queue: &str, rest: &[String]) {
-        if !self.settings.queues.contains_key(queue) {
-            self.warn(format!("a call for queue {queue:?}, which the settings do not name, goes on in the dialplan"));
+        if self.settings.queues.get(queue).is_none_or(|queue| queue.app_queue) {
+            self.warn(format!("a call for queue {queue:?}, which is none of the adapter's own in the settings, goes on in the dialplan"));
             return self.send_back(&channel.id);
         }
-        let mut data: BTreeMap<String, jackfield_plugin_api::Json> = BTreeMap::new();
-        for (name, value) in rest.iter().filter_map(|arg| arg.split_once('=')) {
-            if is_variable(name) {
-                data.insert(name.to_owned(), value.into());
-            }
-        }
+        let data = call_data(rest);
         if let Err(status) = self.lets_in(queue) {
             return self.leaves_queue(&channel.id, status);
         }
@@ -47,12 +42,17 @@ impl Switch {
         if state == PartyState::Waiting {
             self.send(Request::post(format!("channels/{}/ring", segment(&channel.id))), What::Lenient);
         }
+        self.read_variables(&channel.id);
+        self.effects.push(Effect::Count { metric: "calls_total", label: "inbound" });
+    }
+
+    /// Asks for the channel variables that are call data.
+    fn read_variables(&mut self, channel: &str) {
         for name in self.settings.variables.clone() {
-            let uri = format!("channels/{}/variable", segment(&channel.id));
-            let what = What::Variable { channel: channel.id.clone(), name: name.clone() };
+            let uri = format!("channels/{}/variable", segment(channel));
+            let what = What::Variable { channel: channel.to_owned(), name: name.clone() };
             self.send(Request::get(uri).with("variable", name), what);
         }
-        self.effects.push(Effect::Count { metric: "calls_total", label: "inbound" });
     }
 
     pub(super) fn enter_queue(&mut self, room: RoomId, queue: &str) {
@@ -94,10 +94,12 @@ impl Switch {
     pub(super) fn variable_read(&mut self, channel: &str, name: &str, response: &Response) {
         let value = response.is_ok().then(|| response.body.get("value").and_then(serde_json::Value::as_str)).flatten();
         let Some(party) = self.parties.get_mut(channel) else { return };
+        let room = party.room;
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             party.data.insert(name.to_owned(), value.into());
+            // Who is called without waiting is offered the call already.
+            self.data_changed(room, name, &value.into());
         }
-        let room = party.room;
         if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
             ticket.unread = ticket.unread.saturating_sub(1);
         }
@@ -379,7 +381,8 @@ impl Switch {
     }
 
     fn tell_waiting(&mut self) {
-        let mut waiting: BTreeMap<String, usize> = self.settings.queues.keys().map(|name| (name.clone(), 0)).collect();
+        let own = self.settings.queues.iter().filter(|(_, queue)| !queue.app_queue);
+        let mut waiting: BTreeMap<String, usize> = own.map(|(name, _)| (name.clone(), 0)).collect();
         for ticket in self.rooms.values().filter_map(|room| room.ticket.as_ref()).filter(|ticket| ticket.waiting) {
             *waiting.entry(ticket.queue.clone()).or_default() += 1;
         }
@@ -391,8 +394,8 @@ impl Switch {
         self.told_waiting = waiting;
     }
 
-    /// Somebody calls an agent's extension: `Stasis(application,agent,EXTENSION)`.
-    pub(super) fn caller_for_agent(&mut self, channel: &Channel, extension: &str) {
+    /// Somebody calls an agent's extension: `Stasis(application,agent,EXTENSION,KEY=VALUE,…)`.
+    pub(super) fn caller_for_agent(&mut self, channel: &Channel, extension: &str, rest: &[String]) {
         if !self.phones.get(extension).is_some_and(Phone::is_free) {
             // The dialplan knows what else to do: voice mail, another extension, busy.
             return self.send_back(&channel.id);
@@ -400,10 +403,11 @@ impl Switch {
         let state = if channel.is_up() { PartyState::Up } else { PartyState::Waiting };
         let room = self.new_room(None);
         let party = Party::new(&channel.caller, MemberRole::Customer, state, room);
-        self.add_party(room, channel.id.clone(), party);
+        self.add_party(room, channel.id.clone(), Party { data: call_data(rest), ..party });
         if state == PartyState::Waiting {
             self.send(Request::post(format!("channels/{}/ring", segment(&channel.id))), What::Lenient);
         }
+        self.read_variables(&channel.id);
         self.offer_to(extension, room, Direction::Inbound, None);
         self.effects.push(Effect::Count { metric: "calls_total", label: "inbound" });
     }
@@ -426,4 +430,10 @@ impl Switch {
         self.touch_phone(phone);
         self.reply(id, Outcome::success());
     }
+}
+
+/// The call data among the arguments of `Stasis()`.
+fn call_data(arguments: &[String]) -> BTreeMap<String, jackfield_plugin_api::Json> {
+    let pairs = arguments.iter().filter_map(|argument| argument.split_once('='));
+    pairs.filter(|(name, _)| is_variable(name)).map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

@@ -16,6 +16,7 @@ use super::{
     Effect, Switch,
     model::{Availability, Phone, PhoneKey, RoomId, Seat, Work},
 };
+use crate::manager::Order;
 
 /// A line of `queue_log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,22 +55,22 @@ struct Served {
 /// What was said of an agent as a member of queues.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Membership {
-    agent: String,
-    queues: BTreeSet<String>,
+    pub(super) agent: String,
+    pub(super) queues: BTreeSet<String>,
     /// The reason, if the agent is not ready.
-    paused: Option<String>,
+    pub(super) paused: Option<String>,
 }
 
 impl Switch {
     fn log(&mut self, queue: &str, event: &'static str, entry: Option<&Entry>, agent: Option<&str>, data: Vec<String>) {
         if self.settings.manager.is_some() {
-            self.effects.push(Effect::QueueLog(QueueLogLine {
+            self.effects.push(Effect::Manager(Order::Log(QueueLogLine {
                 queue: queue.to_owned(),
                 event,
                 caller: entry.map(|entry| entry.caller.clone()),
                 agent: agent.map(str::to_owned),
                 data,
-            }));
+            })));
         }
     }
 
@@ -126,6 +127,17 @@ impl Switch {
         self.log(&queue, "RINGNOANSWER", Some(&entry), Some(&agent), vec![rang]);
     }
 
+    /// The caller did not wait for the agents whose phones ring.
+    fn log_ring_canceled(&mut self, room: RoomId) {
+        let Some((queue, entry)) = self.entry(room) else { return };
+        for seat in self.rooms.get(&room).map(|room| room.seats.clone()).unwrap_or_default() {
+            if let Some(agent) = self.phones.get(&seat.phone).map(|phone| phone.agent.clone()) {
+                let rang = self.rang(&seat).as_millis().to_string();
+                self.log(&queue, "RINGCANCELED", Some(&entry), Some(&agent), vec![rang]);
+            }
+        }
+    }
+
     fn rang(&self, seat: &Seat) -> Duration {
         let left = |until: Instant| until.saturating_duration_since(self.now);
         seat.until.map_or(Duration::ZERO, |until| self.settings.offer_timeout.saturating_sub(left(until)))
@@ -138,6 +150,7 @@ impl Switch {
             return;
         }
         if self.rooms.get(&room).and_then(|room| room.ticket.as_ref()).is_some_and(|ticket| ticket.waiting) {
+            self.log_ring_canceled(room);
             self.log_unserved(room, "ABANDON");
         } else {
             self.log_served(room, "COMPLETECALLER", Vec::new());
@@ -213,25 +226,48 @@ impl Switch {
         let before = old.as_ref().filter(|_| same_agent).map_or(&none, |it| &it.queues);
         if let Some(old) = &old {
             for queue in old.queues.difference(after) {
-                self.log(queue, "REMOVEMEMBER", None, Some(&old.agent), vec![String::new()]);
+                self.member_removed(queue, key, &old.agent);
             }
         }
         if let Some(new) = &new {
             for queue in &new.queues {
-                let is_new = !before.contains(queue);
-                if is_new {
-                    let how = if new.paused.is_some() { "PAUSED" } else { "" };
-                    self.log(queue, "ADDMEMBER", None, Some(&new.agent), vec![how.to_owned()]);
-                }
-                let paused_before = old.as_ref().filter(|_| !is_new).and_then(|old| old.paused.as_ref());
-                match &new.paused {
-                    paused if paused.as_ref() == paused_before => {}
-                    Some(reason) => self.log(queue, "PAUSE", None, Some(&new.agent), vec![reason.clone()]),
-                    None => self.log(queue, "UNPAUSE", None, Some(&new.agent), vec![String::new()]),
+                if !before.contains(queue) {
+                    self.member_added(queue, key, new);
+                } else if old.as_ref().is_none_or(|old| old.paused != new.paused) {
+                    self.member_paused(queue, key, new);
                 }
             }
         }
         self.told_memberships.extend(new.map(|new| (key.to_owned(), new)));
+    }
+}
+
+impl Switch {
+    fn member_added(&mut self, queue: &str, key: &str, member: &Membership) {
+        if self.is_app_queue(queue) {
+            return self.add_member(queue, key, &member.agent, member.paused.as_ref());
+        }
+        let how = if member.paused.is_some() { "PAUSED" } else { "" };
+        self.log(queue, "ADDMEMBER", None, Some(&member.agent), vec![how.to_owned()]);
+        if member.paused.is_some() {
+            self.member_paused(queue, key, member);
+        }
+    }
+
+    fn member_removed(&mut self, queue: &str, key: &str, agent: &str) {
+        if self.is_app_queue(queue) {
+            self.remove_member_of(queue, key);
+        } else {
+            self.log(queue, "REMOVEMEMBER", None, Some(agent), vec![String::new()]);
+        }
+    }
+
+    fn member_paused(&mut self, queue: &str, key: &str, member: &Membership) {
+        if self.is_app_queue(queue) {
+            return self.pause_member(queue, key, member.paused.as_ref());
+        }
+        let event = if member.paused.is_some() { "PAUSE" } else { "UNPAUSE" };
+        self.log(queue, event, None, Some(&member.agent), vec![member.paused.clone().unwrap_or_default()]);
     }
 }
 

@@ -352,8 +352,8 @@ impl Switch {
     /// What was left and is nobody's: bridges in which nobody is, and, after a while, channels of ours that hear nobody.
     fn clear_strays(&mut self, channels: &[Channel], bridges: &[Bridge]) {
         let late = self.strays_stay_until.is_none_or(|until| until <= self.now);
-        if late {
-            self.strays_stay_until = None;
+        if late && self.strays_stay_until.take().is_some() {
+            self.look_for_members();
         }
         let prefix = self.own_prefix();
         let strays = channels.iter().filter(|it| it.id.starts_with(&prefix) && self.is_ours(it));

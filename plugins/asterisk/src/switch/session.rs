@@ -243,10 +243,13 @@ impl Switch {
     /// The tenant is removed or the host ends. Who talks to somebody goes on talking, who waits goes on in the dialplan,
     /// and what nobody hears goes. Asterisk keeps who is who, so that a host that comes back takes all of it over.
     pub(super) fn close(&mut self) {
+        self.leaving = true;
+        for key in self.told_memberships.keys().cloned().collect::<Vec<_>>() {
+            self.log_membership(&key);
+        }
         if !self.up {
             return;
         }
-        self.leaving = true;
         for agent in self.desks.keys().cloned().collect::<Vec<_>>() {
             self.connect_held(&agent);
         }
