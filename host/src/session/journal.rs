@@ -110,8 +110,9 @@ impl Journal {
             serde_json::to_writer(&mut text, &event.message(&target, seq, at)).expect("an event can be written");
             ends.push(text.len());
         }
-        // What one report made is written into one text, which its messages share.
-        let text = Bytes::from(text);
+        // What one report made is one text, which its messages share. It may be kept for days, so it is copied to where it
+        // just fits.
+        let text = Bytes::copy_from_slice(&text);
         let mut start = 0;
         let message = |end: usize| {
             self.last += 1;
