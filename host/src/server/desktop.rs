@@ -8,12 +8,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper::body::Bytes;
 use jackfield_protocol::close::CloseCode;
 use tokio::{sync::watch, time::Instant};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::{
+    Peer,
     tls::Transport,
     websocket::{Application, ConnectionEnd, Outgoing, WebSocketConnection},
 };
@@ -23,13 +23,10 @@ use crate::{
     tenant::{Admission, Connection, HostedTenant},
 };
 
-/// What a desktop's connection is made of.
-pub(super) struct Parts {
-    pub(super) stream: Transport,
-    /// What the client sent right behind its handshake.
-    pub(super) early: Bytes,
-    pub(super) client: ClientConnection,
-    pub(super) outlet: Outlet,
+/// A desktop's connection, ready to be served.
+pub(super) struct DesktopConnection {
+    pub(super) socket: WebSocketConnection<Transport>,
+    pub(super) desktop: Desktop,
     pub(super) tenant: Arc<HostedTenant>,
     /// Its room among the tenant's connections.
     pub(super) connection: Option<Connection>,
@@ -37,41 +34,43 @@ pub(super) struct Parts {
     pub(super) admission: Admission,
     pub(super) metrics: Metrics,
     pub(super) closing: watch::Receiver<bool>,
-    pub(super) max_message: usize,
+    /// Its room among all connections.
+    pub(super) peer: Peer,
 }
 
-/// Serves a desktop until its connection ends.
-pub(super) async fn serve(parts: Parts) {
-    let Parts { stream, early, client, outlet, tenant, connection, admission, metrics, closing, max_message } = parts;
-    let mut desktop = Desktop { client, outlet };
-    let counted = tenant.client();
-    let mut socket = WebSocketConnection::new(stream, early, max_message).await;
-    // Boxed: it would stand twice in every idle connection, here and where it is waited for.
-    let must_end = Box::pin(async {
-        tokio::select! {
-            () = closed(closing) => ConnectionEnd::Shutdown,
-            reason = tenant.no_longer_admits(admission) => ConnectionEnd::NotAdmitted(reason),
+impl DesktopConnection {
+    /// Serves the desktop until its connection ends. Works on the fields where they are: what is moved into a local variable
+    /// stands twice in every idle connection.
+    pub(super) async fn serve(mut self) {
+        let counted = self.tenant.client();
+        // Boxed for the same reason: it would stand here and where it is waited for.
+        let must_end = Box::pin(async {
+            tokio::select! {
+                () = closed(&mut self.closing) => ConnectionEnd::Shutdown,
+                reason = self.tenant.no_longer_admits(&self.admission) => ConnectionEnd::NotAdmitted(reason),
+            }
+        });
+        let end = self.socket.run(&mut self.desktop, must_end).await;
+        if matches!(
+            end,
+            ConnectionEnd::TooLarge | ConnectionEnd::Bytes | ConnectionEnd::NotUtf8 | ConnectionEnd::NotWebSocket
+        ) {
+            self.tenant.metrics().bad_message();
         }
-    });
-    let end = socket.run(&mut desktop, must_end).await;
-    if matches!(
-        end,
-        ConnectionEnd::TooLarge | ConnectionEnd::Bytes | ConnectionEnd::NotUtf8 | ConnectionEnd::NotWebSocket
-    ) {
-        tenant.metrics().bad_message();
+        if end == ConnectionEnd::TooLarge {
+            self.tenant.metrics().limited(LimitLabel::MessageBytes);
+        }
+        // The session knows that its client is gone, and the tenant has room again, before the last words are said.
+        drop(self.desktop);
+        drop((self.connection, counted, self.tenant));
+        self.metrics.connection_closed(label(end));
+        // Boxed: it is needed once, and should not be a part of every idle connection.
+        Box::pin(self.socket.finish(end)).await;
+        drop(self.peer);
     }
-    if end == ConnectionEnd::TooLarge {
-        tenant.metrics().limited(LimitLabel::MessageBytes);
-    }
-    // The session knows that its client is gone, and the tenant has room again, before the last words are said.
-    drop(desktop);
-    drop((connection, counted, tenant));
-    metrics.connection_closed(label(end));
-    // Boxed: it is needed once, and should not be a part of every idle connection.
-    Box::pin(socket.finish(end)).await;
 }
 
-async fn closed(mut closing: watch::Receiver<bool>) {
+async fn closed(closing: &mut watch::Receiver<bool>) {
     // The sender may be gone, which is no reason to close.
     if closing.wait_for(|closing| *closing).await.is_err() {
         std::future::pending().await
@@ -98,9 +97,10 @@ const fn label(end: ConnectionEnd) -> &'static str {
     }
 }
 
-struct Desktop {
-    client: ClientConnection,
-    outlet: Outlet,
+/// The desktop's session and its queue.
+pub(super) struct Desktop {
+    pub(super) client: ClientConnection,
+    pub(super) outlet: Outlet,
 }
 
 impl Application for Desktop {

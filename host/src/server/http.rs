@@ -178,7 +178,7 @@ impl Events {
             outlet,
             closed: None,
             _counted: tenant.client(),
-            not_admitted: Box::pin(async move { tenant.no_longer_admits(admission).await }),
+            not_admitted: Box::pin(async move { tenant.no_longer_admits(&admission).await }),
             sign: Box::pin(sleep(SIGN_EVERY)),
             metrics,
             _stream: stream,

@@ -18,9 +18,12 @@ use jackfield_plugin_api::Code;
 use super::{
     Desktops, Peer, TimeoutStream, Transport,
     client_address::client_address,
-    console, desktop, handshake, http,
+    console,
+    desktop::{Desktop, DesktopConnection},
+    handshake, http,
     response::{Body, failure, json_text, metrics_text, too_many},
     schema, tokens,
+    websocket::WebSocketConnection,
 };
 use crate::{
     failed_attempts::network,
@@ -223,25 +226,28 @@ fn upgrade(
     };
     let on_upgrade = hyper::upgrade::on(&mut request);
     let (desktops, tenant) = (Arc::clone(desktops), Arc::clone(tenant));
-    tokio::spawn(async move {
-        let Ok(upgraded) = on_upgrade.await else { return };
-        let Some((stream, early)) = take_stream(upgraded) else { return };
+    let upgraded = async move {
+        let (stream, early) = take_stream(on_upgrade.await.ok()?)?;
         let (outbox, outlet) = tenant.sessions().outbox();
-        let parts = desktop::Parts {
-            stream,
-            early,
-            client: ClientConnection::new(tenant.sessions(), identity, peer.client, outbox),
-            outlet,
+        let max_message = tenant.config().limits.message_bytes;
+        let client = ClientConnection::new(tenant.sessions(), identity, peer.client, outbox);
+        Some(DesktopConnection {
+            socket: WebSocketConnection::new(stream, early, max_message).await,
+            desktop: Desktop { client, outlet },
             connection: peer.take_connection(),
             admission,
-            max_message: tenant.config().limits.message_bytes,
             tenant,
             metrics: desktops.metrics.clone(),
             closing: desktops.closing.clone(),
-        };
-        drop(desktops);
-        desktop::serve(parts).await;
-        drop(peer);
+            peer,
+        })
+    };
+    // Boxed, so that nothing of it is left in the connection that comes of it.
+    let upgraded = Box::pin(upgraded);
+    tokio::spawn(async move {
+        if let Some(connection) = upgraded.await {
+            connection.serve().await;
+        }
     });
     switching(&handshake)
 }

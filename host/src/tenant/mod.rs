@@ -219,17 +219,18 @@ impl HostedTenant {
 
     /// Waits until a client may stay no longer that was let in by this, and returns why: its token has expired or counts no
     /// more, and `limits.token_grace` is over, or the tenant has ended.
-    pub async fn no_longer_admits(&self, admission: Admission) -> &'static str {
+    pub async fn no_longer_admits(&self, admission: &Admission) -> &'static str {
         const ENDED: &str = "the tenant has ended";
         let mut auth = self.auth.subscribe();
+        // Every idle connection waits here: what only some need is boxed.
         let expired = async {
             match admission.until {
-                Some(until) => tokio::time::sleep_until(until.into()).await,
+                Some(until) => Box::pin(tokio::time::sleep_until(until.into())).await,
                 None => std::future::pending().await,
             }
         };
         let why = tokio::select! {
-            auth = auth.wait_for(|auth| auth.as_ref().is_none_or(|auth| !auth.still_admits(&admission))).map(is_there) => {
+            auth = auth.wait_for(|auth| auth.as_ref().is_none_or(|auth| !auth.still_admits(admission))).map(is_there) => {
                 if !auth {
                     return ENDED;
                 }
@@ -237,7 +238,7 @@ impl HostedTenant {
             }
             () = expired => "the token has expired",
         };
-        let grace = tokio::time::sleep(self.config().limits.token_grace);
+        let grace = Box::pin(tokio::time::sleep(self.config().limits.token_grace));
         tokio::select! {
             () = grace => why,
             _ = auth.wait_for(Option::is_none).map(is_there) => ENDED,
