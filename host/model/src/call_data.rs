@@ -32,6 +32,10 @@ impl Weight {
 /// An entry that a patch sets; `None`: that it removes.
 pub(crate) type Patch<'r> = Vec<(&'r str, Option<&'r Json>)>;
 
+/// An entry that differs from what a report states of it: its key, the value to be set (`None`: it is to be removed), and
+/// where it stands (`None`: it is new).
+type Change<'r> = (&'r str, Option<&'r Json>, Option<usize>);
+
 /// What an entry weighs.
 fn weight(key: &str, value: &Json) -> usize {
     key.len() + value.get().len() + limits::ENTRY
@@ -63,7 +67,7 @@ impl CallData {
         room: &mut usize,
     ) -> (Patch<'r>, usize) {
         let places: KeyIndex<&str> = self.entries.iter().map(|(key, _)| &**key).collect();
-        let mut changes: Vec<(&str, Option<&Json>, Option<usize>)> = stated
+        let mut changes: Vec<Change<'r>> = stated
             .map(|(key, value)| (key, value, places.find(key)))
             .filter(|(_, value, at)| at.map(|at| &self.entries[at].1) != *value)
             .collect();
@@ -76,29 +80,48 @@ impl CallData {
             *part -= at.map_or(0, |at| weight(key, &self.entries[at].1));
         }
         let most = limits::DATA.report.min(self.weight.others.saturating_add(*room));
-        if after.own > limits::OWN_DATA || after.others > most {
-            let grows = |(key, value, at): &(&str, Option<&Json>, Option<usize>)| {
-                let before = at.map_or(0, |at| weight(key, &self.entries[at].1));
-                value.map_or(0, |value| weight(key, value)).saturating_sub(before)
-            };
-            let mut largest: Vec<usize> = (0..changes.len()).collect();
-            largest.sort_by_key(|&n| std::cmp::Reverse(grows(&changes[n])));
-            let mut left_out = vec![false; changes.len()];
-            for n in largest {
-                let own = is_own(changes[n].0);
-                let most = if own { limits::OWN_DATA } else { most };
-                if *after.part(own) > most && grows(&changes[n]) > 0 {
-                    *after.part(own) -= grows(&changes[n]);
-                    left_out[n] = true;
-                }
-            }
-            let mut left_out = left_out.into_iter();
-            changes.retain(|_| !left_out.next().unwrap_or_default());
+        let most = Weight { own: limits::OWN_DATA, others: most };
+        if after.own > most.own || after.others > most.others {
+            self.leave_out_largest(&mut changes, &mut after, most, is_own);
         }
         *room = room.saturating_sub(after.others.saturating_sub(self.weight.others));
         self.weight = after;
+        self.make(&changes);
+        let left_out = stated - changes.len();
+        (changes.into_iter().map(|(key, value, _)| (key, value)).collect(), left_out)
+    }
+
+    /// Takes changes out, those that need most room first, until the rest fits. `after`: what all entries weigh then;
+    /// `most`: what they may weigh.
+    fn leave_out_largest(
+        &self,
+        changes: &mut Vec<Change<'_>>,
+        after: &mut Weight,
+        mut most: Weight,
+        is_own: impl Fn(&str) -> bool,
+    ) {
+        let growth = |(key, value, at): &Change<'_>| {
+            let before = at.map_or(0, |at| weight(key, &self.entries[at].1));
+            value.map_or(0, |value| weight(key, value)).saturating_sub(before)
+        };
+        let mut largest: Vec<usize> = (0..changes.len()).collect();
+        largest.sort_by_key(|&n| std::cmp::Reverse(growth(&changes[n])));
+        let mut is_left_out = vec![false; changes.len()];
+        for n in largest {
+            let (own, grows) = (is_own(changes[n].0), growth(&changes[n]));
+            if *after.part(own) > *most.part(own) && grows > 0 {
+                *after.part(own) -= grows;
+                is_left_out[n] = true;
+            }
+        }
+        let mut is_left_out = is_left_out.into_iter();
+        changes.retain(|_| !is_left_out.next().unwrap_or_default());
+    }
+
+    /// Makes changes that fit.
+    fn make(&mut self, changes: &[Change<'_>]) {
         let mut gone = Vec::new();
-        for &(key, value, at) in &changes {
+        for &(key, value, at) in changes {
             match (at, value) {
                 (Some(at), Some(value)) => self.entries[at].1 = value.clone(),
                 // Removed below, so that the places hold until then.
@@ -112,7 +135,5 @@ impl CallData {
             let mut places = 0..self.entries.len();
             self.entries.retain(|_| places.next().is_none_or(|at| gone.binary_search(&at).is_err()));
         }
-        let left_out = stated - changes.len();
-        (changes.into_iter().map(|(key, value, _)| (key, value)).collect(), left_out)
     }
 }

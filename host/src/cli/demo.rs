@@ -137,7 +137,10 @@ async fn call(host: SocketAddr) -> Result<(), String> {
     ));
     for (kind, from, name, queue, about) in CONTACTS.iter().cycle() {
         let data = json!({"type": kind, "from": from, "name": name, "queue": queue, "data": {"about": about}});
-        caller.send("session.request.simulator.inbound", data).await?;
+        if caller.send("session.request.simulator.inbound", data).await?.is_none() {
+            // The demo ends.
+            return Ok(());
+        }
         tokio::time::sleep(EVERY).await;
     }
     Ok(())
@@ -155,13 +158,18 @@ impl Caller {
         let mut caller = Self { socket, session: String::new() };
         let agent = json!({"id": "demo", "password": ""});
         let prepared = caller.send("prepareSession", json!({"model": "jackfield demo", "agent": agent})).await?;
+        let prepared = prepared.ok_or("the host has closed the connection")?;
         caller.session = prepared["data"]["session"]["id"].as_str().unwrap_or_default().to_owned();
         caller.send("session.start", json!({})).await?;
         Ok(caller)
     }
 
-    /// Sends a command and waits for its answer; events are nothing to it.
-    async fn send(&mut self, command: &str, data: Value) -> Result<Value, String> {
+    /// Sends a command and waits for its success, which it returns; events are nothing to it. `None`: the host has closed
+    /// the connection, as it does at its end.
+    ///
+    /// # Errors
+    /// The command failed, or the connection did.
+    async fn send(&mut self, command: &str, data: Value) -> Result<Option<Value>, String> {
         let mut message = json!({"command": command, "data": data, "requestId": command});
         if !self.session.is_empty() {
             message["target"] = self.session.as_str().into();
@@ -174,10 +182,10 @@ impl Caller {
                 continue;
             }
             return match answer["result"].as_str() {
-                Some("success") => Ok(answer),
+                Some("success") => Ok(Some(answer)),
                 _ => Err(format!("{command}: {}", answer["failure"]["message"])),
             };
         }
-        Err("the host has closed the connection".to_owned())
+        Ok(None)
     }
 }

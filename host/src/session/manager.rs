@@ -221,7 +221,7 @@ impl SessionManager {
         connection.set_platform(platform);
     }
 
-    /// An adapter connection's link is this from now on; until the first call it is down. Called on any thread.
+    /// Sets an adapter connection's link, which is down until the first call. Called on any thread.
     pub fn set_link(&self, connection: &Arc<AdapterConnection>, link: Link) {
         let up = link == Link::Up;
         if !connection.set_link(link) {
@@ -233,7 +233,7 @@ impl SessionManager {
         self.registry().all().iter().for_each(|session| session.mailbox().link_changed());
     }
 
-    /// Sessions have these limits from now on; those that are there keep theirs, but for how many there may be.
+    /// Sets the limits of sessions that begin from now on. Those that are there keep theirs, but for how many there may be.
     pub fn set_limits(&self, limits: SessionLimits) {
         self.metrics().set_session_limit(limits.sessions);
         self.registry().set_limits(limits);
@@ -245,7 +245,7 @@ impl SessionManager {
         self.queue(false)
     }
 
-    /// The same of one that ends with its session: an event stream.
+    /// Both ends of the queue of a connection that ends with its session: an event stream.
     #[must_use]
     pub fn outbox_of_stream(&self) -> (Outbox, Outlet) {
         self.queue(true)

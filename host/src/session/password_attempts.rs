@@ -36,7 +36,7 @@ impl PasswordAttempts {
         Self { hasher: RandomState::new(), wrong: FailedAttempts::new(AT_ONCE, PAUSE) }
     }
 
-    /// One begins.
+    /// Counts an attempt, until it is [answered](PasswordAttempt::answered), as a wrong one.
     ///
     /// # Errors
     /// `rate_limited`: too many were wrong lately.

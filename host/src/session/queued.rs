@@ -22,28 +22,28 @@ impl QueuedBytes {
         Self { most: AtomicUsize::new(most), now: AtomicUsize::new(0), queues: AtomicUsize::new(0), metrics }
     }
 
-    /// The bound is this from now on.
+    /// Sets the bound.
     pub(super) fn set(&self, most: usize) {
         self.most.store(most, Relaxed);
     }
 
-    /// How many there are.
+    /// How many bytes wait now.
     pub(super) fn now(&self) -> usize {
         self.now.load(Relaxed)
     }
 
-    /// One queue more.
+    /// Counts a queue that is new.
     pub(super) fn opened(&self) {
         self.queues.fetch_add(1, Relaxed);
     }
 
-    /// A queue is gone that counted this much.
+    /// Takes back what a queue counted that is gone.
     pub(super) fn closed(&self, counted: usize) {
         self.now.fetch_sub(counted, Relaxed);
         self.queues.fetch_sub(1, Relaxed);
     }
 
-    /// A queue holds so much now; `counted` is what it held.
+    /// Counts what a queue `holds` now in place of what it held, which is in `counted`.
     pub(super) fn count(&self, counted: &mut usize, holds: usize) {
         let before = std::mem::replace(counted, holds);
         if holds >= before {
