@@ -131,6 +131,18 @@ impl Request {
         self.0.data.as_deref().map_or("{}", RawValue::get)
     }
 
+    /// The trace that the message says it belongs to: `traceparent` of W3C Trace Context, as it was sent. Reads the message
+    /// again, so that it costs only whoever traces.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Traced {
+            #[serde(default)]
+            traceparent: Option<String>,
+        }
+        serde_json::from_str::<Traced>(&self.0.text).ok()?.traceparent
+    }
+
     /// Writes the response to this request.
     #[must_use]
     pub fn respond(&self, response: Response<'_>) -> String {

@@ -37,10 +37,13 @@ use crate::{
     server::{Desktops, Listener, Operations},
     session::DisposedReason,
     tenant::Workers,
+    traces::export::{self, Exporting},
 };
 
 /// How much of the deadline the sessions and platforms may take to end; the rest is for the connections to close.
 const TENANTS_SHARE: f32 = 0.8;
+/// How long the last spans may take to the collector of traces.
+const LAST_SPANS: Duration = Duration::from_millis(500);
 /// How long what a plugin still does in a thread of ours may keep the process alive.
 const PLUGINS: Duration = Duration::from_millis(500);
 
@@ -78,6 +81,8 @@ struct App {
     operations: Arc<Operations>,
     /// Tries to start the tenants that could not be started.
     trying: JoinHandle<()>,
+    /// Carries spans to the collector of traces, where there is one.
+    exporting: Option<Exporting>,
     /// Tells the service manager that the host lives, to its end.
     living: Option<JoinHandle<()>>,
     /// Serve the connections; end when all are closed.
@@ -92,6 +97,7 @@ impl App {
         let (desktops, operators) = listen(&host, sockets, &drain).await?;
 
         let metrics = Metrics::new(host.metrics_max_tenants);
+        let exporting = trace(&host, &metrics)?;
         let libraries = Libraries::with_trust(&host.plugin_store, host.plugin_trust.clone(), &metrics);
         // Not by its name: an upgrade may have put another binary there since this one was started.
         let recordings = host.plugin_store.join("recordings");
@@ -117,7 +123,7 @@ impl App {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), tenants = running, "jackfield is running");
         service_manager::ready(running);
         let living = service_manager::live();
-        Ok(Self { signals, drain, reload, operations, trying, living, listening })
+        Ok(Self { signals, drain, reload, operations, trying, exporting, living, listening })
     }
 
     async fn run(&mut self) {
@@ -168,10 +174,22 @@ impl App {
             () = end => {}
             () = self.signals.end() => tracing::warn!("a second signal: jackfield ends at once"),
         }
+        if let Some(exporting) = self.exporting {
+            exporting.finish(LAST_SPANS).await;
+        }
         if let Some(living) = self.living {
             living.abort();
         }
     }
+}
+
+/// Begins to trace commands, where a collector is configured.
+fn trace(host: &HostConfig, metrics: &Metrics) -> Result<Option<Exporting>, String> {
+    let Some(config) = &host.traces else { return Ok(None) };
+    let (traces, exporting) = export::start(config, metrics)?;
+    metrics.trace_by(traces);
+    tracing::info!(collector = %config.endpoint, ratio = config.ratio, "commands are traced");
+    Ok(Some(exporting))
 }
 
 /// A duration in seconds, rounded up.

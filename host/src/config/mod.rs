@@ -39,7 +39,7 @@ mod units;
 
 pub use diff::{Changes, WhenApplied, changes, taken_over};
 pub use explain::{Explained, explain};
-pub use host::{HostConfig, ListenerConfig, OperationsConfig, OperatorToken, Origins, ShutdownConfig};
+pub use host::{HostConfig, ListenerConfig, OperationsConfig, OperatorToken, Origins, ShutdownConfig, TracesConfig};
 pub use layers::{Origin, Source, Values};
 pub use limits::TenantLimits;
 pub use locate::AdapterFile;

@@ -21,6 +21,7 @@ pub(super) struct RawHost {
     pub(super) limits: RawLimits,
     pub(super) metrics: RawMetrics,
     pub(super) log: RawLog,
+    pub(super) traces: RawTraces,
     pub(super) shutdown: RawShutdown,
 }
 
@@ -103,6 +104,16 @@ pub(super) struct RawLog {
     pub(super) filter: String,
     pub(super) details: Vec<String>,
     pub(super) format: LogFormat,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTraces {
+    #[serde(default)]
+    pub(super) endpoint: Option<String>,
+    pub(super) ratio: f64,
+    #[serde(default)]
+    pub(super) headers_file: Option<String>,
 }
 
 /// How log lines are written.

@@ -53,6 +53,11 @@ impl AdapterMetrics {
         }))
     }
 
+    /// Its id, as in its manifest.
+    pub(super) fn id(&self) -> &str {
+        &self.0.id
+    }
+
     /// A command was answered, so long after it arrived.
     pub(super) fn command(&self, command: CommandLabel, outcome: OutcomeLabel, took: Duration) {
         let (series, outcome) = (&*self.0, outcome.as_str());

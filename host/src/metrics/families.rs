@@ -48,6 +48,7 @@ pub(super) struct Families {
     pub(super) upgrades: IntCounterVec,
     pub(super) tenants_overflowed: IntCounter,
     pub(super) log_lines_lost: IntCounter,
+    pub(super) trace_spans: IntCounterVec,
 }
 
 impl Families {
@@ -218,6 +219,12 @@ impl Families {
             log_lines_lost: counter(
                 "jackfield_log_lines_lost_total",
                 "Lines of the log that could not be written to the standard error.",
+            ),
+            trace_spans: from_zero(
+                "jackfield_trace_spans_total",
+                "Spans for the collector of traces, by what became of them (exported, lost).",
+                "outcome",
+                &["exported", "lost"],
             ),
         }
     }

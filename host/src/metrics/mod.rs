@@ -1,7 +1,7 @@
 //! The metrics for Prometheus. With its children the only file that names the `prometheus` crate.
 //!
-//! Owns: every metric family, its name and its labels; the cap on tenants; the families that adapters declare. Must
-//! never: take a label's value from a desktop or a platform (agents, numbers, calls), or make a caller wait.
+//! Owns: every metric family, its name and its labels; the cap on tenants; the families that adapters declare. A tenant's
+//! handle begins the traces of its commands as well, so that all that is noted of a command goes one way. Must never: take a label's value from a desktop or a platform (agents, numbers, calls), or make a caller wait.
 //! The other parts hold cheap handles ([`AdapterMetrics`], [`TenantMetrics`]) and call plain methods; the operations
 //! listener calls [`Metrics::render`]. Depths of queues are not updated as queues fill: they are read just before a scrape
 //! and set with [`TenantMetrics::set_depths`].
@@ -17,7 +17,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::SystemTime,
@@ -40,7 +40,7 @@ pub use labels::{CommandLabel, LimitLabel, OutcomeClass, OutcomeLabel};
 use tenant::TenantSeries;
 pub use tenant::{Depths, TenantMetrics};
 
-use crate::audit::LimitAudit;
+use crate::{audit::LimitAudit, traces::Traces};
 
 /// The label value that tenants beyond the cap share. No tenant can have this name.
 const OVERFLOW: &str = "_other";
@@ -63,6 +63,7 @@ struct Inner {
     /// Those with series of their own, by name.
     tenants: Mutex<HashMap<String, Weak<TenantSeries>>>,
     declared: Arc<Declared>,
+    traces: OnceLock<Traces>,
 }
 
 impl Metrics {
@@ -90,6 +91,7 @@ impl Metrics {
                 max_tenants: AtomicUsize::new(max_tenants),
                 adapters: Mutex::default(),
                 tenants: Mutex::default(),
+                traces: OnceLock::new(),
             }),
         }
     }
@@ -146,7 +148,8 @@ impl Metrics {
         let series = self.series(name);
         let declared = self.inner.declared.series(adapter, &series.label);
         let audit = Arc::new(LimitAudit::new(name));
-        TenantMetrics { series, declared, audit, adapter: self.adapter(adapter) }
+        let traces = self.inner.traces.get().cloned().unwrap_or_default();
+        TenantMetrics { series, declared, audit, adapter: self.adapter(adapter), traces }
     }
 
     fn series(&self, name: &str) -> Arc<TenantSeries> {
@@ -172,6 +175,22 @@ impl Metrics {
     /// An attempt to move a tenant to another version has ended: `moved`, `failed` or `taken_back`.
     pub fn upgraded(&self, outcome: &'static str) {
         self.inner.families.upgrades.with_label_values(&[outcome]).inc();
+    }
+
+    /// The commands of tenants that come from now on are traced, too; once.
+    pub fn trace_by(&self, traces: Traces) {
+        // A second one would be a mistake of ours; the first stays.
+        let _ = self.inner.traces.set(traces);
+    }
+
+    /// So many spans are with the collector.
+    pub fn spans_exported(&self, spans: u64) {
+        self.inner.families.trace_spans.with_label_values(&["exported"]).inc_by(spans);
+    }
+
+    /// So many spans could not be kept until the collector took them, or it did not take them.
+    pub fn spans_lost(&self, spans: u64) {
+        self.inner.families.trace_spans.with_label_values(&["lost"]).inc_by(spans);
     }
 
     /// How many lines of the log have been lost since the start.

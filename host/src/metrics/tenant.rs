@@ -11,15 +11,20 @@ use std::{
     time::Duration,
 };
 
+use jackfield_protocol::message::Request;
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use tokio::time::Instant;
 
 use super::{
     AdapterMetrics, Inner, OVERFLOW,
     declared::DeclaredSeries,
     labels::{CommandLabel, LimitLabel, OutcomeClass, OutcomeLabel},
 };
-use crate::audit::LimitAudit;
+use crate::{
+    audit::LimitAudit,
+    traces::{CommandTrace, Traces},
+};
 
 /// Depths of a tenant's queues, summed over its sessions and connections just before a scrape.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +48,7 @@ pub struct TenantMetrics {
     pub(super) series: Arc<TenantSeries>,
     pub(super) adapter: AdapterMetrics,
     pub(super) declared: Arc<DeclaredSeries>,
+    pub(super) traces: Traces,
 }
 
 impl TenantMetrics {
@@ -56,6 +62,12 @@ impl TenantMetrics {
     pub fn command(&self, command: CommandLabel, outcome: OutcomeLabel, took: Duration) {
         self.adapter.command(command, outcome, took);
         self.series.commands[outcome.class() as usize].inc();
+    }
+
+    /// Begins the trace of a command that has come; see [`Traces::begin`].
+    #[must_use]
+    pub fn trace(&self, request: &Request, command: CommandLabel, received: Instant) -> Option<Box<CommandTrace>> {
+        self.traces.begin(request, command, (self.tenant(), self.adapter.id()), received)
     }
 
     /// The tenant's name, whatever its series are called.

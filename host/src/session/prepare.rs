@@ -27,7 +27,10 @@ use super::{
     state::SessionState,
     task,
 };
-use crate::metrics::CommandLabel;
+use crate::{
+    metrics::{CommandLabel, OutcomeLabel},
+    traces::CommandTrace,
+};
 
 /// How long a replaced session may take to go before the new one goes on all the same.
 const REPLACE_DEADLINE: Duration = Duration::from_secs(6);
@@ -106,21 +109,26 @@ impl SessionManager {
     pub(super) async fn prepare_session(&self, request: &Request, identity: &Identity, address: IpAddr) -> Prepared {
         let since = Instant::now();
         let label = CommandLabel::of(PREPARE);
-        let prepared = self.try_prepare(request, identity, address).await;
+        let mut trace = self.metrics().trace(request, label, since);
+        let prepared = self.try_prepare(request, identity, address, trace.as_deref_mut()).await;
         self.audit(&prepared, request, identity, address);
+        let answer = |response: Response<'_>| {
+            if let Some(trace) = trace {
+                trace.end(OutcomeLabel::of(&response));
+            }
+            self.answer(request, label, since, response)
+        };
         match prepared {
             Ok(session) => {
                 let data = json!({"session": {"id": session.id()}}).into();
-                let text = self.answer(request, label, since, Response::SuccessWith(&data));
+                let text = answer(Response::SuccessWith(&data));
                 Prepared::Session(session, text)
             }
             Err(Refusal::Confirm) => {
                 let words = "the agent has a live session; with override it is replaced";
-                Prepared::Refused(self.answer(request, label, since, Response::Confirm(words)))
+                Prepared::Refused(answer(Response::Confirm(words)))
             }
-            Err(Refusal::Failure(failure)) => {
-                Prepared::Refused(self.answer(request, label, since, Response::Failure(&failure)))
-            }
+            Err(Refusal::Failure(failure)) => Prepared::Refused(answer(Response::Failure(&failure))),
         }
     }
 
@@ -150,6 +158,7 @@ impl SessionManager {
         request: &Request,
         identity: &Identity,
         address: IpAddr,
+        mut trace: Option<&mut CommandTrace>,
     ) -> Result<SessionHandle, Refusal> {
         let data::PrepareData { model, replace, agent: data::Credentials { id: agent, password } } =
             data::parse(request.data()).map_err(|what| Failure::new(Code::BadRequest, what))?;
@@ -177,7 +186,13 @@ impl SessionManager {
         // Begun before the log-in: a link that is lost during it is not overlooked.
         let session = SessionState::new(&id, limits.clone(), metrics, connection.clone(), command_set, Instant::now());
         let login = Login::new(agent, password, id).model(model);
+        if let Some(trace) = &mut trace {
+            trace.asked();
+        }
         let agent = platform.log_in(login, handle.sink(0), limits.command_deadline).await;
+        if let Some(trace) = trace {
+            trace.answered();
+        }
         drop(turn);
         let failure = agent.as_ref().err().map(|failure| failure.code);
         connection.answered(failure);

@@ -52,6 +52,7 @@ mod supervise;
 mod tenants;
 mod times;
 mod tls;
+mod traces;
 mod upgrades;
 mod vanished;
 mod workers;

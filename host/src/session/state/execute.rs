@@ -45,6 +45,8 @@ impl SessionState {
             self.restart_grace();
         }
         let found = self.command_set.find(request.command());
+        let label = found.as_ref().map_or(CommandLabel::UNKNOWN, SessionCommand::label);
+        let trace = self.metrics.trace(&request, label, received);
         let refused = match found {
             _ if self.commands.len() >= self.limits.unanswered => {
                 self.metrics.limited(LimitLabel::CommandsInFlight);
@@ -65,14 +67,18 @@ impl SessionState {
                     command,
                     reply,
                     received,
+                    trace,
                     state,
                     is_impatient: false,
                 });
             }
             Err(none) => none.failure(),
         };
-        let label = self.command_set.find(request.command()).map_or(CommandLabel::UNKNOWN, |command| command.label());
-        self.metrics.command(label, OutcomeLabel::Failure(refused.code), now - received);
+        let outcome = OutcomeLabel::Failure(refused.code);
+        self.metrics.command(label, outcome, now - received);
+        if let Some(trace) = trace {
+            trace.end(outcome);
+        }
         effects.reply(reply, request.respond(Response::Failure(&refused)));
     }
 
@@ -179,7 +185,11 @@ impl SessionState {
     ) -> RequestId {
         let request = self.new_request();
         effects.push(Effect::Ask(request, ask));
-        self.commands.get_mut(at).state = CommandState::Asked { request, until, rest };
+        let pending = self.commands.get_mut(at);
+        pending.state = CommandState::Asked { request, until, rest };
+        if let Some(trace) = &mut pending.trace {
+            trace.asked();
+        }
         request
     }
 
@@ -198,9 +208,12 @@ impl SessionState {
 
     /// Answers a command, which is then done.
     pub(super) fn answer(&mut self, at: usize, response: Response<'_>, effects: &mut Effects) {
-        let pending = self.commands.remove(at);
-        let label = pending.command.label();
-        self.metrics.command(label, OutcomeLabel::of(&response), pending.received.elapsed());
+        let mut pending = self.commands.remove(at);
+        let (label, outcome) = (pending.command.label(), OutcomeLabel::of(&response));
+        self.metrics.command(label, outcome, pending.received.elapsed());
+        if let Some(trace) = pending.trace.take() {
+            trace.end(outcome);
+        }
         if pending.is_tried() {
             self.adapter_connection.answered(match &response {
                 Response::Failure(failure) => Some(failure.code),
@@ -229,6 +242,9 @@ impl SessionState {
     /// The platform has answered what it was asked for on behalf of a command.
     pub(super) fn command_answered(&mut self, at: usize, outcome: Outcome, now: Instant, effects: &mut Effects) {
         let pending = self.commands.get_mut(at);
+        if let Some(trace) = &mut pending.trace {
+            trace.answered();
+        }
         let command = &pending.command;
         if command.is(START) {
             return self.start_answered(at, outcome, effects);

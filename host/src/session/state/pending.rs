@@ -15,7 +15,7 @@ use super::super::{
     input::Reply,
     plan::{Each, Step},
 };
-use crate::plugin::RequestId;
+use crate::{plugin::RequestId, traces::CommandTrace};
 
 /// How long a logout waits for what was sent before it to be carried out.
 const BEFORE_LOGOUT: Duration = Duration::from_secs(5);
@@ -26,6 +26,7 @@ pub(super) struct PendingCommand {
     pub(super) command: SessionCommand,
     pub(super) reply: Reply,
     pub(super) received: Instant,
+    pub(super) trace: Option<Box<CommandTrace>>,
     pub(super) state: CommandState,
     /// A logout that has waited for long enough.
     pub(super) is_impatient: bool,

@@ -12,7 +12,6 @@ use std::{
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Uri, body::Bytes};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use jsonwebtoken::{
     Algorithm,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse},
@@ -21,7 +20,7 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use crate::config::KeySource;
+use crate::{config::KeySource, https::https_client};
 
 /// The largest key set, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -167,13 +166,7 @@ async fn load(source: &KeySource) -> Result<Vec<u8>, String> {
 }
 
 async fn fetch(address: Uri) -> Result<Vec<u8>, String> {
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_native_roots()
-        .map_err(|error| format!("the system's root certificates cannot be read: {error}"))?
-        .https_or_http()
-        .enable_http1()
-        .build();
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+    let client = https_client::<Empty<Bytes>>()?;
     let answer = client.get(address).await.map_err(|error| error.to_string())?;
     if !answer.status().is_success() {
         return Err(format!("it answers {}", answer.status()));

@@ -1,0 +1,223 @@
+//! Spans on their way to the collector: OTLP over HTTP, in batches.
+//!
+//! Owns: the queue of spans that wait, what becomes of each ([`Metrics`] counts it), and the requests to the collector. Must
+//! never: make whoever ends a span wait, or keep more than [`WAITING`] of them: while the collector does not take them they
+//! are lost, and nothing else is.
+
+use std::{collections::HashMap, path::Path, pin::Pin, time::Duration};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Uri,
+    body::Bytes,
+    header::{HeaderName, HeaderValue},
+};
+use opentelemetry::{Context, KeyValue, trace::TracerProvider as _};
+use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanExporter as _, SpanProcessor},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::Traces;
+use crate::{
+    config::TracesConfig,
+    https::{HttpsClient, https_client},
+    log_limit::LogLimit,
+    metrics::Metrics,
+};
+
+/// How many spans may wait.
+const WAITING: usize = 4_096;
+/// How many are sent at once, and how long the first of them waits for the others.
+const BATCH: (usize, Duration) = (512, Duration::from_secs(1));
+/// How long the collector may take over a batch.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest answer of the collector, in bytes; more is surely not one.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+/// Carries spans to the collector until it is [finished](Self::finish).
+#[derive(Debug)]
+pub struct Exporting {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Begins to carry spans to the collector. Must be called inside a runtime.
+///
+/// # Errors
+/// What is wrong with the configuration, by its key.
+pub fn start(config: &TracesConfig, metrics: &Metrics) -> Result<(Traces, Exporting), String> {
+    let resource = Resource::builder_empty()
+        .with_service_name("jackfield")
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build();
+    let headers = config.headers_file.as_deref().map_or_else(|| Ok(HashMap::new()), read_headers);
+    let mut exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(CollectorClient(https_client()?))
+        .with_endpoint(config.endpoint.to_string())
+        .with_headers(headers.map_err(|error| format!("traces.headers_file: {error}"))?)
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(DEADLINE)
+        // A collector that is busy is not helped by the same again, and what waits meanwhile is bounded.
+        .with_retry_policy(RetryPolicy::disabled())
+        .build()
+        .map_err(|error| format!("traces.endpoint: {error}"))?;
+    exporter.set_resource(&resource);
+    let (spans, waiting) = mpsc::channel(WAITING);
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(Queue { spans, metrics: metrics.clone() })
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.ratio))))
+        .with_resource(resource)
+        .build();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(send(exporter, waiting, metrics.clone(), stopped));
+    Ok((Traces(Some(provider.tracer("jackfield"))), Exporting { stop, task }))
+}
+
+impl Exporting {
+    /// Sends what still waits, within a deadline. Spans that end later are lost.
+    pub async fn finish(mut self, deadline: Duration) {
+        self.stop.send_replace(true);
+        if timeout(deadline, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+/// The end of each span that is wanted.
+#[derive(Debug)]
+struct Queue {
+    spans: mpsc::Sender<SpanData>,
+    metrics: Metrics,
+}
+
+impl SpanProcessor for Queue {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if self.spans.try_send(span).is_err() {
+            self.metrics.spans_lost(1);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// Sends batches, one after the other, until it is told to stop and nothing waits.
+async fn send(
+    exporter: SpanExporter,
+    mut waiting: mpsc::Receiver<SpanData>,
+    metrics: Metrics,
+    mut stop: watch::Receiver<bool>,
+) {
+    let failures = LogLimit::per_minute(1);
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            more = waiting.recv_many(&mut batch, BATCH.0) => if more == 0 { return },
+            () = told(&mut stop) => waiting.close(),
+        }
+        if batch.is_empty() {
+            continue;
+        }
+        let fill = async {
+            loop {
+                let room = BATCH.0 - batch.len();
+                if room == 0 || waiting.recv_many(&mut batch, room).await == 0 {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = fill => {}
+            () = sleep(BATCH.1) => {}
+            () = told(&mut stop) => {}
+        }
+        let spans = batch.len() as u64;
+        match exporter.export(std::mem::take(&mut batch)).await {
+            Ok(()) => metrics.spans_exported(spans),
+            Err(error) => {
+                metrics.spans_lost(spans);
+                if let Some(left_out) = failures.pass() {
+                    tracing::warn!(%error, spans, left_out, "the collector of traces does not take spans; they are lost");
+                }
+            }
+        }
+    }
+}
+
+/// Waits until there is nothing more to wait for.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    // Without a sender nobody will say it any more.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The collector, by HTTP.
+#[derive(Debug)]
+struct CollectorClient(HttpsClient<Full<Bytes>>);
+
+impl HttpClient for CollectorClient {
+    fn send_bytes<'this, 'future>(
+        &'this self,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'future>>
+    where
+        'this: 'future,
+        Self: 'future,
+    {
+        let answered = self.0.request(request.map(Full::new));
+        Box::pin(async move {
+            let answer = async {
+                let (head, body) = answered.await?.into_parts();
+                let body = Limited::new(body, LONGEST_ANSWER).collect().await?;
+                Ok::<_, HttpError>(Response::from_parts(head, body.to_bytes()))
+            };
+            timeout(DEADLINE, answer).await.map_err(HttpError::from)?
+        })
+    }
+}
+
+/// Reads the headers that the collector wants, such as its token: a line `Name: value` for each.
+///
+/// # Errors
+/// The file cannot be read, or a line of it is no header; its value is not repeated.
+pub fn read_headers(path: &Path) -> Result<HashMap<String, String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(at, line)| {
+            let wrong = || format!("{}: line {} is not \"Name: value\"", path.display(), at + 1);
+            let (name, value) =
+                line.split_once(':').map(|(name, value)| (name.trim(), value.trim())).ok_or_else(wrong)?;
+            let is_header = name.parse::<HeaderName>().is_ok() && HeaderValue::from_str(value).is_ok();
+            if is_header { Ok((name.to_owned(), value.to_owned())) } else { Err(wrong()) }
+        })
+        .collect()
+}
+
+/// Checks where a collector is said to be.
+///
+/// # Errors
+/// It is no address by HTTP.
+pub fn check_endpoint(text: &str) -> Result<Uri, String> {
+    let wrong = || format!("{text:?} is no address such as \"http://127.0.0.1:4318/v1/traces\"");
+    let address: Uri = text.parse().map_err(|_| wrong())?;
+    let is_http = matches!(address.scheme_str(), Some("http" | "https")) && address.authority().is_some();
+    if is_http { Ok(address) } else { Err(wrong()) }
+}
