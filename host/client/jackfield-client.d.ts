@@ -17,6 +17,7 @@ export type FailureCode = Code | "disconnected" | "confirm" | "needinfo" | "ende
  * A command that failed, or a connection that cannot be made. Beside the host's codes:
  * `disconnected` there is no connection, or it was lost before the answer: whether the command was carried out is not
  * known, and the events will tell; `confirm` and `needinfo` nobody answered the question; `ended` the session is over.
+ * `connect` itself fails with `bad_request` where one of its options is wrong.
  */
 export class JackfieldError extends Error {
   readonly name: "JackfieldError";
