@@ -90,6 +90,7 @@ struct RawQueue {
     overflow_seconds: Option<u64>,
     overflow: Option<String>,
     wrap_up_seconds: Option<u64>,
+    service_level_seconds: Option<u64>,
     app_queue: bool,
 }
 
@@ -172,6 +173,8 @@ pub(crate) struct Queue {
     pub(crate) announce: Option<Duration>,
     pub(crate) overflow: Option<(Duration, Overflow)>,
     pub(crate) wrap_up: Duration,
+    /// How long a caller should wait at the most.
+    pub(crate) service_level: Duration,
     /// It is one of `app_queue`'s: Asterisk distributes its calls.
     pub(crate) app_queue: bool,
 }
@@ -390,6 +393,7 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
         announce: raw.announce_seconds.filter(|every| *every > 0).map(Duration::from_secs),
         overflow,
         wrap_up: raw.wrap_up_seconds.map_or(wrap_up, Duration::from_secs),
+        service_level: seconds(raw.service_level_seconds, 20),
         app_queue: raw.app_queue,
     })
 }

@@ -25,7 +25,7 @@ fn settings() -> Value {
 
 impl Desk {
     /// What the list of queues tells of a queue.
-    async fn sees_queue(&self, queue: &str) -> ListEntry {
+    pub async fn sees_queue(&self, queue: &str) -> ListEntry {
         match self.session.command(Command::List(ListRequest::new(ListKind::Queues, 50))).await {
             Outcome::Success(Some(data)) => {
                 let page: Value = serde_json::from_str(data.get()).unwrap();

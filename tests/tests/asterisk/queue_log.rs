@@ -49,12 +49,9 @@ async fn id_of(asterisk: &Asterisk, of: &str) -> String {
 
 #[tokio::test]
 async fn a_call_is_logged_from_the_queue_to_its_end() {
-    let Some(lab) =
-        open(&["1001"], json!({"offer_timeout_seconds": 2, "after_no_answer": "ready", "offer_again_seconds": 0}))
-            .await
-    else {
-        return;
-    };
+    let settings = json!({"offer_timeout_seconds": 2, "after_no_answer": "ready", "offer_again_seconds": 0,
+        "queues": {"sales": {"service_level_seconds": 1}}});
+    let Some(lab) = open(&["1001"], settings).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;
     let customer = Sipp::customer(&lab.asterisk, "555", "700", CUSTOMER).await;
     let caller = id_of(&lab.asterisk, "555").await;
@@ -87,6 +84,13 @@ async fn a_call_is_logged_from_the_queue_to_its_end() {
     let _customer = lab.call(&anna).await;
     anna.does(Command::Release { conversation: anna.primary() }).await;
     logged(&lab.asterisk, "sales", "anna", "COMPLETEAGENT").await;
+    let figures = serde_json::to_value(anna.sees_queue("sales").await.data).unwrap();
+    let all = lab.asterisk.queue_log();
+    let in_time = all.iter().filter(|line| line[3] == "CONNECT" && ["0", "1"].contains(&line[4].as_str())).count();
+    let share = if in_time == 1 { 0.5 } else { 0.0 };
+    let wanted = json!({"answered": 2, "abandoned": 1, "answeredBy": {"anna": 2}, "serviceLevel": share,
+        "serviceLevelSeconds": 1});
+    assert_eq!(figures, wanted);
     lab.close().await;
 }
 

@@ -4,17 +4,13 @@
 //! its figures are Asterisk's: a call that it distributes enters the application by the member's channel, as a call for
 //! that agent. Must never: remove a member that is not one of this tenant's agents.
 
-use std::collections::BTreeMap;
-
+use super::{CommandId, Effect, Switch, lists::listed_figures, queue_history::Membership};
+use crate::manager::{News, Order, QueueStatus};
 use jackfield_plugin_api::{
     Timestamp,
     lists::{ListEntry, ListRequest},
     report::ChannelType,
 };
-use serde_json::json;
-
-use super::{CommandId, Effect, Switch, queue_history::Membership};
-use crate::manager::{News, Order, QueueStatus};
 
 /// What Asterisk says of a member who would be rung now.
 const NOT_IN_USE: u64 = 1;
@@ -147,13 +143,8 @@ fn entry(status: &QueueStatus) -> ListEntry {
         status.longest_wait_seconds.map(|seconds| Timestamp(Timestamp::now().0.saturating_sub(seconds * 1000)));
     let ready = status.members.iter().filter(|member| !member.paused && member.status == NOT_IN_USE);
     entry.ready = Some(ready.count() as u64);
-    let answered = status.members.iter().map(|member| (member.name.as_str(), member.taken));
-    entry.data = BTreeMap::from([
-        ("answered".to_owned(), json!(status.completed).into()),
-        ("abandoned".to_owned(), json!(status.abandoned).into()),
-        ("serviceLevel".to_owned(), json!(status.service_level_percent / 100.0).into()),
-        ("serviceLevelSeconds".to_owned(), json!(status.service_level_seconds).into()),
-        ("answeredBy".to_owned(), json!(answered.collect::<BTreeMap<_, _>>()).into()),
-    ]);
+    let answered_by = status.members.iter().map(|member| (member.name.clone(), member.taken)).collect();
+    let share = (status.completed > 0).then_some(status.service_level_percent / 100.0);
+    entry.data = listed_figures(status.completed, status.abandoned, &answered_by, share, status.service_level_seconds);
     entry
 }

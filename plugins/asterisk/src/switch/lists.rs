@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use jackfield_plugin_api::{
-    Code, Failure, Timestamp,
+    Code, Failure, Json, Timestamp,
     lists::{Address, DestinationType, ListEntry, ListKind, ListRequest, Presence, PresenceState},
     report::ChannelType,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{
     Switch, What,
@@ -47,6 +48,7 @@ impl Switch {
             Timestamp(Timestamp::now().0.saturating_sub(u64::try_from(waited).unwrap_or_default()))
         });
         entry.ready = Some(ready.count() as u64);
+        entry.data = self.figures_of(name);
         entry
     }
 
@@ -120,6 +122,25 @@ impl Switch {
             })),
         }
     }
+}
+
+/// The figures of a queue, as both kinds of queues have them. `share`: of the answered calls, those that did not wait longer
+/// than `seconds`.
+pub(super) fn listed_figures(
+    answered: u64,
+    abandoned: u64,
+    answered_by: &BTreeMap<String, u64>,
+    share: Option<f64>,
+    seconds: u64,
+) -> BTreeMap<String, Json> {
+    let mut data = BTreeMap::from([
+        ("answered".to_owned(), json!(answered).into()),
+        ("abandoned".to_owned(), json!(abandoned).into()),
+        ("answeredBy".to_owned(), json!(answered_by).into()),
+        ("serviceLevelSeconds".to_owned(), json!(seconds).into()),
+    ]);
+    data.extend(share.map(|share| ("serviceLevel".to_owned(), json!(share).into())));
+    data
 }
 
 fn presence(phone: &Phone) -> Presence {

@@ -223,6 +223,8 @@ pub(crate) struct Switch {
     told_device_states: BTreeMap<PhoneKey, String>,
     /// What was said of agents as members of queues, by extension.
     told_memberships: BTreeMap<PhoneKey, queue_history::Membership>,
+    /// What was counted, by queue.
+    figures: BTreeMap<String, queue_history::Figures>,
     /// Whether there is a connection to the manager interface, and lists that wait for its answer.
     manager_up: bool,
     queue_lists: BTreeMap<u64, (CommandId, ListRequest)>,
@@ -269,6 +271,7 @@ impl Switch {
             told_waiting: BTreeMap::new(),
             told_device_states: BTreeMap::new(),
             told_memberships: BTreeMap::new(),
+            figures: BTreeMap::new(),
             manager_up: false,
             queue_lists: BTreeMap::new(),
             effects: Vec::new(),

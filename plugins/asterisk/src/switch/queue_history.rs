@@ -1,19 +1,21 @@
-//! What happened in the queues: the lines of `queue_log`, by which reports for Asterisk's own queues read these too.
+//! What happened in the queues: the lines of `queue_log`, by which reports for Asterisk's own queues read these too, and
+//! the figures of the list of queues, counted since the adapter's start.
 //!
 //! Owns: which line is written when, and what its fields mean: what they mean in Asterisk's documentation of `queue_log`.
 //! A member is named by the agent's name. Must never: change what happens. Each time that a caller enters a queue ends in
 //! exactly one line: CONNECT (and then one that says how the call ended), ABANDON, EXITWITHTIMEOUT or EXITEMPTY.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
-use jackfield_plugin_api::{Timestamp, report::Reason};
+use jackfield_plugin_api::{Json, Timestamp, report::Reason};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Effect, Switch,
+    lists::listed_figures,
     model::{Availability, Phone, PhoneKey, RoomId, Seat, Work},
 };
 use crate::manager::Order;
@@ -52,6 +54,16 @@ struct Served {
     since: u64,
 }
 
+/// What is counted of a queue.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    answered: u64,
+    /// Of them, those that did not wait longer than they should.
+    in_time: u64,
+    abandoned: u64,
+    answered_by: BTreeMap<String, u64>,
+}
+
 /// What was said of an agent as a member of queues.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Membership {
@@ -61,7 +73,21 @@ pub(super) struct Membership {
     pub(super) paused: Option<String>,
 }
 
+/// A caller who waited hung up.
+const ABANDONED: &str = "ABANDON";
+
 impl Switch {
+    /// What else the list of queues tells of one of the adapter's own.
+    pub(super) fn figures_of(&self, queue: &str) -> BTreeMap<String, Json> {
+        let (none, seconds) =
+            (Figures::default(), self.settings.queues.get(queue).map(|it| it.service_level.as_secs()));
+        let figures = self.figures.get(queue).unwrap_or(&none);
+        // Counts of calls are far below what a float holds exactly.
+        #[allow(clippy::cast_precision_loss)]
+        let share = (figures.answered > 0).then(|| figures.in_time as f64 / figures.answered as f64);
+        listed_figures(figures.answered, figures.abandoned, &figures.answered_by, share, seconds.unwrap_or_default())
+    }
+
     fn log(&mut self, queue: &str, event: &'static str, entry: Option<&Entry>, agent: Option<&str>, data: Vec<String>) {
         if self.settings.manager.is_some() {
             self.effects.push(Effect::Manager(Order::Log(QueueLogLine {
@@ -110,6 +136,11 @@ impl Switch {
         let waited_seconds = seconds_since(entry.entered);
         let rang = self.rang(seat).as_secs().to_string();
         self.log(&queue, "CONNECT", Some(&entry), Some(&agent), vec![waited_seconds.to_string(), leg, rang]);
+        let in_time = self.settings.queues.get(&queue).is_some_and(|it| waited_seconds <= it.service_level.as_secs());
+        let figures = self.figures.entry(queue).or_default();
+        figures.answered += 1;
+        figures.in_time += u64::from(in_time);
+        *figures.answered_by.entry(agent.clone()).or_default() += 1;
         let since = Timestamp::now().0;
         entry.served = Some(Served { agent, phone: seat.phone.clone(), waited_seconds, since });
         if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
@@ -151,7 +182,7 @@ impl Switch {
         }
         if self.rooms.get(&room).and_then(|room| room.ticket.as_ref()).is_some_and(|ticket| ticket.waiting) {
             self.log_ring_canceled(room);
-            self.log_unserved(room, "ABANDON");
+            self.log_unserved(room, ABANDONED);
         } else {
             self.log_served(room, "COMPLETECALLER", Vec::new());
         }
@@ -163,6 +194,9 @@ impl Switch {
         let place = self.place_of(room, &queue).to_string();
         let data = vec![place, entry.position.to_string(), seconds_since(entry.entered).to_string()];
         self.log(&queue, event, Some(&entry), None, data);
+        if event == ABANDONED {
+            self.figures.entry(queue).or_default().abandoned += 1;
+        }
         self.forget_entry(room);
     }
 
