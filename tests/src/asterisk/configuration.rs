@@ -105,11 +105,11 @@ impl Asterisk {
             from_readme("pjsip.conf"),
         );
         for (extension, port) in &self.phones {
-            let _ = write!(
-                text,
-                "[{extension}](phone)\naors = {extension}\n\
-                 [{extension}]\ntype = aor\ncontact = sip:{extension}@127.0.0.1:{port}\n"
-            );
+            let contact = match self.registered {
+                true => "max_contacts = 1\nremove_existing = yes".to_owned(),
+                false => format!("contact = sip:{extension}@127.0.0.1:{port}"),
+            };
+            let _ = write!(text, "[{extension}](phone)\naors = {extension}\n[{extension}]\ntype = aor\n{contact}\n");
         }
         // Whoever calls from 127.0.0.1 and is no phone is the trunk.
         let _ = write!(

@@ -86,13 +86,23 @@ fn libraries() -> PathBuf {
         .expect("a folder of libraries")
 }
 
-/// A free UDP port. Somebody else may take it before it is used; nobody did so far.
+/// A free UDP port.
 pub fn free_udp_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+    free_port(|port| UdpSocket::bind(("127.0.0.1", port)).is_ok())
 }
 
 fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+    free_port(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+}
+
+/// A port that nobody takes before it is used: below those that the system gives to whoever wants any (here each party's
+/// sound, so there are many), beside Asterisk's for sound, and other processes begin elsewhere.
+fn free_port(is_free: impl Fn(u16) -> bool) -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(131);
+    let mut ports = (0..10_000).map(|_| begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000);
+    let port = ports.find_map(|offset| u16::try_from(10_000 + offset).ok().filter(|port| is_free(*port)));
+    port.expect("a free port")
 }
 
 /// A running Asterisk.
@@ -113,6 +123,8 @@ pub struct Asterisk {
     pub outside: u16,
     /// Extensions and where their phones answer.
     pub phones: Vec<(String, u16)>,
+    /// They are where they register from, and nowhere before.
+    registered: bool,
 }
 
 impl Asterisk {
@@ -128,8 +140,18 @@ impl Asterisk {
         Self::start_with(extensions.iter().map(|extension| (extension.clone(), port)).collect()).await
     }
 
+    /// The same, but the phones must be registered before they can be called.
+    pub async fn start_with_registered_phones(extensions: &[String]) -> Option<Self> {
+        let port = free_udp_port();
+        Self::start_as(extensions.iter().map(|extension| (extension.clone(), port)).collect(), true).await
+    }
+
     /// Starts one with phones at these ports.
     pub async fn start_with(phones: Vec<(String, u16)>) -> Option<Self> {
+        Self::start_as(phones, false).await
+    }
+
+    async fn start_as(phones: Vec<(String, u16)>, registered: bool) -> Option<Self> {
         if let Err(why) = root() {
             crate::skipped(why);
             return None;
@@ -140,7 +162,9 @@ impl Asterisk {
         let (http, https, manager) = (free_tcp_port(), free_tcp_port(), free_tcp_port());
         let certificate = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let (sip, outside) = (free_udp_port(), free_udp_port());
-        let mut asterisk = Self { process: None, folder, http, https, manager, certificate, sip, outside, phones };
+        let process = None;
+        let mut asterisk =
+            Self { process, folder, http, https, manager, certificate, sip, outside, phones, registered };
         asterisk.configure();
         asterisk.run().await;
         Some(asterisk)

@@ -143,6 +143,11 @@ impl Sipp {
         .await
     }
 
+    /// The outside world for many calls; without sound.
+    pub async fn all_outside(asterisk: &Asterisk) -> Self {
+        Self::run(asterisk, "outside", asterisk.outside, 0, |_, _| {}).await.listening().await
+    }
+
     /// Customers who call again and again, so many at a time.
     pub async fn many_customers(asterisk: &Asterisk, at_a_time: usize) -> Self {
         Self::run(asterisk, "customer", free_udp_port(), 0, |command, messages| {
@@ -215,9 +220,9 @@ impl Sipp {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let own = socket.local_addr().expect("its address").port();
         let request = format!(
-            "REGISTER sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bK-register-{seconds}\r\n\
+            "REGISTER sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bK-register-{own}-{seconds}\r\n\
              From: <sip:{extension}@127.0.0.1>;tag=r{seconds}\r\nTo: <sip:{extension}@127.0.0.1>\r\n\
-             Call-ID: register-{port}-{seconds}\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\n\
+             Call-ID: register-{own}-{port}-{seconds}\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\n\
              Contact: <sip:{extension}@127.0.0.1:{port}>;expires={seconds}\r\nContent-Length: 0\r\n\r\n"
         );
         socket.set_nonblocking(true).expect("a socket that does not wait");
@@ -253,6 +258,11 @@ impl Sipp {
         })
         .await
         .success()
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("its status").is_some()
     }
 
     /// Lets its sound flow: where Asterisk wants it stands in the newest session description from Asterisk.

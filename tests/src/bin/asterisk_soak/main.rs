@@ -1,0 +1,175 @@
+//! A contact centre's day on a real Asterisk, for an hour: agents who do all that agents do, customers who come and go, and
+//! phones that hang up, press their keys and vanish by themselves. Is an agent stuck at its end, is anything left in
+//! Asterisk, and does memory stay as it is? The real host, one WebSocket an agent, SIPp's phones and customers.
+
+#![forbid(unsafe_code)]
+
+mod dice;
+mod mischief;
+mod worker;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use jackfield_tests::{
+    asterisk::{Asterisk, sipp::Sipp},
+    host::Setup,
+    load::process::resident_kib,
+    until,
+};
+use tokio::{sync::watch, task::JoinSet};
+
+use self::{
+    dice::Dice,
+    worker::{Phase, Worker},
+};
+
+/// Puts agents on a real Asterisk through a day with everything that happens on one.
+#[derive(Debug, Parser, Clone)]
+#[command(name = "asterisk_soak", max_term_width = 100)]
+struct Options {
+    /// Agents at work at the same time.
+    #[arg(long, default_value_t = 50)]
+    agents: usize,
+    /// Minutes that the day lasts.
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
+    /// Customers who call or wait at the same time.
+    #[arg(long, default_value_t = 45)]
+    customers: usize,
+    /// Milliseconds between two things that an agent does, at most.
+    #[arg(long, default_value_t = 2000)]
+    pace_ms: u64,
+    /// Milliseconds between two things that happen by themselves.
+    #[arg(long, default_value_t = 1000)]
+    mischief_ms: u64,
+    /// What the dice begin with: the same again does the same as far as it depends on them.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Agents go not ready when they let it ring, and are called and offered for a short time, so that all of it happens often.
+const SETTINGS: &str =
+    "dial_timeout_seconds = 8\noffer_timeout_seconds = 5\noffer_again_seconds = 2\nwrap_up_seconds = 3";
+
+/// Resident memory of the processes, in MiB.
+struct Memory([(&'static str, u32, Vec<u64>); 3]);
+
+impl Memory {
+    fn look(&mut self) {
+        for (_, pid, seen) in &mut self.0 {
+            seen.push(resident_kib(*pid) / 1024);
+        }
+    }
+
+    /// Prints what was seen, and returns who grew: by more than a quarter from the second quarter to the last.
+    fn grown(&self) -> Vec<&'static str> {
+        let mut grown = Vec::new();
+        for (name, _, seen) in &self.0 {
+            let quarter = (seen.len() / 4).max(1);
+            let mean = |part: &[u64]| part.iter().sum::<u64>() / part.len().max(1) as u64;
+            let (before, after) = (mean(&seen[quarter..2 * quarter]), mean(&seen[seen.len() - quarter..]));
+            println!(
+                "{name}: {} MiB resident at first, {before} in the second quarter, {after} in the last",
+                seen.first().copied().unwrap_or_default()
+            );
+            if after > before + before / 4 + 2 {
+                grown.push(*name);
+            }
+        }
+        grown
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let options = Options::parse();
+    let extensions: Vec<String> = (0..options.agents).map(|number| (2001 + number).to_string()).collect();
+    let Some(asterisk) = Asterisk::start_with_registered_phones(&extensions).await else { return };
+    let asterisk = Arc::new(asterisk);
+    let host = Arc::new(Setup::new().tenant(asterisk.tenant(SETTINGS)).start().await);
+    let phones = Arc::new(Sipp::many_phones(&asterisk).await);
+    let outside = Arc::new(Sipp::all_outside(&asterisk).await);
+    for extension in &extensions {
+        Sipp::register(&asterisk, extension, phones.port, mischief::REGISTERED).await;
+    }
+
+    let (phase, phases) = watch::channel(Phase::Day);
+    let mut work = JoinSet::new();
+    for (number, extension) in extensions.iter().enumerate() {
+        let dice = Dice::new(options.seed + number as u64);
+        let pace = Duration::from_millis(options.pace_ms);
+        let (host, extension, all) = (Arc::clone(&host), extension.clone(), extensions.clone());
+        let phases = phases.clone();
+        work.spawn(async move { Worker::begin(&host, extension, all, dice, pace).await.work(phases).await });
+    }
+    until("all agents' phones are connected", || async {
+        (asterisk.channels().await.len() >= options.agents).then_some(())
+    })
+    .await;
+    println!("{} agents at work", options.agents);
+
+    let mut customers = Sipp::many_customers(&asterisk, options.customers).await;
+    let worker = u32::try_from(host.worker("acme").await).expect("a process's number");
+    let mut memory = Memory([
+        ("jackfield", host.pid(), Vec::new()),
+        ("its worker", worker, Vec::new()),
+        ("asterisk", asterisk.pid(), Vec::new()),
+    ]);
+    let began = Instant::now();
+    let day = Duration::from_secs(60 * options.minutes);
+    let mut mischief = mischief::Mischief::new(&asterisk, &phones, &outside, Dice::new(options.seed));
+    let mut look = tokio::time::interval(day / 40);
+    let mut next = tokio::time::interval(Duration::from_millis(options.mischief_ms));
+    while began.elapsed() < day {
+        tokio::select! {
+            _ = look.tick() => memory.look(),
+            _ = next.tick() => mischief.happens(&customers).await,
+        }
+    }
+
+    // Nobody calls any more; those who wait or talk are served to the end.
+    let happened = mischief.ends().await;
+    customers.stop_calling();
+    phase.send_replace(Phase::Evening);
+    let ended = mischief::until_customers_have_gone(&asterisk, &outside, &mut customers).await;
+    until("only the agents' legs are left", || async {
+        (asterisk.channels().await.len() == options.agents && asterisk.bridges().await.is_empty()).then_some(())
+    })
+    .await;
+    phase.send_replace(Phase::Night);
+    let workers = work.join_all().await;
+
+    let (created, succeeded, failed) = customers.counts();
+    println!("SIPp's customers: {created} called, {succeeded} ended well, {failed} did not");
+    println!("by themselves: {happened:?}");
+    let mut answers: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for worker in &workers {
+        for (answer, count) in &worker.answers {
+            *answers.entry(answer.clone()).or_default() += count;
+        }
+    }
+    for ((command, answer), count) in &answers {
+        println!("{command}: {answer} {count}");
+    }
+    let stuck: Vec<String> = workers.iter().filter_map(Worker::stuck).collect();
+    let grown = memory.grown();
+    let mut homes = JoinSet::new();
+    for worker in workers {
+        homes.spawn(worker.goes_home());
+    }
+    let home = homes.join_all().await.into_iter().filter(|home| *home).count();
+    asterisk.is_empty().await;
+    println!("{home} agents logged out; no channel and no bridge is left in Asterisk");
+    let unexpected: Vec<_> =
+        answers.keys().filter(|(_, answer)| !worker::EXPECTED.contains(&answer.as_str())).collect();
+    assert!(stuck.is_empty(), "stuck: {stuck:?}");
+    assert!(unexpected.is_empty(), "answers that nothing here explains: {unexpected:?}");
+    assert_eq!(home, options.agents, "somebody could not log out");
+    assert!(ended, "the customers' calls did not come to an end");
+    assert!(grown.is_empty(), "more memory than before: {grown:?}");
+}
