@@ -205,6 +205,19 @@ async fn a_session_that_is_lost_leaves_the_channel_inactive_and_can_be_started_a
 }
 
 #[tokio::test]
+async fn a_session_that_goes_on_is_not_lost_because_it_cannot_be_joined_once_more() {
+    let (bench, anna, key) = in_a_call().await;
+    // The poll breaks off, the one that would tell the state anew too, and nobody else may join.
+    bench.emulator.control("fault", json!({"call": "get-next-event", "times": 2, "what": "cut_before"}));
+    bench.fault("agent-sessions/join", json!({"status": {"status": 409}}));
+    let joined = bench.emulator.count("agent-sessions/join");
+    bench.emulator.cut_connections();
+    eventually("it is tried", || bench.emulator.count("agent-sessions/join") > joined).await;
+    the_call_goes_on(&bench, &anna, &key).await;
+    assert_eq!(bench.emulator.count("agent-sessions"), 1);
+}
+
+#[tokio::test]
 async fn an_agent_whom_a_supervisor_logs_off_sees_his_channel_inactive() {
     let (bench, anna, key) = in_a_call().await;
     bench.emulator.control("log-off", json!({"agent": ANNA}));

@@ -46,6 +46,11 @@ impl Client {
         self.notify.notify_waiters();
     }
 
+    /// Whether an id of this generation was replaced by another.
+    pub(crate) const fn is_replaced(&self, generation: u64) -> bool {
+        generation < self.generation
+    }
+
     /// What is in the queue is all that it hears.
     pub(crate) fn no_replay(&mut self) {
         self.replay = false;

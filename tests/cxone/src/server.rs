@@ -488,9 +488,14 @@ fn allowed(world: &World, user: AgentId, id: &str) -> Result<SessionRef, Refusal
 }
 
 fn in_session(world: &mut World, user: AgentId, id: &str, call: &str, request: &Request) -> agent_api::Done {
-    let agent = allowed(world, user, id)?.agent;
-    if world.session(agent).is_none() {
+    let found = allowed(world, user, id)?;
+    let agent = found.agent;
+    let Some(session) = world.session(agent) else {
         return refuse(409, "AgentSessionEnded", "the agent session has ended");
+    };
+    let replaced = session.clients[found.client].is_replaced(found.generation);
+    if replaced && world.data.behaviour.strict_ids {
+        return refuse(404, "AgentSessionNotFound", "the session id was replaced");
     }
     let rest: Vec<&str> = request.path[2..].iter().map(String::as_str).collect();
     match (request.method.as_str(), &rest[..]) {

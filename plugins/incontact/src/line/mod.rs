@@ -234,13 +234,21 @@ impl Line {
         }
     }
 
-    /// A call of the agent API, by its path behind the session id.
+    /// A call of the agent API, by its path behind the session id. Where CXone has given out a new id meanwhile and refuses
+    /// the one before, it is made under the new one.
     ///
     /// # Errors
     /// CXone refuses, or the outcome is unknown; then the state is replayed.
     pub(crate) async fn send(&self, group: Group, path: &str, params: Value) -> Result<(), Refusal> {
+        let to = |id: &str| format!("agent-sessions/{}/{path}", encode(id));
         let id = self.id().map_err(Refusal::NotAsked)?;
-        self.send_to(group, &format!("agent-sessions/{}/{path}", encode(&id)), params).await
+        let sent = self.send_to(group, &to(&id), params.clone()).await;
+        match (&sent, self.id()) {
+            (Err(Refusal::Answered { status: 400 | 404 | 409 | 410, .. }), Ok(newer)) if newer != id => {
+                self.send_to(group, &to(&newer), params).await
+            }
+            _ => sent,
+        }
     }
 
     /// A call outside the agent session.

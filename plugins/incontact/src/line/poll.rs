@@ -227,6 +227,27 @@ impl Line {
         }
     }
 
+    /// CXone knows the session id, and has told no replay: a further client of the session gets one for certain.
+    async fn join_for_replay(&self) -> bool {
+        match self.join().await {
+            Ok(true) => {
+                self.synced.send_replace(Sync::Needed);
+                true
+            }
+            // Whether the session goes on all the same is told by the next poll, and what went on in it with it.
+            Ok(false) => {
+                tracing::warn!(agent = %self.agent, "CXone does not tell the agent's state anew; what it told is gone by");
+                self.with(|model| {
+                    model.facts.assume_session();
+                    model.touch_all(Instant::now());
+                });
+                self.synced.send_replace(Sync::Whole);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Gets the state told anew. Whether that went well.
     async fn replay(&self) -> bool {
         let (first, older) = {
@@ -262,8 +283,8 @@ impl Line {
         if open(&self.ids).current.is_none() {
             return true;
         }
-        // That id was not an older one. A further client of the session gets a replay for certain.
-        self.rejoin().await
+        // That id was not an older one.
+        self.join_for_replay().await
     }
 
     fn no_replay(&self) {
@@ -307,8 +328,8 @@ impl Line {
             self.synced.send_replace(Sync::Whole);
             return true;
         }
-        // These were events like any others: a further client of the session gets a replay for certain.
-        self.rejoin().await
+        // These were events like any others.
+        self.join_for_replay().await
     }
 
     async fn poll(&self, id: &str, wait: u64) -> Polled {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     event::{CallType, Media, Stage},
-    facts::{Contact, Facts},
+    facts::{Contact, Facts, is_older},
 };
 
 /// How many parents of parents are looked at; CXone's word is not taken for there being no circle.
@@ -595,7 +595,9 @@ fn natural_end(facts: &Facts, contact: &Contact) -> Intent {
         (Reason::Lost, None)
     } else if contact.spoken {
         (Reason::Released, None)
-    } else if refused(&now.code) || now.inbound && refused(&facts.state.reason) && facts.state.since >= now.changed {
+    } else if refused(&now.code)
+        || now.inbound && refused(&facts.state.reason) && !is_older(&facts.state.since, &now.changed)
+    {
         // The agent did not take it: CXone offers it to somebody else, and has made him unavailable for that.
         (Reason::Redirected, None)
     } else if now.inbound {

@@ -245,9 +245,10 @@ impl Facts {
         !self.restarted || self.state.current.is_empty() || of_which || self.contacts.iter().any(missing)
     }
 
-    /// CXone has begun a session, or let us into one, and tells everything of it but that.
+    /// There is a session, though CXone has not told its start.
     pub(crate) fn assume_session(&mut self) {
         self.session.get_or_insert_default();
+        self.unknown = false;
     }
 
     /// All that is there will be told anew, in whatever order. Where the start of the session stands among it does not
@@ -337,7 +338,7 @@ impl Facts {
 
 /// Whether a word is older than another by their times. Words without a time are taken as they come, and so are those whose
 /// times are not in ISO 8601 and UTC: they cannot be told apart by their letters.
-fn is_older(one: &str, other: &str) -> bool {
+pub(super) fn is_older(one: &str, other: &str) -> bool {
     match (moment(one), moment(other)) {
         (Some(one), Some(other)) => one < other,
         _ => false,

@@ -206,9 +206,8 @@ pub async fn a_customer_moves_to_a_colleague_and_stays_one_conversation_and_a_cu
     ben.activate("telephony").await;
     anna.done(Command::Consult { interaction: at(&key), destination: format!("agent:{BEN}") }).await;
     let consult = anna.consult();
-    ben.until("the consult is offered", |view| is(view, &consult, State::Alerting)).await;
+    ben.takes(&consult).await;
     let theirs = ben.keys().remove(0);
-    ben.done(Command::Answer { conversation: conversation(&theirs, &consult) }).await;
     anna.in_state(&consult, State::Talking).await;
     anna.done(Command::ConsultTransfer { interaction: at(&key) }).await;
     ben.until("the customer is a member", |view| {

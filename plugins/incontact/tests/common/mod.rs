@@ -214,12 +214,17 @@ impl Desk {
     /// An inbound call, answered.
     pub async fn talking(&self, bench: &Bench, agent: u64) -> String {
         let key = bench.arrive(agent, "call");
-        self.until("the call is there", |view| view.conversation(&key).is_some()).await;
-        // CXone may have connected it by itself before anybody looks.
-        if !is(&self.session.view(), &key, ConversationState::Talking) {
-            self.done(Command::Answer { conversation: call(&key) }).await;
-        }
+        self.takes(&key).await;
         key
+    }
+
+    /// An offered call is answered, unless CXone has connected it by itself before anybody looks.
+    pub async fn takes(&self, key: &str) {
+        self.until("the call is there", |view| view.conversation(key).is_some()).await;
+        if !is(&self.session.view(), key, ConversationState::Talking) {
+            let interaction = self.keys().remove(0);
+            self.done(Command::Answer { conversation: conversation(&interaction, key) }).await;
+        }
     }
 
     /// The only consult of the only interaction.
