@@ -5,7 +5,7 @@
 
 use std::{
     fmt::Write as _,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -117,9 +117,20 @@ impl Http {
     }
 }
 
+/// The system's root certificates, read once: there are many, and they are the same for all tenants.
+fn system_roots() -> RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    let read = || {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    };
+    ROOTS.get_or_init(read).clone()
+}
+
 fn roots(own: Option<&str>) -> Result<RootCertStore, Failure> {
-    let mut roots = RootCertStore::empty();
-    let (known, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let mut roots = system_roots();
+    let known = roots.len();
     let wrong = |why: String| Failure::new(Code::Rejected, format!("settings: tls.roots: {why}"));
     let mut more = 0;
     for certificate in own.into_iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem.as_bytes())) {

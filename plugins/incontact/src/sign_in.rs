@@ -44,9 +44,10 @@ impl Answer {
             return Self::None;
         }
         let query = text.rsplit_once('?').map_or(text, |(_, query)| query);
+        let query = query.split_once('#').map_or(query, |(query, _)| query);
         let find = |name: &str| {
-            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
         };
         match (find("code"), find("state")) {
             (Some(code), Some(state)) => Self::Code(CodeAnswer { code, state }),
@@ -139,6 +140,7 @@ mod tests {
         assert_eq!(read(" "), "none");
         assert_eq!(read("code=c1&state=s1"), "c1 s1");
         assert_eq!(read("https://desk.example/back?state=s1&code=c1"), "c1 s1");
+        assert_eq!(read("https://desk.example/back?code=a%2Fb%2B1&state=s1#top"), "a/b+1 s1", "as CXone has given it");
         assert_eq!(read("pass=word&x"), "password");
     }
 }

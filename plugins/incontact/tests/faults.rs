@@ -205,6 +205,18 @@ async fn a_session_that_is_lost_leaves_the_channel_inactive_and_can_be_started_a
 }
 
 #[tokio::test]
+async fn a_phone_that_cannot_be_hung_up_leaves_the_channel_and_the_agents_state_as_they_were() {
+    let bench = Bench::new().await;
+    let anna = bench.ready("anna", "7001").await;
+    bench.fault("agent-phone/end", json!({"status": {"status": 400}}));
+    let deactivate = Command::Deactivate { channel: "telephony".to_owned(), queues: Vec::new(), reason: None };
+    anna.fails_with(deactivate, Code::Rejected).await;
+    assert_eq!(anna.session.view().availability("telephony"), Some(Availability::Ready));
+    assert_eq!(bench.about(ANNA)["state"], "Available");
+    bench.no_complaints();
+}
+
+#[tokio::test]
 async fn a_session_that_goes_on_is_not_lost_because_it_cannot_be_joined_once_more() {
     let (bench, anna, key) = in_a_call().await;
     // The poll breaks off, the one that would tell the state anew too, and nobody else may join.

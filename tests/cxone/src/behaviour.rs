@@ -45,6 +45,8 @@ pub struct Behaviour {
     pub tells_final: bool,
     /// A replay comes in two parts, so many milliseconds apart: the session, then what goes on in it.
     pub replay_gap: u64,
+    /// Events come one by one, at least so many milliseconds apart.
+    pub apart: u64,
     /// Commands under a session id that was replaced are refused; polls under it are not.
     pub strict_ids: bool,
     /// `Skill` of a contact is the skill's name. Else its number.
@@ -73,6 +75,7 @@ impl Default for Behaviour {
             ends_held: true,
             tells_final: true,
             replay_gap: 0,
+            apart: 0,
             strict_ids: false,
             names_skill: false,
             page: 100,

@@ -37,6 +37,8 @@ pub(crate) struct Client {
     last: Vec<Value>,
     /// A replay is due.
     replay: bool,
+    /// The next event may come then, on the world's clock.
+    next: u64,
 }
 
 impl Client {
@@ -181,6 +183,8 @@ impl World {
         let Some(found) = self.resolve(id) else { return Poll::Unknown };
         let every = self.data.timing.new_session_id_every;
         let replay = self.sessions[&found.agent].clients[found.client].replay.then(|| self.replay(found.agent));
+        let apart = self.data.behaviour.apart;
+        let now = if apart > 0 { self.clock.now() } else { 0 };
         let (gap, mut late) = (self.data.behaviour.replay_gap, Vec::new());
         let session = self.sessions.get_mut(&found.agent).expect("resolved");
         let (ended, client) = (session.ended, &mut session.clients[found.client]);
@@ -200,7 +204,15 @@ impl World {
                 client.queue.push_front(event);
             }
         }
-        let count = client.queue.len().min(mangle.at_most.unwrap_or(usize::MAX));
+        let mut count = client.queue.len().min(mangle.at_most.unwrap_or(usize::MAX));
+        if apart > 0 && count > 0 {
+            if now < client.next {
+                let (wait, notify) = (client.next - now, client.notify.clone());
+                self.later(wait, move |_| notify.notify_waiters());
+                return Poll::Nothing;
+            }
+            (count, client.next) = (1, now + apart);
+        }
         let batch: Vec<_> = client.queue.drain(..count).collect();
         if batch.is_empty() {
             return if ended { Poll::Ended } else { Poll::Nothing };

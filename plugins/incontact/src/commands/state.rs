@@ -140,7 +140,18 @@ pub(super) async fn deactivate(line: &Line, key: &str) -> Result<(), Failure> {
     }
     if media == Media::Call && line.look(|facts| facts.leg != LegStatus::Down) {
         let down = |facts: &Facts| (facts.leg == LegStatus::Down).then(|| Ok(String::new()));
-        act(line, After::Nothing, Group::Phone, "agent-phone/end", no_params(), down).await?;
+        let ended = act(line, After::Nothing, Group::Phone, "agent-phone/end", no_params(), down).await;
+        if let Err(failed) = ended {
+            // The channel stays active, and so he stays available on it.
+            if last
+                && available
+                && failed.certain
+                && let Err(left) = set_state_after(line, After::Nothing, Wanted::AVAILABLE).await
+            {
+                tracing::warn!("the agent stays unavailable: {left}");
+            }
+            return Err(failed.into());
+        }
         line.with(|model| model.leg_is_no_news());
     }
     set_opened(line, media, false);
@@ -157,6 +168,8 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
+    const AVAILABLE: Wanted<'static> = Wanted { available: true, reason: "", acw: false };
+
     const fn unavailable(reason: &'a str) -> Self {
         Self { available: false, reason, acw: false }
     }
@@ -194,7 +207,7 @@ impl<'a> Wanted<'a> {
 }
 
 pub(super) async fn ready(line: &Line) -> Result<(), Failure> {
-    set_state(line, Wanted { available: true, reason: "", acw: false }).await
+    set_state(line, Wanted::AVAILABLE).await
 }
 
 /// Asks for a state and waits until it holds, or is to hold after the contact. Who goes on to something else has done with

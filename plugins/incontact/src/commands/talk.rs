@@ -1,9 +1,11 @@
 //! A call or a conference as it is held and taken back, and why a contact is going to end.
 
+use std::time::Duration;
+
 use jackfield_plugin_api::{Code, Failure};
 use serde_json::json;
 
-use super::{Failed, act, contact_of, no_params, path, with_case};
+use super::{Failed, Waiting, act, contact_of, no_params, path, with_case};
 use crate::{
     api::Group,
     line::Line,
@@ -15,22 +17,32 @@ use crate::{
 pub(super) struct Talk {
     /// Its living contacts, the oldest first; there is one at least.
     pub(super) parties: Vec<String>,
-    /// Of a conference.
-    pub(super) number: Option<String>,
+    /// It is a conference.
+    pub(super) conference: bool,
 }
 
+/// How long CXone may take to tell a conference's number, once all are in it.
+const NUMBERED: Duration = Duration::from_secs(1);
+
 impl Talk {
-    /// What a conversation is. A conference whose number CXone has not told is its first call.
+    /// What a conversation is.
     pub(super) fn of(line: &Line, key: &str, conversation: &str) -> Result<Self, Failure> {
         with_case(line, key, |case, facts| {
             let first = contact_of(case, facts, conversation)?;
             let conv = case.convs.iter().find(|conv| conv.key == conversation && conv.is_conference(facts));
-            let (Some(conv), Some(number)) = (conv, &facts.conference) else {
-                return Ok(Self { parties: vec![first], number: None });
-            };
+            let Some(conv) = conv else { return Ok(Self { parties: vec![first], conference: false }) };
             let parties = conv.contacts.iter().filter(|id| facts.stage(id) != Stage::Over).cloned().collect();
-            Ok(Self { parties, number: Some(number.clone()) })
+            Ok(Self { parties, conference: true })
         })
+    }
+
+    /// The number by which CXone knows the conference. `None`: it is none, or CXone does not tell.
+    pub(super) async fn number(&self, line: &Line) -> Option<String> {
+        if !self.conference {
+            return None;
+        }
+        let told = Waiting::new(line, After::Nothing, |facts| facts.conference.clone().map(Ok));
+        told.come_soon(NUMBERED).await?.ok()
     }
 
     /// The contact that stands for all of it.
@@ -68,12 +80,13 @@ impl Talk {
             let done = if held { me.held(facts) } else { me.stages(facts).all(Stage::talking) };
             done.then(|| Ok(String::new()))
         };
-        match &self.number {
+        match self.number(line).await {
             Some(number) => {
                 let verb = if held { "interactions/conference-hold" } else { "interactions/conference-resume" };
-                let params = json!({"conferenceNo": super::number(number)});
+                let params = json!({"conferenceNo": super::number(&number)});
                 act(line, after, Group::Conference, verb, params, look).await?;
             }
+            // Of a conference without a number the first call stands for all.
             None => {
                 let verb = path(self.contact(), if held { "hold" } else { "resume" });
                 act(line, after, Group::Interaction, &verb, no_params(), look).await?;

@@ -154,7 +154,7 @@ fn over(contacts: Vec<String>) -> impl Fn(&Facts) -> Option<Verdict> + Send + 's
 
 /// Connects the agent's two calls and takes him out.
 async fn connect(line: &Line, key: &str, contacts: &[String], reason: Reason) -> Result<(), Failed> {
-    let only = line.look(|facts| facts.calls().count());
+    let only = line.look(Facts::own_calls);
     if only != 2 {
         let failure = Failure::new(Code::InvalidState, "CXone connects exactly two calls with each other");
         return Err(failure.context(format!("the agent has {only}")).into());
@@ -227,11 +227,13 @@ pub(super) async fn conference(line: &Line, key: &str) -> Result<(), Failure> {
 
 /// A second call becomes part of the first, or of the conference that it is, to which the agent comes back with it.
 async fn make_one(line: &Line, original: &Talk, second: &str, waiting: Waiting<'_>) -> Result<(), Failed> {
-    let Some(number) = &original.number else {
+    let Some(number) = original.number(line).await else {
+        // Whatever number an earlier one had.
+        line.with(|model| model.facts.conference = None);
         step(line, "interactions/conference-calls", no_params(), joined(original, second)).await?;
         return Ok(waiting.come("conference-calls").await.map(drop)?);
     };
-    let params = json!({"conferenceNo": super::number(number)});
+    let params = json!({"conferenceNo": super::number(&number)});
     let in_it = until(second, |stage| stage == Stage::Joined);
     act(line, After::Nothing, Group::Conference, &path(second, "join-conference"), params, in_it).await?;
     // The documents do not say whether CXone takes the agent back into it together with the new party.
@@ -272,7 +274,7 @@ impl Drop for Hidden<'_> {
 
 fn blind<'a>(line: &'a Line, key: &'a str, conversation: &str) -> Result<(Talk, Hidden<'a>), Failure> {
     let original = Talk::of(line, key, conversation)?;
-    if line.look(|facts| facts.calls().count()) > original.parties.len() {
+    if line.look(Facts::own_calls) > original.parties.len() {
         return Err(rejected("CXone connects exactly two calls: the agent has a second one already"));
     }
     let talking = line.look(|facts| original.talking(facts));

@@ -21,7 +21,7 @@ use crate::{
     api::{Call, Group, RETRY, inside, list, session_id, text},
     commands::callbacks,
     http::encode,
-    model::{Event, Model},
+    model::Event,
 };
 
 /// Polls of an agent that may fail in a row before his link counts as down.
@@ -302,7 +302,7 @@ impl Line {
                     self.take(&events);
                     wait = 0;
                 }
-                Polled::Nothing if wait == 0 && self.peek(Model::awaits_more) => wait = 1,
+                Polled::Nothing if wait == 0 && self.peek(|model| model.awaits_more(certain)) => wait = 1,
                 Polled::Nothing => break,
                 Polled::Over => {
                     self.no_replay();

@@ -186,8 +186,11 @@ impl Cases {
         if contact.case.is_some() || self.holds(id) {
             return;
         }
-        if contact.made_here() && !self.expecting.is_empty() {
+        // Nobody has offered it, whatever it says of its direction.
+        let called = contact.now.media == Media::Call && contact.now.stage != Stage::Offered;
+        if called && !self.expecting.is_empty() {
             contact.case = Some(self.expecting.remove(0));
+            contact.called = true;
         } else {
             contact.case = handed_over;
         }

@@ -24,8 +24,8 @@ pub(crate) struct Contact {
     pub(crate) pop: Option<String>,
     /// Nobody saw how it ended, or CXone has cut it together with the agent session.
     pub(crate) lost: bool,
-    /// It was called from here, as far as one of its events has told.
-    called: bool,
+    /// It was called from here, as far as one of its events or a command of ours has told.
+    pub(super) called: bool,
     /// The running replay has named it.
     seen: bool,
 }
@@ -239,10 +239,11 @@ impl Facts {
     }
 
     /// Something that must be in a replay, or that was there before, has not been told: the rest may still be on its way.
-    pub(super) fn awaits_more(&self) -> bool {
+    /// Where it is a replay for `certain`, the start of the session need not be in it.
+    pub(super) fn awaits_more(&self, certain: bool) -> bool {
         let missing = |contact: &Contact| !contact.seen && contact.live();
         let of_which = self.state.working() && !self.live();
-        !self.restarted || self.state.current.is_empty() || of_which || self.contacts.iter().any(missing)
+        !(certain || self.restarted) || self.state.current.is_empty() || of_which || self.contacts.iter().any(missing)
     }
 
     /// There is a session, though CXone has not told its start.
@@ -328,6 +329,11 @@ impl Facts {
     /// Whether anything lives.
     pub(crate) fn live(&self) -> bool {
         self.contacts.iter().any(Contact::live)
+    }
+
+    /// How many calls the agent has taken or made: those that are only offered to him are not his yet.
+    pub(crate) fn own_calls(&self) -> usize {
+        self.calls().filter(|call| call.now.stage != Stage::Offered).count()
     }
 
     /// The agent's live calls, oldest first.

@@ -39,7 +39,7 @@ pub(crate) use self::{
 };
 
 /// How long what is in the middle of something waits for the rest of it.
-pub(crate) const SETTLE: Duration = Duration::from_millis(250);
+pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 /// The same while a command of ours is under way for it.
 pub(crate) const HOLD: Duration = Duration::from_secs(3);
 
@@ -154,10 +154,10 @@ impl Model {
     }
 
     /// Whether a replay may not be whole: it lacks what must be in it, or what the host was told before a crash.
-    pub(crate) fn awaits_more(&self) -> bool {
+    pub(crate) fn awaits_more(&self, certain: bool) -> bool {
         let mut told = self.cases.list.iter().flat_map(|case| &case.convs);
         let missing = |conv: &Conv| conv.contacts.iter().all(|id| self.facts.contact(id).is_none());
-        self.facts.awaits_more() || told.any(missing)
+        self.facts.awaits_more(certain) || told.any(missing)
     }
 
     /// The replay has come to its end.
