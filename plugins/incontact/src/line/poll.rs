@@ -234,18 +234,32 @@ impl Line {
                 self.synced.send_replace(Sync::Needed);
                 true
             }
-            // Whether the session goes on all the same is told by the next poll, and what went on in it with it.
-            Ok(false) => {
-                tracing::warn!(agent = %self.agent, "CXone does not tell the agent's state anew; what it told is gone by");
-                self.with(|model| {
-                    model.facts.assume_session();
-                    model.touch_all(Instant::now());
-                });
-                self.synced.send_replace(Sync::Whole);
-                true
-            }
+            Ok(false) => self.go_on_or_end().await,
             Err(_) => false,
         }
+    }
+
+    /// There is no session to join: whether it goes on all the same is told by its next events, and what went on in it with
+    /// them. Nobody is told before that the link is up.
+    async fn go_on_or_end(&self) -> bool {
+        let Ok(id) = self.id() else { return true };
+        let events = match self.poll(&id, 0).await {
+            Polled::Events(events) => events,
+            Polled::Nothing => Vec::new(),
+            Polled::Over => {
+                self.over("the agent session was lost");
+                return true;
+            }
+            Polled::Failed => return false,
+        };
+        tracing::warn!(agent = %self.agent, "CXone does not tell the agent's state anew; what it told is gone by");
+        self.with(|model| {
+            model.facts.assume_session();
+            model.touch_all(Instant::now());
+        });
+        self.take(&events);
+        self.synced.send_replace(Sync::Whole);
+        true
     }
 
     /// Gets the state told anew. Whether that went well.
