@@ -1,7 +1,9 @@
 //! The metrics for Prometheus. With its children the only file that names the `prometheus` crate.
 //!
 //! Owns: every metric family, its name and its labels; the cap on tenants; the families that adapters declare. A tenant's
-//! handle begins the traces of its commands as well, so that all that is noted of a command goes one way. Must never: take a label's value from a desktop or a platform (agents, numbers, calls), or make a caller wait.
+//! handle begins the traces of its commands as well, so that all that is noted of a command goes one way. Must never: take
+//! a label's value from a desktop or a platform (agents, numbers, calls), or make a caller wait.
+//!
 //! The other parts hold cheap handles ([`AdapterMetrics`], [`TenantMetrics`]) and call plain methods; the operations
 //! listener calls [`Metrics::render`]. Depths of queues are not updated as queues fill: they are read just before a scrape
 //! and set with [`TenantMetrics::set_depths`].
