@@ -110,7 +110,7 @@ impl Families {
             ),
             worker_deaths: counters(
                 "jackfield_worker_deaths_total",
-                "Ends of workers, by adapter and kind (exit, signal, hang, flood, memory, protocol; released: on purpose).",
+                "Workers that died, by adapter and kind (exit, signal, hang, flood, memory, protocol).",
                 &["adapter", "kind"],
             ),
             plugin_breaches: counters(

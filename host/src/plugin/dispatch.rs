@@ -29,7 +29,7 @@ use super::{
     AdapterMessage, AgentSink, FromAgent, FromPlatform, PlatformSink,
     contract::{ContractGuard, InFlight, cut, cut_failure},
     message::AgentRoute,
-    worker::Death,
+    worker::{Death, DeathKind},
 };
 use crate::metrics::AdapterMetrics;
 
@@ -114,7 +114,10 @@ impl Dispatcher {
     /// for the plugin fails.
     pub(super) fn lost(&self, death: &Death) {
         self.lost.store(true, Relaxed);
-        self.contract.metrics.worker_died(death.kind.as_str());
+        // One that the host let go of has only ended, though somebody may be about to hear of it.
+        if death.kind != DeathKind::Released {
+            self.contract.metrics.worker_died(death.kind.as_str());
+        }
         let routes = std::mem::take(&mut *self.table.write());
         self.done.lock().clear();
         for route in routes.into_values() {

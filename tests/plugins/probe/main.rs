@@ -57,7 +57,7 @@ fn main() {
     let ready = json!({"request": 7, "command": {"ready": {"channel": "c1"}}});
     let answer = ask(Kind::COMMAND, 2, ready, Kind::ANSWER);
     println!("ready: {}", answer["outcome"].as_object().and_then(|it| it.keys().next()).expect("an outcome"));
-    match ask(Kind(12), 2, json!({"request": 8}), Kind::ANSWER) {
+    match ask(Kind(13), 2, json!({"request": 8}), Kind::ANSWER) {
         Value::String(refused) => println!("added message: {refused}"),
         answer => println!("added message: {}", answer["outcome"]["success"]),
     }

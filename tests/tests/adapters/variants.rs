@@ -112,12 +112,12 @@ const ADAPTER_1_2: &[Change] = &[(
     /// As before.
     fn resume_state(&self) -> Vec<u8> {",
 )];
-const RUNTIME_1_2: &[Change] = &[("Kind::COMMAND | Kind::START", "Kind(12) | Kind::COMMAND | Kind::START")];
+const RUNTIME_1_2: &[Change] = &[("Kind::COMMAND | Kind::START", "Kind(13) | Kind::COMMAND | Kind::START")];
 const AGENT_TASK_1_2: &[Change] = &[
     ("    Command(Execute<'static>),", "    Command(Execute<'static>),\n    Added(BareRequest),"),
     (
         "            Kind::START =>",
-        "            Kind(12) => wire::read(payload).map(AgentRequest::Added),\n            Kind::START =>",
+        "            Kind(13) => wire::read(payload).map(AgentRequest::Added),\n            Kind::START =>",
     ),
     (
         "            AgentRequest::Start(",
@@ -225,8 +225,13 @@ impl Variant {
         let is_written = |(file, text): (&String, &String)| {
             fs::read_to_string(self.directory.join(file)).is_ok_and(|written| written == *text)
         };
-        if kept.exists() && self.files.iter().all(is_written) {
+        let same = self.files.iter().all(is_written);
+        if same && kept.exists() {
             return kept;
+        }
+        if !same {
+            // Whatever was made of other sources.
+            let _ = fs::remove_dir_all(self.directory.join("built"));
         }
         // Whatever an earlier build had besides would be built with them.
         for folder in ["plugin-api", "odd", "probe"] {
