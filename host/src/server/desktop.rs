@@ -39,15 +39,16 @@ pub(super) struct DesktopConnection {
 }
 
 impl DesktopConnection {
-    /// Serves the desktop until its connection ends. Works on the fields where they are: what is moved into a local variable
-    /// stands twice in every idle connection.
-    pub(super) async fn serve(mut self) {
+    /// Serves the desktop until its connection ends. Boxed, as an async function keeps room for what it takes twice, and
+    /// whoever waits for it once more.
+    pub(super) async fn serve(mut self: Box<Self>) {
         let counted = self.tenant.client();
-        // Boxed for the same reason: it would stand here and where it is waited for.
-        let must_end = Box::pin(async {
+        let (closing, tenant, admission) = (&mut self.closing, &self.tenant, &self.admission);
+        // Boxed for the same reason.
+        let must_end = Box::pin(async move {
             tokio::select! {
-                () = closed(&mut self.closing) => ConnectionEnd::Shutdown,
-                reason = self.tenant.no_longer_admits(&self.admission) => ConnectionEnd::NotAdmitted(reason),
+                () = closed(closing) => ConnectionEnd::Shutdown,
+                reason = tenant.no_longer_admits(admission) => ConnectionEnd::NotAdmitted(reason),
             }
         });
         let end = self.socket.run(&mut self.desktop, must_end).await;

@@ -231,7 +231,7 @@ fn upgrade(
         let (outbox, outlet) = tenant.sessions().outbox();
         let max_message = tenant.config().limits.message_bytes;
         let client = ClientConnection::new(tenant.sessions(), identity, peer.client, outbox);
-        Some(DesktopConnection {
+        Some(Box::new(DesktopConnection {
             socket: WebSocketConnection::new(stream, early, max_message).await,
             desktop: Desktop { client, outlet },
             connection: peer.take_connection(),
@@ -240,7 +240,7 @@ fn upgrade(
             metrics: desktops.metrics.clone(),
             closing: desktops.closing.clone(),
             peer,
-        })
+        }))
     };
     // Boxed, so that nothing of it is left in the connection that comes of it.
     let upgraded = Box::pin(upgraded);
