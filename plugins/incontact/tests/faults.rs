@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use jackfield_plugin_api::{
-    Code, Command, Ending, Link, Login, StartOptions,
+    Code, Command, Link, StartOptions,
     report::{Availability, ChannelStatus, ConversationState as State, Target},
 };
 use serde_json::{Value, json};
@@ -292,11 +292,7 @@ async fn after_a_crash_the_agent_goes_on_with_the_same_keys_and_undisturbed_call
     anna.done(Command::Consult { interaction: at(&key), destination: "5550001".to_owned() }).await;
     let consult = anna.consult();
     anna.in_state(&consult, State::Talking).await;
-    let kept = anna.session.resume_state();
-    anna.session.log_out(Ending::Leave).await.unwrap();
-    let session = bench.tenant.log_in_with(Login::again("anna", "test", kept)).await.unwrap();
-    let again = Desk { session };
-    again.session.snapshot().await.unwrap();
+    let again = bench.after_a_crash("anna", anna).await;
     let view = again.session.view();
     assert!(is(&view, &key, State::Held) && is(&view, &consult, State::Talking));
     again.done(Command::ConsultTransfer { interaction: at(&key) }).await;

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use jackfield_plugin_api::{Code, Command, Ending, Login, Outcome, StartOptions, report::Target};
+use jackfield_plugin_api::{Code, Command, Outcome, StartOptions, report::Target};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -45,11 +45,8 @@ async fn an_agent_signs_in_at_cxone_and_works_until_after_his_token_has_ended() 
     anna.done(Command::Ready { channel: "telephony".to_owned() }).await;
     bench.emulator.control("expire-tokens", json!({}));
     let key = anna.talking(&bench, ANNA).await;
-    // A worker's death: the refresh token was kept.
-    let kept = anna.session.resume_state();
-    anna.session.log_out(Ending::Leave).await.unwrap();
-    let again = Desk { session: bench.tenant.log_in_with(Login::again("1001", "test", kept)).await.unwrap() };
-    again.session.snapshot().await.unwrap();
+    // The refresh token was kept.
+    let again = bench.after_a_crash("1001", anna).await;
     again.done(Command::Hold { conversation: call(&key) }).await;
     let there = bench.emulator.control("log", json!({}))["toldWhere"].as_u64();
     assert!(there > Some(0), "the API is where whoami says");

@@ -145,11 +145,7 @@ async fn main() {
 async fn at_work(host: &Host, extension: &str) -> Agent {
     let mut agent = Agent::connect(host, "acme").await;
     agent.log_in(&format!("agent-{extension}")).await;
-    let session = agent.session.clone();
-    let add = json!({"channel": {"endpoint": extension, "type": "Telephony"}});
-    assert_eq!(agent.command("session.request.addchannel", &session, add).await["result"], "success");
-    agent.hears_until("channel.initialized").await;
-    let channel = agent.the("channel");
+    let channel = agent.adds_channel(extension, "Telephony").await;
     for command in ["channel.request.activate", "channel.request.ready"] {
         let response = agent.command(command, &channel, json!({})).await;
         assert_eq!(response["result"], "success", "{response}");

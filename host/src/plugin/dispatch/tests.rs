@@ -1,7 +1,7 @@
 //! A plugin that was not made with the SDK and says whatever it likes: nothing of it reaches a session.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use jackfield_plugin_api::{Command, Login, Outcome, Settings, Tenant};
 use serde_json::{Value, json};
@@ -325,4 +325,16 @@ async fn what_clients_are_told_in_an_adapters_words_is_kept_to_its_length() {
         panic!("no failure")
     };
     assert_eq!((failure.message.len(), failure.context.unwrap().len()), (1024, 1024));
+}
+
+#[tokio::test]
+async fn a_worker_that_the_host_let_go_of_is_no_death() {
+    let deaths_by = async |kind: DeathKind| {
+        let bench = Bench::new().await;
+        bench.routes.lost(&Death { kind, detail: String::new(), in_flight: BTreeSet::new(), recording: None });
+        assert_eq!(bench.heard(), [1, 1, 1], "all are told that it is gone");
+        let text = bench.metrics.render();
+        text.lines().filter(|line| line.starts_with("jackfield_worker_deaths_total{")).count()
+    };
+    assert_eq!((deaths_by(DeathKind::Released).await, deaths_by(DeathKind::Exit).await), (0, 1));
 }

@@ -279,14 +279,7 @@ impl Line {
                         return self.drain(fresh).await;
                     }
                     Polled::Nothing => self.no_replay(),
-                    Polled::Over => {
-                        self.no_replay();
-                        return self.rejoin().await;
-                    }
-                    Polled::Failed => {
-                        self.no_replay();
-                        return false;
-                    }
+                    ended @ (Polled::Over | Polled::Failed) => return self.breaks_off(&ended).await,
                 }
             }
             if fresh {
@@ -299,6 +292,12 @@ impl Line {
         }
         // That id was not an older one.
         self.join_for_replay().await
+    }
+
+    /// A replay ends before it is whole.
+    async fn breaks_off(&self, ended: &Polled) -> bool {
+        self.no_replay();
+        matches!(ended, Polled::Over) && self.rejoin().await
     }
 
     fn no_replay(&self) {
@@ -318,14 +317,7 @@ impl Line {
                 }
                 Polled::Nothing if wait == 0 && self.peek(|model| model.awaits_more(certain)) => wait = 1,
                 Polled::Nothing => break,
-                Polled::Over => {
-                    self.no_replay();
-                    return self.rejoin().await;
-                }
-                Polled::Failed => {
-                    self.no_replay();
-                    return false;
-                }
+                ended @ (Polled::Over | Polled::Failed) => return self.breaks_off(&ended).await,
             }
         }
         let whole = self.with(|model| {

@@ -2,7 +2,7 @@
 
 use jackfield_cxone_emulator::behaviour::Behaviour;
 use jackfield_plugin_api::{
-    Command, Ending, Login, StartOptions,
+    Command, Ending, StartOptions,
     command::RecordAction,
     report::{ConversationState as State, InteractionAt, InteractionState, MemberRole, Reason, Target},
 };
@@ -226,11 +226,7 @@ pub async fn a_customer_moves_to_a_colleague_and_stays_one_conversation_and_a_cu
 pub async fn a_crash_in_the_middle_of_a_consult_ends_nothing_and_the_transfer_is_made_after_it(behaviour: Behaviour) {
     let (bench, anna, key) = in_a_call(behaviour).await;
     let consult = consulting(&anna, &key).await;
-    let kept = anna.session.resume_state();
-    anna.session.log_out(Ending::Leave).await.unwrap();
-    let session = bench.tenant.log_in_with(Login::again("anna", "test", kept)).await.unwrap();
-    let again = Desk { session };
-    again.session.snapshot().await.unwrap();
+    let again = bench.after_a_crash("anna", anna).await;
     let view = again.session.view();
     assert!(is(&view, &key, State::Held) && is(&view, &consult, State::Talking), "{behaviour:?}: {view:#?}");
     assert_eq!(again.keys(), [key.as_str()], "{behaviour:?}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jackfield_cxone_emulator::{Emulator, behaviour::Behaviour, data::Data};
 use jackfield_incontact::{Cxone, InContact, Seat};
 use jackfield_plugin_api::{
-    Code, Command, Failure, Json, Outcome, StartOptions,
+    Code, Command, Ending, Failure, Json, Login, Outcome, StartOptions,
     report::{ChannelType, ConversationAt, ConversationState, InteractionAt, InteractionState, Target},
     testkit::{Session, Tenant, View},
 };
@@ -85,6 +85,15 @@ impl Bench {
         desk.activate("telephony").await;
         desk.done(Command::Ready { channel: "telephony".to_owned() }).await;
         desk
+    }
+
+    /// The agent's worker has died: the next one goes on with what was kept.
+    pub async fn after_a_crash(&self, name: &str, desk: Desk) -> Desk {
+        let kept = desk.session.resume_state();
+        desk.session.log_out(Ending::Leave).await.unwrap();
+        let session = self.tenant.log_in_with(Login::again(name, "test", kept)).await.unwrap();
+        session.snapshot().await.unwrap();
+        Desk { session }
     }
 
     /// A contact comes to an agent: its number.

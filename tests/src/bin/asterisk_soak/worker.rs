@@ -75,11 +75,7 @@ impl Worker {
     ) -> Self {
         let mut agent = Agent::connect(host, "acme").await;
         agent.log_in(&format!("agent-{extension}")).await;
-        let session = agent.session.clone();
-        let add = json!({"channel": {"endpoint": extension, "type": "Telephony"}});
-        assert_eq!(agent.command("session.request.addchannel", &session, add).await["result"], "success");
-        agent.hears_until("channel.initialized").await;
-        let channel = agent.the("channel");
+        let channel = agent.adds_channel(&extension, "Telephony").await;
         let is = ("INACTIVE".to_owned(), String::new());
         let (contacts, answers) = (BTreeMap::new(), BTreeMap::new());
         Self { agent, extension, colleagues, dice, pace, channel, is, contacts, answers }
