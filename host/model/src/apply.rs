@@ -14,122 +14,17 @@ use jackfield_plugin_api::{
 use jackfield_protocol::event::{Event, EventName};
 
 use crate::{
-    Capabilities, ChannelNode, DiagnosticKind, Diagnostics, GroupNode, InteractionNode, Object, Tree,
+    ChannelNode, DiagnosticKind, Diagnostics, GroupNode, InteractionNode, Object, Tree,
+    context::{Count, ReportContext},
     emit::Emitter,
-    keys::KeyIndex,
     limits, order, plan, push,
     rules::Actions,
+    statements::{SmallList, UnusedStatements, firsts, rekey},
     status::{is_same_state, status},
 };
 
-/// What is needed while a report is applied to the tree.
-pub(crate) struct ReportContext<'a> {
-    pub(crate) emitter: Emitter,
-    pub(crate) diagnostics: &'a mut Diagnostics,
-    capabilities: &'a Capabilities,
-    /// The moment at which all of it happens, unless the report says otherwise.
-    now: Timestamp,
-    next_id: u64,
-    /// How many interactions the session has.
-    count: Count,
-    /// How many bytes of call data the session may still have.
-    pub(crate) room_for_data: usize,
-}
-
-/// How many interactions there are.
-#[derive(Debug, Default, Clone, Copy)]
-struct Count {
-    live: usize,
-    ended: usize,
-}
-
-impl Count {
-    fn of<'i>(interactions: impl IntoIterator<Item = &'i InteractionNode>) -> Self {
-        let mut count = Self::default();
-        interactions.into_iter().for_each(|one| *count.of_state(one.state) += 1);
-        count
-    }
-
-    fn of_state(&mut self, state: InteractionState) -> &mut usize {
-        if crate::is_busy(state) { &mut self.live } else { &mut self.ended }
-    }
-}
-
-impl ReportContext<'_> {
-    /// Since when a state holds that is new, from what was said of it: not since a moment that is still to come.
-    pub(crate) fn since(&self, stated: Option<Timestamp>) -> Timestamp {
-        stated.map_or(self.now, |stated| stated.min(self.now))
-    }
-
-    pub(crate) fn new_id(&mut self) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        id
-    }
-
-    /// Reserves room for an interaction in this state on a channel that has so many. Returns whether there was some.
-    fn reserve(&mut self, on_channel: &mut Count, state: InteractionState) -> bool {
-        let most = if crate::is_busy(state) {
-            (limits::LIVE.report, limits::LIVE_IN_SESSION.report)
-        } else {
-            (limits::ENDED, limits::ENDED_IN_SESSION)
-        };
-        let (own, all) = (on_channel.of_state(state), self.count.of_state(state));
-        let is_free = *own < most.0 && *all < most.1;
-        if is_free {
-            *own += 1;
-            *all += 1;
-        }
-        is_free
-    }
-
-    /// Whether an entry of call data is the platform's own.
-    pub(crate) fn is_own_data(&self) -> impl Fn(&str) -> bool + use<'_> {
-        let own = &self.capabilities.own_data;
-        |key| own.contains(key)
-    }
-
-    /// A text, cut to the length that is kept.
-    pub(crate) fn text(&mut self, text: Option<&str>) -> Option<Box<str>> {
-        text.map(|text| {
-            let kept = limits::cut(text);
-            if kept.len() < text.len() {
-                self.diagnostics.add(DiagnosticKind::TooLong, || format!("text {kept}…"));
-            }
-            kept.into()
-        })
-    }
-}
-
-/// The statements of a report that have not been used yet.
-struct UnusedStatements<'r, T> {
-    stated: plan::SmallList<Option<&'r T>>,
-    places: KeyIndex<&'r str>,
-}
-
-impl<'r, T: plan::Statement> UnusedStatements<'r, T> {
-    /// Statements of different keys.
-    fn of(stated: plan::SmallList<&'r T>) -> Self {
-        let places = stated.iter().map(|stated| stated.key()).collect();
-        Self { stated: stated.into_iter().map(Some).collect(), places }
-    }
-
-    fn find(&self, key: &str) -> Option<&'r T> {
-        self.stated[self.places.find(key)?]
-    }
-
-    fn take(&mut self, key: &str) -> Option<&'r T> {
-        self.stated[self.places.find(key)?].take()
-    }
-
-    /// Those that are left and fit, in their order.
-    fn take_all(&mut self, fits: impl Fn(&T) -> bool) -> Vec<&'r T> {
-        self.stated.iter_mut().filter_map(|slot| slot.take_if(|stated| fits(stated))).collect()
-    }
-}
-
 /// A new channel and the statements about its interactions, which are emitted when all channels have been.
-type NewChannelStatements<'r> = (u64, plan::SmallList<&'r report::Interaction>);
+type NewChannelStatements<'r> = (u64, SmallList<&'r report::Interaction>);
 
 /// A group or a channel without one.
 enum TopLevel {
@@ -193,9 +88,9 @@ impl Tree {
     }
 
     fn apply_objects<'r>(&mut self, context: &mut ReportContext<'_>, report: &'r Report) {
-        let stated = plan::firsts(&report.groups, limits::LIST, context.diagnostics);
+        let stated = firsts(&report.groups, limits::LIST, context.diagnostics);
         let mut groups = UnusedStatements::of(stated);
-        let mut stated = plan::firsts(&report.channels, limits::LIST, context.diagnostics);
+        let mut stated = firsts(&report.channels, limits::LIST, context.diagnostics);
         stated.retain(|channel| {
             let undeclared = channel.kind.filter(|kind| !self.capabilities.channel_types().contains(kind));
             if let Some(kind) = undeclared {
@@ -205,7 +100,7 @@ impl Tree {
             }
             undeclared.is_none()
         });
-        plan::rekey(&mut self.channels, &stated);
+        rekey(&mut self.channels, &stated);
         let mut channels = UnusedStatements::of(stated);
 
         let mut last = 0;
@@ -367,7 +262,7 @@ impl Tree {
         let mut channel = self.channels.remove(at);
         let back = context.emitter.enter_channel(&channel);
         let ends = stated.map_or(&[][..], |stated| &stated.interactions);
-        let ends = UnusedStatements::of(plan::firsts(ends, limits::LIST, context.diagnostics));
+        let ends = UnusedStatements::of(firsts(ends, limits::LIST, context.diagnostics));
         for mut interaction in std::mem::take(&mut channel.interactions) {
             *context.count.of_state(interaction.state) -= 1;
             let stated = ends.find(&interaction.key);
@@ -490,7 +385,7 @@ impl Tree {
         if self.channels.len() >= limits::CHANNELS.report {
             return context.diagnostics.add(DiagnosticKind::TooMany, || format!("channel {}", stated.key));
         }
-        let mut interactions = plan::firsts(&stated.interactions, limits::LIST, context.diagnostics);
+        let mut interactions = firsts(&stated.interactions, limits::LIST, context.diagnostics);
         let mut count = Count::default();
         interactions.retain(|stated| {
             let fits = plan::state_if_new(kind, stated).is_none_or(|state| context.reserve(&mut count, state));
@@ -524,7 +419,7 @@ impl Tree {
         &mut self,
         context: &mut ReportContext<'_>,
         channel: u64,
-        stated: plan::SmallList<&report::Interaction>,
+        stated: SmallList<&report::Interaction>,
     ) {
         let Some(channel) = self.channels.iter_mut().find(|one| one.id == channel) else { return };
         let back = context.emitter.enter_channel(channel);
@@ -595,51 +490,14 @@ impl Tree {
 /// Emits what changed in a channel that stays. The emitter is at the channel.
 fn change_channel(context: &mut ReportContext<'_>, channel: &mut ChannelNode, stated: &report::Channel, whole: bool) {
     let before = context.emitter.emitted.len();
-    let mut changed = false;
-    if let Some(now) = stated.status.as_ref().map(status).filter(|now| **now != channel.status) {
-        if !is_same_state(&channel.status, &now) {
-            channel.since = context.since(stated.since);
-        }
-        channel.status = now.into_owned();
-        changed = true;
-    }
-    let stated = plan::firsts(&stated.interactions, limits::LIST, context.diagnostics);
-    plan::rekey(&mut channel.interactions, &stated);
-    let mut interactions = UnusedStatements::of(stated);
-    let mut another = Vec::new();
-    let mut ended = false;
-    let mut at = 0;
-    while let Some(interaction) = channel.interactions.get_mut(at) {
-        at += 1;
-        let mut stated = interactions.take(&interaction.key);
-        if stated.is_none() && !whole && !interaction.vanished {
-            continue;
-        }
-        if let Some(other) = stated.filter(|stated| is_another(channel.kind, interaction, stated, whole)) {
-            another.push(other);
-            stated = None;
-        }
-        if stated.is_some_and(|stated| stated.direction.is_some_and(|direction| direction != interaction.direction)) {
-            context
-                .diagnostics
-                .add(DiagnosticKind::CannotChange, || format!("direction of interaction {}", interaction.key));
-        }
-        let was = interaction.state;
-        let was_busy = interaction.is_busy();
-        let plan = plan::of(channel.kind, interaction, stated, false, context.diagnostics);
-        let gone = order::carry_out(context, channel.kind, interaction, plan);
-        ended |= was_busy && (gone || !interaction.is_busy());
-        *context.count.of_state(was) -= 1;
-        if gone {
-            at -= 1;
-            channel.interactions.remove(at);
-        } else {
-            *context.count.of_state(interaction.state) += 1;
-        }
-    }
+    let mut changed = change_status(context, channel, stated);
+    let stated = firsts(&stated.interactions, limits::LIST, context.diagnostics);
+    rekey(&mut channel.interactions, &stated);
+    let mut unused = UnusedStatements::of(stated);
+    let (ended, another) = change_interactions(context, channel, &mut unused, whole);
     let known = channel.interactions.len();
     let mut count = Count::of(&channel.interactions);
-    for stated in another.into_iter().chain(interactions.take_all(|_| true)) {
+    for stated in another.into_iter().chain(unused.take_all(|_| true)) {
         let state = plan::state_if_new(channel.kind, stated);
         if state.is_some_and(|state| !context.reserve(&mut count, state)) {
             context.diagnostics.add(DiagnosticKind::TooMany, || format!("interaction {}", stated.key));
@@ -658,6 +516,53 @@ fn change_channel(context: &mut ReportContext<'_>, channel: &mut ChannelNode, st
             context.emitter.emitted[before..].rotate_left(pair - before);
         }
     }
+}
+
+/// Changes the status of a channel. Returns whether it is another one now.
+fn change_status(context: &ReportContext<'_>, channel: &mut ChannelNode, stated: &report::Channel) -> bool {
+    let Some(now) = stated.status.as_ref().map(status).filter(|now| **now != channel.status) else { return false };
+    if !is_same_state(&channel.status, &now) {
+        channel.since = context.since(stated.since);
+    }
+    channel.status = now.into_owned();
+    true
+}
+
+/// Changes the interactions that a channel has. Returns whether one of them ended, and the statements that show another
+/// interaction under the key of one of them.
+fn change_interactions<'r>(
+    context: &mut ReportContext<'_>,
+    channel: &mut ChannelNode,
+    unused: &mut UnusedStatements<'r, report::Interaction>,
+    whole: bool,
+) -> (bool, Vec<&'r report::Interaction>) {
+    let (mut ended, mut another) = (false, Vec::new());
+    let kind = channel.kind;
+    channel.interactions.retain_mut(|interaction| {
+        let mut stated = unused.take(&interaction.key);
+        if stated.is_none() && !whole && !interaction.vanished {
+            return true;
+        }
+        if let Some(other) = stated.filter(|stated| is_another(kind, interaction, stated, whole)) {
+            another.push(other);
+            stated = None;
+        }
+        if stated.is_some_and(|stated| stated.direction.is_some_and(|direction| direction != interaction.direction)) {
+            context
+                .diagnostics
+                .add(DiagnosticKind::CannotChange, || format!("direction of interaction {}", interaction.key));
+        }
+        let (was, was_busy) = (interaction.state, interaction.is_busy());
+        let plan = plan::of(kind, interaction, stated, false, context.diagnostics);
+        let gone = order::carry_out(context, kind, interaction, plan);
+        ended |= was_busy && (gone || !interaction.is_busy());
+        *context.count.of_state(was) -= 1;
+        if !gone {
+            *context.count.of_state(interaction.state) += 1;
+        }
+        !gone
+    });
+    (ended, another)
 }
 
 /// The number of the oldest ended interaction of a channel, and its place.

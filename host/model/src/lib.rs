@@ -7,6 +7,8 @@
 //! ```text
 //! lib.rs          the objects, and finding them by a desktop's target
 //! apply.rs        what a report makes of the groups and channels
+//! context.rs      what is needed while it is applied
+//! statements.rs   which statement is about which object
 //! status.rs       a channel's status as it is kept
 //! plan.rs         what a report makes of one interaction
 //! order.rs        in which order the events of one interaction come
@@ -21,6 +23,7 @@
 
 mod apply;
 mod call_data;
+mod context;
 mod diagnostics;
 mod emit;
 mod keys;
@@ -29,6 +32,7 @@ mod order;
 mod plan;
 pub mod rules;
 mod snapshot;
+mod statements;
 mod status;
 
 use std::{collections::HashSet, sync::Arc};

@@ -8,15 +8,15 @@
 
 use jackfield_plugin_api::{
     Timestamp,
-    report::{self, Cause, ChannelType, ConversationState, InteractionState, Reason, Recording, Role},
+    report::{self, Cause, ChannelType, ConversationState, Direction, InteractionState, Reason, Recording, Role},
 };
 
-use jackfield_protocol::event::EventName;
+use jackfield_protocol::event::{Calls, EventName};
 
 use crate::{
     CallData, ConversationNode, DiagnosticKind, Diagnostics, InteractionNode, MemberNode,
-    apply::ReportContext,
     call_data::Patch,
+    context::ReportContext,
     emit, limits,
     plan::{self, ConversationChange, ConversationFate, InteractionPlan, NewConversation},
     push,
@@ -38,27 +38,7 @@ pub(crate) fn open(
         }
         return None;
     };
-    let mut interaction = InteractionNode {
-        id: context.new_id(),
-        key: stated.key.as_str().into(),
-        direction,
-        state,
-        since: context.since(stated.since),
-        recording: if kind == ChannelType::Telephony && state != InteractionState::Ended {
-            stated.recording.or((!stated.recording_unknown).then_some(Recording::Off))
-        } else {
-            Some(Recording::Off)
-        },
-        disposition: context.text(stated.disposition.as_deref()),
-        supervises: plan::supervision(kind, stated),
-        url: url(context, stated).map(Into::into),
-        data: CallData::default(),
-        conversations: Vec::new(),
-        focus: None,
-        emitted_actions: Actions::default(),
-        vanished: false,
-    };
-    set_data(context, &mut interaction, stated);
+    let mut interaction = new_interaction(context, kind, stated, state, direction);
     context.diagnostics.append(diagnostics);
     if openings.is_empty()
         && let Some(list) = &stated.conversations
@@ -74,12 +54,7 @@ pub(crate) fn open(
         open_conversation(context, &mut interaction, opening);
     }
     if interaction.conversations.len() == 2 {
-        interaction.focus = interaction
-            .conversations
-            .iter()
-            .rfind(|conversation| conversation.state != ConversationState::Held)
-            .or(interaction.conversations.last())
-            .map(|conversation| conversation.id);
+        interaction.focus = first_focus(&interaction);
     }
     context.emitter.interaction_data(&interaction);
     if state < InteractionState::Started {
@@ -96,7 +71,48 @@ pub(crate) fn open(
     Some(interaction)
 }
 
-/// Carries a plan out and emits its events. Returns whether the interaction was disposed of. The emitter is at the channel.
+/// A new interaction with its call data and without its conversations.
+fn new_interaction(
+    context: &mut ReportContext<'_>,
+    kind: ChannelType,
+    stated: &report::Interaction,
+    state: InteractionState,
+    direction: Direction,
+) -> InteractionNode {
+    let recording = if kind == ChannelType::Telephony && state != InteractionState::Ended {
+        stated.recording.or((!stated.recording_unknown).then_some(Recording::Off))
+    } else {
+        Some(Recording::Off)
+    };
+    let mut interaction = InteractionNode {
+        id: context.new_id(),
+        key: stated.key.as_str().into(),
+        direction,
+        state,
+        since: context.since(stated.since),
+        recording,
+        disposition: context.text(stated.disposition.as_deref()),
+        supervises: plan::supervision(kind, stated),
+        url: url(context, stated).map(Into::into),
+        data: CallData::default(),
+        conversations: Vec::new(),
+        focus: None,
+        emitted_actions: Actions::default(),
+        vanished: false,
+    };
+    set_data(context, &mut interaction, stated);
+    interaction
+}
+
+/// The conversation of two new ones that has the focus: the last one that is not held.
+fn first_focus(interaction: &InteractionNode) -> Option<u64> {
+    let mut conversations = interaction.conversations.iter();
+    let active = conversations.rfind(|conversation| conversation.state != ConversationState::Held);
+    active.or(interaction.conversations.last()).map(|conversation| conversation.id)
+}
+
+/// Carries a plan out and emits its events. Returns whether the interaction was disposed of. The emitter is at the
+/// channel.
 pub(crate) fn carry_out(
     context: &mut ReportContext<'_>,
     kind: ChannelType,
@@ -104,85 +120,136 @@ pub(crate) fn carry_out(
     mut plan: InteractionPlan<'_>,
 ) -> bool {
     let back = context.emitter.enter_interaction(interaction.id);
-    let was = interaction.state;
-    let mut changed =
-        plan.state != was || plan.calls_before != plan.calls_after || plan.recording != interaction.recording;
-    interaction.recording = plan.recording;
-    if let Some(now) = plan.stated.and_then(|stated| plan::supervision(kind, stated)) {
-        changed |= interaction.supervises.as_ref() != Some(&now);
-        interaction.supervises = Some(now);
-    }
-    let before = interaction.since;
-    if plan.state != was {
-        interaction.since = context.since(plan.stated.and_then(|stated| stated.since));
-    }
-    let since = interaction.since;
-    let mut emitted_state = false;
-    if plan.taken_unseen {
-        interaction.state = InteractionState::Started;
-        context.emitter.screen_pop(kind, interaction);
-        // When it was taken nobody knows any more.
-        context.emitter.interaction_state(kind, interaction, InteractionState::Started, since, plan.calls_before);
-    } else if !plan.openings.is_empty() && plan.state == was && changed {
-        context.emitter.interaction_state(kind, interaction, was, before, plan.calls_after);
-        emitted_state = true;
-    }
+    let mut own = OwnState::change(context, kind, interaction, &plan);
+    own.emit_first(context, interaction, &plan);
     let ends = end_and_change(context, interaction, &mut plan);
-    if !plan.openings.is_empty() && plan.state == InteractionState::Started && was != plan.state {
-        // A consult needs a started call, so that is emitted before it opens.
-        interaction.state = plan.state;
-        context.emitter.screen_pop(kind, interaction);
-        context.emitter.interaction_state(kind, interaction, plan.state, since, plan.calls_after);
-        emitted_state = true;
-    }
+    own.emit_before_a_consult(context, interaction, &plan);
     open_and_focus(context, interaction, &mut plan, &ends);
-    if let Some(stated) = plan.stated {
-        let changes = set_data(context, interaction, stated);
-        if !changes.is_empty() {
-            context.emitter.data_changed(&changes);
-        }
-    }
-    let new_url =
-        plan.stated.and_then(|stated| url(context, stated)).filter(|&url| interaction.url.as_deref() != Some(url));
-    let late_url = new_url.is_some() && !plan.gone && was == plan.state && was == InteractionState::Started;
-    if let Some(url) = new_url {
-        interaction.url = Some(url.into());
-    }
-    // What a snapshot does not name has ended, but it is not known how.
-    let default_reason = if plan.stated.is_some() { default_reason(interaction.state) } else { Reason::Lost };
-    interaction.state = plan.state;
-    if plan.state == InteractionState::Started && was != plan.state && !emitted_state || late_url {
-        context.emitter.screen_pop(kind, interaction);
-    }
-    if plan.state == InteractionState::Ended && was != plan.state {
-        let stated = plan.stated.map_or((None, None), |stated| (stated.reason, stated.cause));
-        let (reason, cause) = (stated.0.or(ends.reason), stated.1.or(ends.cause));
-        context.emitter.interaction_ended(reason.unwrap_or(default_reason), cause);
-    }
-    if changed && !emitted_state {
-        context.emitter.interaction_state(kind, interaction, plan.state, since, plan.calls_after);
-    }
+    change_data(context, interaction, &plan);
+    let has_new_url = change_url(context, interaction, &plan);
+    own.emit_last(context, interaction, &plan, &ends, has_new_url);
     if plan.gone {
-        dispose(context, kind, interaction, was);
+        own.dispose(context, interaction);
     }
     context.emitter.leave(back);
     plan.gone
 }
 
-/// Emits the end of an interaction; one that was never the agent's has nothing to complete.
-fn dispose(
-    context: &mut ReportContext<'_>,
+/// What is emitted of an interaction's own state while its plan is carried out.
+struct OwnState {
     kind: ChannelType,
-    interaction: &mut InteractionNode,
+    /// The state before.
     was: InteractionState,
-) {
-    if was != InteractionState::Alerting {
-        interaction.state = InteractionState::Completed;
-        interaction.since = context.since(None);
-        context.emitter.bare(EventName::InteractionComplete);
-        context.emitter.interaction_state(kind, interaction, interaction.state, interaction.since, None);
+    /// Something has changed that `state.updated` tells.
+    changed: bool,
+    /// It has told it.
+    emitted: bool,
+}
+
+impl OwnState {
+    /// Changes what holds of the interaction from the beginning on.
+    fn change(
+        context: &ReportContext<'_>,
+        kind: ChannelType,
+        interaction: &mut InteractionNode,
+        plan: &InteractionPlan<'_>,
+    ) -> Self {
+        let was = interaction.state;
+        let mut changed =
+            plan.state != was || plan.calls_before != plan.calls_after || plan.recording != interaction.recording;
+        interaction.recording = plan.recording;
+        if let Some(now) = plan.stated.and_then(|stated| plan::supervision(kind, stated)) {
+            changed |= interaction.supervises.as_ref() != Some(&now);
+            interaction.supervises = Some(now);
+        }
+        if plan.state != was {
+            interaction.since = context.since(plan.stated.and_then(|stated| stated.since));
+        }
+        Self { kind, was, changed, emitted: false }
     }
-    context.emitter.bare(EventName::InteractionDisposed);
+
+    /// In front of the conversations: that the interaction was taken, where no report has told it, or what is new of one
+    /// in which a conversation opens.
+    fn emit_first(
+        &mut self,
+        context: &mut ReportContext<'_>,
+        interaction: &mut InteractionNode,
+        plan: &InteractionPlan<'_>,
+    ) {
+        if plan.taken_unseen {
+            // When it was taken nobody knows any more. What it is now is told at the end.
+            self.emit_started(context, interaction, plan.calls_before);
+        } else if !plan.openings.is_empty() && plan.state == self.was && self.changed {
+            self.emit_state(context, interaction, plan);
+        }
+    }
+
+    /// A consult needs a started call, so that is emitted before it opens.
+    fn emit_before_a_consult(
+        &mut self,
+        context: &mut ReportContext<'_>,
+        interaction: &mut InteractionNode,
+        plan: &InteractionPlan<'_>,
+    ) {
+        if !plan.openings.is_empty() && plan.state == InteractionState::Started && self.was != plan.state {
+            self.emit_started(context, interaction, plan.calls_after);
+            self.emitted = true;
+        }
+    }
+
+    /// Behind everything else: the screen pop, why it has ended, and its state.
+    fn emit_last(
+        &mut self,
+        context: &mut ReportContext<'_>,
+        interaction: &mut InteractionNode,
+        plan: &InteractionPlan<'_>,
+        ends: &ConversationEnds,
+        has_new_url: bool,
+    ) {
+        // What a snapshot does not name has ended, but it is not known how.
+        let default_reason = if plan.stated.is_some() { default_reason(interaction.state) } else { Reason::Lost };
+        let is_new = self.was != plan.state;
+        interaction.state = plan.state;
+        let pops = if is_new { !self.emitted } else { has_new_url && !plan.gone };
+        if plan.state == InteractionState::Started && pops {
+            context.emitter.screen_pop(self.kind, interaction);
+        }
+        if plan.state == InteractionState::Ended && is_new {
+            let reason = plan.stated.and_then(|stated| stated.reason).or(ends.reason);
+            let cause = plan.stated.and_then(|stated| stated.cause).or(ends.cause);
+            context.emitter.interaction_ended(reason.unwrap_or(default_reason), cause);
+        }
+        if self.changed && !self.emitted {
+            self.emit_state(context, interaction, plan);
+        }
+    }
+
+    fn emit_started(&self, context: &mut ReportContext<'_>, interaction: &mut InteractionNode, calls: Option<Calls>) {
+        interaction.state = InteractionState::Started;
+        context.emitter.screen_pop(self.kind, interaction);
+        context.emitter.interaction_state(self.kind, interaction, interaction.state, interaction.since, calls);
+    }
+
+    fn emit_state(
+        &mut self,
+        context: &mut ReportContext<'_>,
+        interaction: &InteractionNode,
+        plan: &InteractionPlan<'_>,
+    ) {
+        context.emitter.interaction_state(self.kind, interaction, plan.state, interaction.since, plan.calls_after);
+        self.emitted = true;
+    }
+
+    /// The end of an interaction; one that was never the agent's has nothing to complete.
+    fn dispose(&self, context: &mut ReportContext<'_>, interaction: &mut InteractionNode) {
+        if self.was != InteractionState::Alerting {
+            interaction.state = InteractionState::Completed;
+            interaction.since = context.since(None);
+            context.emitter.bare(EventName::InteractionComplete);
+            context.emitter.interaction_state(self.kind, interaction, interaction.state, interaction.since, None);
+        }
+        context.emitter.bare(EventName::InteractionDisposed);
+    }
 }
 
 /// Why an interaction ended where no statement tells it.
@@ -385,14 +452,14 @@ fn open_conversation(
     id
 }
 
-/// Says the new conversations, and the focus where it moves.
+/// Emits the new conversations, and the focus where it moves.
 fn open_and_focus(
     context: &mut ReportContext<'_>,
     interaction: &mut InteractionNode,
     plan: &mut InteractionPlan<'_>,
     ends: &ConversationEnds,
 ) {
-    let mut emitted_state = interaction.focus;
+    let mut emitted = interaction.focus;
     let had_none = interaction.focus.is_none() && !ends.any;
     let mut consult = None;
     for opening in std::mem::take(&mut plan.openings) {
@@ -403,18 +470,38 @@ fn open_and_focus(
         }
     }
     if had_none {
-        emitted_state = interaction.focus; // the first one has it without a word
+        // The first one has it, and no event tells it.
+        emitted = interaction.focus;
     }
-    // a retrieved one that ended in the same report cannot be: what ends does not change
+    // A conversation that ends in the same report was not retrieved: what ends does not change.
     if let Some(id) = consult.or(ends.retrieved) {
         interaction.focus = Some(id);
     }
-    if interaction.focus != emitted_state && interaction.focus.is_some() {
+    if interaction.focus != emitted && interaction.focus.is_some() {
         context.emitter.focus(interaction);
     }
 }
 
 // ---- call data and address ----
+
+/// Changes the call data, and emits what has changed.
+fn change_data(context: &mut ReportContext<'_>, interaction: &mut InteractionNode, plan: &InteractionPlan<'_>) {
+    let Some(stated) = plan.stated else { return };
+    let changes = set_data(context, interaction, stated);
+    if !changes.is_empty() {
+        context.emitter.data_changed(&changes);
+    }
+}
+
+/// Changes the address that the desktop should open. Returns whether it is another one now.
+fn change_url(context: &mut ReportContext<'_>, interaction: &mut InteractionNode, plan: &InteractionPlan<'_>) -> bool {
+    let new = plan.stated.and_then(|stated| url(context, stated));
+    let new = new.filter(|&url| interaction.url.as_deref() != Some(url));
+    if let Some(url) = new {
+        interaction.url = Some(url.into());
+    }
+    new.is_some()
+}
 
 /// Sets the call data of the statement, as far as there is room. Returns what has changed.
 fn set_data<'r>(

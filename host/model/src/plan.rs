@@ -14,9 +14,8 @@ use jackfield_protocol::event::Calls;
 use crate::{
     ConversationNode, DiagnosticKind, Diagnostics, InteractionNode,
     emit::{calls, calls_now},
-    is_busy, is_live,
-    keys::KeyIndex,
-    limits,
+    is_busy, is_live, limits,
+    statements::{SmallList, firsts, rekey},
 };
 
 /// What is to be changed of one interaction.
@@ -213,6 +212,11 @@ pub(crate) fn state_if_new(kind: ChannelType, stated: &report::Interaction) -> O
     if_new(kind, stated, &mut Diagnostics::new()).map(|(state, _)| state)
 }
 
+/// Whether a statement would make an interaction that keeps its channel occupied.
+pub(crate) fn is_busy_if_new(kind: ChannelType, stated: &report::Interaction) -> bool {
+    state_if_new(kind, stated).is_some_and(is_busy)
+}
+
 /// Plans what happens to the conversations.
 fn conversations<'r>(
     kind: ChannelType,
@@ -385,110 +389,4 @@ fn one_talks(fates: &mut [ConversationFate<'_>], openings: &mut [NewConversation
             }
         });
     }
-}
-
-// ---- statements and keys, the same for every kind of object ----
-
-/// A statement about an object.
-pub(crate) trait Statement {
-    fn key(&self) -> &str;
-    fn was(&self) -> Option<&str> {
-        None
-    }
-}
-
-/// An object of the tree.
-pub(crate) trait KeyedNode {
-    fn key(&self) -> &str;
-    fn take_key(&mut self, key: &str);
-    /// Its new key is another object's: it is gone.
-    fn vanish(&mut self);
-}
-
-macro_rules! stated {
-    ($($kind:ident $(, $was:ident)?;)*) => {$(
-        impl Statement for report::$kind {
-            fn key(&self) -> &str {
-                &self.key
-            }
-            $(fn was(&self) -> Option<&str> {
-                self.$was.as_deref()
-            })?
-        }
-    )*};
-}
-stated! { Group; Channel, was; Interaction, was; Conversation, was; Member; }
-
-macro_rules! known {
-    ($($kind:ty => |$known:ident| $vanish:expr;)*) => {$(
-        impl KeyedNode for $kind {
-            fn key(&self) -> &str {
-                &self.key
-            }
-            fn take_key(&mut self, key: &str) {
-                self.key = key.into();
-            }
-            fn vanish(&mut self) {
-                let $known = self;
-                $vanish;
-            }
-        }
-    )*};
-}
-known! {
-    crate::ChannelNode => |channel| channel.vanished = true;
-    InteractionNode => |interaction| interaction.vanished = true;
-    ConversationNode => |_conversation| {}; // it is not named any more, so it ends
-}
-
-/// What a report mostly has one of: up to two need no allocation.
-pub(crate) type SmallList<T> = SmallVec<[T; 2]>;
-
-/// The first statement of each key; at most so many.
-pub(crate) fn firsts<'r, S: Statement>(list: &'r [S], most: usize, diagnostics: &mut Diagnostics) -> SmallList<&'r S> {
-    let mut firsts: SmallList<&S> = SmallList::new();
-    let mut keys = KeyIndex::new();
-    for stated in list.iter().take(limits::LIST) {
-        if stated.key().len() > limits::KEY {
-            diagnostics.add(DiagnosticKind::TooLong, || format!("key {}…", limits::cut(stated.key())));
-        } else if keys.find(stated.key()).is_some() {
-            diagnostics.add(DiagnosticKind::NamedTwice, || format!("key {}", stated.key()));
-        } else if firsts.len() == most {
-            diagnostics.add(DiagnosticKind::TooMany, || format!("key {}", stated.key()));
-        } else {
-            keys.add(stated.key());
-            firsts.push(stated);
-        }
-    }
-    if list.len() > limits::LIST {
-        diagnostics.add(DiagnosticKind::TooMany, || format!("{} items in one list", list.len()));
-    }
-    firsts
-}
-
-/// Gives objects the new keys that statements with a former key give them. A former key that is not known, or that is
-/// still in use in this report, is ignored: it is a repetition. If the new key is known too, the old object is gone.
-pub(crate) fn rekey<K: KeyedNode, S: Statement>(known: &mut [K], stated: &[&S]) {
-    let mut rekeyed = stated.iter().filter_map(|one| Some((one.was()?, one.key()))).filter(|(was, key)| was != key);
-    let Some(first) = rekeyed.next() else { return };
-    let named: KeyIndex<&str> = stated.iter().map(|one| one.key()).collect();
-    let places: KeyIndex<&str> = known.iter().map(KeyedNode::key).collect();
-    // Of two statements with the same former key the first has it.
-    let mut former = KeyIndex::new();
-    let new = std::iter::once(first).chain(rekeyed).filter(|&(was, _)| named.find(was).is_none() && former.add(was));
-    let new = new.filter_map(|(was, key)| Some((places.find(was)?, key, places.find(key).is_some())));
-    let new: Vec<(usize, &str, bool)> = new.collect();
-    drop(places);
-    for (at, key, is_known) in new {
-        if is_known {
-            known[at].vanish();
-        } else {
-            known[at].take_key(key);
-        }
-    }
-}
-
-/// Whether a statement would make an interaction that keeps its channel occupied.
-pub(crate) fn is_busy_if_new(kind: ChannelType, stated: &report::Interaction) -> bool {
-    state_if_new(kind, stated).is_some_and(is_busy)
 }
