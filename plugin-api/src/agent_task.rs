@@ -3,7 +3,7 @@
 //! Owns: the life of one [`Agent`](crate::Agent), from the log-in to the moment the host drops it; with it end its
 //! tasks. Must never: run an adapter's code on the host's thread, carry out more than [`MAX_REQUESTS`] at once for one
 //! agent, or leave a request without an answer while the agent lives. Requests come from [`runtime`](crate::runtime),
-//! reports and answers go through the [`outbox`](crate::outbox).
+//! reports and answers go through the [`host_queue`](crate::host_queue).
 
 use std::{
     future::{Future, poll_fn},
@@ -31,9 +31,9 @@ use crate::{
     command::Outcome,
     failure::{Code, Failure},
     host::{AgentBackend, AgentHost, Link},
+    host_queue::{Flushed, HostQueue, MustFlush},
     host_sender::HostSender,
     logs,
-    outbox::{Flushed, MustFlush, ReportOutbox},
     report::Report,
     wire::{self, BareRequest, BreachKind, Execute, Kind, LogOut, MAX_RESUME_STATE, Start, Status},
 };
@@ -61,7 +61,7 @@ pub(crate) struct AgentTask<G: Agent> {
     host: HostSender,
     handle: Handle,
     agent: OnceLock<G>,
-    outbox: ReportOutbox,
+    queue: HostQueue,
     /// One permit for each request that may still be taken.
     permits: Arc<Semaphore>,
     /// Whether the host has dropped the agent. All tasks of the agent end then.
@@ -80,7 +80,7 @@ impl<G: Agent> AgentTask<G> {
             id,
             handle,
             agent: OnceLock::new(),
-            outbox: ReportOutbox::new(id, host.clone()),
+            queue: HostQueue::new(id, host.clone()),
             host,
             permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
             dropped: AtomicBool::new(false),
@@ -130,7 +130,7 @@ impl<G: Agent> AgentTask<G> {
 
     /// Ends the agent's tasks; nothing is heard of it from now on.
     pub(crate) fn end(&self) {
-        self.outbox.close();
+        self.queue.close();
         self.dropped.store(true, Release);
         self.drop_notice.notify_waiters();
     }
@@ -147,7 +147,7 @@ impl<G: Agent> AgentTask<G> {
             return Some(request);
         }
         let BareRequest { request } = self.host.read(kind, self.id, payload)?;
-        self.flush_if(self.outbox.answer(request, Outcome::unsupported()));
+        self.flush_if(self.queue.answer(request, Outcome::unsupported()));
         None
     }
 
@@ -176,7 +176,7 @@ impl<G: Agent> AgentTask<G> {
         request: u64,
         mut work: Pin<&mut impl Future<Output = Result<Outcome, Failure>>>,
     ) {
-        let mut owed = OwedAnswer { task: self, request, outcome: None, holds_outbox: false };
+        let mut owed = OwedAnswer { task: self, request, outcome: None, holds_queue: false };
         let work = pin!(poll_fn(|context| {
             owed.hold();
             let polled = work.as_mut().poll(context);
@@ -196,7 +196,7 @@ impl<G: Agent> AgentTask<G> {
         // Counted before the agent is asked: of two that ask at the same time, the later number has the newer state.
         let asked = self.resume_state_asked.fetch_add(1, AcqRel);
         match catch_unwind(AssertUnwindSafe(|| logs::on_behalf_of(self.id, || agent.resume_state()))) {
-            Ok(state) if state.len() <= MAX_RESUME_STATE => self.flush_if(self.outbox.resume(state, asked)),
+            Ok(state) if state.len() <= MAX_RESUME_STATE => self.flush_if(self.queue.resume(state, asked)),
             Ok(state) => {
                 let detail = format!("a resume state of {} bytes; at most {MAX_RESUME_STATE} are kept", state.len());
                 self.host.breach(self.id, BreachKind::ResumeTooLong, &detail);
@@ -226,13 +226,13 @@ impl<G: Agent> AgentTask<G> {
         }
     }
 
-    /// Sends what waits in the outbox until nothing does.
+    /// Sends what waits in the queue until nothing does.
     async fn flush(self: &Arc<Self>) {
         let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
         let mut pause = backoff.next_pause();
         loop {
             sleep(pause).await;
-            match self.outbox.flush() {
+            match self.queue.flush() {
                 Flushed::Empty => return,
                 Flushed::HostIsFull => pause = backoff.next_pause(),
                 Flushed::SnapshotWanted => {
@@ -245,7 +245,7 @@ impl<G: Agent> AgentTask<G> {
 
     /// Asks the agent for a snapshot in the place of dropped reports. Returns whether it gave one.
     async fn take_snapshot(self: &Arc<Self>) -> bool {
-        let dropped = self.outbox.take_dropped();
+        let dropped = self.queue.take_dropped();
         if dropped > 0 {
             let detail = format!("{dropped} reports dropped because the host could not take them");
             self.host.breach(self.id, BreachKind::ReportsDropped, &detail);
@@ -264,7 +264,7 @@ impl<G: Agent> AgentTask<G> {
             tokio::select! {
                 biased;
                 taken = &mut snapshot => return taken,
-                () = sleep(SNAPSHOT_PAUSE) => self.outbox.flush_on(),
+                () = sleep(SNAPSHOT_PAUSE) => self.queue.flush_on(),
             }
         }
     }
@@ -311,18 +311,18 @@ struct OwedAnswer<'a, G: Agent> {
     task: &'a Arc<AgentTask<G>>,
     request: u64,
     outcome: Option<Outcome>,
-    holds_outbox: bool,
+    holds_queue: bool,
 }
 
 impl<G: Agent> OwedAnswer<'_, G> {
     fn hold(&mut self) {
-        self.task.outbox.hold();
-        self.holds_outbox = true;
+        self.task.queue.hold();
+        self.holds_queue = true;
     }
 
     fn release(&mut self) {
-        if std::mem::take(&mut self.holds_outbox) {
-            let (must_flush, reported) = self.task.outbox.release();
+        if std::mem::take(&mut self.holds_queue) {
+            let (must_flush, reported) = self.task.queue.release();
             self.task.flush_if(must_flush);
             // The end of the request, at which it is asked for otherwise, may be far away.
             if reported {
@@ -338,11 +338,11 @@ impl<G: Agent> Drop for OwedAnswer<'_, G> {
             .outcome
             .take()
             .unwrap_or_else(|| Outcome::failure(Code::AdapterFailed, "the adapter gave up the request"));
-        let outbox = &self.task.outbox;
-        let must_flush = if self.holds_outbox {
-            outbox.release_with_answer(self.request, outcome)
+        let queue = &self.task.queue;
+        let must_flush = if self.holds_queue {
+            queue.release_with_answer(self.request, outcome)
         } else {
-            outbox.answer(self.request, outcome)
+            queue.answer(self.request, outcome)
         };
         self.task.flush_if(must_flush);
     }
@@ -356,16 +356,16 @@ impl<G: Agent> AgentBackend for WeakAgentTask<G> {
         let Some(task) = self.0.upgrade() else { return };
         // In the name of this agent a request is being polled.
         let polled = logs::current() == task.id;
-        task.flush_if(task.outbox.report(report, polled));
+        task.flush_if(task.queue.report(report, polled));
         // Of a request the state is asked for when the poll is over.
-        if !polled && !task.outbox.is_closed() {
+        if !polled && !task.queue.is_closed() {
             task.want_resume_state();
         }
     }
 
     fn link(&self, link: Link) {
         if let Some(task) = self.0.upgrade() {
-            task.flush_if(task.outbox.link(link));
+            task.flush_if(task.queue.link(link));
         }
     }
 }
@@ -384,7 +384,7 @@ mod tests {
     use super::*;
     use crate::{
         Command, Ending, StartOptions,
-        outbox::MAX_WAITING,
+        host_queue::MAX_WAITING,
         report::{Channel, ExtensionEvent, Target},
         wire::{MessageSink, Resume},
     };

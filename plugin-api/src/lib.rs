@@ -154,13 +154,13 @@ mod failure;
 mod golden;
 mod hex;
 mod host;
+mod host_queue;
 mod host_sender;
 mod json;
 pub mod lists;
 mod logs;
 pub mod manifest;
 mod merge;
-mod outbox;
 mod platform_task;
 pub mod report;
 #[doc(hidden)]

@@ -6,17 +6,16 @@ use std::{
     time::Duration,
 };
 
-use hyper::Uri;
 use ipnet::IpNet;
 
 use super::{
-    Problem, TenantLimits, TlsConfig, Token,
+    Problem, TenantLimits, TlsConfig, Token, TracesConfig,
     layers::Layers,
     limits::{Bounds, HOUR, SECOND},
     raw::{self, LogFormat, OperatorRight},
     tenant::check_token,
 };
-use crate::{log_filter::LogDetail, plugin::Trust, traces::export};
+use crate::{log_filter::LogDetail, plugin::Trust};
 
 /// The host's own part of the configuration.
 #[derive(Debug, Clone)]
@@ -47,17 +46,6 @@ pub struct HostConfig {
     pub traces: Option<TracesConfig>,
     /// How it ends.
     pub shutdown: ShutdownConfig,
-}
-
-/// Where spans go, and which.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TracesConfig {
-    /// The collector.
-    pub endpoint: Uri,
-    /// The share of commands that are traced, 0 to 1.
-    pub ratio: f64,
-    /// The file of the headers that the collector wants.
-    pub headers_file: Option<PathBuf>,
 }
 
 /// How the host ends.
@@ -170,7 +158,7 @@ impl HostConfig {
         });
         let limits = TenantLimits::check(&mut bounds, raw.limits);
         let operations = operations(&mut bounds, layers.file(), folder, raw.operations);
-        let traces = traces(&mut bounds, folder, &raw.traces);
+        let traces = TracesConfig::check(&mut bounds, folder, &raw.traces);
         if !bounds.problems.is_empty() {
             return Err(bounds.problems);
         }
@@ -218,20 +206,6 @@ fn operations(
         bounds.wrong("operations.address", message);
     }
     Some(operations)
-}
-
-/// Where spans go. `None`: nowhere, or something is wrong.
-fn traces(bounds: &mut Bounds<'_>, folder: &Path, raw: &raw::RawTraces) -> Option<TracesConfig> {
-    if !(0.0..=1.0).contains(&raw.ratio) {
-        bounds.wrong("traces.ratio", "a share is a number from 0 to 1");
-    }
-    let endpoint =
-        export::check_endpoint(raw.endpoint.as_deref()?).map_err(|wrong| bounds.wrong("traces.endpoint", wrong));
-    let headers_file = raw.headers_file.as_ref().map(|file| folder.join(file));
-    if let Some(Err(wrong)) = headers_file.as_deref().map(export::read_headers) {
-        bounds.wrong("traces.headers_file", wrong);
-    }
-    Some(TracesConfig { endpoint: endpoint.ok()?, ratio: raw.ratio, headers_file })
 }
 
 /// Where the certificates are, if what is there can be used.

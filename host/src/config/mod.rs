@@ -14,6 +14,7 @@
 //! locate.rs    where an adapter's library is
 //! settings.rs  the adapter's settings: schema and secrets
 //! tls.rs       the certificates of a listener
+//! traces.rs    the collector of spans
 //! diff.rs      which keys have changed, and which of them a running host takes over
 //! explain.rs   what a key means and where its value comes from
 //! units.rs     durations and sizes as people write them
@@ -35,11 +36,12 @@ mod raw;
 mod settings;
 mod tenant;
 mod tls;
+mod traces;
 mod units;
 
 pub use diff::{Changes, WhenApplied, changes, taken_over};
 pub use explain::{Explained, explain};
-pub use host::{HostConfig, ListenerConfig, OperationsConfig, OperatorToken, Origins, ShutdownConfig, TracesConfig};
+pub use host::{HostConfig, ListenerConfig, OperationsConfig, OperatorToken, Origins, ShutdownConfig};
 pub use layers::{Origin, Source, Values};
 pub use limits::TenantLimits;
 pub use locate::AdapterFile;
@@ -49,6 +51,7 @@ pub(crate) use tenant::tenant_of;
 pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};
 pub use tls::TlsConfig;
 pub(crate) use tls::{TlsProblem, TlsServer};
+pub use traces::TracesConfig;
 
 use layers::Layers;
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: finding a command by its name among those of the protocol and those that the adapter declares, and the checks of
 //! an extension command's data. What is fixed about the protocol's commands stands in `jackfield_protocol::command`. Must
-//! never: look at an object's state, or say what a platform is asked for (`plan.rs`).
+//! never: look at an object's state, or say what a platform is asked for (`translate.rs`).
 
 use std::{
     collections::{HashMap, HashSet},

@@ -14,7 +14,7 @@
 //! task.rs                the session's task: handles what waits, keeps its deadlines, does what comes of it
 //! state/                 the session itself: inputs in, effects out
 //! effects.rs             what a session wants done
-//! plan.rs                what the platform is asked for
+//! translate.rs           what the platform is asked for
 //! journal.rs             the numbered events that a returning client may still need
 //! outbox.rs, queued.rs   what waits for a connection to be written, and for all of a tenant's
 //! ```
@@ -64,13 +64,13 @@ mod mailbox;
 mod manager;
 mod outbox;
 mod password_attempts;
-mod plan;
 mod prepare;
 mod queued;
 mod registry;
 mod state;
 mod task;
 mod throttle;
+mod translate;
 
 use std::time::Duration;
 

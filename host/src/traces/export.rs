@@ -4,14 +4,10 @@
 //! never: make whoever ends a span wait, or keep more than [`WAITING`] of them: while the collector does not take them they
 //! are lost, and nothing else is.
 
-use std::{collections::HashMap, path::Path, pin::Pin, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{
-    Uri,
-    body::Bytes,
-    header::{HeaderName, HeaderValue},
-};
+use hyper::body::Bytes;
 use opentelemetry::{Context, KeyValue, trace::TracerProvider as _};
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
@@ -59,12 +55,11 @@ pub fn start(config: &TracesConfig, metrics: &Metrics) -> Result<(Traces, Export
         .with_service_name("jackfield")
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
-    let headers = config.headers_file.as_deref().map_or_else(|| Ok(HashMap::new()), read_headers);
     let mut exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(CollectorClient(https_client()?))
         .with_endpoint(config.endpoint.to_string())
-        .with_headers(headers.map_err(|error| format!("traces.headers_file: {error}"))?)
+        .with_headers(config.headers().map_err(|error| format!("traces.headers_file: {error}"))?)
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(DEADLINE)
         // A collector that is busy is not helped by the same again, and what waits meanwhile is bounded.
@@ -191,33 +186,4 @@ impl HttpClient for CollectorClient {
             timeout(DEADLINE, answer).await.map_err(HttpError::from)?
         })
     }
-}
-
-/// Reads the headers that the collector wants, such as its token: a line `Name: value` for each.
-///
-/// # Errors
-/// The file cannot be read, or a line of it is no header; its value is not repeated.
-pub fn read_headers(path: &Path) -> Result<HashMap<String, String>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    lines
-        .map(|(at, line)| {
-            let wrong = || format!("{}: line {} is not \"Name: value\"", path.display(), at + 1);
-            let (name, value) =
-                line.split_once(':').map(|(name, value)| (name.trim(), value.trim())).ok_or_else(wrong)?;
-            let is_header = name.parse::<HeaderName>().is_ok() && HeaderValue::from_str(value).is_ok();
-            if is_header { Ok((name.to_owned(), value.to_owned())) } else { Err(wrong()) }
-        })
-        .collect()
-}
-
-/// Checks where a collector is said to be.
-///
-/// # Errors
-/// It is no address by HTTP.
-pub fn check_endpoint(text: &str) -> Result<Uri, String> {
-    let wrong = || format!("{text:?} is no address such as \"http://127.0.0.1:4318/v1/traces\"");
-    let address: Uri = text.parse().map_err(|_| wrong())?;
-    let is_http = matches!(address.scheme_str(), Some("http" | "https")) && address.authority().is_some();
-    if is_http { Ok(address) } else { Err(wrong()) }
 }

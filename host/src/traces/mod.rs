@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub mod export;
 
-use crate::metrics::{CommandLabel, OutcomeClass, OutcomeLabel};
+use crate::metrics::labels::{CommandLabel, OutcomeClass, OutcomeLabel};
 
 const TENANT: &str = "jackfield.tenant";
 const ADAPTER: &str = "jackfield.adapter";

@@ -3,7 +3,7 @@
 //! Owns: the checks when a command's turn comes, the question to the platform, and the answer. Must never: ask the
 //! platform for what is known to fail, or leave a command without an answer.
 
-use jackfield_model::{Object, rules};
+use jackfield_model::rules;
 use jackfield_plugin_api::{Code, Command, Failure, Json, Outcome, StartOptions, command::StandardCommand};
 use jackfield_protocol::{
     data::{self, Arguments, DispositionData},
@@ -23,15 +23,13 @@ use crate::{
         commands::{LOGOUT, START, SessionCommand},
         effects::{Ask, Effect, Effects},
         input::{ClientCommand, Reply},
-        plan::{self, CommandPlan, Each, Step},
+        translate::{self, Translation, translate},
     },
 };
 
 /// What a checked command is to do.
 enum Begin {
-    Nothing,
-    Ask(Command),
-    Each(Each, Vec<Step>),
+    Platform(Translation),
     Start { options: StartOptions, actions: bool },
     Logout,
 }
@@ -89,12 +87,12 @@ impl SessionState {
             return self.step(at, effects);
         }
         match self.check(&pending.request, &pending.command) {
-            Ok(Begin::Nothing) => self.answer(at, Response::Success, effects),
-            Ok(Begin::Ask(command)) => {
+            Ok(Begin::Platform(Translation::Nothing)) => self.answer(at, Response::Success, effects),
+            Ok(Begin::Platform(Translation::Ask(command))) => {
                 let until = now + self.deadline_of(at);
                 self.ask(at, Ask::Command(command, until.into_std()), until, None, effects);
             }
-            Ok(Begin::Each(each, steps)) => {
+            Ok(Begin::Platform(Translation::Each(each, steps))) => {
                 let until = now + self.limits.command_deadline;
                 self.commands.get_mut(at).state =
                     CommandState::Next { until, rest: Box::new(Rest { each, steps: steps.into() }) };
@@ -117,7 +115,7 @@ impl SessionState {
         let target = request.target().unwrap_or_default();
         let object = self.tree.find(target).filter(|object| object.kind() == command.kind());
         let Some(object) = object else {
-            return Err(plan::no_target(command.kind(), target));
+            return Err(translate::no_target(command.kind(), target));
         };
         let command = match command {
             SessionCommand::Standard(command) => *command,
@@ -141,7 +139,8 @@ impl SessionState {
                 let data = Json::from_text(request.data().to_owned())
                     .map_err(|error| Failure::new(Code::BadRequest, error.to_string()))?;
                 let name = extension.name.clone();
-                return Ok(Begin::Ask(Command::Extension { name, target: object.keys(), data }));
+                let command = Command::Extension { name, target: object.keys(), data };
+                return Ok(Begin::Platform(Translation::Ask(command)));
             }
         };
         self.must_be_started()?;
@@ -153,17 +152,9 @@ impl SessionState {
         if let Some(precondition) = rules::refusal(command, object) {
             return Err(Failure::new(Code::InvalidState, precondition.words()));
         }
-        let planned = self.plan(arguments, object)?;
+        let translation = translate(arguments, object, &self.tree, &self.command_set)?;
         self.link.must_be_up()?;
-        Ok(if rules::changes_nothing(command, object) { Begin::Nothing } else { planned })
-    }
-
-    fn plan(&self, arguments: Arguments, object: Object<'_>) -> Result<Begin, Failure> {
-        Ok(match plan::plan(arguments, object, &self.tree, &self.command_set)? {
-            CommandPlan::Nothing => Begin::Nothing,
-            CommandPlan::Ask(command) => Begin::Ask(command),
-            CommandPlan::Each(each, steps) => Begin::Each(each, steps),
-        })
+        Ok(Begin::Platform(if rules::changes_nothing(command, object) { Translation::Nothing } else { translation }))
     }
 
     fn must_be_started(&self) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::super::{
     commands::{LOGOUT, SessionCommand},
     input::Reply,
-    plan::{Each, Step},
+    translate::{Each, Step},
 };
 use crate::{plugin::RequestId, traces::CommandTrace};
 

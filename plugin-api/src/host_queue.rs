@@ -13,7 +13,7 @@
 //! Of link changes at most two wait, that it was lost and that it is back: what was before them does not matter any more,
 //! but a loss that is over must be seen, because the host asks for a snapshot after it.
 //!
-//! While a request of the agent is being polled the outbox is held: what that reports goes out when the poll is over, and
+//! While a request of the agent is being polled the queue is held: what that reports goes out when the poll is over, and
 //! with the answer, if that is given by then, as one message. Most commands are carried out in one poll. What comes from
 //! elsewhere meanwhile does not wait for it.
 
@@ -38,12 +38,12 @@ pub(crate) const MAX_WAITING: usize = 32;
 /// Up to how many statements a waiting report may grow by what is merged into it.
 const MAX_MERGED: usize = 64;
 
-/// How much may wait because the outbox is held.
+/// How much may wait because the queue is held.
 const MAX_HELD: usize = 8;
 
 /// What an agent tells the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum OutboxItem {
+enum QueueItem {
     Report(Report),
     Answer {
         request: u64,
@@ -56,7 +56,7 @@ enum OutboxItem {
     Missing,
 }
 
-impl OutboxItem {
+impl QueueItem {
     /// Whether a later report may be merged into one in front of this.
     fn lets_reports_pass(&self) -> bool {
         matches!(self, Self::Answer { .. } | Self::Resume(_))
@@ -66,7 +66,7 @@ impl OutboxItem {
 /// What a flush has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flushed {
-    /// Nothing is in the outbox; whoever flushes it can stop.
+    /// Nothing is in the queue; whoever flushes it can stop.
     Empty,
     /// The host takes no more at the moment; flush again after a while.
     HostIsFull,
@@ -74,26 +74,26 @@ pub(crate) enum Flushed {
     SnapshotWanted,
 }
 
-/// Something waits now and nobody flushes the outbox yet: whoever gets this must, until it waits for nothing.
+/// Something waits now and nobody flushes the queue yet: whoever gets this must, until it waits for nothing.
 pub(crate) type MustFlush = bool;
 
-pub(crate) struct ReportOutbox {
+pub(crate) struct HostQueue {
     agent: u64,
     host: HostSender,
-    state: Mutex<OutboxState>,
+    state: Mutex<QueueState>,
 }
 
 #[derive(Default)]
-struct OutboxState {
-    waiting: VecDeque<OutboxItem>,
+struct QueueState {
+    waiting: VecDeque<QueueItem>,
     closed: bool,
     link: Option<Link>,
     resume: Vec<u8>,
     /// Which asking gave it.
     resume_asked: u64,
-    /// Something was reported in a poll for which the outbox is held.
+    /// Something was reported in a poll for which the queue is held.
     reported: bool,
-    /// Someone calls [`ReportOutbox::flush`] until nothing waits.
+    /// Someone calls [`HostQueue::flush`] until nothing waits.
     flushed: bool,
     /// How many requests are being polled.
     holders: usize,
@@ -101,7 +101,7 @@ struct OutboxState {
     dropped: usize,
 }
 
-impl ReportOutbox {
+impl HostQueue {
     pub(crate) fn new(agent: u64, host: HostSender) -> Self {
         Self { agent, host, state: Mutex::default() }
     }
@@ -127,7 +127,7 @@ impl ReportOutbox {
     pub(crate) fn release_with_answer(&self, request: u64, outcome: Outcome) -> MustFlush {
         let mut state = self.lock();
         state.holders -= 1;
-        self.put(&mut state, OutboxItem::Answer { request, outcome }, false)
+        self.put(&mut state, QueueItem::Answer { request, outcome }, false)
     }
 
     /// Nothing is told any more.
@@ -141,7 +141,7 @@ impl ReportOutbox {
         self.lock().closed
     }
 
-    /// `polled`: in a poll for which the outbox is held.
+    /// `polled`: in a poll for which the queue is held.
     pub(crate) fn report(&self, report: Report, polled: bool) -> MustFlush {
         let mut state = self.lock();
         if state.closed || report.is_empty() {
@@ -149,7 +149,7 @@ impl ReportOutbox {
         }
         state.reported |= polled;
         if !state.flushed {
-            self.put(&mut state, OutboxItem::Report(report), polled)
+            self.put(&mut state, QueueItem::Report(report), polled)
         } else {
             state.wait_with(report);
             self.send_waiting(&mut state)
@@ -158,7 +158,7 @@ impl ReportOutbox {
 
     pub(crate) fn answer(&self, request: u64, outcome: Outcome) -> MustFlush {
         let mut state = self.lock();
-        self.put(&mut state, OutboxItem::Answer { request, outcome }, true)
+        self.put(&mut state, QueueItem::Answer { request, outcome }, true)
     }
 
     /// Telling the same again is nothing.
@@ -170,9 +170,9 @@ impl ReportOutbox {
         state.link = Some(link.clone());
         let is_lost = link != Link::Up;
         if is_lost {
-            state.waiting.retain(|item| !matches!(item, OutboxItem::Link(_)));
+            state.waiting.retain(|item| !matches!(item, QueueItem::Link(_)));
         }
-        state.waiting.push_back(OutboxItem::Link(link));
+        state.waiting.push_back(QueueItem::Link(link));
         if is_lost {
             state.tell_loss_first();
         }
@@ -191,8 +191,8 @@ impl ReportOutbox {
             return false;
         }
         state.resume.clone_from(&bytes);
-        state.waiting.retain(|item| !matches!(item, OutboxItem::Resume(_)));
-        self.put(&mut state, OutboxItem::Resume(wire::Resume { state: bytes }), false)
+        state.waiting.retain(|item| !matches!(item, QueueItem::Resume(_)));
+        self.put(&mut state, QueueItem::Resume(wire::Resume { state: bytes }), false)
     }
 
     /// Sends what waits, as far as the host takes it.
@@ -215,7 +215,7 @@ impl ReportOutbox {
     }
 
     /// `may_be_held`: it may wait for the end of a poll.
-    fn put(&self, state: &mut OutboxState, item: OutboxItem, may_be_held: bool) -> MustFlush {
+    fn put(&self, state: &mut QueueState, item: QueueItem, may_be_held: bool) -> MustFlush {
         if state.closed {
             return false;
         }
@@ -223,13 +223,13 @@ impl ReportOutbox {
         if may_be_held && state.is_held() { false } else { self.send_waiting(state) }
     }
 
-    fn send_waiting(&self, state: &mut OutboxState) -> MustFlush {
+    fn send_waiting(&self, state: &mut QueueState) -> MustFlush {
         while let Some(item) = state.waiting.front() {
-            if *item == OutboxItem::Missing {
+            if *item == QueueItem::Missing {
                 break;
             }
             let (status, sent) = match (item, state.waiting.get(1)) {
-                (OutboxItem::Report(report), Some(OutboxItem::Answer { request, outcome })) => {
+                (QueueItem::Report(report), Some(QueueItem::Answer { request, outcome })) => {
                     match self.answer_with(*request, Some(report), outcome) {
                         // Together they may be too long, or the answer alone.
                         Status::REFUSED => (self.send(item), 1),
@@ -258,13 +258,13 @@ impl ReportOutbox {
         !state.waiting.is_empty() && !std::mem::replace(&mut state.flushed, true)
     }
 
-    fn send(&self, item: &OutboxItem) -> Status {
+    fn send(&self, item: &QueueItem) -> Status {
         match item {
-            OutboxItem::Report(report) => self.host.send(Kind::REPORT, self.agent, report),
-            OutboxItem::Answer { request, outcome } => self.answer_with(*request, None, outcome),
-            OutboxItem::Link(link) => self.host.send(Kind::LINK, self.agent, link),
-            OutboxItem::Resume(resume) => self.host.send(Kind::RESUME, self.agent, resume),
-            OutboxItem::Missing => Status::FULL,
+            QueueItem::Report(report) => self.host.send(Kind::REPORT, self.agent, report),
+            QueueItem::Answer { request, outcome } => self.answer_with(*request, None, outcome),
+            QueueItem::Link(link) => self.host.send(Kind::LINK, self.agent, link),
+            QueueItem::Resume(resume) => self.host.send(Kind::RESUME, self.agent, resume),
+            QueueItem::Missing => Status::FULL,
         }
     }
 
@@ -273,12 +273,12 @@ impl ReportOutbox {
         self.host.send(Kind::ANSWER, self.agent, &answer)
     }
 
-    fn lock(&self) -> MutexGuard<'_, OutboxState> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock()
     }
 }
 
-impl OutboxState {
+impl QueueState {
     fn is_held(&self) -> bool {
         self.holders > 0 && self.waiting.len() <= MAX_HELD
     }
@@ -286,14 +286,14 @@ impl OutboxState {
     fn waits(&self) -> Flushed {
         match self.waiting.front() {
             None => Flushed::Empty,
-            Some(OutboxItem::Missing) => Flushed::SnapshotWanted,
+            Some(QueueItem::Missing) => Flushed::SnapshotWanted,
             Some(_) => Flushed::HostIsFull,
         }
     }
 
     /// Makes an answer that was refused another one, which is taken, so that nobody waits for it until the deadline.
     fn answer_otherwise(&mut self) -> bool {
-        let Some(OutboxItem::Answer { outcome, .. }) = self.waiting.front_mut() else { return false };
+        let Some(QueueItem::Answer { outcome, .. }) = self.waiting.front_mut() else { return false };
         let instead = Outcome::failure(Code::AdapterFailed, "the adapter's answer is too long, or cannot be written");
         let is_another = *outcome != instead;
         *outcome = instead;
@@ -304,7 +304,7 @@ impl OutboxState {
     fn merge_waiting(&mut self) {
         for item in std::mem::take(&mut self.waiting) {
             match item {
-                OutboxItem::Report(report) => self.wait_with(report),
+                QueueItem::Report(report) => self.wait_with(report),
                 other => self.waiting.push_back(other),
             }
         }
@@ -312,9 +312,9 @@ impl OutboxState {
 
     /// Puts a report behind what waits already.
     fn wait_with(&mut self, report: Report) {
-        if let Some(missing) = self.waiting.iter_mut().find(|item| **item == OutboxItem::Missing) {
+        if let Some(missing) = self.waiting.iter_mut().find(|item| **item == QueueItem::Missing) {
             if report.snapshot {
-                *missing = OutboxItem::Report(report);
+                *missing = QueueItem::Report(report);
             } else {
                 // The snapshot that is still to come tells this as well.
                 self.dropped += 1;
@@ -324,15 +324,15 @@ impl OutboxState {
         // The answer to a list must not be older than the changes in front of it.
         let passes = report.lists.is_empty();
         let last = self.waiting.iter_mut().rev().find(|item| !(passes && item.lets_reports_pass()));
-        if let Some(OutboxItem::Report(waiting)) = last
+        if let Some(QueueItem::Report(waiting)) = last
             && let Some(merged) = merge(waiting, &report)
             && !outgrows(&merged, waiting, &report)
         {
             *waiting = merged;
             return;
         }
-        self.waiting.push_back(OutboxItem::Report(report));
-        if self.waiting.iter().filter(|item| matches!(item, OutboxItem::Report(_))).count() > MAX_WAITING {
+        self.waiting.push_back(QueueItem::Report(report));
+        if self.waiting.iter().filter(|item| matches!(item, QueueItem::Report(_))).count() > MAX_WAITING {
             self.drop_reports();
         }
     }
@@ -342,10 +342,10 @@ impl OutboxState {
         let mut place_kept = false;
         let before = self.waiting.len();
         self.waiting.retain_mut(|item| {
-            let is_report = matches!(item, OutboxItem::Report(_));
+            let is_report = matches!(item, QueueItem::Report(_));
             if is_report && !place_kept {
                 place_kept = true;
-                *item = OutboxItem::Missing;
+                *item = QueueItem::Missing;
                 return true;
             }
             !is_report
@@ -356,8 +356,8 @@ impl OutboxState {
 
     /// Puts a lost link in front of the place for a snapshot.
     fn tell_loss_first(&mut self) {
-        let Some(missing) = self.waiting.iter().position(|item| *item == OutboxItem::Missing) else { return };
-        let lost = self.waiting.iter().position(|item| matches!(item, OutboxItem::Link(Link::Down { .. })));
+        let Some(missing) = self.waiting.iter().position(|item| *item == QueueItem::Missing) else { return };
+        let lost = self.waiting.iter().position(|item| matches!(item, QueueItem::Link(Link::Down { .. })));
         if let Some(lost) = lost.filter(|lost| *lost > missing)
             && let Some(lost) = self.waiting.remove(lost)
         {

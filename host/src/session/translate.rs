@@ -12,15 +12,15 @@ use jackfield_plugin_api::{
     report::{ChannelType, ConversationAt, ConversationState, InteractionAt},
 };
 use jackfield_protocol::{
-    data::{Arguments, ChannelOptions},
+    data::{Arguments, ChannelOptions, NewGroup},
     list::ListArguments,
 };
 
 use super::commands::CommandSet;
 
-/// What a command comes down to.
+/// What a command is for the platform.
 #[derive(Debug)]
-pub(super) enum CommandPlan {
+pub(super) enum Translation {
     /// Nothing: it is so already.
     Nothing,
     /// One thing for the platform to do.
@@ -65,39 +65,27 @@ impl Step {
 ///
 /// # Errors
 /// The command fails without the platform's being asked.
-pub(super) fn plan(
+pub(super) fn translate(
     arguments: Arguments,
     object: Object<'_>,
     tree: &Tree,
     command_set: &CommandSet,
-) -> Result<CommandPlan, Failure> {
+) -> Result<Translation, Failure> {
     use Arguments as A;
-    Ok(CommandPlan::Ask(match arguments {
+    Ok(Translation::Ask(match arguments {
         A::AddChannel { endpoint, kind } => add_channel(endpoint, kind, tree, command_set)?,
         A::RemoveChannel { id } => remove_channel(&id, tree)?,
-        A::AddChannelGroup(group) => {
-            within_quota(tree.groups().len(), limits::GROUPS.command, "groups in this session")?;
-            within_quota(tree.channels().len(), limits::CHANNELS.command, "channels in this session")?;
-            let (chat, email, callback) = (group.chat, group.email, group.callback);
-            Command::AddChannelGroup { name: group.name, chat, email, callback }
-        }
+        A::AddChannelGroup(group) => add_group(group, tree)?,
         A::RemoveChannelGroup { id } => remove_group(&id, tree)?,
         A::ActivateAll(options) => return activate_all(on_group(object)?.id, options, tree),
-        A::DeactivateAll => {
-            let steps =
-                tree.channels_of(on_group(object)?.id).map(|channel| Step { channel: channel.id, options: None });
-            return Ok(CommandPlan::Each(Each::Deactivate, steps.collect()));
-        }
+        A::DeactivateAll => return Ok(deactivate_all(on_group(object)?.id, tree)),
         A::Activate { queue, options } => Command::Activate { channel: key_of(object)?, queue, options },
         A::Deactivate { queues, reason } => Command::Deactivate { channel: key_of(object)?, queues, reason },
         A::Ready => Command::Ready { channel: key_of(object)? },
-        A::NotReady { code, text } => {
-            Command::NotReady { channel: key_of(object)?, reason_code: code, reason_desc: text }
+        A::NotReady { code: reason_code, text: reason_desc } => {
+            Command::NotReady { channel: key_of(object)?, reason_code, reason_desc }
         }
-        A::Dial { destination, extensions } => {
-            tree.no_room_for_a_call(on_channel(object)?).map_or(Ok(()), |words| Err(quota_exceeded(words)))?;
-            Command::Dial { channel: key_of(object)?, destination, extensions }
-        }
+        A::Dial { destination, extensions } => dial(object, destination, extensions, tree)?,
         A::Accept => accept(object)?,
         A::Reject => Command::Reject { interaction: interaction_at(object)? },
         A::SetInteractionData { key, value } => set_data(object, key, value, tree)?,
@@ -108,18 +96,10 @@ pub(super) fn plan(
         A::Consult { destination } => Command::Consult { interaction: interaction_at(object)?, destination },
         A::Alternate => alternate(object)?,
         A::ConsultTransfer => Command::ConsultTransfer { interaction: interaction_at(object)? },
-        A::ConsultConference => {
-            let conversations = &on_interaction(object)?.1.conversations;
-            let members: usize = conversations.iter().map(|conversation| conversation.members.len()).sum();
-            within_quota(members.saturating_sub(1), limits::MEMBERS.command, "members in these conversations")?;
-            Command::ConsultConference { interaction: interaction_at(object)? }
-        }
+        A::ConsultConference => consult_conference(object)?,
         A::Record(action) => Command::Record { interaction: interaction_at(object)?, action },
         A::Answer => Command::Answer { conversation: conversation_at(object)? },
-        A::Release => match on_conversation(object)?.state {
-            ConversationState::Alerting => Command::Reject { interaction: interaction_at(object)? },
-            _ => Command::Release { conversation: conversation_at(object)? },
-        },
+        A::Release => release(object)?,
         A::Hold => Command::Hold { conversation: conversation_at(object)? },
         A::Retrieve => Command::Retrieve { conversation: conversation_at(object)? },
         A::Mute => Command::Mute { conversation: conversation_at(object)? },
@@ -128,14 +108,10 @@ pub(super) fn plan(
         A::BlindTransfer { destination } => {
             Command::BlindTransfer { conversation: conversation_at(object)?, destination }
         }
-        A::BlindConference { destination } => {
-            let members = on_conversation(object)?.members.len();
-            within_quota(members, limits::MEMBERS.command, "members in this conversation")?;
-            Command::BlindConference { conversation: conversation_at(object)?, destination }
-        }
+        A::BlindConference { destination } => blind_conference(object, destination)?,
         A::Member { id, action } => match member(object, &id, action)? {
             Some(command) => command,
-            None => return Ok(CommandPlan::Nothing),
+            None => return Ok(Translation::Nothing),
         },
         A::Supervise { agent, mode } => Command::Supervise { agent, mode },
         A::List(asked) => list(asked, tree, command_set)?,
@@ -235,6 +211,13 @@ fn remove_channel(id: &str, tree: &Tree) -> Result<Command, Failure> {
     Ok(Command::RemoveChannel { channel: channel.key.clone().into() })
 }
 
+fn add_group(group: NewGroup, tree: &Tree) -> Result<Command, Failure> {
+    within_quota(tree.groups().len(), limits::GROUPS.command, "groups in this session")?;
+    within_quota(tree.channels().len(), limits::CHANNELS.command, "channels in this session")?;
+    let NewGroup { name, chat, email, callback } = group;
+    Ok(Command::AddChannelGroup { name, chat, email, callback })
+}
+
 fn remove_group(id: &str, tree: &Tree) -> Result<Command, Failure> {
     let group = tree.groups().iter().find(|group| is_id(id, 'g', group.id)).ok_or_else(|| not_found(id))?;
     match tree.channels_of(group.id).find_map(rules::removal_refusal) {
@@ -243,7 +226,7 @@ fn remove_group(id: &str, tree: &Tree) -> Result<Command, Failure> {
     }
 }
 
-fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Result<CommandPlan, Failure> {
+fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Result<Translation, Failure> {
     let mut steps = Vec::new();
     for channel in tree.channels_of(group) {
         let own = options.iter().position(|it| is_id(&it.id, 'c', channel.id));
@@ -255,8 +238,18 @@ fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Re
             let words = format!("data.channeloptions: {} is no channel of this group", unknown.id);
             Err(Failure::new(Code::BadRequest, words))
         }
-        None => Ok(CommandPlan::Each(Each::Activate, steps)),
+        None => Ok(Translation::Each(Each::Activate, steps)),
     }
+}
+
+fn deactivate_all(group: u64, tree: &Tree) -> Translation {
+    let steps = tree.channels_of(group).map(|channel| Step { channel: channel.id, options: None });
+    Translation::Each(Each::Deactivate, steps.collect())
+}
+
+fn dial(object: Object<'_>, destination: String, extensions: Json, tree: &Tree) -> Result<Command, Failure> {
+    tree.no_room_for_a_call(on_channel(object)?).map_or(Ok(()), |words| Err(quota_exceeded(words)))?;
+    Ok(Command::Dial { channel: key_of(object)?, destination, extensions })
 }
 
 fn accept(object: Object<'_>) -> Result<Command, Failure> {
@@ -299,6 +292,27 @@ fn alternation(it: &InteractionNode) -> Option<(Option<&ConversationNode>, &Conv
         (None, consult)
     } else {
         (None, primary)
+    })
+}
+
+fn consult_conference(object: Object<'_>) -> Result<Command, Failure> {
+    let conversations = &on_interaction(object)?.1.conversations;
+    let members: usize = conversations.iter().map(|conversation| conversation.members.len()).sum();
+    within_quota(members.saturating_sub(1), limits::MEMBERS.command, "members in these conversations")?;
+    Ok(Command::ConsultConference { interaction: interaction_at(object)? })
+}
+
+fn blind_conference(object: Object<'_>, destination: String) -> Result<Command, Failure> {
+    let members = on_conversation(object)?.members.len();
+    within_quota(members, limits::MEMBERS.command, "members in this conversation")?;
+    Ok(Command::BlindConference { conversation: conversation_at(object)?, destination })
+}
+
+/// Who leaves a call that still rings refuses it.
+fn release(object: Object<'_>) -> Result<Command, Failure> {
+    Ok(match on_conversation(object)?.state {
+        ConversationState::Alerting => Command::Reject { interaction: interaction_at(object)? },
+        _ => Command::Release { conversation: conversation_at(object)? },
     })
 }
 

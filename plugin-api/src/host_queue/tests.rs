@@ -68,24 +68,24 @@ impl Host {
     }
 }
 
-/// An outbox whose agent's model is one number.
+/// A queue whose agent's model is one number.
 struct Bench {
     host: Arc<Host>,
-    outbox: ReportOutbox,
+    queue: HostQueue,
 }
 
 impl Bench {
     fn new(room: usize) -> Self {
         let host = Arc::new(Host::default());
         host.has_room(room);
-        Self { outbox: ReportOutbox::new(1, HostSender::new(host.clone())), host }
+        Self { queue: HostQueue::new(1, HostSender::new(host.clone())), host }
     }
 
     /// Carries out a request that reports once in its last poll; the one message that the host takes.
     fn request(&self) -> Answer<'static> {
-        self.outbox.hold();
-        let _ = self.outbox.report(stating(1), true);
-        let _ = self.outbox.release_with_answer(7, Outcome::success());
+        self.queue.hold();
+        let _ = self.queue.report(stating(1), true);
+        let _ = self.queue.release_with_answer(7, Outcome::success());
         let taken = self.host.taken.lock().clone();
         let [(Kind::ANSWER, payload)] = &taken[..] else { panic!("{taken:?}") };
         wire::read(payload).unwrap()
@@ -94,10 +94,10 @@ impl Bench {
     /// What the runtime does: flush until nothing waits, and get a snapshot where one is wanted.
     fn settle(&self, number: usize) {
         loop {
-            match self.outbox.flush() {
+            match self.queue.flush() {
                 Flushed::Empty => return,
                 Flushed::HostIsFull => panic!("there is room"),
-                Flushed::SnapshotWanted => drop(self.outbox.report(Report { snapshot: true, ..stating(number) }, true)),
+                Flushed::SnapshotWanted => drop(self.queue.report(Report { snapshot: true, ..stating(number) }, true)),
             }
         }
     }
@@ -122,9 +122,9 @@ fn event(number: usize) -> Report {
 #[test]
 fn what_the_host_takes_goes_out_at_once() {
     let bench = Bench::new(usize::MAX);
-    assert!(!bench.outbox.report(stating(1), true));
-    assert!(!bench.outbox.answer(1, Outcome::success()));
-    assert!(!bench.outbox.resume(vec![1], 1));
+    assert!(!bench.queue.report(stating(1), true));
+    assert!(!bench.queue.answer(1, Outcome::success()));
+    assert!(!bench.queue.resume(vec![1], 1));
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER, Kind::RESUME]);
 }
 
@@ -138,11 +138,11 @@ fn what_is_reported_in_the_poll_that_ends_a_request_goes_out_with_its_answer() {
 #[test]
 fn what_is_reported_in_a_poll_goes_out_at_its_end_unmerged() {
     let bench = Bench::new(usize::MAX);
-    bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.report(stating(2), true);
+    bench.queue.hold();
+    let _ = bench.queue.report(stating(1), true);
+    let _ = bench.queue.report(stating(2), true);
     assert_eq!(bench.host.kinds(), []);
-    assert_eq!(bench.outbox.release(), (false, true));
+    assert_eq!(bench.queue.release(), (false, true));
     let reports: Vec<Report> =
         bench.host.taken.lock().iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
     assert_eq!(reports.iter().map(stated).collect::<Vec<_>>(), [Some(1), Some(2)]);
@@ -151,9 +151,9 @@ fn what_is_reported_in_a_poll_goes_out_at_its_end_unmerged() {
 #[test]
 fn a_poll_that_reports_without_end_is_not_waited_for() {
     let bench = Bench::new(usize::MAX);
-    bench.outbox.hold();
+    bench.queue.hold();
     for number in 0..=MAX_HELD {
-        let _ = bench.outbox.report(stating(number), true);
+        let _ = bench.queue.report(stating(number), true);
     }
     assert_eq!(bench.host.kinds().len(), MAX_HELD + 1);
 }
@@ -161,14 +161,14 @@ fn a_poll_that_reports_without_end_is_not_waited_for() {
 #[test]
 fn what_was_reported_in_a_poll_is_merged_once_the_host_is_full() {
     let bench = Bench::new(0);
-    bench.outbox.hold();
+    bench.queue.hold();
     for number in 0..100 {
-        let _ = bench.outbox.report(stating(number), true);
+        let _ = bench.queue.report(stating(number), true);
     }
-    let _ = bench.outbox.answer(1, Outcome::success());
-    let _ = bench.outbox.release();
+    let _ = bench.queue.answer(1, Outcome::success());
+    let _ = bench.queue.release();
     bench.host.has_room(usize::MAX);
-    assert_eq!(bench.outbox.flush(), Flushed::Empty);
+    assert_eq!(bench.queue.flush(), Flushed::Empty);
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
     assert_eq!(stated(&bench.host.reports()[0]), Some(99));
 }
@@ -176,17 +176,17 @@ fn what_was_reported_in_a_poll_is_merged_once_the_host_is_full() {
 #[test]
 fn a_poll_that_does_not_end_holds_back_nothing_but_its_own() {
     let bench = Bench::new(usize::MAX);
-    bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1), true);
+    bench.queue.hold();
+    let _ = bench.queue.report(stating(1), true);
     assert_eq!(bench.host.kinds(), []);
-    let _ = bench.outbox.report(stating(2), false);
+    let _ = bench.queue.report(stating(2), false);
     assert_eq!(bench.host.kinds(), [Kind::REPORT; 2], "a report of another thread, behind what was before it");
-    let _ = bench.outbox.link(Link::Up);
+    let _ = bench.queue.link(Link::Up);
     assert_eq!(bench.host.kinds()[2..], [Kind::LINK]);
     // Another request of the same agent, on another thread.
-    bench.outbox.hold();
-    let _ = bench.outbox.answer(1, Outcome::success());
-    let _ = bench.outbox.release();
+    bench.queue.hold();
+    let _ = bench.queue.answer(1, Outcome::success());
+    let _ = bench.queue.release();
     assert_eq!(bench.host.kinds()[3..], [Kind::ANSWER]);
 }
 
@@ -194,9 +194,9 @@ fn a_poll_that_does_not_end_holds_back_nothing_but_its_own() {
 fn an_answer_and_a_report_that_are_refused_together_go_one_by_one() {
     let bench = Bench::new(usize::MAX);
     bench.host.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
-    bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.release_with_answer(7, Outcome::success());
+    bench.queue.hold();
+    let _ = bench.queue.report(stating(1), true);
+    let _ = bench.queue.release_with_answer(7, Outcome::success());
     let taken = bench.host.taken.lock().clone();
     let [(Kind::REPORT, report), (Kind::ANSWER, answer)] = &taken[..] else { panic!("{taken:?}") };
     assert_eq!(wire::read::<Report>(report).unwrap(), stating(1));
@@ -207,9 +207,9 @@ fn an_answer_and_a_report_that_are_refused_together_go_one_by_one() {
 #[test]
 fn an_answer_is_given_where_the_report_before_it_is_refused() {
     let bench = Bench::new(usize::MAX);
-    bench.outbox.hold();
-    let _ = bench.outbox.report(Report::new().channel(Channel::new("x".repeat(wire::MAX_PAYLOAD))), true);
-    let _ = bench.outbox.release_with_answer(7, Outcome::success());
+    bench.queue.hold();
+    let _ = bench.queue.report(Report::new().channel(Channel::new("x".repeat(wire::MAX_PAYLOAD))), true);
+    let _ = bench.queue.release_with_answer(7, Outcome::success());
     let taken = bench.host.taken.lock().clone();
     let [(Kind::ANSWER, answer)] = &taken[..] else { panic!("{} messages", taken.len()) };
     let answer: Answer<'_> = wire::read(answer).unwrap();
@@ -219,17 +219,17 @@ fn an_answer_is_given_where_the_report_before_it_is_refused() {
 #[test]
 fn a_report_before_an_answer_that_is_too_long_is_told() {
     let bench = Bench::new(usize::MAX);
-    bench.outbox.hold();
-    let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.release_with_answer(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
+    bench.queue.hold();
+    let _ = bench.queue.report(stating(1), true);
+    let _ = bench.queue.release_with_answer(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::ANSWER]);
 }
 
 #[test]
 fn an_answer_that_the_host_does_not_take_becomes_a_failure() {
     let bench = Bench::new(usize::MAX);
-    let _ = bench.outbox.answer(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
-    let _ = bench.outbox.answer(8, Outcome::success());
+    let _ = bench.queue.answer(7, Outcome::data("x".repeat(wire::MAX_PAYLOAD)));
+    let _ = bench.queue.answer(8, Outcome::success());
     let taken = bench.host.taken.lock().clone();
     let answers: Vec<Answer<'_>> = taken.iter().map(|(_, payload)| wire::read(payload).unwrap()).collect();
     assert_eq!((answers[0].request, answers[1].request, answers.len()), (7, 8, 2));
@@ -240,42 +240,42 @@ fn an_answer_that_the_host_does_not_take_becomes_a_failure() {
 fn a_host_that_takes_no_answer_at_all_is_not_asked_for_ever() {
     let bench = Bench::new(usize::MAX);
     bench.host.refuses_all.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert!(!bench.outbox.answer(7, Outcome::success()));
-    assert_eq!(bench.outbox.flush(), Flushed::Empty);
+    assert!(!bench.queue.answer(7, Outcome::success()));
+    assert_eq!(bench.queue.flush(), Flushed::Empty);
 }
 
 #[test]
 fn only_the_first_who_finds_the_host_full_must_flush() {
     let bench = Bench::new(0);
-    assert!(bench.outbox.report(stating(1), true));
-    assert!(!bench.outbox.report(stating(2), true));
-    assert!(!bench.outbox.answer(1, Outcome::success()));
-    assert_eq!(bench.outbox.flush(), Flushed::HostIsFull);
+    assert!(bench.queue.report(stating(1), true));
+    assert!(!bench.queue.report(stating(2), true));
+    assert!(!bench.queue.answer(1, Outcome::success()));
+    assert_eq!(bench.queue.flush(), Flushed::HostIsFull);
     bench.host.has_room(9);
-    assert_eq!(bench.outbox.flush(), Flushed::Empty);
+    assert_eq!(bench.queue.flush(), Flushed::Empty);
     bench.host.has_room(0);
-    assert!(bench.outbox.report(stating(3), true));
+    assert!(bench.queue.report(stating(3), true));
 }
 
 #[test]
 fn waiting_reports_are_merged_into_one() {
     let bench = Bench::new(0);
     for number in 0..1000 {
-        let _ = bench.outbox.report(stating(number), true);
+        let _ = bench.queue.report(stating(number), true);
     }
     bench.host.has_room(usize::MAX);
-    assert_eq!(bench.outbox.flush(), Flushed::Empty);
+    assert_eq!(bench.queue.flush(), Flushed::Empty);
     assert_eq!(bench.host.reports().iter().map(stated).collect::<Vec<_>>(), [Some(999)]);
 }
 
 #[test]
 fn a_link_change_is_not_passed_by_later_reports() {
     let bench = Bench::new(0);
-    let _ = bench.outbox.report(stating(1), true);
-    let _ = bench.outbox.link(Link::Down { reason: "gone".to_owned() });
-    let _ = bench.outbox.report(stating(2), true);
+    let _ = bench.queue.report(stating(1), true);
+    let _ = bench.queue.link(Link::Down { reason: "gone".to_owned() });
+    let _ = bench.queue.report(stating(2), true);
     bench.host.has_room(usize::MAX);
-    let _ = bench.outbox.flush();
+    let _ = bench.queue.flush();
     assert_eq!(bench.host.kinds(), [Kind::REPORT, Kind::LINK, Kind::REPORT]);
 }
 
@@ -288,12 +288,12 @@ fn a_waiting_report_does_not_grow_without_a_bound() {
     for flood in floods {
         let bench = Bench::new(0);
         for number in 0..=(MAX_WAITING + 1) * MAX_MERGED {
-            let _ = bench.outbox.report(flood(number), true);
+            let _ = bench.queue.report(flood(number), true);
             if number % MAX_MERGED != 0 {
                 continue;
             }
-            let state = bench.outbox.lock();
-            let size = |item: &OutboxItem| if let OutboxItem::Report(report) = item { statements(report) } else { 0 };
+            let state = bench.queue.lock();
+            let size = |item: &QueueItem| if let QueueItem::Report(report) = item { statements(report) } else { 0 };
             assert!(state.waiting.iter().map(size).sum::<usize>() <= (MAX_WAITING + 1) * MAX_MERGED);
         }
         bench.host.has_room(usize::MAX);
@@ -311,9 +311,9 @@ fn a_report_that_says_much_is_still_merged_with_one_that_says_the_same() {
     };
     let bench = Bench::new(0);
     for _ in 0..3 {
-        let _ = bench.outbox.report(much(), true);
+        let _ = bench.queue.report(much(), true);
     }
-    assert_eq!(bench.outbox.lock().waiting.len(), 1);
+    assert_eq!(bench.queue.lock().waiting.len(), 1);
 }
 
 /// The link changes that the host has got.
@@ -330,13 +330,13 @@ fn down(number: usize) -> Link {
 fn of_many_link_changes_the_last_loss_and_its_end_wait() {
     let bench = Bench::new(0);
     for number in 0..1000 {
-        let _ = bench.outbox.link(Link::Up);
-        let _ = bench.outbox.link(down(number));
-        assert_eq!(bench.outbox.lock().waiting.len(), 1);
+        let _ = bench.queue.link(Link::Up);
+        let _ = bench.queue.link(down(number));
+        assert_eq!(bench.queue.lock().waiting.len(), 1);
     }
-    let _ = bench.outbox.link(Link::Up);
+    let _ = bench.queue.link(Link::Up);
     bench.host.has_room(usize::MAX);
-    assert_eq!(bench.outbox.flush(), Flushed::Empty);
+    assert_eq!(bench.queue.flush(), Flushed::Empty);
     assert_eq!(links(&bench), [down(999), Link::Up]);
 }
 
@@ -344,19 +344,19 @@ fn of_many_link_changes_the_last_loss_and_its_end_wait() {
 fn a_lost_link_does_not_wait_for_a_snapshot() {
     for lost_at in [0, MAX_WAITING / 2, 2 * MAX_WAITING] {
         let bench = Bench::new(0);
-        let _ = bench.outbox.report(event(0), true);
-        let _ = bench.outbox.answer(1, Outcome::success());
+        let _ = bench.queue.report(event(0), true);
+        let _ = bench.queue.answer(1, Outcome::success());
         for number in 0..=2 * MAX_WAITING {
-            let _ = bench.outbox.report(event(number), true);
-            let _ = bench.outbox.report(stating(number), true);
+            let _ = bench.queue.report(event(number), true);
+            let _ = bench.queue.report(stating(number), true);
             if number == lost_at {
-                let _ = bench.outbox.link(down(1));
+                let _ = bench.queue.link(down(1));
             }
         }
         bench.host.has_room(usize::MAX);
-        assert_eq!(bench.outbox.flush(), Flushed::SnapshotWanted);
+        assert_eq!(bench.queue.flush(), Flushed::SnapshotWanted);
         assert_eq!(bench.host.kinds(), [Kind::LINK], "lost at {lost_at}");
-        let _ = bench.outbox.link(Link::Up);
+        let _ = bench.queue.link(Link::Up);
         bench.settle(1);
         assert_eq!(bench.host.kinds(), [Kind::LINK, Kind::REPORT, Kind::ANSWER, Kind::LINK]);
         assert_eq!(links(&bench), [down(1), Link::Up]);
@@ -366,17 +366,17 @@ fn a_lost_link_does_not_wait_for_a_snapshot() {
 #[test]
 fn too_many_reports_become_a_snapshot_in_their_place() {
     let bench = Bench::new(0);
-    let _ = bench.outbox.answer(1, Outcome::success());
+    let _ = bench.queue.answer(1, Outcome::success());
     for number in 0..MAX_WAITING {
-        let _ = bench.outbox.report(event(number), true);
-        let _ = bench.outbox.report(stating(number), true);
+        let _ = bench.queue.report(event(number), true);
+        let _ = bench.queue.report(stating(number), true);
     }
-    let _ = bench.outbox.answer(2, Outcome::success());
-    let _ = bench.outbox.report(stating(77), true);
+    let _ = bench.queue.answer(2, Outcome::success());
+    let _ = bench.queue.report(stating(77), true);
     bench.host.has_room(usize::MAX);
-    assert_eq!(bench.outbox.flush(), Flushed::SnapshotWanted);
+    assert_eq!(bench.queue.flush(), Flushed::SnapshotWanted);
     assert_eq!(bench.host.kinds(), [Kind::ANSWER], "the second answer waits for the snapshot");
-    assert!(bench.outbox.take_dropped() > MAX_WAITING);
+    assert!(bench.queue.take_dropped() > MAX_WAITING);
     bench.settle(77);
     assert_eq!(bench.host.kinds(), [Kind::ANSWER, Kind::REPORT, Kind::ANSWER]);
     let reports = bench.host.reports();
@@ -387,13 +387,13 @@ fn too_many_reports_become_a_snapshot_in_their_place() {
 fn the_newest_resume_state_is_told_once() {
     let bench = Bench::new(0);
     for (asked, state) in [1, 2, 2, 3].into_iter().enumerate() {
-        let _ = bench.outbox.resume(vec![state], asked as u64);
+        let _ = bench.queue.resume(vec![state], asked as u64);
     }
     // Asked before the newest, and later to come.
-    let _ = bench.outbox.resume(vec![2], 1);
+    let _ = bench.queue.resume(vec![2], 1);
     bench.host.has_room(usize::MAX);
-    let _ = bench.outbox.flush();
-    let _ = bench.outbox.resume(vec![3], 4);
+    let _ = bench.queue.flush();
+    let _ = bench.queue.resume(vec![3], 4);
     let taken = bench.host.taken.lock().clone();
     assert_eq!(taken, [(Kind::RESUME, r#"{"state":"03"}"#.to_owned())]);
 }
@@ -401,11 +401,11 @@ fn the_newest_resume_state_is_told_once() {
 #[test]
 fn nothing_is_told_after_the_end() {
     let bench = Bench::new(0);
-    let _ = bench.outbox.report(stating(1), true);
-    bench.outbox.close();
+    let _ = bench.queue.report(stating(1), true);
+    bench.queue.close();
     bench.host.has_room(usize::MAX);
-    let _ = bench.outbox.answer(1, Outcome::success());
-    assert_eq!(bench.outbox.flush(), Flushed::Empty);
+    let _ = bench.queue.answer(1, Outcome::success());
+    assert_eq!(bench.queue.flush(), Flushed::Empty);
     assert_eq!(bench.host.kinds(), []);
 }
 
@@ -438,41 +438,41 @@ proptest! {
             match act {
                 Act::Report => {
                     number += 1;
-                    let _ = bench.outbox.report(stating(number), true);
+                    let _ = bench.queue.report(stating(number), true);
                 }
-                Act::Event => drop(bench.outbox.report(event(number), true)),
+                Act::Event => drop(bench.queue.report(event(number), true)),
                 // The answer's own number is how things were when it was given.
-                Act::Answer => drop(bench.outbox.answer(number as u64, Outcome::success())),
-                Act::Resume => drop(bench.outbox.resume(number.to_be_bytes().to_vec(), number as u64)),
+                Act::Answer => drop(bench.queue.answer(number as u64, Outcome::success())),
+                Act::Resume => drop(bench.queue.resume(number.to_be_bytes().to_vec(), number as u64)),
                 Act::Link(up) => {
                     link = Some(if up { Link::Up } else { down(number) });
                     lost |= !up;
-                    let _ = bench.outbox.link(link.clone().unwrap());
+                    let _ = bench.queue.link(link.clone().unwrap());
                 }
                 Act::Hold => {
                     holders += 1;
-                    bench.outbox.hold();
+                    bench.queue.hold();
                 }
                 Act::LetGo if holders > 0 => {
                     holders -= 1;
-                    let _ = bench.outbox.release();
+                    let _ = bench.queue.release();
                 }
                 Act::LetGo => {}
                 Act::Room(room) => {
                     bench.host.has_room(room);
-                    if bench.outbox.flush() == Flushed::SnapshotWanted {
-                        let _ = bench.outbox.report(Report { snapshot: true, ..stating(number) }, true);
+                    if bench.queue.flush() == Flushed::SnapshotWanted {
+                        let _ = bench.queue.report(Report { snapshot: true, ..stating(number) }, true);
                     }
                 }
             }
-            let state = bench.outbox.lock();
-            let reports = state.waiting.iter().filter(|it| matches!(it, OutboxItem::Report(_) | OutboxItem::Missing)).count();
+            let state = bench.queue.lock();
+            let reports = state.waiting.iter().filter(|it| matches!(it, QueueItem::Report(_) | QueueItem::Missing)).count();
             prop_assert!(reports <= MAX_WAITING + 1);
-            prop_assert!(state.waiting.iter().filter(|it| matches!(it, OutboxItem::Link(_))).count() <= 2);
+            prop_assert!(state.waiting.iter().filter(|it| matches!(it, QueueItem::Link(_))).count() <= 2);
         }
         bench.host.has_room(usize::MAX);
         for _ in 0..holders {
-            let _ = bench.outbox.release();
+            let _ = bench.queue.release();
         }
         bench.settle(number);
         let mut view = View::default();
