@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failure::{Code, Failure},
     json::Json,
-    lists::{ListKind, ListRequest},
+    lists::{ListKind, ListPage, ListRequest},
     report::{ChannelType, ConversationAt, InteractionAt, Key, SupervisionMode, Target},
 };
 
@@ -611,5 +611,11 @@ impl From<Failure> for Outcome {
 impl From<Result<(), Failure>> for Outcome {
     fn from(result: Result<(), Failure>) -> Self {
         result.map_or_else(Self::Failure, |()| Self::success())
+    }
+}
+
+impl From<ListPage> for Outcome {
+    fn from(page: ListPage) -> Self {
+        Self::data(Json::of(&page).expect("a page has text keys only"))
     }
 }

@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    command::Outcome,
     json::Json,
     report::{ChannelType, InteractionAt},
     timestamp::Timestamp,
@@ -162,12 +161,6 @@ impl ListPage {
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
-    }
-}
-
-impl From<ListPage> for Outcome {
-    fn from(page: ListPage) -> Self {
-        Self::data(Json::of(&page).expect("a page has text keys only"))
     }
 }
 
