@@ -1,6 +1,6 @@
 //! Calling others: outside numbers and colleagues, for a new call, a consultation, a transfer or a conference.
 //!
-//! Owns: what is called and what becomes of it. The model changes only when Asterisk has taken the call on
+//! Owns: what is called and what becomes of it. The model changes only when Asterisk has made the call's channel
 //! ([`Switch::called`]), so a call that cannot be placed leaves no trace.
 
 use jackfield_plugin_api::{
@@ -84,8 +84,24 @@ impl Switch {
             .with("appArgs", "called")
             .with("channelId", channel.clone())
             .body(json!({"variables": {"CONNECTEDLINE(all,i)": caller_id}}));
-        self.owners.insert(channel, Owner::Party);
-        self.send(request, What::Called(Box::new(calling)));
+        self.owners.insert(channel.clone(), Owner::Party);
+        self.calls.insert(channel.clone(), calling);
+        self.send(request, What::Made(channel));
+    }
+
+    /// A channel has entered that was made to call somebody. Only now Asterisk takes requests for it: its answer to the
+    /// request that makes it may come before.
+    pub(super) fn made(&mut self, channel: &str) {
+        if let Some(calling) = self.calls.remove(channel) {
+            self.called(calling);
+        }
+    }
+
+    /// Asterisk has not made a channel, or it is gone before it entered.
+    pub(super) fn not_made(&mut self, channel: &str, failure: Failure) {
+        if let Some(calling) = self.calls.remove(channel) {
+            self.not_called(calling, failure);
+        }
     }
 
     /// The caller id of the queue that the call is made for.

@@ -68,7 +68,7 @@ impl Switch {
         match self.owners.get(&channel.id).cloned() {
             Some(Owner::Leg(phone)) => self.leg_up(&phone, &channel.id),
             Some(Owner::Party) if args.first().is_some_and(|kind| kind == SUPERVISES) => self.supervised(&channel.id),
-            // A channel that we make enters before it is called.
+            Some(Owner::Party) if self.calls.contains_key(&channel.id) => self.made(&channel.id),
             Some(Owner::Party) if channel.is_up() => self.party_answers(&channel.id),
             Some(Owner::Party) => {}
             None if args.first().is_some_and(|kind| kind == "leg") => self.leg_picked_up(channel, args),
@@ -168,6 +168,7 @@ impl Switch {
         self.log_caller_gone(channel);
         let Some((room, party)) = self.remove_party(channel) else {
             self.not_supervised(channel, Failure::new(Code::InvalidState, "the call has ended"));
+            self.not_made(channel, Failure::new(Code::Unreachable, "the destination cannot be called"));
             self.owners.remove(channel);
             return;
         };

@@ -112,7 +112,8 @@ enum What {
     Plain,
     /// It matters little whether it worked: the channel may be gone.
     Lenient,
-    Called(Box<Calling>),
+    /// A channel that is made to call somebody.
+    Made(ChannelId),
     LegCalled(PhoneKey, ChannelId),
     Variable {
         channel: ChannelId,
@@ -201,6 +202,8 @@ pub(crate) struct Switch {
     look_at: Option<Instant>,
     /// What the host kept of agents, until what Asterisk keeps is known.
     resumes: Vec<(String, memory::Memory)>,
+    /// Calls whose channels Asterisk is asked to make, by those, until they have entered.
+    calls: BTreeMap<ChannelId, Calling>,
     /// Channels that were made and are to be called when they are where they belong.
     to_dial: Vec<ChannelId>,
     /// Snapshots that wait for it.
@@ -256,6 +259,7 @@ impl Switch {
             looked_at: None,
             look_at: None,
             resumes: Vec::new(),
+            calls: BTreeMap::new(),
             to_dial: Vec::new(),
             snapshots: Vec::new(),
             strays_stay_until: Some(now + resync::STRAYS_STAY),
@@ -441,8 +445,11 @@ impl Switch {
                     self.effects.push(Effect::Warn(response.words()));
                 }
             }
-            What::Called(calling) if response.is_ok() => self.called(*calling),
-            What::Called(calling) => self.not_called(*calling, refused_call(&response)),
+            What::Made(channel) => {
+                if !response.is_ok() {
+                    self.not_made(&channel, refused_call(&response));
+                }
+            }
             What::LegCalled(phone, channel) => {
                 if !response.is_ok() {
                     self.leg_ended(&phone, &channel, None, Some(response.words()));
@@ -486,11 +493,13 @@ impl Switch {
         for channel in self.supervisions.keys().cloned().collect::<Vec<_>>() {
             self.not_supervised(&channel, link_lost());
         }
+        for calling in std::mem::take(&mut self.calls).into_values() {
+            self.not_called(calling, link_lost());
+        }
         let mut pending: Vec<_> = self.requests.drain().collect();
         pending.sort_by_key(|(id, _)| *id);
         for (_, pending) in pending {
             match pending.what {
-                What::Called(calling) => self.not_called(*calling, link_lost()),
                 What::Directory(command) | What::Listed(command, _) => self.reply(command, link_lost()),
                 What::Endpoint { command, .. } | What::Record { command, .. } | What::Decides { command, .. } => {
                     self.reply(command, link_lost())

@@ -42,6 +42,13 @@ struct Bench {
     kept: BTreeMap<String, String>,
 }
 
+/// What Asterisk says of a channel that it has made.
+fn entered(request: &Request) -> Input {
+    let (_, id) = request.query.iter().find(|(name, _)| *name == "channelId").expect("a name of ours");
+    let channel = Channel { id: id.clone(), state: "Down".into(), ..Channel::default() };
+    Input::Ari(Message::Event(Event::Start { channel, args: vec!["called".into()], replaces: None }))
+}
+
 impl Bench {
     /// At work for a while.
     fn new(more: Value) -> Self {
@@ -77,7 +84,10 @@ impl Bench {
                 match effect {
                     Effect::Send { id, request } => {
                         self.keep(&request);
-                        inputs.push(Input::Ari(Message::Response(self.response(id, &request))));
+                        let response = self.response(id, &request);
+                        let made = (request.uri == "channels/create" && response.is_ok()).then(|| entered(&request));
+                        inputs.push(Input::Ari(Message::Response(response)));
+                        inputs.extend(made);
                         self.sent.push(request);
                     }
                     Effect::Report { session, report } => self.reports.push((session, report)),
@@ -355,6 +365,47 @@ fn whom_we_call_and_whose_end_is_not_told_is_looked_for() {
     assert_eq!(bench.states("anna"), [ConversationState::Dialing]);
     bench.tick(1);
     assert!(bench.interaction("anna").reason.is_some());
+}
+
+#[test]
+fn whom_we_call_is_called_when_the_channel_has_entered_whichever_asterisk_says_first() {
+    for enters_first in [false, true] {
+        let mut bench = Bench::new(json!({}));
+        bench.agent("anna", "1001");
+        let extensions = Json::empty_object();
+        let dial = Command::Dial { channel: "1001".into(), destination: "700".into(), extensions };
+        let effects = bench.switch.handle(bench.now, Input::Command { id: 99, agent: "anna".into(), command: dial });
+        let made = |effect: &Effect| match effect {
+            Effect::Send { id, request } if request.uri == "channels/create" => Some((*id, entered(request))),
+            _ => None,
+        };
+        let (id, enters) = effects.iter().find_map(made).expect("a channel is made");
+        let is_asked = |effects: &[Effect], uri: &str| {
+            effects.iter().any(|it| matches!(it, Effect::Send { request, .. } if request.uri.ends_with(uri)))
+        };
+        let mut inputs = [Input::Ari(Message::Response(Response { id, status: 200, body: json!({}) })), enters];
+        if enters_first {
+            inputs.reverse();
+        }
+        let told = inputs.map(|input| bench.switch.handle(bench.now, input));
+        let at = usize::from(!enters_first);
+        assert!(is_asked(&told[at], "/dial") && !is_asked(&told[1 - at], "/dial"), "{enters_first}");
+    }
+}
+
+#[test]
+fn a_channel_that_goes_before_it_enters_fails_its_call() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let extensions = Json::empty_object();
+    let dial = Command::Dial { channel: "1001".into(), destination: "700".into(), extensions };
+    let effects = bench.switch.handle(bench.now, Input::Command { id: 99, agent: "anna".into(), command: dial });
+    bench.confirms(effects);
+    let channel = bench.switch.calls.keys().next().expect("it is waited for").clone();
+    bench.event(Event::Destroyed { channel, cause: 34 });
+    let Some(Outcome::Failure(failure)) = bench.outcome(99) else { panic!("it failed") };
+    assert_eq!(failure.code, Code::Unreachable);
+    assert!(bench.switch.owners.len() == 1 && bench.switch.rooms.is_empty());
 }
 
 #[test]
