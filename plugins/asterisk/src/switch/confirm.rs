@@ -66,6 +66,8 @@ pub(crate) enum Effected {
     Leaves(ChannelId, RoomId),
     /// A caller is answered.
     Answers(ChannelId),
+    /// A channel leaves the application and goes on in the dialplan.
+    GoesOn(ChannelId),
     Other,
 }
 
@@ -110,9 +112,19 @@ impl Switch {
                     self.touch_room(room);
                 }
             }
-            Effected::Other => {}
+            Effected::GoesOn(_) | Effected::Other => {}
         }
         self.act(command, act);
+    }
+
+    /// Whether Asterisk is asked to let a channel go on in the dialplan: it may tell that the channel has left the
+    /// application before it answers.
+    pub(super) fn is_to_go_on(&self, channel: &str) -> bool {
+        let goes_on = |what: &What| match what {
+            What::Decides { effected: Effected::GoesOn(other), .. } => other == channel,
+            _ => false,
+        };
+        self.requests.values().any(|pending| goes_on(&pending.what))
     }
 
     fn decisive(&mut self, act: &Act) -> Option<(Request, Effected)> {
@@ -138,7 +150,9 @@ impl Switch {
                 let other = self.other_in(from, phone)?;
                 self.entering(other, into)
             }
-            Act::ToPlace { channel, place, .. } => Some((continue_at(channel, place), Effected::Other)),
+            Act::ToPlace { channel, place, .. } => {
+                Some((continue_at(channel, place), Effected::GoesOn(channel.clone())))
+            }
             Act::SetData { phone, key, value } => {
                 let (_, room) = self.any_room_of(phone)?;
                 let customer = self.rooms.get(&room)?.parties.first()?;

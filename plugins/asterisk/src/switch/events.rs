@@ -148,6 +148,9 @@ impl Switch {
         {
             return;
         }
+        if self.is_to_go_on(channel) {
+            return;
+        }
         self.channel_over(channel, None);
     }
 

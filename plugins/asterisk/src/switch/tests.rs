@@ -5,7 +5,7 @@ mod memory;
 mod refused;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -78,9 +78,16 @@ impl Bench {
     }
 
     fn input(&mut self, input: Input) {
-        let mut inputs = vec![input];
-        while !inputs.is_empty() {
-            for effect in self.switch.handle(self.now, inputs.remove(0)) {
+        let effects = self.switch.handle(self.now, input);
+        self.deliver(effects);
+    }
+
+    /// Confirms what is sent, and what follows from that.
+    fn deliver(&mut self, effects: Vec<Effect>) {
+        let mut all = VecDeque::from([effects]);
+        while let Some(effects) = all.pop_front() {
+            let mut inputs = Vec::new();
+            for effect in effects {
                 match effect {
                     Effect::Send { id, request } => {
                         self.keep(&request);
@@ -98,6 +105,7 @@ impl Bench {
                     _ => {}
                 }
             }
+            all.extend(inputs.into_iter().map(|input| self.switch.handle(self.now, input)));
         }
     }
 
@@ -222,7 +230,7 @@ impl Bench {
 
     /// Confirms what was sent, and what follows from that. What the host and the desktop are told meanwhile.
     fn confirms(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
-        let (mut effects, mut told) = (std::collections::VecDeque::from(effects), Vec::new());
+        let (mut effects, mut told) = (VecDeque::from(effects), Vec::new());
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Send { id, .. } => {
@@ -390,6 +398,30 @@ fn whom_we_call_is_called_when_the_channel_has_entered_whichever_asterisk_says_f
         let told = inputs.map(|input| bench.switch.handle(bench.now, input));
         let at = usize::from(!enters_first);
         assert!(is_asked(&told[at], "/dial") && !is_asked(&told[1 - at], "/dial"), "{enters_first}");
+    }
+}
+
+#[test]
+fn a_transfer_into_the_dialplan_succeeds_whichever_asterisk_says_first() {
+    for leaves_first in [false, true] {
+        let mut bench = Bench::new(json!({"destinations": {"mailbox": "from-trunk,mail,1"}}));
+        bench.agent("anna", "1001");
+        bench.enters("c1", &["queue", "sales"], "555");
+        let conversation = bench.conversation("anna", "1001", Role::Primary);
+        assert_eq!(bench.command("anna", Command::Answer { conversation: conversation.clone() }), Outcome::success());
+        let transfer = Command::BlindTransfer { conversation, destination: "mailbox".into() };
+        let input = Input::Command { id: 99, agent: "anna".into(), command: transfer };
+        let effects = bench.switch.handle(bench.now, input);
+        let leaves = Input::Ari(Message::Event(Event::End { channel: "c1".into() }));
+        if leaves_first {
+            assert!(bench.switch.handle(bench.now, leaves).is_empty());
+            bench.deliver(effects);
+        } else {
+            bench.deliver(effects);
+            bench.input(leaves);
+        }
+        assert_eq!(bench.outcome(99), Some(Outcome::success()), "{leaves_first}");
+        assert_eq!(bench.interaction("anna").reason, Some(Reason::Transferred), "{leaves_first}");
     }
 }
 
