@@ -237,12 +237,11 @@ async fn serve(
         let Some(order) = unanswered.as_ref() else { continue };
         let action = Action::from(order);
         let answer = connection.act(&action).await?;
-        if !is_so_already(order) {
+        if !answer.as_ref().is_err_and(|why| is_so_already(order, why)) {
             if let (Err(why), false) = (&answer, refused) {
                 let queue = action.fields.iter().find(|(name, _)| *name == "Queue").map_or("", |(_, value)| value);
                 tracing::warn!(
-                    "Asterisk's manager interface refuses {} {queue}: {why} (app_queue must be loaded, the user have \
-                     write = agent)",
+                    "Asterisk's manager interface refuses {} {queue}: {why} (the user must have write = agent)",
                     action.name
                 );
             }
@@ -255,9 +254,13 @@ async fn serve(
     }
 }
 
-/// Members are added and removed without knowing whether Asterisk has them.
-fn is_so_already(order: &Order) -> bool {
-    matches!(order, Order::Add { .. } | Order::Remove { .. })
+/// Members are added and removed without knowing whether Asterisk has them; these are its words if it has them, or not.
+fn is_so_already(order: &Order, why: &str) -> bool {
+    match order {
+        Order::Add { .. } => why.contains("Already there"),
+        Order::Remove { .. } => why.contains("Not there"),
+        _ => false,
+    }
 }
 
 /// One message: fields and their values.
@@ -328,10 +331,13 @@ async fn open(address: &Address) -> Result<Connection, String> {
             ("Secret", address.password.replace(['\r', '\n'], "")),
             ("Events", "off".to_owned()),
         ];
-        match connection.act(&Action { name: "Login", fields }).await? {
-            Ok(_) => Ok(connection),
-            Err(why) => Err(format!("{why} (manager.conf)")),
-        }
+        connection.act(&Action { name: "Login", fields }).await?.map_err(|why| format!("{why} (manager.conf)"))?;
+        // Asterisk lets managers in before it has loaded all modules, and app_queue does what we ask for.
+        connection
+            .act(&Action::from(&Order::Status(0)))
+            .await?
+            .map_err(|why| format!("{why} (app_queue must be loaded)"))?;
+        Ok(connection)
     };
     let within = timeout(PATIENCE, connect).await.unwrap_or_else(|_| Err("it does not answer".to_owned()));
     within.map_err(|why| format!("{}: {why}", address.authority))
