@@ -1,6 +1,7 @@
 //! What one tenant feels of another, in one run: the response times of a quiet tenant alone, beside one that offers ten
-//! times what it may send, and beside one that sends all that it may. Each round measures all three on the same host in
-//! turns; what counts are the ratios to the same round's first.
+//! times what it may send, and beside one that sends all that it may. The flood comes from the same machine, so it is
+//! measured, too, how it is felt when it goes to another server: to sockets that nobody reads. Each round measures all on
+//! the same host in turns; what counts are the ratios to the same round's first.
 
 #![forbid(unsafe_code)]
 
@@ -11,13 +12,17 @@ use futures_util::{SinkExt, StreamExt};
 use jackfield_tests::{
     host::{Host, Setup, Tenant},
     load::{
-        client::{Drive, Ids, Measured, connect, drive, play_step},
+        client::{Drive, Ids, Measured, Socket, connect, drive, play_step},
         script::Script,
     },
 };
 use serde_json::json;
-use tokio::{task::JoinSet, time::MissedTickBehavior};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::Role};
 
 /// Measures what a quiet tenant feels of a noisy one.
 #[derive(Debug, Parser)]
@@ -54,7 +59,11 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// How long what a flood has used up takes to be there again.
 const SETTLE: Duration = Duration::from_secs(3);
 
-const PHASES: [&str; 3] = ["alone", "ten times its limit", "within its limit"];
+const PHASES: [&str; 4] = ["alone", "a flood elsewhere", "ten times its limit", "within its limit"];
+/// What is felt of the generator of the flood, and of the flood.
+const ELSEWHERE: usize = 1;
+const FLOODED: usize = 2;
+const WITHIN_LIMIT: usize = 3;
 
 #[tokio::main]
 async fn main() {
@@ -81,11 +90,16 @@ async fn main() {
             let quiet = run("quiet", options.sessions, options.rate);
             let quiet = drive(&quiet, &script, || (), |()| ());
             let quiet = match at {
-                1 => {
-                    let _flood = flood(&options, address, &script, round).await;
+                ELSEWHERE => {
+                    let (sessions, _ends) = unread(&options).await;
+                    let _flood = flood(&options, sessions);
                     quiet.await
                 }
-                2 => {
+                FLOODED => {
+                    let _flood = flood(&options, noisy_sessions(&options, address, &script, round).await);
+                    quiet.await
+                }
+                WITHIN_LIMIT => {
                     let noisy = run("noisy", options.noisy_sessions, f64::from(options.limit) * WITHIN);
                     tokio::join!(quiet, drive(&noisy, &script, || (), |()| ())).0
                 }
@@ -124,8 +138,13 @@ fn path(tenant: &str) -> String {
     format!("/v1/tenants/{tenant}/ws")
 }
 
-/// The noisy tenant offers more than it may send, until this is dropped. What the host does not read is not sent.
-async fn flood(options: &Options, address: SocketAddr, script: &Script, round: usize) -> JoinSet<()> {
+/// The noisy tenant's agents, logged in.
+async fn noisy_sessions(
+    options: &Options,
+    address: SocketAddr,
+    script: &Script,
+    round: usize,
+) -> Vec<(Socket, String)> {
     let mut sessions = Vec::new();
     for number in 0..options.noisy_sessions {
         let mut socket = connect(address, &path("noisy"), number).await.expect("a connection");
@@ -137,6 +156,24 @@ async fn flood(options: &Options, address: SocketAddr, script: &Script, round: u
         }
         sessions.push((socket, ids.session));
     }
+    sessions
+}
+
+/// As many connections to a server that never reads, and its ends of them.
+async fn unread(options: &Options) -> (Vec<(Socket, String)>, Vec<TcpStream>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let (mut sessions, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..options.noisy_sessions {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        ends.push(listener.accept().await.expect("its other end").0);
+        sessions.push((Socket::from_raw_socket(stream, Role::Client, None).await, path("noisy")));
+    }
+    (sessions, ends)
+}
+
+/// Sends more than the noisy tenant may, until this is dropped. What is not read is not sent.
+fn flood(options: &Options, sessions: Vec<(Socket, String)>) -> JoinSet<()> {
     let mut flooding = JoinSet::new();
     let pause = Duration::from_secs_f64(options.noisy_sessions as f64 / (FLOOD * f64::from(options.limit)));
     let filler = "x".repeat(options.filler);
@@ -177,6 +214,8 @@ fn print(options: &Options, figures: &[[(f64, f64); PHASES.len()]]) {
         let ratio = median(figures.iter().map(|round| round[at].1 / round[0].1));
         println!("{phase:<24}{p50:>12.2}{p99:>12.2}{ratio:>14.2}");
     }
+    let felt = median(figures.iter().map(|round| round[FLOODED].1 / round[ELSEWHERE].1));
+    println!("p99 beside ten times its limit, of that beside a flood elsewhere: {felt:.2}");
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
