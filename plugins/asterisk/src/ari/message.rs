@@ -26,10 +26,23 @@ impl Response {
         (200..300).contains(&self.status)
     }
 
+    /// Whether what was asked about has ended, or is just ending: an event tells that, so it is no fault. A bridge says
+    /// 400 of a channel that has ended as it was to come in or go out, where all others say 404.
+    pub(crate) fn is_about_what_ended(&self) -> bool {
+        match self.status {
+            404 | 409 | 422 => true,
+            400 => self.message() == "Channel not found",
+            _ => false,
+        }
+    }
+
+    fn message(&self) -> &str {
+        self.body.get("message").or_else(|| self.body.get("error")).and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// Asterisk's own words, for an error's context.
     pub(crate) fn words(&self) -> String {
-        let words = self.body.get("message").or_else(|| self.body.get("error")).and_then(Value::as_str);
-        format!("Asterisk answered {} {}", self.status, words.unwrap_or_default()).trim_end().to_owned()
+        format!("Asterisk answered {} {}", self.status, self.message()).trim_end().to_owned()
     }
 }
 
@@ -228,6 +241,15 @@ mod tests {
         let Some(Message::Response(response)) = Message::read(text) else { panic!("a response") };
         assert_eq!((response.id, response.status, response.is_ok()), (3, 404, false));
         assert_eq!(response.words(), "Asterisk answered 404 Channel not found");
+    }
+
+    #[test]
+    fn a_channel_that_ends_as_it_is_bridged_is_no_fault_and_another_400_is_one() {
+        let answer = |status, words: &str| Response { id: 1, status, body: serde_json::json!({"message": words}) };
+        assert!(answer(400, "Channel not found").is_about_what_ended());
+        assert!(answer(422, "Channel not in Stasis application").is_about_what_ended());
+        assert!(!answer(400, "direction is required").is_about_what_ended());
+        assert!(!answer(500, "Allocation failed").is_about_what_ended());
     }
 
     #[test]

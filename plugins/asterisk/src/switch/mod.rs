@@ -441,7 +441,7 @@ impl Switch {
             What::Plain => {
                 // A channel that is just ending answers 404 or 409; its end is on the way and puts the model right.
                 problem = Some(Failure::new(Code::Rejected, "Asterisk refused").context(response.words()));
-                if !matches!(response.status, 404 | 409 | 422) {
+                if !response.is_about_what_ended() {
                     self.effects.push(Effect::Warn(response.words()));
                 }
             }
