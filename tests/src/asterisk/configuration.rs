@@ -44,7 +44,7 @@ impl Asterisk {
             fs::create_dir_all(self.folder.join(folder)).expect("a folder for Asterisk");
         }
         for (file, text) in [
-            ("http.conf", format!("{}{}", with_port(from_readme("http.conf"), self.http), self.encrypted())),
+            ("http.conf", format!("{}{}", with_port(from_readme("http.conf"), self.http), self.encrypted("https.conf", "8089", self.https))),
             ("asterisk.pem", self.certificate.cert.pem()),
             ("asterisk.key", self.certificate.signing_key.serialize_pem()),
             ("ari.conf", format!("{}\n[watcher]\ntype = user\npassword = {PASSWORD}\nread_only = yes\n", from_readme("ari.conf"))),
@@ -63,9 +63,9 @@ impl Asterisk {
         }
     }
 
-    fn encrypted(&self) -> String {
-        let lines = from_readme("https.conf");
-        assert!(lines.contains("8089") && lines.contains("/etc/asterisk/keys"), "the README names them:\n{lines}");
+    fn encrypted(&self, file: &str, usual: &str, port: u16) -> String {
+        let lines = from_readme(file);
+        assert!(lines.contains(usual) && lines.contains("/etc/asterisk/keys"), "the README names them:\n{lines}");
         let folder = self.folder.join("etc").display().to_string();
         lines.replace("8089", &self.https.to_string()).replace("/etc/asterisk/keys", &folder)
     }
@@ -73,7 +73,9 @@ impl Asterisk {
     fn manager(&self) -> String {
         let lines = from_readme("manager.conf");
         assert!(lines.contains("5038"), "the README names the port:\n{lines}");
-        lines.replace("5038", &self.manager.to_string())
+        let (general, users) = lines.split_once("\n\n").expect("an empty line behind [general]");
+        let encrypted = self.encrypted("manager-tls.conf", "5039", self.manager_tls);
+        format!("{general}\n{encrypted}\n{users}").replace("5038", &self.manager.to_string())
     }
 
     fn dialplan(&self) -> String {

@@ -127,6 +127,8 @@ pub struct Asterisk {
     registered: bool,
 }
 
+    /// Of the same over TLS.
+    manager_tls: u16,
 impl Asterisk {
     /// Starts one with phones of these extensions. `None`: not installed; the test is skipped, and has said so.
     pub async fn start(extensions: &[&str]) -> Option<Self> {
@@ -159,12 +161,12 @@ impl Asterisk {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("jackfield-asterisk-{}-{number}", std::process::id()));
-        let (http, https, manager) = (free_tcp_port(), free_tcp_port(), free_tcp_port());
+        let (http, https, manager, manager_tls) = (free_tcp_port(), free_tcp_port(), free_tcp_port(), free_tcp_port());
         let certificate = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let (sip, outside) = (free_udp_port(), free_udp_port());
         let process = None;
         let mut asterisk =
-            Self { process, folder, http, https, manager, certificate, sip, outside, phones, registered };
+            Self { process, folder, http, https, manager, manager_tls, certificate, sip, outside, phones, registered };
         asterisk.configure();
         asterisk.run().await;
         Some(asterisk)
@@ -384,6 +386,16 @@ impl Asterisk {
 impl Drop for Asterisk {
     fn drop(&mut self) {
         self.kill();
+    /// Settings for the manager interface over TLS; `trusting` its certificate, or not.
+    pub fn encrypted_manager_settings(&self, trusting: bool) -> Value {
+        let mut settings = json!({"manager": self.manager_settings()});
+        settings["manager"]["url"] = format!("tls://127.0.0.1:{}", self.manager_tls).into();
+        if trusting {
+            settings["tls"] = json!({"roots": self.certificate.cert.pem()});
+        }
+        settings
+    }
+
         if std::thread::panicking() {
             eprintln!("Asterisk's log and SIPp's messages are in {}", self.folder.display());
         } else {

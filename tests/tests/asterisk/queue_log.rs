@@ -191,3 +191,23 @@ async fn lines_wait_for_asterisk_to_come_back() {
     .await;
     lab.close().await;
 }
+
+#[tokio::test]
+async fn lines_are_written_over_an_encrypted_way_and_who_is_not_trusted_is_told_nothing() {
+    let Some(asterisk) = Asterisk::start(&["1001"]).await else { return };
+    let wary = connect(&asterisk, asterisk.http, asterisk.encrypted_manager_settings(false)).await;
+    let lab = Lab { asterisk, tenant: wary };
+    drop(lab.agent("anna", "1001", AGENT).await);
+    // What waits to be written is given up when the tenant goes, so nothing of it comes later.
+    lab.tenant.disconnect().await;
+    assert_eq!(lab.asterisk.queue_log(), Vec::<Vec<String>>::new());
+
+    let more = lab.asterisk.encrypted_manager_settings(true);
+    let tenant = connect(&lab.asterisk, lab.asterisk.http, more).await;
+    let lab = Lab { tenant, ..lab };
+    let bert = lab.agent("bert", "1001", AGENT).await;
+    logged(&lab.asterisk, "sales", "bert", "UNPAUSE").await;
+    assert!(lab.asterisk.queue_log().iter().all(|line| line[2] == "bert"), "nothing came late");
+    drop(bert);
+    lab.close().await;
+}
