@@ -95,14 +95,26 @@ fn free_tcp_port() -> u16 {
     free_port(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
 }
 
+/// How many ports a process of tests has to itself.
+const BLOCK: u16 = 500;
+
 /// A port that nobody takes before it is used: below those that the system gives to whoever wants any (here each party's
 /// sound, so there are many), beside Asterisk's for sound, and other processes begin elsewhere.
 fn free_port(is_free: impl Fn(u16) -> bool) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let begin = std::process::id().wrapping_mul(131);
-    let mut ports = (0..10_000).map(|_| begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000);
-    let port = ports.find_map(|offset| u16::try_from(10_000 + offset).ok().filter(|port| is_free(*port)));
+    let first = block();
+    let mut ports = (0..BLOCK).map(|_| NEXT.fetch_add(1, Ordering::Relaxed) % u32::from(BLOCK));
+    let port =
+        ports.find_map(|offset| u16::try_from(offset).ok().map(|offset| first + offset).filter(|it| is_free(*it)));
     port.expect("a free port")
+}
+
+/// The first port of the process's block: of 20, the first one whose claim, a port below them all, nobody holds. The claim
+/// ends with the process.
+fn block() -> u16 {
+    static CLAIM: OnceLock<(TcpListener, u16)> = OnceLock::new();
+    let claim = |number| Some((TcpListener::bind(("127.0.0.1", 9_900 + number)).ok()?, 10_000 + number * BLOCK));
+    CLAIM.get_or_init(|| (0..20).find_map(claim).expect("fewer than 20 processes test with Asterisk at once")).1
 }
 
 /// A running Asterisk.
