@@ -181,6 +181,35 @@ async fn an_outside_number_is_consulted_and_gets_the_customer() {
 }
 
 #[tokio::test]
+async fn the_customer_is_handed_to_a_consulted_number_that_still_rings() {
+    let Some(asterisk) = Asterisk::start(&["1001"]).await else { return };
+    let host = Setup::new().tenant(asterisk.tenant("")).start().await;
+    let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let outside = Sipp::outside(&asterisk, OUTSIDE).await;
+    let customer = in_call(&asterisk, &mut anna).await;
+    customer.speak().await;
+    let consult = [INTERACTION, PRIMARY, NEW_CONSULT, FOCUS];
+    act(&mut anna, "interaction.request.consult", "interaction", json!({"destination": "850"}), &consult).await;
+    outside.saw("180 Ringing").await;
+    // Nobody has been spoken to, so this is not the command for it.
+    let interaction = anna.the("interaction");
+    anna.fails("interaction.request.consulttransfer", &interaction, json!({}), "invalid_state").await;
+    let transferred = [PRIMARY_ENDS, FOCUS, CONSULT_ENDS, "interaction.ended", INTERACTION, PAIR];
+    let to = json!({"destination": "850"});
+    act(&mut anna, "conversation.request.blindtransfer", "primary", to, &transferred).await;
+    // The same call rings on: there is no second one.
+    let called = asterisk.channels().await.into_iter().filter(|it| it["name"].as_str().unwrap().contains("/trunk-"));
+    assert_eq!(called.filter(|it| it["id"].as_str().unwrap().starts_with("jackfield:")).count(), 1);
+    host.kill_worker("acme").await;
+    outside.ask(&asterisk.has_channel("trunk").await, Ask::Answer);
+    asterisk.has_bridged(&["555", "trunk"]).await;
+    outside.saw("ACK sip:").await;
+    outside.speak().await;
+    customer.media.hears(OUTSIDE).await;
+    outside.media.hears(CUSTOMER).await;
+}
+
+#[tokio::test]
 async fn a_conference_with_an_outside_number_and_a_blind_transfer() {
     let Some((asterisk, host)) = open(&["1001"]).await else { return };
     let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;

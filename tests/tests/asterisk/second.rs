@@ -223,6 +223,22 @@ async fn a_blind_transfer_to_a_colleague_rings_there() {
 }
 
 #[tokio::test]
+async fn a_customer_is_handed_to_the_colleague_whose_phone_still_rings() {
+    let Some((lab, anna, bert, customer)) = two_agents().await else { return };
+    anna.consults("1002").await;
+    bert.rings().await;
+    // By the command for a call that is not connected yet; the other one is for those who have spoken to each other.
+    anna.does(Command::BlindTransfer { conversation: anna.primary(), destination: "1002".into() }).await;
+    assert_eq!(anna.ends().await.reason, Some(Reason::Transferred));
+    assert_eq!(bert.members(Role::Primary), ["555"]);
+    customer.media.hears_music(&[AGENT, COLLEAGUE]).await;
+    bert.answers().await;
+    customer.media.hears(COLLEAGUE).await;
+    bert.phone.media.hears(CUSTOMER).await;
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn a_number_is_called_into_the_call() {
     let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;

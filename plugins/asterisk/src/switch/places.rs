@@ -6,7 +6,7 @@
 
 use jackfield_plugin_api::{
     Code, Json, Outcome,
-    report::{Reason, Target},
+    report::{Cause, ConversationState, Reason, Role, Target},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,6 +33,9 @@ impl Switch {
     /// Hands a call to a queue or a place in the dialplan, by the names of the settings; else to a number or a colleague.
     pub(super) fn blind_transfer(&mut self, id: CommandId, seat: &Seat, destination: &str) {
         if self.phones.get(destination).is_none_or(|phone| phone.work != Work::Active) {
+        if let Some((consult, ringing)) = self.ringing_consult(seat, destination) {
+            return self.transfer_to_ringing(id, seat, &consult, ringing, destination);
+        }
             if self.is_app_queue(destination) {
                 let why = "this queue is Asterisk's own: a transfer goes to a place in the dialplan that leads there";
                 return self.refuse(id, Code::Rejected, why);
@@ -52,6 +55,27 @@ impl Switch {
     }
 
     fn refuse_places(&mut self, id: CommandId) {
+    /// The consultation of a call that rings at an address, and its room.
+    fn ringing_consult(&self, seat: &Seat, address: &str) -> Option<(Seat, RoomId)> {
+        let (consult, id) = self.room_of(&seat.phone, Role::Consult)?;
+        let rings = self.conversation(&consult)?.state == ConversationState::Dialing;
+        let room = self.rooms.get(&id).filter(|_| rings && consult.conversation != seat.conversation)?;
+        let mut called = room.parties.iter().filter_map(|channel| self.parties.get(channel));
+        let is_called = called.any(|party| party.number == address) || room.seats.iter().any(|it| it.phone == address);
+        is_called.then_some((consult, id))
+    }
+
+    /// Whom the agent has called to consult gets the call without the agent having spoken to him; it goes on ringing.
+    fn transfer_to_ringing(&mut self, id: CommandId, seat: &Seat, consult: &Seat, ringing: RoomId, to: &str) {
+        let Some(room) = self.conversation(seat).map(|it| it.room) else { return };
+        self.log_transferred(seat, to, "");
+        self.leave_room(seat, Reason::Transferred, None);
+        self.leave_room(consult, Reason::Transferred, None);
+        self.merge_rooms(ringing, room);
+        self.settle(room, Left::by_accident(Cause::Unreachable));
+        self.reply(id, Outcome::success());
+    }
+
         self.refuse(id, Code::Rejected, "only a call of two can be transferred to a queue or into the dialplan");
     }
 
