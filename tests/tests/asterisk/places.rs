@@ -104,6 +104,52 @@ async fn one_member_is_taken_out_of_a_conference_and_the_others_talk_on() {
 }
 
 #[tokio::test]
+async fn one_member_of_a_conference_waits_with_music_while_the_others_go_on() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
+    let customer = lab.call(&anna).await;
+    anna.does(Command::BlindConference { conversation: anna.primary(), destination: "800".into() }).await;
+    outside.speak().await;
+    customer.media.hears(OUTSIDE).await;
+    let to = |address: &str, action| {
+        let member = anna.member(address);
+        Command::Member { conversation: anna.primary(), member: member.key, action }
+    };
+    anna.does(to("555", MemberAction::Hold)).await;
+    assert!(anna.member("555").held);
+    customer.media.hears_music(&[AGENT, OUTSIDE]).await;
+    outside.media.hears(AGENT).await;
+    anna.phone.media.hears_no(CUSTOMER).await;
+    anna.phone.media.hears(OUTSIDE).await;
+    anna.does(to("555", MemberAction::Retrieve)).await;
+    assert!(!anna.member("555").held);
+    for tone in [AGENT, OUTSIDE] {
+        customer.media.hears(tone).await;
+    }
+
+    // Who is held alone with the agent can be taken back, …
+    anna.does(to("555", MemberAction::Hold)).await;
+    anna.does(to("800", MemberAction::Remove)).await;
+    customer.media.hears_music(&[AGENT, OUTSIDE]).await;
+    anna.does(to("555", MemberAction::Retrieve)).await;
+    customer.media.hears(AGENT).await;
+    anna.phone.media.hears(CUSTOMER).await;
+
+    // … and when the agent goes, nobody is left held.
+    drop(outside);
+    let outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
+    anna.does(Command::BlindConference { conversation: anna.primary(), destination: "800".into() }).await;
+    outside.speak().await;
+    anna.does(to("555", MemberAction::Hold)).await;
+    customer.media.hears_music(&[AGENT, OUTSIDE]).await;
+    anna.does(Command::Release { conversation: anna.primary() }).await;
+    customer.media.hears(OUTSIDE).await;
+    outside.media.hears(CUSTOMER).await;
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn callers_of_a_full_queue_and_of_one_without_agents_go_on_in_the_dialplan() {
     let queues = json!({"sales": {"max_waiting": 1}, "short": {"join_when_empty": false}});
     let Some(lab) = Lab::open(&[], json!({"queues": queues})).await else { return };

@@ -17,7 +17,7 @@ use super::{
     confirm::{Act, set_variable},
     converge::bridge_uri,
     dialing::Purpose,
-    model::{Availability, Interaction, LegWaiter, PartyState, Phone, Recording, RoomId, Seat, Work, WrapUp},
+    model::{Availability, Interaction, LegWaiter, Party, PartyState, Phone, Recording, RoomId, Seat, Work, WrapUp},
     rooms::segment,
 };
 use crate::{
@@ -383,7 +383,8 @@ impl Switch {
         let Some(room) = self.conversation(seat).and_then(|it| self.rooms.get(&it.room)) else {
             return self.refuse(id, Code::InvalidState, "the call has ended");
         };
-        let parties = room.parties.iter().filter(|it| self.parties.get(*it).is_some_and(|p| p.state == PartyState::Up));
+        let is_there = |party: &Party| party.state == PartyState::Up && !party.held;
+        let parties = room.parties.iter().filter(|it| self.parties.get(*it).is_some_and(is_there));
         let colleagues = room.seats.iter().filter(|other| other.phone != seat.phone);
         let colleagues = colleagues.filter_map(|other| self.phones.get(&other.phone)?.leg.up());
         let to: Vec<_> = parties.chain(colleagues).cloned().collect();

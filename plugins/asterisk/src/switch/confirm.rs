@@ -12,9 +12,9 @@ use jackfield_plugin_api::{
 
 use super::{
     CommandId, Effect, Switch, What,
-    converge::bridge_uri,
+    converge::{bridge_uri, music_uri},
     events::variable_text,
-    model::{ChannelId, PartyState, Phone, PhoneKey, RoomId, Seat},
+    model::{ChannelId, Party, PartyState, Phone, PhoneKey, RoomId, Seat},
     places::continue_at,
     rooms::{Left, segment},
 };
@@ -41,6 +41,12 @@ pub(crate) enum Act {
         channel: ChannelId,
         muted: bool,
     },
+    /// One party of a conference waits while the others go on.
+    HoldParty {
+        channel: ChannelId,
+        room: RoomId,
+    },
+    RetrieveParty(ChannelId),
     Connect(Seat),
     ConsultTransfer(PhoneKey),
     ConsultConference(PhoneKey),
@@ -129,12 +135,9 @@ impl Switch {
 
     fn decisive(&mut self, act: &Act) -> Option<(Request, Effected)> {
         match act {
-            Act::Hold(seat) => {
-                let (room, leg) = (self.conversation(seat)?.room, self.leg_of(seat)?);
-                let state = self.rooms.get(&room).filter(|state| state.placed.contains(&leg))?;
-                let request = Request::post(format!("{}/removeChannel", bridge_uri(&state.bridge)));
-                Some((request.with("channel", leg.clone()), Effected::Leaves(leg, room)))
-            }
+            Act::Hold(seat) => self.leaving(self.leg_of(seat)?, self.conversation(seat)?.room),
+            Act::HoldParty { channel, room } => self.leaving(channel.clone(), *room),
+            Act::RetrieveParty(channel) => Some((Request::delete(music_uri(channel)), Effected::Other)),
             Act::Retrieve(seat) | Act::Alternate { retrieve: seat, .. } => {
                 let (room, leg) = (self.conversation(seat)?.room, self.leg_of(seat)?);
                 self.entering(leg, room)
@@ -180,6 +183,12 @@ impl Switch {
         Some((request.with("channel", channel.clone()), Effected::Enters(channel, into)))
     }
 
+    fn leaving(&self, channel: ChannelId, from: RoomId) -> Option<(Request, Effected)> {
+        let room = self.rooms.get(&from).filter(|room| room.placed.contains(&channel))?;
+        let request = Request::post(format!("{}/removeChannel", bridge_uri(&room.bridge)));
+        Some((request.with("channel", channel.clone()), Effected::Leaves(channel, from)))
+    }
+
     fn leg_of(&self, seat: &Seat) -> Option<ChannelId> {
         self.phones.get(&seat.phone)?.leg.up().cloned()
     }
@@ -187,7 +196,8 @@ impl Switch {
     /// Somebody who can be spoken to in a room, but for one agent.
     fn other_in(&self, room: RoomId, but: &str) -> Option<ChannelId> {
         let room = self.rooms.get(&room)?;
-        let is_up = |it: &&ChannelId| self.parties.get(*it).is_some_and(|party| party.state == PartyState::Up);
+        let is_there = |party: &Party| party.state == PartyState::Up && !party.held;
+        let is_up = |it: &&ChannelId| self.parties.get(*it).is_some_and(is_there);
         let colleague = || {
             let talks = |seat: &&Seat| self.conversation(seat).is_some_and(|it| it.state == ConversationState::Talking);
             room.seats.iter().filter(|seat| seat.phone != but).find(talks).and_then(|seat| self.leg_of(seat))
@@ -207,6 +217,13 @@ impl Switch {
             }
             Act::Mute { phone, muted } => self.set_muted(&phone, muted),
             Act::MuteParty { channel, muted } => self.set_party_muted(&channel, muted),
+            Act::HoldParty { channel, .. } => self.set_party_held(&channel, true),
+            Act::RetrieveParty(channel) => {
+                if let Some(party) = self.parties.get_mut(&channel) {
+                    party.told_music = false;
+                }
+                self.set_party_held(&channel, false)
+            }
             Act::Connect(seat) => {
                 let rings = self.conversation(&seat).is_some_and(|it| it.state == ConversationState::Alerting);
                 if rings {

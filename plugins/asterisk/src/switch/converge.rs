@@ -50,6 +50,7 @@ impl Switch {
             self.stop_ringing(phone);
         }
         for (id, wanted) in &rooms {
+            self.stop_members_music(*id);
             self.enter(*id, wanted);
         }
         for (id, wanted) in &rooms {
@@ -57,6 +58,7 @@ impl Switch {
         }
         for (id, wanted) in &rooms {
             self.start_music(*id, wanted);
+            self.start_members_music(*id);
         }
         for phone in &phones {
             self.start_ringing(phone);
@@ -89,14 +91,17 @@ impl Switch {
 
     pub(super) fn wanted(&self, id: RoomId) -> Wanted {
         let Some(room) = self.rooms.get(&id) else { return Wanted::default() };
-        let is_up = |channel: &&ChannelId| self.parties.get(*channel).is_some_and(|p| p.state == PartyState::Up);
+        let member_held = room.parties.iter().any(|channel| self.parties.get(channel).is_some_and(|it| it.held));
+        let is_up = |channel: &&ChannelId| {
+            self.parties.get(*channel).is_some_and(|party| party.state == PartyState::Up && !party.held)
+        };
         let parties: Vec<&ChannelId> = room.parties.iter().filter(is_up).collect();
         // When we go, nobody is left who could connect whom a transfer rings with who waits for it.
         let is_called =
             |channel: &&ChannelId| self.parties.get(*channel).is_some_and(|p| p.state == PartyState::Dialing);
         let called = room.parties.iter().filter(is_called).filter(|_| self.leaving && room.seats.is_empty());
         let mut talking: Vec<(&PhoneKey, &ChannelId)> = Vec::new();
-        let mut held = false;
+        let mut held = member_held;
         for seat in &room.seats {
             let Some(conversation) = self.conversation(seat) else { continue };
             held |= conversation.state == ConversationState::Held;
@@ -106,15 +111,17 @@ impl Switch {
             }
         }
         let alone = parties.len() + talking.len() == 1;
+        let is_agent_alone = talking.len() == 1 && parties.is_empty();
         let ringing = (alone && !held).then(|| talking.first().map(|(phone, _)| (*phone).clone())).flatten();
         let inside = if ringing.is_some() {
             BTreeSet::new()
         } else {
             parties.into_iter().chain(called).chain(talking.into_iter().map(|(_, channel)| channel)).cloned().collect()
         };
-        // Who is supervised hears no music of ours.
+        // Who is supervised hears no music of ours, and neither does who is alone because the others are held one by one.
         let heard = room.parties.iter().any(|channel| self.supervising.contains(channel));
-        Wanted { music: alone && ringing.is_none() && inside.len() == 1 && !heard, inside, ringing }
+        let quiet = heard || member_held && is_agent_alone;
+        Wanted { music: alone && ringing.is_none() && inside.len() == 1 && !quiet, inside, ringing }
     }
 
     fn prepare_bridge(&mut self, id: RoomId, wanted: &Wanted) {
@@ -167,6 +174,30 @@ impl Switch {
         }
     }
 
+    /// A member who is held is in no bridge, so the music is the channel's own.
+    fn start_members_music(&mut self, id: RoomId) {
+        for channel in self.members_whose_music(id, true) {
+            self.send(Request::post(music_uri(&channel)), What::Lenient);
+        }
+    }
+
+    fn stop_members_music(&mut self, id: RoomId) {
+        for channel in self.members_whose_music(id, false) {
+            self.send(Request::delete(music_uri(&channel)), What::Lenient);
+        }
+    }
+
+    /// Those in a room whose music is to start, or to stop.
+    fn members_whose_music(&mut self, id: RoomId, starts: bool) -> Vec<ChannelId> {
+        let channels = self.rooms.get(&id).map(|room| room.parties.clone()).unwrap_or_default();
+        let changes = |channel: &ChannelId| {
+            let party = self.parties.get_mut(channel);
+            let party = party.filter(|party| party.held == starts && party.told_music != starts);
+            party.map(|party| party.told_music = starts).is_some()
+        };
+        channels.into_iter().filter(changes).collect()
+    }
+
     /// Whether the agent should hear a ringing tone: a call is offered to an idle leg, or the other's phone rings.
     pub(super) fn wants_ringing(&self, key: &str) -> bool {
         let Some(phone) = self.phones.get(key) else { return false };
@@ -208,6 +239,11 @@ impl Switch {
         let request = mute_request(channel, phone.muted);
         self.send(request, What::Plain);
     }
+}
+
+/// The path of the music that a channel hears outside of a bridge.
+pub(super) fn music_uri(channel: &str) -> String {
+    format!("channels/{}/moh", segment(channel))
 }
 
 /// The path of a bridge.

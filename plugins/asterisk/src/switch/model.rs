@@ -334,6 +334,12 @@ pub(crate) struct Party {
     /// The others do not hear it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) muted: bool,
+    /// It waits with music while the others go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) held: bool,
+    /// Asterisk was told to play music to it.
+    #[serde(skip)]
+    pub(crate) told_music: bool,
     /// It is the ear of a supervisor, and ends with this interaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) supervises: Option<String>,
@@ -374,6 +380,8 @@ impl Party {
             rings_until: None,
             renamed: 0,
             muted: false,
+            held: false,
+            told_music: false,
             supervises: None,
             told_record: String::new(),
         }

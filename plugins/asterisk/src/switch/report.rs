@@ -133,6 +133,7 @@ impl Switch {
             for (key, party) in room.parties.iter().filter_map(|key| Some((key, self.parties.get(key)?))) {
                 if all || party.state != PartyState::Dialing {
                     let member = Member::new(party.member_key(key), &party.number, party.role).muted(party.muted);
+                    let member = member.held(party.held);
                     members.push(if party.name.is_empty() { member } else { member.name(&party.name) });
                 }
             }

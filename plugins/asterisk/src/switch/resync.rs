@@ -347,6 +347,9 @@ impl Switch {
             phone.told_ringing = !ringing;
             phone.told_muted = !phone.muted;
         }
+        for party in self.parties.values_mut() {
+            party.told_music = false;
+        }
     }
 
     /// What was left and is nobody's: bridges in which nobody is, and, after a while, channels of ours that hear nobody.

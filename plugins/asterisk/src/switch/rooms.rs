@@ -198,6 +198,7 @@ impl Switch {
             waiter = at.and_then(|at| room.seats.remove(at).waiter);
         }
         self.answer_waiter(waiter, cause.unwrap_or(Cause::Cancelled));
+        self.retrieve_members(room_id);
         self.touch_phone(&seat.phone);
         if over {
             self.interaction_over(&seat.phone, &seat.interaction);

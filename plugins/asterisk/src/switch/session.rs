@@ -253,6 +253,9 @@ impl Switch {
         for agent in self.desks.keys().cloned().collect::<Vec<_>>() {
             self.connect_held(&agent);
         }
+        for channel in self.parties.keys().cloned().collect::<Vec<_>>() {
+            self.set_party_held(&channel, false);
+        }
         for room in self.rooms.keys().copied().collect::<Vec<_>>() {
             if !self.is_kept(room) {
                 self.clear_room(room);
