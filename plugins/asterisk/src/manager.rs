@@ -1,4 +1,4 @@
-//! The Asterisk Manager Interface (AMI), for what ARI cannot do: lines in `queue_log`, and `app_queue`.
+//! The Asterisk Manager Interface (AMI), for what ARI cannot do: lines in `queue_log`, `app_queue`, and `app_voicemail`.
 //!
 //! Owns: a connection beside ARI's, and the orders that wait for it. They are carried out one after the other, as they
 //! came. While there is no connection they wait, up to a bound; one that was not answered when the connection was lost is
@@ -63,6 +63,38 @@ pub(crate) enum Order {
     Pause { queue: String, interface: String, reason: Option<String> },
     /// Asks for all queues; the number comes back with the answer.
     Status(u64),
+    /// Asks for a mailbox of `app_voicemail`; so does its number.
+    Mailbox { id: u64, mailbox: Mailbox },
+}
+
+/// A mailbox of `app_voicemail`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mailbox {
+    pub(crate) name: String,
+    pub(crate) context: String,
+}
+
+impl Mailbox {
+    /// Reads `NAME@CONTEXT`.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let (name, context) = text.split_once('@')?;
+        let is_word = |word: &str| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "@,".contains(c));
+        (is_word(name) && is_word(context)).then(|| Self { name: name.to_owned(), context: context.to_owned() })
+    }
+}
+
+impl std::fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.name, self.context)
+    }
+}
+
+/// How many messages are in a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Messages {
+    /// Nobody has heard them yet.
+    pub(crate) new: u64,
+    pub(crate) old: u64,
 }
 
 /// What is heard.
@@ -74,6 +106,8 @@ pub(crate) enum News {
     Down,
     /// How the queues of `app_queue` are; what was asked for comes once, also if nothing is known.
     Queues { id: u64, queues: Vec<QueueStatus> },
+    /// What is in a mailbox, or why that is not known, in Asterisk's words.
+    Mailbox { id: u64, mailbox: Mailbox, messages: Result<Messages, String> },
 }
 
 /// A queue of `app_queue`.
@@ -163,6 +197,9 @@ impl From<&Order> for Action {
                 ("QueuePause", fields)
             }
             Order::Status(_) => ("QueueStatus", Vec::new()),
+            Order::Mailbox { mailbox, .. } => {
+                ("VoicemailUserStatus", vec![("Context", plain(&mailbox.context)), ("Mailbox", plain(&mailbox.name))])
+            }
         };
         Self { name, fields }
     }
@@ -206,7 +243,7 @@ async fn run(address: Address, mut orders: mpsc::Receiver<Order>, news: mpsc::Se
         };
         // Said once, and again when it is for another reason.
         if why_not != lost {
-            tracing::warn!("no connection to Asterisk's manager interface, for queue_log and app_queue: {lost}");
+            tracing::warn!("no connection to Asterisk's manager interface: {lost}");
             why_not = lost;
         }
         if orders.is_closed() {
@@ -237,7 +274,7 @@ async fn serve(
         let Some(order) = unanswered.as_ref() else { continue };
         let action = Action::from(order);
         let answer = connection.act(&action).await?;
-        if !answer.as_ref().is_err_and(|why| is_so_already(order, why)) {
+        if !answer.as_ref().is_err_and(|why| is_expected(order, why)) {
             if let (Err(why), false) = (&answer, refused) {
                 let queue = action.fields.iter().find(|(name, _)| *name == "Queue").map_or("", |(_, value)| value);
                 tracing::warn!(
@@ -247,18 +284,27 @@ async fn serve(
             }
             refused = answer.is_err();
         }
-        if let Order::Status(id) = order {
-            let _ = news.try_send(News::Queues { id: *id, queues: statuses(&answer.unwrap_or_default()) });
+        match order {
+            Order::Status(id) => {
+                let _ = news.try_send(News::Queues { id: *id, queues: statuses(&answer.unwrap_or_default()) });
+            }
+            Order::Mailbox { id, mailbox } => {
+                let messages = answer.and_then(|events| messages(&events));
+                let _ = news.try_send(News::Mailbox { id: *id, mailbox: mailbox.clone(), messages });
+            }
+            _ => {}
         }
         *unanswered = None;
     }
 }
 
-/// Members are added and removed without knowing whether Asterisk has them; these are its words if it has them, or not.
-fn is_so_already(order: &Order, why: &str) -> bool {
+/// Whether a refusal is no fault: members are added and removed without knowing whether Asterisk has them, and these are its
+/// words if it has them, or not; who asks for a mailbox is told himself.
+fn is_expected(order: &Order, why: &str) -> bool {
     match order {
         Order::Add { .. } => why.contains("Already there"),
         Order::Remove { .. } => why.contains("Not there"),
+        Order::Mailbox { .. } => true,
         _ => false,
     }
 }
@@ -303,6 +349,16 @@ fn statuses(events: &[Fields]) -> Vec<QueueStatus> {
         }
     }
     queues
+}
+
+/// What is in the mailbox of an answer.
+fn messages(events: &[Fields]) -> Result<Messages, String> {
+    let mailbox = events.iter().find(|event| field(event, "Event") == "VoicemailUserDetail");
+    let count = |name| mailbox.and_then(|event| field(event, name).parse().ok());
+    match (count("NewMessageCount"), count("OldMessageCount")) {
+        (Some(new), Some(old)) => Ok(Messages { new, old }),
+        _ => Err("the answer does not say how many messages there are".to_owned()),
+    }
 }
 
 struct Connection {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     ari::{connection::Address, tls},
-    manager,
+    manager::{self, Mailbox},
 };
 
 #[derive(Deserialize)]
@@ -52,6 +52,7 @@ struct Raw {
     hidden: BTreeSet<String>,
     manager: Option<RawManager>,
     member: Option<String>,
+    mailbox: Option<String>,
     #[serde(default)]
     queues: BTreeMap<String, RawQueue>,
     #[serde(default)]
@@ -92,6 +93,7 @@ struct RawQueue {
     wrap_up_seconds: Option<u64>,
     service_level_seconds: Option<u64>,
     app_queue: bool,
+    mailbox: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -177,6 +179,8 @@ pub(crate) struct Queue {
     pub(crate) service_level: Duration,
     /// It is one of `app_queue`'s: Asterisk distributes its calls.
     pub(crate) app_queue: bool,
+    /// Where its callers leave messages.
+    pub(crate) mailbox: Option<Mailbox>,
 }
 
 /// An agent whom the settings name.
@@ -215,6 +219,8 @@ pub(crate) struct Settings {
     pub(crate) manager: Option<manager::Address>,
     /// What `app_queue` rings for an agent, with `{extension}`.
     pub(crate) member: Option<String>,
+    /// Where messages for an extension are left, with `{extension}`.
+    pub(crate) mailbox: Option<Mailbox>,
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) agents: BTreeMap<String, KnownAgent>,
 }
@@ -276,6 +282,13 @@ impl Settings {
         if let Some((name, _)) = queues.iter().find(|(_, queue)| queue.app_queue && !is_usable) {
             return Err(wrong(format!("settings: queues.{name}: app_queue needs manager and member")));
         }
+        let mailbox = raw.mailbox.as_deref().map(|text| mailbox("mailbox", text)).transpose()?;
+        if mailbox.as_ref().is_some_and(|mailbox| !mailbox.to_string().contains("{extension}")) {
+            return Err(wrong("settings: mailbox: must be like \"{extension}@default\""));
+        }
+        if raw.manager.is_none() && (mailbox.is_some() || queues.values().any(|queue| queue.mailbox.is_some())) {
+            return Err(wrong("settings: mailbox needs manager"));
+        }
         let mut destinations = BTreeMap::new();
         for (name, to) in raw.destinations {
             let place = place(&to).filter(|_| is_word(&name) && !queues.contains_key(&name)).ok_or_else(|| {
@@ -292,6 +305,7 @@ impl Settings {
         }
         Ok(Self {
             member: raw.member,
+            mailbox,
             manager: raw.manager.as_ref().map(|manager| manager_address(manager, &raw.tls)).transpose()?,
             address: address(&raw.url, &raw.tls, raw.user, &raw.password, application)?,
             phone,
@@ -361,7 +375,8 @@ fn with_port(authority: &str, usual: u16) -> String {
 }
 
 fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue, Failure> {
-    if raw.app_queue && *raw != (RawQueue { app_queue: true, ..RawQueue::default() }) {
+    let own = RawQueue { app_queue: true, mailbox: raw.mailbox.clone(), ..RawQueue::default() };
+    if raw.app_queue && *raw != own {
         return Err(wrong(format!("settings: queues.{name}: what a queue of app_queue does stands in queues.conf")));
     }
     if !is_word(name) {
@@ -395,7 +410,12 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
         wrap_up: raw.wrap_up_seconds.map_or(wrap_up, Duration::from_secs),
         service_level: seconds(raw.service_level_seconds, 20),
         app_queue: raw.app_queue,
+        mailbox: raw.mailbox.as_deref().map(|text| mailbox(&format!("queues.{name}.mailbox"), text)).transpose()?,
     })
+}
+
+fn mailbox(key: &str, text: &str) -> Result<Mailbox, Failure> {
+    Mailbox::read(text).ok_or_else(|| wrong(format!("settings: {key}: must be like \"1001@default\"")))
 }
 
 fn overflow(text: &str) -> Option<Overflow> {
@@ -472,6 +492,9 @@ pub(crate) mod tests {
             (serde_json::json!({"manager": {"url": "x:1", "user": "u", "password": "p"}}), "manager.url"),
             (serde_json::json!({"queues": {"a": {"app_queue": true}}}), "queues.a: app_queue needs manager"),
             (serde_json::json!({"queues": {"a": {"app_queue": true, "priority": 1}}}), "queues.conf"),
+            (serde_json::json!({"mailbox": "1001"}), "mailbox"),
+            (serde_json::json!({"mailbox": "{extension}@default"}), "mailbox needs manager"),
+            (serde_json::json!({"queues": {"a": {"mailbox": "a b"}}}), "queues.a.mailbox"),
             (serde_json::json!({"nonsense": 1}), "nonsense"),
         ] {
             let failure = settings(json).err().expect("refused");

@@ -50,6 +50,7 @@ impl Asterisk {
             ("ari.conf", format!("{}\n[watcher]\ntype = user\npassword = {PASSWORD}\nread_only = yes\n", from_readme("ari.conf"))),
             ("extensions.conf", self.dialplan()),
             ("manager.conf", self.manager()),
+            ("voicemail.conf", from_readme("voicemail.conf").to_owned()),
             ("queues.conf", from_readme("queues.conf").to_owned()),
             ("pjsip.conf", self.pjsip()),
             ("asterisk.conf", self.folders()),
@@ -67,7 +68,7 @@ impl Asterisk {
         let lines = from_readme(file);
         assert!(lines.contains(usual) && lines.contains("/etc/asterisk/keys"), "the README names them:\n{lines}");
         let folder = self.folder.join("etc").display().to_string();
-        lines.replace("8089", &self.https.to_string()).replace("/etc/asterisk/keys", &folder)
+        lines.replace(usual, &port.to_string()).replace("/etc/asterisk/keys", &folder)
     }
 
     fn manager(&self) -> String {
@@ -80,7 +81,7 @@ impl Asterisk {
 
     fn dialplan(&self) -> String {
         let (readme, hints) = (from_readme("extensions.conf"), from_readme("hints.conf"));
-        let agents = from_readme("agents.conf");
+        let (agents, mailboxes) = (from_readme("agents.conf"), from_readme("mailboxes.conf"));
         // What only the tests need: a call that was answered by the dialplan, one with a variable, one for an agent.
         format!(
             "{readme}\n\
@@ -92,9 +93,10 @@ impl Asterisk {
              exten => 706,1,Dial(PJSIP/1001)\n same => n,Hangup()\n\
              exten => 707,1,PickupChan(PJSIP/1001-,p)\n same => n,Hangup()\n\
              exten => 708,1,Set(__CUSTOMER_ID=C-42)\n same => n,Queue(support)\n same => n,Hangup(17)\n\
+             exten => 709,1,VoiceMail(1001@default,s)\n same => n,Hangup()\n\
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
              exten => mail,1,Answer()\n same => n,Wait(60)\n\
-             {hints}\n{agents}\n"
+             {hints}\n{agents}\n{mailboxes}\n"
         )
     }
 
@@ -128,11 +130,13 @@ impl Asterisk {
     fn folders(&self) -> String {
         let root = root().as_ref().expect("installed");
         let own = self.folder.display();
+        // Unpacked only, the package of sounds is not linked to as "en".
         let (modules, data) = (libraries().join("asterisk/modules"), root.join("usr/share/asterisk"));
         format!(
             "[directories]\nastetcdir => {own}/etc\nastmoddir => {}\nastvarlibdir => {own}/var\nastdbdir => {own}/var\n\
              astkeydir => {own}/var\nastdatadir => {}\nastagidir => {own}/var\nastspooldir => {own}/spool\n\
-             astrundir => {own}/run\nastlogdir => {own}/log\n[options]\nverbose = 3\n",
+             astrundir => {own}/run\nastlogdir => {own}/log\n[options]\nverbose = 3\n\
+             defaultlanguage = en_US_f_Allison\n",
             modules.display(),
             data.display(),
         )

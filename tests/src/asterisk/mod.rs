@@ -99,7 +99,7 @@ fn free_tcp_port() -> u16 {
 const BLOCK: u16 = 500;
 
 /// A port that nobody takes before it is used: below those that the system gives to whoever wants any (here each party's
-/// sound, so there are many), beside Asterisk's for sound, and other processes begin elsewhere.
+/// sound, so there are many), beside Asterisk's for sound, and in a block that is this process's alone.
 fn free_port(is_free: impl Fn(u16) -> bool) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = block();
@@ -127,6 +127,8 @@ pub struct Asterisk {
     pub https: u16,
     /// Of the manager interface.
     pub manager: u16,
+    /// Of the same over TLS.
+    manager_tls: u16,
     /// Whom it says to be there: 127.0.0.1, signed by itself.
     certificate: rcgen::CertifiedKey<rcgen::KeyPair>,
     /// Of SIP.
@@ -139,8 +141,6 @@ pub struct Asterisk {
     registered: bool,
 }
 
-    /// Of the same over TLS.
-    manager_tls: u16,
 impl Asterisk {
     /// Starts one with phones of these extensions. `None`: not installed; the test is skipped, and has said so.
     pub async fn start(extensions: &[&str]) -> Option<Self> {
@@ -352,6 +352,16 @@ impl Asterisk {
             .collect()
     }
 
+    /// Whether three seconds of a message for 1001 are there.
+    pub fn is_recording_a_message(&self) -> bool {
+        let folder = self.folder.join("spool/voicemail/default/1001");
+        let sound = |file: fs::DirEntry| {
+            let is_sound = file.path().extension().is_some_and(|extension| extension == "wav");
+            is_sound && file.metadata().is_ok_and(|it| it.len() > 48_000)
+        };
+        ["INBOX", "tmp"].iter().filter_map(|part| fs::read_dir(folder.join(part)).ok()).flatten().flatten().any(sound)
+    }
+
     /// A tenant's settings for this Asterisk, ARI at a port.
     pub fn settings(&self, port: u16) -> Value {
         json!({
@@ -376,6 +386,16 @@ impl Asterisk {
         json!({"url": format!("tcp://127.0.0.1:{}", self.manager), "user": "jackfield", "password": "change-me"})
     }
 
+    /// Settings for the manager interface over TLS; `trusting` its certificate, or not.
+    pub fn encrypted_manager_settings(&self, trusting: bool) -> Value {
+        let mut settings = json!({"manager": self.manager_settings()});
+        settings["manager"]["url"] = format!("tls://127.0.0.1:{}", self.manager_tls).into();
+        if trusting {
+            settings["tls"] = json!({"roots": self.certificate.cert.pem()});
+        }
+        settings
+    }
+
     /// The lines of `queue_log` but for Asterisk's own, without the time: the channel as `caller` where there is one, and
     /// the event's fields.
     pub fn queue_log(&self) -> Vec<Vec<String>> {
@@ -398,16 +418,6 @@ impl Asterisk {
 impl Drop for Asterisk {
     fn drop(&mut self) {
         self.kill();
-    /// Settings for the manager interface over TLS; `trusting` its certificate, or not.
-    pub fn encrypted_manager_settings(&self, trusting: bool) -> Value {
-        let mut settings = json!({"manager": self.manager_settings()});
-        settings["manager"]["url"] = format!("tls://127.0.0.1:{}", self.manager_tls).into();
-        if trusting {
-            settings["tls"] = json!({"roots": self.certificate.cert.pem()});
-        }
-        settings
-    }
-
         if std::thread::panicking() {
             eprintln!("Asterisk's log and SIPp's messages are in {}", self.folder.display());
         } else {

@@ -20,3 +20,4 @@ mod survival;
 mod tenants;
 mod truth;
 mod turmoil;
+mod voicemail;

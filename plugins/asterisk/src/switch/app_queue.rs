@@ -63,7 +63,9 @@ impl Switch {
                 for (id, request) in std::mem::take(&mut self.queue_lists).into_values() {
                     self.list_queues(id, &request, &[]);
                 }
+                self.give_up_mailboxes();
             }
+            News::Mailbox { id, mailbox, messages } => self.messages_counted(id, &mailbox, messages),
             News::Queues { id, queues } => match self.queue_lists.remove(&id) {
                 Some((command, request)) => self.list_queues(command, &request, &queues),
                 None => self.remove_strangers(&queues),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ari::{Caller, Request},
-    settings::{LegMode, is_dialable},
+    settings::{LegMode, Place, is_dialable},
 };
 
 /// A call that Asterisk is asked to make.
@@ -65,21 +65,16 @@ impl Switch {
                 self.not_called(calling, Failure::new(Code::Busy, "the colleague is in a call"));
             };
         }
-        if !is_dialable(destination) {
-            return self.not_called(calling, Failure::new(Code::Rejected, "this is neither a number nor a colleague"));
-        }
-        let Some(template) = self.settings.dial.clone() else {
-            let failure = Failure::new(Code::Unreachable, "no such colleague, and no way out is configured (dial)");
-            return self.not_called(calling, failure);
+        let (endpoint, caller_id) = match self.way_to(phone, destination, &calling.purpose) {
+            Ok(way) => way,
+            Err(failure) => return self.not_called(calling, failure),
         };
         let channel = self.new_channel_id();
         calling.callee = Callee::Channel(channel.clone());
         // Made first and called when it is in its place: so it is in Asterisk's keeping, and ours, whatever happens to
         // this process before it answers.
-        // Without a caller id of the queue the call shows the agent's extension; it is never anonymous.
-        let caller_id = self.caller_id_for(phone, &calling.purpose).unwrap_or_else(|| format!("<{phone}>"));
         let request = Request::post("channels/create")
-            .with("endpoint", template.replace("{number}", destination))
+            .with("endpoint", endpoint)
             .with("app", self.settings.address.application.clone())
             .with("appArgs", "called")
             .with("channelId", channel.clone())
@@ -102,6 +97,26 @@ impl Switch {
         if let Some(calling) = self.calls.remove(channel) {
             self.not_called(calling, failure);
         }
+    }
+
+    /// What Asterisk calls for a number or for a place of the settings, and who it says calls.
+    fn way_to(&self, phone: &str, destination: &str, purpose: &Purpose) -> Result<(String, String), Failure> {
+        // A place is the own Asterisk's, which knows by the extension who it is: whose mailbox, for one.
+        let own = format!("<{phone}>");
+        if let Some(Place { context, extension, priority }) = self.settings.destinations.get(destination) {
+            return match priority {
+                1 => Ok((format!("Local/{extension}@{context}/n"), own)),
+                _ => Err(Failure::new(Code::Rejected, "this place can be transferred to only: its priority is not 1")),
+            };
+        }
+        if !is_dialable(destination) {
+            return Err(Failure::new(Code::Rejected, "this is neither a number nor a colleague nor a place"));
+        }
+        let Some(template) = &self.settings.dial else {
+            return Err(Failure::new(Code::Unreachable, "no such colleague, and no way out is configured (dial)"));
+        };
+        // Without a caller id of the queue the call shows the agent's extension; it is never anonymous.
+        Ok((template.replace("{number}", destination), self.caller_id_for(phone, purpose).unwrap_or(own)))
     }
 
     /// The caller id of the queue that the call is made for.

@@ -33,6 +33,7 @@ mod session;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod voicemail;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -231,6 +232,8 @@ pub(crate) struct Switch {
     /// Whether there is a connection to the manager interface, and lists that wait for its answer.
     manager_up: bool,
     queue_lists: BTreeMap<u64, (CommandId, ListRequest)>,
+    /// So do questions for mailboxes.
+    mailboxes: BTreeMap<u64, voicemail::Asked>,
     effects: Vec<Effect>,
 }
 
@@ -278,6 +281,7 @@ impl Switch {
             figures: BTreeMap::new(),
             manager_up: false,
             queue_lists: BTreeMap::new(),
+            mailboxes: BTreeMap::new(),
             effects: Vec::new(),
         }
     }
@@ -439,7 +443,6 @@ impl Switch {
             What::Lenient => {}
             What::Plain if response.is_ok() => {}
             What::Plain => {
-                // A channel that is just ending answers 404 or 409; its end is on the way and puts the model right.
                 problem = Some(Failure::new(Code::Rejected, "Asterisk refused").context(response.words()));
                 if !response.is_about_what_ended() {
                     self.effects.push(Effect::Warn(response.words()));

@@ -30,12 +30,13 @@ struct RemoveMember {
 }
 
 impl Switch {
-    /// Hands a call to a queue or a place in the dialplan, by the names of the settings; else to a number or a colleague.
+    /// Hands a call to whom the agent is calling to consult; to a queue or a place in the dialplan, by the names of the
+    /// settings; else to a number or a colleague.
     pub(super) fn blind_transfer(&mut self, id: CommandId, seat: &Seat, destination: &str) {
-        if self.phones.get(destination).is_none_or(|phone| phone.work != Work::Active) {
         if let Some((consult, ringing)) = self.ringing_consult(seat, destination) {
             return self.transfer_to_ringing(id, seat, &consult, ringing, destination);
         }
+        if self.phones.get(destination).is_none_or(|phone| phone.work != Work::Active) {
             if self.is_app_queue(destination) {
                 let why = "this queue is Asterisk's own: a transfer goes to a place in the dialplan that leads there";
                 return self.refuse(id, Code::Rejected, why);
@@ -54,7 +55,6 @@ impl Switch {
         self.call(id, &seat.phone, destination, purpose);
     }
 
-    fn refuse_places(&mut self, id: CommandId) {
     /// The consultation of a call that rings at an address, and its room.
     fn ringing_consult(&self, seat: &Seat, address: &str) -> Option<(Seat, RoomId)> {
         let (consult, id) = self.room_of(&seat.phone, Role::Consult)?;
@@ -76,6 +76,7 @@ impl Switch {
         self.reply(id, Outcome::success());
     }
 
+    fn refuse_places(&mut self, id: CommandId) {
         self.refuse(id, Code::Rejected, "only a call of two can be transferred to a queue or into the dialplan");
     }
 
@@ -125,6 +126,7 @@ impl Switch {
             ("session.request.asterisk.directory", _) => {
                 self.send(Request::get("endpoints"), What::Directory(id));
             }
+            ("session.request.asterisk.voicemail", _) => self.ask_for_messages(id, agent),
             ("conversation.request.asterisk.removemember", Target::Conversation(conversation)) => {
                 let Ok(RemoveMember { address }) = data.parse() else {
                     return self.refuse(id, Code::Rejected, "address: the member's");
