@@ -204,6 +204,28 @@ describe("an agent at work", () => {
     [one, other].forEach(hasNoProblems);
   });
 
+  test("hears a colleague's call, speaks to him alone, and is let go when it ends", async () => {
+    const [one, supervisor] = [await inCall(), await atWork()];
+    const hears = async (mode, told) => {
+      await supervisor.button("Supervise").click();
+      await supervisor.dialog.locator(`[data-entry="agent:${one.agent}"]`).click();
+      await supervisor.dialog.getByLabel("You are heard by").selectOption(mode);
+      await supervisor.button("Hear", supervisor.dialog).click();
+      await supervisor.dialog.waitFor({ state: "detached" });
+      await supervisor.shows(`${told} ${one.agent}`, supervisor.contact);
+    };
+    await hears("listen", "Listening to");
+    await hears("whisper", "Whispering to");
+    await supervisor.picture("supervision");
+    await supervisor.isAccessible("a supervision");
+    const heard = await supervisor.call().getAttribute("data-target");
+    await supervisor.hasButtonsFor(heard, ["mute", "release"].map((verb) => `conversation.request.${verb}`));
+    await one.button("Release").click();
+    await supervisor.shows("Ended", supervisor.contact);
+    await supervisor.button("Complete").click();
+    for (const it of [one, supervisor]) hasNoProblems(it);
+  });
+
   test("transfers a call without asking", async () => {
     const [one, other] = [await inCall(), await atWork()];
     await one.give(one.button("Transfer"), "Number or endpoint", other.endpoint);
