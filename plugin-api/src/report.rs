@@ -32,12 +32,8 @@ mod supervision;
 
 pub use group::Group;
 pub use member::{Member, MemberRole};
-pub use place::{ConversationAt, ExtensionEvent, InteractionAt, Target};
+pub use place::{ConversationAt, ExtensionEvent, InteractionAt, Key, Target};
 pub use supervision::{Supervision, SupervisionMode};
-
-/// The platform's own name of an object: any text, unique among its siblings in one session (channels: in the whole
-/// session, whatever their group).
-pub type Key = String;
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde wants
 pub(crate) fn is_false(value: &bool) -> bool {

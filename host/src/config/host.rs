@@ -9,11 +9,11 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    Problem, TenantLimits, TlsConfig, Token, TracesConfig,
+    Problem, TenantLimits, TlsConfig, TracesConfig,
     layers::Layers,
     limits::{Bounds, HOUR, SECOND},
     raw::{self, LogFormat, OperatorRight},
-    tenant::check_token,
+    token::{Token, check_token},
 };
 use crate::{log_filter::LogDetail, plugin::Trust};
 

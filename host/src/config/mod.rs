@@ -11,6 +11,7 @@
 //! host.rs      jackfield.toml, checked
 //! limits.rs    what a tenant may have, checked
 //! tenant.rs    a tenant's file, checked
+//! token.rs     a token's name and hash, checked
 //! locate.rs    where an adapter's library is
 //! settings.rs  the adapter's settings: schema and secrets
 //! tls.rs       the certificates of a listener
@@ -36,6 +37,7 @@ mod raw;
 mod settings;
 mod tenant;
 mod tls;
+mod token;
 mod traces;
 mod units;
 
@@ -48,9 +50,10 @@ pub use locate::AdapterFile;
 pub use raw::{LogFormat, OperatorRight};
 pub use settings::SettingsConfig;
 pub(crate) use tenant::tenant_of;
-pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, Token, UpgradeConfig};
+pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, UpgradeConfig};
 pub use tls::TlsConfig;
 pub(crate) use tls::{TlsProblem, TlsServer};
+pub use token::Token;
 pub use traces::TracesConfig;
 
 use layers::Layers;

@@ -17,7 +17,7 @@ use prometheus::{
     core::{MetricVec, MetricVecBuilder},
 };
 
-use super::{OVERFLOW, families::DURATION_BUCKETS};
+use super::{families::DURATION_BUCKETS, labels::OVERFLOW};
 
 /// Longer label values are surely no closed set.
 const LONGEST_LABEL: usize = 64;

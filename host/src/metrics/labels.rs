@@ -3,6 +3,9 @@
 use jackfield_plugin_api::{Code, command::StandardCommand};
 use jackfield_protocol::{command::ProtocolCommand, message::Response};
 
+/// The label value that tenants beyond the cap share. No tenant can have this name.
+pub(super) const OVERFLOW: &str = "_other";
+
 /// A command, as a label: one of a closed set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CommandLabel(u8);

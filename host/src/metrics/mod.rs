@@ -38,14 +38,13 @@ mod tenant;
 pub use adapter::AdapterMetrics;
 use declared::Declared;
 use families::Families;
+use labels::OVERFLOW;
 pub use labels::{CommandLabel, LimitLabel, OutcomeClass, OutcomeLabel};
 use tenant::TenantSeries;
 pub use tenant::{Depths, TenantMetrics};
 
 use crate::{audit::LimitAudit, traces::Traces};
 
-/// The label value that tenants beyond the cap share. No tenant can have this name.
-const OVERFLOW: &str = "_other";
 /// The label that names a tenant.
 const TENANT: &str = "tenant";
 /// The label value of tenants that do not exist.

@@ -17,9 +17,9 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use tokio::time::Instant;
 
 use super::{
-    AdapterMetrics, Inner, OVERFLOW,
+    AdapterMetrics, Inner,
     declared::DeclaredSeries,
-    labels::{CommandLabel, LimitLabel, OutcomeClass, OutcomeLabel},
+    labels::{CommandLabel, LimitLabel, OVERFLOW, OutcomeClass, OutcomeLabel},
 };
 use crate::{
     audit::LimitAudit,

@@ -2,7 +2,7 @@
 //!
 //! Owns: the reading of payloads, the counting and logging of breaches, and the bound on the requests of one tenant that
 //! have no answer. Must never: trust a plugin, or let a counter run away with what one message claims. Asked by
-//! [`dispatch`](super::dispatch) when something comes, and by [`message`](super::message) when it is read.
+//! [`running`](super::running) when something comes, and by [`agent`](super::agent) when it is read.
 
 use std::sync::{
     Arc,

@@ -19,12 +19,11 @@ use jackfield_plugin_api::{
 use parking_lot::Mutex;
 
 use super::{
-    Library,
-    dispatch::Dispatcher,
-    elf, installed,
+    Library, elf, installed,
     library::{LibraryRegistry, wanted_level},
     load::{self, LoadFailure},
     manifest,
+    running::Dispatcher,
     store::{self, FileStamp, StoredCopy},
     trust::{self, Trust},
     worker::{self, Worker},

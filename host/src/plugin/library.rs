@@ -21,11 +21,10 @@ use tokio::sync::OnceCell;
 
 use super::{
     LoadError, PlatformHandle, PlatformSink, PluginFile,
-    dispatch::Dispatcher,
     file::{FileCache, blocking},
     installed::{self, Installed},
     load::LoadFailure,
-    running::RunningPlugin,
+    running::{Dispatcher, RunningPlugin},
     trust::Trust,
 };
 use crate::metrics::Metrics;

@@ -14,28 +14,22 @@
 //! file.rs       one plugin file, verified and ready to run
 //! installed.rs  which files were installed, and which of them a tenant asks for
 //! library.rs    the plugins that run: Libraries, Library
-//! port.rs       the adapter as a session needs it
 //! platform.rs   one tenant's platform
-//! agent.rs      one session's agent
-//! running.rs    one running plugin, wherever it runs: what is sent to it and awaited from it
-//! dispatch.rs   what comes from it, handed to whom it is for
-//! message.rs    what comes for one session, and the reading of it
+//! agent.rs      one session's agent: what it is asked for, and what comes from it
+//! running.rs    one running plugin, wherever it runs: what is sent to it, and whom what comes from it is for
 //! contract.rs   what a plugin is held to, and what it is caught at
 //! worker/       a plugin in a process of its own
 //! ```
 
 mod agent;
 mod contract;
-mod dispatch;
 mod elf;
 mod file;
 mod installed;
 mod library;
 mod load;
 mod manifest;
-mod message;
 mod platform;
-mod port;
 mod running;
 mod store;
 mod trust;
@@ -44,13 +38,11 @@ pub mod worker;
 use jackfield_plugin_api::{Link, Outcome, Report};
 
 pub use self::{
-    agent::AgentHandle,
+    agent::{AdapterMessage, AgentHandle, AgentPort},
     file::{Description, LoadError, PluginFile, describe},
     installed::{Installed, InstalledReference},
     library::{Libraries, Library, WeakLibrary},
-    message::AdapterMessage,
-    platform::PlatformHandle,
-    port::{AgentPort, LogInFuture, PlatformPort},
+    platform::{LogInFuture, PlatformHandle, PlatformPort},
     trust::Trust,
 };
 

@@ -4,6 +4,8 @@
 //! disconnect. Must never: wait without a deadline.
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -16,12 +18,23 @@ use jackfield_plugin_api::{
     wire::{self, Kind},
 };
 
-use super::{
-    AgentHandle, AgentPort, AgentSink, LogInFuture, PlatformPort, PlatformSink, contract::InFlight,
-    running::RunningPlugin,
-};
+use super::{AgentHandle, AgentPort, AgentSink, PlatformSink, contract::InFlight, running::RunningPlugin};
 
-/// A tenant's platform. Cheap to clone.
+/// A log-in under way. Dropping it undoes the log-in, however far it has come.
+pub type LogInFuture = Pin<Box<dyn Future<Output = Result<Box<dyn AgentPort>, Failure>> + Send>>;
+
+/// A tenant's platform, as its sessions need it: a [`PlatformHandle`], or that of a test.
+pub trait PlatformPort: Send + Sync + 'static {
+    /// What the adapter says of itself.
+    fn manifest(&self) -> &Arc<Manifest>;
+    /// Logs an agent in. What is reported for it, and what answers its requests, goes to the sink.
+    ///
+    /// # Errors
+    /// The future's: what the adapter says, `timeout` after the deadline, `adapter_failed`.
+    fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> LogInFuture;
+}
+
+/// The platform of a plugin. Cheap to clone.
 #[derive(Clone)]
 pub struct PlatformHandle {
     inner: Arc<Connected>,
@@ -74,14 +87,14 @@ impl PlatformPort for PlatformHandle {
     }
 
     fn log_in(&self, login: Login, sink: Arc<dyn AgentSink>, deadline: Duration) -> LogInFuture {
-        let handle = self.clone();
+        let connected = Arc::clone(&self.inner);
         Box::pin(async move {
-            let Connected { plugin, id: platform, tenant, in_flight, .. } = &*handle.inner;
+            let Connected { plugin, id: platform, tenant, in_flight, .. } = &*connected;
             let (plugin, platform, agent) = (Arc::clone(plugin), *platform, plugin.new_id());
             let session = login.session.clone();
             let route = plugin.dispatcher.add_agent(agent, Arc::clone(in_flight), tenant.clone(), session, sink);
             // Made before the call: dropping it undoes the log-in, however far it has come.
-            let handle = AgentHandle::new(handle, Arc::clone(&plugin), agent, route);
+            let handle = AgentHandle::new(connected, Arc::clone(&plugin), agent, route);
             plugin.call(Kind::LOG_IN, agent, &wire::LogIn { platform, login }, deadline).await?;
             Ok(Box::new(handle) as Box<dyn AgentPort>)
         })

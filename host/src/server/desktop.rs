@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::{
-    Peer,
+    peer::Peer,
     tls::Transport,
     websocket::{Application, ConnectionEnd, Outgoing, WebSocketConnection},
 };

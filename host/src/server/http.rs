@@ -24,8 +24,9 @@ use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
-    Desktops, Peer,
+    Desktops,
     desktop::NOT_ADMITTED,
+    peer::Peer,
     response::{Body, failure, json_text, try_again},
 };
 use crate::{

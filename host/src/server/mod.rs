@@ -5,22 +5,23 @@
 //! [`ClientConnection`](crate::session::ClientConnection). Bytes come from sockets; tenants come from [`Tenants`].
 //!
 //! ```text
-//! stream.rs      a stream whose peer is given up when it does not send its request or does not read its answer
-//! client_address.rs  where a client is, behind proxies
-//! refusals.rs    the log of requests that were not let in, and its bound
-//! tls.rs         certificates, and the stream of a connection with TLS or without
+//! stream.rs           a stream whose peer is given up when it does not send its request or does not read its answer
+//! tls.rs              certificates, and the stream of a connection with TLS or without
+//! peer.rs             the other end of a connection
+//! client_address.rs   where a client is, behind proxies
 //! unauthenticated.rs  the bound on connections of which no request was let in yet
-//! routes.rs      which address is whose: tenant and token are checked here, before anything else
-//! handshake.rs   the WebSocket handshake, and the checks of a request's head
-//! built_in.rs    files that were compiled in
-//! console.rs     those of the console
-//! schema.rs      those that describe the protocol
-//! desktop.rs     a desktop on a WebSocket
-//! websocket.rs   one WebSocket connection, whatever it carries
-//! http.rs        commands and events over plain HTTP
-//! tokens.rs      a short-lived token for one agent
-//! response.rs    what a request is answered with
-//! operations.rs  the operators' listener: metrics, health, lists, and what operators can do
+//! refusals.rs         the log of requests that were not let in, and its bound
+//! routes.rs           which address is whose: tenant and token are checked here, before anything else
+//! handshake.rs        the WebSocket handshake, and the checks of a request's head
+//! websocket.rs        one WebSocket connection, whatever it carries
+//! desktop.rs          a desktop on a WebSocket
+//! http.rs             commands and events over plain HTTP
+//! tokens.rs           a short-lived token for one agent
+//! response.rs         what a request is answered with
+//! built_in.rs         files that were compiled in
+//! console.rs          those of the console
+//! schema.rs           those that describe the protocol
+//! operations/         the operators' listener: metrics, health, lists, and what operators can do
 //! ```
 
 use std::{
@@ -41,11 +42,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use jackfield_protocol::close::CloseCode;
-use parking_lot::Mutex;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -55,7 +55,7 @@ use crate::{
     failed_attempts::FailedAttempts,
     log_limit::LogLimit,
     metrics::Metrics,
-    tenant::{Connection, HostedTenant, Tenants},
+    tenant::Tenants,
 };
 
 mod built_in;
@@ -65,6 +65,7 @@ mod desktop;
 mod handshake;
 mod http;
 mod operations;
+mod peer;
 mod refusals;
 mod response;
 mod routes;
@@ -77,11 +78,12 @@ pub mod websocket;
 
 pub use operations::Operations;
 
+use peer::Peer;
 use refusals::Refusals;
 use response::Body;
 use stream::{ConnectionPhase, RequestTimeouts, TimeoutStream};
 use tls::{Tls, Transport};
-use unauthenticated::{UnauthenticatedConnections, UnauthenticatedSlot};
+use unauthenticated::UnauthenticatedConnections;
 
 /// The largest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
@@ -100,6 +102,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const UNCONFIRMED: u32 = 40_000;
 /// How long a connection that was given up for another one may take to go.
 const GIVE_UP: Duration = Duration::from_millis(100);
+/// What a connection is answered for which there is no room.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 /// How long operators' connections may take.
 const OPERATIONS: RequestTimeouts = RequestTimeouts { head: Duration::from_secs(10), idle: Duration::from_secs(10) };
 
@@ -152,55 +156,6 @@ pub struct Listener {
     /// Whether a new connection takes the place of the one that has owed a request for longest, when there is no room.
     replaces_idle: bool,
     closing: watch::Receiver<bool>,
-}
-
-/// The other end of a connection, as its requests see it.
-#[derive(Debug, Clone)]
-struct Peer {
-    address: SocketAddr,
-    /// Where it really is; another address where a trusted proxy has said so.
-    client: IpAddr,
-    /// Room for the connection; kept by all that is part of it.
-    _room: Arc<OwnedSemaphorePermit>,
-    /// For whom it counts.
-    holder: Arc<Mutex<Holder>>,
-}
-
-/// For whom a connection counts.
-#[derive(Debug)]
-enum Holder {
-    /// For nobody: it is an operator's, or counts as the WebSocket that it has become.
-    Nobody,
-    /// No request was let in yet.
-    Unauthenticated { _slot: UnauthenticatedSlot },
-    /// For the tenant whose request was let in last.
-    Tenant(Connection),
-}
-
-impl Peer {
-    /// A request of this tenant was let in: the connection is the tenant's from now on. False: the tenant has as many as it
-    /// may have.
-    #[must_use]
-    fn belongs_to(&self, tenant: &Arc<HostedTenant>) -> bool {
-        let mut holder = self.holder.lock();
-        if !matches!(&*holder, Holder::Tenant(connection) if connection.is_of(tenant)) {
-            let Some(connection) = tenant.connection() else { return false };
-            *holder = Holder::Tenant(connection);
-        }
-        true
-    }
-
-    /// The connection goes on as something else, which counts from now on.
-    fn take_connection(&self) -> Option<Connection> {
-        match std::mem::replace(&mut *self.holder.lock(), Holder::Nobody) {
-            Holder::Tenant(connection) => Some(connection),
-            Holder::Nobody | Holder::Unauthenticated { .. } => None,
-        }
-    }
-
-    fn is_unauthenticated(&self) -> bool {
-        matches!(*self.holder.lock(), Holder::Unauthenticated { .. })
-    }
 }
 
 impl Listener {
@@ -302,33 +257,13 @@ impl Listener {
                 self.make_room(&phases).await;
                 phases.push(Arc::downgrade(&phase));
             }
-            let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| "total");
-            let slot = self.unauthenticated.as_ref().map(|all| all.admit(address.ip()).ok_or("unauthenticated"));
-            match room.and_then(|room| Ok((room, slot.transpose()?))) {
-                Ok((room, slot)) => {
-                    let holder = slot.map_or(Holder::Nobody, |slot| Holder::Unauthenticated { _slot: slot });
-                    let client = address.ip().to_canonical();
-                    let peer = Peer { address, client, _room: Arc::new(room), holder: Arc::new(Mutex::new(holder)) };
-                    let (tls, timeouts, closing) = (self.tls.clone(), self.timeouts, self.closing.clone());
-                    let answer = answer.clone();
-                    tokio::spawn(async move {
-                        let stream = tokio::select! {
-                            stream = prepared(stream, tls, timeouts) => stream,
-                            () = phase.given_up() => None,
-                        };
-                        if let Some(stream) = stream {
-                            let stream = TimeoutStream::new(stream, timeouts, Arc::clone(&phase));
-                            Self::connection(stream, phase, peer, answer, closing).await;
-                        }
-                    });
-                }
+            match self.admit(address) {
+                Ok(peer) => self.begin(stream, phase, peer, answer.clone()),
                 Err(bound) => {
                     metrics.connection_refused(bound);
                     // Best effort: a peer that cannot take these few bytes at once, or expects TLS, sees it close.
                     if self.tls.is_none() {
-                        let _ = stream.try_write(
-                            b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
-                        );
+                        let _ = stream.try_write(NO_ROOM);
                     }
                 }
             }
@@ -337,6 +272,35 @@ impl Listener {
         let all = u32::try_from(self.size).unwrap_or(u32::MAX);
         // Never closed, so there is nothing that could go wrong.
         let _ = self.room.acquire_many(all).await;
+    }
+
+    /// Lets a connection in from an address.
+    ///
+    /// # Errors
+    /// The bound that is reached, in a word for the metrics.
+    fn admit(&self, address: SocketAddr) -> Result<Peer, &'static str> {
+        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| "total")?;
+        let slot = self.unauthenticated.as_ref().map(|all| all.admit(address.ip()).ok_or("unauthenticated"));
+        Ok(Peer::new(address, room, slot.transpose()?))
+    }
+
+    /// Serves one connection in a task of its own.
+    fn begin<A, F>(&self, stream: TcpStream, phase: Arc<ConnectionPhase>, peer: Peer, answer: A)
+    where
+        A: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let (tls, timeouts, closing) = (self.tls.clone(), self.timeouts, self.closing.clone());
+        tokio::spawn(async move {
+            let stream = tokio::select! {
+                stream = prepared(stream, tls, timeouts) => stream,
+                () = phase.given_up() => None,
+            };
+            if let Some(stream) = stream {
+                let stream = TimeoutStream::new(stream, timeouts, Arc::clone(&phase));
+                Self::connection(stream, phase, peer, answer, closing).await;
+            }
+        });
     }
 
     /// Ends the connection that has owed a request for longest, if there is no room for another one. So whoever only

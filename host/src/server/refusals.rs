@@ -8,7 +8,7 @@ use hyper::{
     header::{HeaderName, ORIGIN},
 };
 
-use super::Peer;
+use super::peer::Peer;
 use crate::{audit::TARGET, log_limit::LogLimit};
 
 /// Lines of each kind a minute.

@@ -17,7 +17,8 @@ use hyper::{
 use jackfield_plugin_api::{Code, Failure};
 use serde_json::json;
 
-use super::{Desktops, stream::AnsweringGuard};
+use super::stream::AnsweringGuard;
+use crate::metrics::Metrics;
 
 /// A response's body: a text, or an event stream.
 pub(super) struct Body {
@@ -100,8 +101,8 @@ pub(super) fn try_again(response: &mut Response<Body>) {
 }
 
 /// Refuses a connection of a tenant that has as many as it may have.
-pub(super) fn too_many(desktops: &Desktops) -> Response<Body> {
-    desktops.metrics.connection_refused("tenant");
+pub(super) fn too_many(metrics: &Metrics) -> Response<Body> {
+    metrics.connection_refused("tenant");
     let message = "the tenant has as many connections as it may have";
     let mut response = failure(StatusCode::SERVICE_UNAVAILABLE, Code::QuotaExceeded, message);
     try_again(&mut response);

@@ -16,11 +16,12 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::Code;
 
 use super::{
-    Desktops, Peer, TimeoutStream, Transport,
+    Desktops, TimeoutStream, Transport,
     client_address::client_address,
     console,
     desktop::{Desktop, DesktopConnection},
     handshake, http,
+    peer::Peer,
     response::{Body, failure, json_text, metrics_text, too_many},
     schema, tokens,
     websocket::WebSocketConnection,
@@ -35,9 +36,9 @@ use crate::{
 const UNGUESSABLE: usize = 40;
 
 /// Answers one request of a desktop.
-pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+pub(super) async fn answer(desktops: &Arc<Desktops>, request: Request<Incoming>, mut peer: Peer) -> Response<Body> {
     let client = client_address(peer.address, request.headers(), &desktops.config.trusted_proxies);
-    let peer = Peer { client, ..peer };
+    peer.client = client;
     let origin = request.headers().get(header::ORIGIN).cloned();
     let own = desktops.config.console && console::is_own_page(request.headers());
     let asked_by = peer.clone();
@@ -114,7 +115,7 @@ async fn route(desktops: &Arc<Desktops>, request: Request<Incoming>, peer: Peer)
         return ("refused", unauthorized());
     };
     if !peer.belongs_to(&tenant) {
-        return ("full", too_many(desktops));
+        return ("full", too_many(&desktops.metrics));
     }
     let rest: Vec<&str> = parts.collect();
     match (rest.as_slice(), request.method()) {

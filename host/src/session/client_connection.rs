@@ -12,7 +12,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Failure};
 use jackfield_protocol::{
     data,
@@ -117,11 +116,10 @@ impl ClientConnection {
             return self.send(self.manager.refuse_for_now(&request, &refused));
         }
         match request.command() {
-            PREPARE => {}
-            BIND => return self.bind(request, at),
-            _ => return self.command(request, at),
+            PREPARE => self.prepare(request),
+            BIND => self.bind(request, at),
+            _ => self.command(request, at),
         }
-        self.prepare(request);
     }
 
     /// Whether the connection has a session, or is about to have one.
@@ -272,31 +270,5 @@ impl Drop for ClientConnection {
 impl std::fmt::Debug for ClientConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ClientConnection")
-    }
-}
-
-/// An event stream by HTTP. Dropping it says that the connection is gone.
-pub struct EventStream {
-    /// What the stream begins with: the data of bindSession's success.
-    pub bound: Bytes,
-    session: SessionHandle,
-    outbox: Outbox,
-}
-
-impl EventStream {
-    pub(super) fn new(session: SessionHandle, outbox: Outbox) -> Self {
-        Self { bound: Bytes::new(), session, outbox }
-    }
-}
-
-impl Drop for EventStream {
-    fn drop(&mut self) {
-        self.session.control(Control::Disconnect(self.outbox.clone()));
-    }
-}
-
-impl std::fmt::Debug for EventStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EventStream")
     }
 }

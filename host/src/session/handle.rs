@@ -13,8 +13,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Identity, Outbox, SessionDetails, SessionStatus, adapter_connection::AdapterConnection, input::Control,
-    mailbox::Mailbox, state::StateSummary, throttle::cost,
+    Identity, Outbox,
+    adapter_connection::AdapterConnection,
+    input::Control,
+    mailbox::Mailbox,
+    status::{SessionDetails, SessionStatus, StateSummary},
+    throttle::cost,
 };
 use crate::{
     metrics::Depths,

@@ -6,13 +6,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
+use hyper::body::Bytes;
 use jackfield_plugin_api::{Code, Failure, Link};
 use jackfield_protocol::{
     data,
     message::{Request, Response},
 };
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep, timeout, timeout_at},
@@ -21,11 +21,11 @@ use tokio::{
 use super::{
     DisposedReason, Identity, Outbox, Outlet, SessionLimits,
     adapter_connection::AdapterConnection,
-    client_connection::EventStream,
     commands::{self, BIND, PREPARE, SessionCommand},
     handle::SessionHandle,
     input::{Bind, ClientCommand, Control, Migrate, NotMoved, Reply},
     registry::{Closing, LOGINS_AGAIN, Registry},
+    status::{SessionDetails, SessionStatus},
 };
 use crate::{
     metrics::{CommandLabel, Depths, LimitLabel, OutcomeLabel, TenantMetrics},
@@ -98,6 +98,32 @@ pub enum StreamRefused {
     BadAfter,
 }
 
+/// An event stream by HTTP. Dropping it says that the connection is gone.
+pub struct EventStream {
+    /// What the stream begins with: the data of bindSession's success.
+    pub bound: Bytes,
+    session: SessionHandle,
+    outbox: Outbox,
+}
+
+impl EventStream {
+    fn new(session: SessionHandle, outbox: Outbox) -> Self {
+        Self { bound: Bytes::new(), session, outbox }
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.session.control(Control::Disconnect(self.outbox.clone()));
+    }
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventStream")
+    }
+}
+
 /// How many sessions of a tenant were moved, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MigrationCounts {
@@ -107,53 +133,6 @@ pub struct MigrationCounts {
     pub forced: usize,
     /// The new adapter did not take them; they stay where they were.
     pub refused: usize,
-}
-
-/// One session, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SessionStatus {
-    /// The beginning of its id: enough to find it, too little to bind it.
-    pub id: String,
-    /// The agent.
-    pub agent: String,
-    /// `prepared`, `starting`, `started` or `ended`.
-    pub state: &'static str,
-    /// A client is connected.
-    pub connected: bool,
-    /// `up` or `down`.
-    pub link: &'static str,
-    /// Channels.
-    pub channels: usize,
-    /// Interactions.
-    pub interactions: usize,
-    /// Commands without an answer.
-    pub unanswered: usize,
-    /// The last event's number.
-    pub seq: u64,
-    /// Events kept for a client that returns.
-    pub journal: usize,
-    /// Messages waiting to be read by the client.
-    pub outbox: usize,
-    /// Messages of the adapter waiting to be handled.
-    pub mailbox: usize,
-}
-
-/// One session by itself, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionDetails {
-    /// What the list of all shows.
-    #[serde(flatten)]
-    pub status: SessionStatus,
-    /// The desktop's `model`.
-    pub model: Option<String>,
-    /// The name of the token that prepared it, or the issuer of one; none where the tenant asks for none.
-    pub by: Option<String>,
-    /// Bytes that its client has not read yet.
-    pub queued_bytes: usize,
-    /// How long it has been there.
-    #[serde(skip)]
-    pub age: Duration,
 }
 
 impl SessionManager {

@@ -26,6 +26,7 @@
 //! registry.rs            which there are, by id and by agent; quotas
 //! throttle.rs            how fast commands may come
 //! handle.rs              a session as others know it
+//! status.rs              what is told of it to operators and metrics
 //! prepare.rs             how a session comes to be
 //! password_attempts.rs   how often an agent's password may be wrong
 //! adapter_connection.rs  one connection to the tenant's platform; two while it is moved to another version of its adapter
@@ -68,6 +69,7 @@ mod prepare;
 mod queued;
 mod registry;
 mod state;
+mod status;
 mod task;
 mod throttle;
 mod translate;
@@ -75,14 +77,13 @@ mod translate;
 use std::time::Duration;
 
 pub use adapter_connection::{AdapterConnection, AnswerCounts};
-pub use client_connection::{ClientConnection, EventStream};
+pub use client_connection::ClientConnection;
 pub use identity::Identity;
 pub use jackfield_protocol::{close::CloseCode, event::DisposedReason};
 pub use journal::JournalLimits;
-pub use manager::{
-    HttpAnswer, HttpOutcome, MigrationCounts, SessionDetails, SessionManager, SessionStatus, StreamRefused,
-};
+pub use manager::{EventStream, HttpAnswer, HttpOutcome, MigrationCounts, SessionManager, StreamRefused};
 pub use outbox::{Message, Outbox, OutboxItem, OutboxLimits, Outlet};
+pub use status::{SessionDetails, SessionStatus};
 
 use crate::rate::Rate;
 

@@ -38,11 +38,11 @@ impl TenantPlugin {
         libraries: &Libraries,
         workers: &Workers,
     ) -> Result<Self, Vec<Problem>> {
-        let unusable = |error: LoadError| vec![super::unusable(config, &error)];
-        let file = libraries.find(&config.adapter.path).await.map_err(unusable)?;
+        let wrong = |error: LoadError| vec![unusable(config, &error)];
+        let file = libraries.find(&config.adapter.path).await.map_err(wrong)?;
         if config.isolation == Isolation::None {
             // What cannot be loaded is told before the tenant is there. A worker is started by its first connect.
-            file.run_here().await.map_err(unusable)?;
+            file.run_here().await.map_err(wrong)?;
         }
         Ok(Self::File(file, workers.clone()))
     }
@@ -76,6 +76,11 @@ impl TenantPlugin {
             Self::Loaded(library) => Ok(library.clone()),
         }
     }
+}
+
+/// A library that a tenant cannot use, as something wrong with its file.
+pub(super) fn unusable(config: &TenantConfig, error: &LoadError) -> Problem {
+    Problem::key(&config.file, "adapter", error.to_string())
 }
 
 /// The workers that tenants share, and what all workers have in common. Cheap to clone.

@@ -9,6 +9,7 @@
 //! launch.rs     where its plugin runs
 //! run.rs        one plugin at work for a tenant
 //! platform.rs   connecting its platform, and again
+//! state.rs      what is said of a tenant's platform in a word
 //! upgrade.rs    from one version of the adapter to another, while its agents work on
 //! ```
 
@@ -32,20 +33,23 @@ mod auth;
 mod launch;
 mod platform;
 mod run;
+mod state;
 mod upgrade;
 
 use auth::Authenticator;
 pub(crate) use auth::{AGENT_TOKEN_PREFIX, LONGEST_AGENT_TOKEN, USUAL_AGENT_TOKEN};
 pub use auth::{Admission, Admitted, NotHolder, hash_token};
-use launch::TenantPlugin;
 pub use launch::Workers;
+use launch::{TenantPlugin, unusable};
 use run::Run;
+use state::DRAINING;
+pub use state::TenantState;
 pub use upgrade::{ChangeOutcome, Progress, Refusal, Stage};
 
 use crate::{
     config::{Isolation, Problem, TenantConfig, TenantLimits},
     metrics::{LimitLabel, Metrics, TenantMetrics},
-    plugin::{self, Libraries, Library, LoadError, Trust},
+    plugin::{self, Libraries, Library, Trust},
     session::{self, DisposedReason, Identity, JournalLimits, OutboxLimits, SessionManager},
 };
 
@@ -69,57 +73,7 @@ pub fn check(config: &TenantConfig, trust: &Trust) -> Result<(), Vec<Problem>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-fn unusable(config: &TenantConfig, error: &LoadError) -> Problem {
-    Problem::key(&config.file, "adapter", error.to_string())
-}
-
-/// The state of a tenant's platform.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TenantState {
-    /// The first attempt to connect is under way.
-    Connecting,
-    /// The adapter has it.
-    Connected,
-    /// It is tried again after a pause.
-    Waiting {
-        /// Why the last attempt failed.
-        reason: String,
-    },
-    /// Its worker has died too often, or its library cannot be loaded; it waits for an operator.
-    Quarantined {
-        /// How it died last, or why it cannot be loaded.
-        reason: String,
-    },
-    /// The adapter says that these settings cannot work.
-    Refused {
-        /// Its words.
-        reason: String,
-    },
-}
-
-impl TenantState {
-    /// One word for metrics and the operations listener.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Waiting { .. } => "waiting",
-            Self::Quarantined { .. } => "quarantined",
-            Self::Refused { .. } => "refused",
-        }
-    }
-
-    /// All of those words.
-    pub const ALL: [&'static str; 5] = ["connecting", "connected", "waiting", "quarantined", "refused"];
-
-    /// All of those words, and the one for a tenant that is connected and takes no new sessions.
-    pub const WORDS: [&'static str; 6] = ["connecting", "connected", "waiting", "quarantined", "refused", DRAINING];
-}
-
-/// The state of a tenant that is connected and takes no new sessions.
-const DRAINING: &str = "draining";
-/// In how many seconds a log-in to one is worth another try: it may be resumed.
+/// In how many seconds a log-in to a tenant that takes no new sessions is worth another try: it may be resumed.
 const DRAIN_RETRY: u32 = 30;
 
 /// How old the text of a tenant's own metrics may be.

@@ -11,8 +11,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::{
-    TenantState,
     run::{self, Run},
+    state::TenantState,
 };
 use crate::plugin::{
     FromPlatform, Library, LoadError, PlatformHandle, PlatformSink,

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{TenantState, launch::TenantPlugin, platform};
+use super::{launch::TenantPlugin, platform, state::TenantState};
 use crate::{
     config::TenantConfig,
     metrics::TenantMetrics,

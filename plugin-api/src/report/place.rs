@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Key;
 use crate::json::Json;
+
+/// The platform's own name of an object: any text, unique among its siblings in one session (channels: in the whole
+/// session, whatever their group).
+pub type Key = String;
 
 /// An event of the adapter's own, which its manifest declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,6 +48,7 @@ use super::{
     input::{Control, Input},
     journal::Journal,
     outbox::Outbox,
+    status::StateSummary,
 };
 use crate::{
     metrics::TenantMetrics,
@@ -84,20 +85,6 @@ pub(super) struct SessionState {
     time: Timestamp,
     /// How many diagnostics of reports were written to the log.
     logged_diagnostics: u32,
-}
-
-/// What operators and the metrics are told of a session's state.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct StateSummary {
-    pub(super) state: &'static str,
-    pub(super) link_up: bool,
-    pub(super) channels: usize,
-    pub(super) interactions: usize,
-    pub(super) unanswered: usize,
-    /// The last event's number.
-    pub(super) seq: u64,
-    /// Events kept for a client that returns.
-    pub(super) journal: usize,
 }
 
 impl SessionState {

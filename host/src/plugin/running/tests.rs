@@ -10,8 +10,8 @@ use super::*;
 use crate::{
     metrics::Metrics,
     plugin::{
-        AgentPort, Delivery, Library, PlatformHandle, PlatformPort, RequestId, contract::MAX_IN_FLIGHT,
-        message::MAX_UNANSWERED,
+        AgentPort, Delivery, Library, PlatformHandle, PlatformPort, RequestId, agent::MAX_UNANSWERED,
+        contract::MAX_IN_FLIGHT,
     },
 };
 
