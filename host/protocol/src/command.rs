@@ -174,14 +174,19 @@ impl Specification {
         self
     }
 
-    const fn short_inside(
-        mut self,
-        word: &'static str,
-        inside: &'static str,
-        arguments: &'static [&'static str],
-        always: &'static [&'static str],
-    ) -> Self {
-        self.short = Some(ShortForm { word, arguments, inside: Some(inside), always });
+    /// The arguments of the short form are members of this member of the data.
+    const fn inside(mut self, member: &'static str) -> Self {
+        if let Some(short) = &mut self.short {
+            short.inside = Some(member);
+        }
+        self
+    }
+
+    /// The short form sets these members to `true`, whatever its arguments are.
+    const fn always(mut self, members: &'static [&'static str]) -> Self {
+        if let Some(short) = &mut self.short {
+            short.always = members;
+        }
         self
     }
 
@@ -273,90 +278,70 @@ impl ProtocolCommand {
     }
 }
 
+/// A specification that says nothing yet but what a command does.
+const fn does(summary: &'static str) -> Specification {
+    Specification::new(summary)
+}
+
 const fn standard(command: StandardCommand) -> Specification {
     use StandardCommand as S;
     match command {
-        S::AddChannel => Specification::new("add a channel to the session").short_inside(
-            "addchannel",
-            "channel",
-            &["type", "endpoint"],
-            &[],
-        ),
-        S::RemoveChannel => {
-            Specification::new("remove a standalone channel").short_inside("removechannel", "channel", &["id"], &[])
+        S::AddChannel => {
+            does("add a channel to the session").short("addchannel", &["type", "endpoint"]).inside("channel")
         }
-        S::AddChannelGroup => Specification::new("add a group with its channels").short_inside(
-            "addgroup",
-            "channelgroup",
-            &["name"],
-            &["chat", "email"],
-        ),
-        S::RemoveChannelGroup => Specification::new("remove a group with its channels").short_inside(
-            "removegroup",
-            "channelgroup",
-            &["id"],
-            &[],
-        ),
-        S::ActivateAll => Specification::new("activate each channel of a group").short("activateall", &[]),
-        S::DeactivateAll => Specification::new("deactivate each channel of a group").short("deactivateall", &[]),
-        S::Activate => Specification::new("log the agent in on a channel").needs(&[ChannelInactive]).short_inside(
-            "activate",
-            "channeloptions",
-            &["queue?"],
-            &[],
-        ),
-        S::Deactivate => {
-            Specification::new("log the agent out on a channel").needs(&[ChannelActive]).short("deactivate", &[])
+        S::RemoveChannel => does("remove a standalone channel").short("removechannel", &["id"]).inside("channel"),
+        S::AddChannelGroup => does("add a group with its channels")
+            .short("addgroup", &["name"])
+            .inside("channelgroup")
+            .always(&["chat", "email"]),
+        S::RemoveChannelGroup => {
+            does("remove a group with its channels").short("removegroup", &["id"]).inside("channelgroup")
         }
-        S::Ready => Specification::new("take contacts").needs(&[ChannelActive]).short("ready", &[]),
-        S::NotReady => Specification::new("take no contacts")
-            .needs(&[ChannelActive])
-            .short("notready", &["reasoncode", "reasondesc?…"]),
-        S::Dial => {
-            Specification::new("place a call").telephony().needs(&[ChannelActive]).short("dial", &["destination"])
+        S::ActivateAll => does("activate each channel of a group").short("activateall", &[]),
+        S::DeactivateAll => does("deactivate each channel of a group").short("deactivateall", &[]),
+        S::Activate => does("log the agent in on a channel")
+            .needs(&[ChannelInactive])
+            .short("activate", &["queue?"])
+            .inside("channeloptions"),
+        S::Deactivate => does("log the agent out on a channel").needs(&[ChannelActive]).short("deactivate", &[]),
+        S::Ready => does("take contacts").needs(&[ChannelActive]).short("ready", &[]),
+        S::NotReady => {
+            does("take no contacts").needs(&[ChannelActive]).short("notready", &["reasoncode", "reasondesc?…"])
         }
-        S::Accept => Specification::new("take what is offered").needs(&[Alerting]).short("accept", &[]),
-        S::Reject => Specification::new("refuse what is offered").urgent().needs(&[Alerting]).short("reject", &[]),
-        S::SetInteractionData => {
-            Specification::new("set an entry of the call data").needs(&[Taken]).short("set", &["key", "value…"])
-        }
-        S::SetDisposition => {
-            Specification::new("note how the contact ended").needs(&[Taken]).short("disposition", &["disposition…"])
-        }
-        S::Complete => Specification::new("be done with the contact").needs(&[Over]).short("complete", &[]),
-        S::Consult => Specification::new("hold the call and call somebody for advice")
+        S::Dial => does("place a call").telephony().needs(&[ChannelActive]).short("dial", &["destination"]),
+        S::Accept => does("take what is offered").needs(&[Alerting]).short("accept", &[]),
+        S::Reject => does("refuse what is offered").urgent().needs(&[Alerting]).short("reject", &[]),
+        S::SetInteractionData => does("set an entry of the call data").needs(&[Taken]).short("set", &["key", "value…"]),
+        S::SetDisposition => does("note how the contact ended").needs(&[Taken]).short("disposition", &["disposition…"]),
+        S::Complete => does("be done with the contact").needs(&[Over]).short("complete", &[]),
+        S::Consult => does("hold the call and call somebody for advice")
             .telephony()
             .needs(&[NoSupervision, Started, NoConsult])
             .short("consult", &["destination"]),
-        S::Alternate => Specification::new("hold one call and retrieve the other")
-            .telephony()
-            .needs(&[ConsultConnected])
-            .short("alternate", &[]),
-        S::ConsultTransfer => Specification::new("connect the two others and leave")
-            .telephony()
-            .needs(&[ConsultConnected])
-            .short("transfer", &[]),
-        S::ConsultConference => Specification::new("bring the consulted party in")
-            .telephony()
-            .needs(&[ConsultConnected])
-            .short("conference", &[]),
+        S::Alternate => {
+            does("hold one call and retrieve the other").telephony().needs(&[ConsultConnected]).short("alternate", &[])
+        }
+        S::ConsultTransfer => {
+            does("connect the two others and leave").telephony().needs(&[ConsultConnected]).short("transfer", &[])
+        }
+        S::ConsultConference => {
+            does("bring the consulted party in").telephony().needs(&[ConsultConnected]).short("conference", &[])
+        }
         S::RecordingStart => recording("begin to record", &[NoSupervision, Started], &["=start"]),
         S::RecordingStop => recording("end recording", &[Started], &["=stop"]),
         S::RecordingPause => recording("interrupt recording", &[Started, Recorded], &["=pause"]),
         S::RecordingResume => recording("go on recording", &[Started, Recorded], &["=resume"]),
-        S::Answer => Specification::new("answer a ringing call").needs(&[CallAlerting]).short("answer", &[]),
-        S::Release => Specification::new("leave a call").urgent().short("release", &[]),
-        S::Hold => Specification::new("hold a call").needs(&[NoSupervision, CallTalking]).short("hold", &[]),
-        S::Retrieve => {
-            Specification::new("go on with a held call").needs(&[CallHeld, NoOtherTalks]).short("retrieve", &[])
+        S::Answer => does("answer a ringing call").needs(&[CallAlerting]).short("answer", &[]),
+        S::Release => does("leave a call").urgent().short("release", &[]),
+        S::Hold => does("hold a call").needs(&[NoSupervision, CallTalking]).short("hold", &[]),
+        S::Retrieve => does("go on with a held call").needs(&[CallHeld, NoOtherTalks]).short("retrieve", &[]),
+        S::Mute => does("mute the agent").needs(&[CallLive]).short("mute", &[]),
+        S::Unmute => does("unmute the agent").needs(&[CallLive]).short("unmute", &[]),
+        S::SendDtmf => does("send tones").needs(&[NoSupervision, CallTalking]).short("dtmf", &["digits"]),
+        S::BlindTransfer => {
+            does("hand the call to a number").needs(&[NoSupervision, CallLive]).short("blindtransfer", &["destination"])
         }
-        S::Mute => Specification::new("mute the agent").needs(&[CallLive]).short("mute", &[]),
-        S::Unmute => Specification::new("unmute the agent").needs(&[CallLive]).short("unmute", &[]),
-        S::SendDtmf => Specification::new("send tones").needs(&[NoSupervision, CallTalking]).short("dtmf", &["digits"]),
-        S::BlindTransfer => Specification::new("hand the call to a number")
-            .needs(&[NoSupervision, CallLive])
-            .short("blindtransfer", &["destination"]),
-        S::BlindConference => Specification::new("call a number into the call")
+        S::BlindConference => does("call a number into the call")
             .slow()
             .needs(&[NoSupervision, CallTalking])
             .short("blindconference", &["destination"]),
@@ -365,11 +350,12 @@ const fn standard(command: StandardCommand) -> Specification {
         S::MemberUnmute => member("let the others hear a member again", &[MemberMuted], &["=unmute", "id"]),
         S::MemberHold => member("let a member of a conference wait", &[Conference], &["=hold", "id"]),
         S::MemberRetrieve => member("bring a member back that waits", &[MemberHeld], &["=retrieve", "id"]),
-        S::Supervise => Specification::new("hear a colleague's call, speak to him alone, or to all")
-            .short("supervise", &["agent", "mode"]),
-        S::List => Specification::new("read a list for a menu").aside().short("list", &["kind", "query?…"]),
-        S::Watch => Specification::new("be told what changes in a list").aside().short("watch", &["kind"]),
-        S::Unwatch => Specification::new("be told it no more").aside().short("unwatch", &["kind"]),
+        S::Supervise => {
+            does("hear a colleague's call, speak to him alone, or to all").short("supervise", &["agent", "mode"])
+        }
+        S::List => does("read a list for a menu").aside().short("list", &["kind", "query?…"]),
+        S::Watch => does("be told what changes in a list").aside().short("watch", &["kind"]),
+        S::Unwatch => does("be told it no more").aside().short("unwatch", &["kind"]),
     }
 }
 
@@ -378,7 +364,7 @@ const fn member(
     preconditions: &'static [Precondition],
     arguments: &'static [&'static str],
 ) -> Specification {
-    Specification::new(summary).needs(preconditions).short_inside("member", "member", arguments, &[])
+    Specification::new(summary).needs(preconditions).short("member", arguments).inside("member")
 }
 
 const fn recording(

@@ -5,7 +5,7 @@
 //! member that is wrong, which may be a password. Every reader looks at each byte of `data` a fixed number of times.
 //! Unknown members are ignored; `null` is a value of the wrong type, also where a member may be missing.
 
-use std::{collections::HashSet, fmt, marker::PhantomData};
+use std::{collections::HashSet, marker::PhantomData};
 
 use jackfield_plugin_api::{
     Json,
@@ -13,14 +13,15 @@ use jackfield_plugin_api::{
     lists::ListKind,
     report::{ChannelType, SupervisionMode},
 };
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    MAX_CHANNEL_OPTIONS, MAX_TEXT,
+    MAX_CHANNEL_OPTIONS,
     list::{ListArguments, WatchedList},
+    members::{
+        any_object, channel_type, digits, event_number, object, present, queues, reason_code, reason_number, short,
+        short_text, some_object, supervision_mode, text,
+    },
 };
 
 /// A standard command with what its data say.
@@ -161,14 +162,8 @@ impl Arguments {
     pub fn read(command: StandardCommand, data: &str) -> Result<Self, String> {
         use StandardCommand as S;
         Ok(match command {
-            S::AddChannel => {
-                let ChannelData { channel: NewChannel { endpoint, kind } } = parse(data)?;
-                Self::AddChannel { endpoint, kind }
-            }
-            S::RemoveChannel => {
-                let ChannelData { channel: ById { id } } = parse(data)?;
-                Self::RemoveChannel { id }
-            }
+            S::AddChannel => add_channel(data)?,
+            S::RemoveChannel => remove_channel(data)?,
             S::AddChannelGroup => Self::AddChannelGroup(parse::<GroupData>(data)?.channelgroup),
             S::RemoveChannelGroup => remove_group(data)?,
             S::ActivateAll => activate_all(data)?,
@@ -176,20 +171,11 @@ impl Arguments {
             S::Activate => activate(data)?,
             S::Deactivate => deactivate(data)?,
             S::Ready => Self::Ready,
-            S::NotReady => {
-                let NotReady { reasoncode, reasondesc } = parse(data)?;
-                Self::NotReady { code: reasoncode, text: reasondesc }
-            }
-            S::Dial => {
-                let Dial { destination, extensions } = parse(data)?;
-                Self::Dial { destination, extensions: extensions.unwrap_or_else(Json::empty_object) }
-            }
+            S::NotReady => not_ready(data)?,
+            S::Dial => dial(data)?,
             S::Accept => Self::Accept,
             S::Reject => Self::Reject,
-            S::SetInteractionData => {
-                let SetData { key, value } = parse(data)?;
-                Self::SetInteractionData { key, value }
-            }
+            S::SetInteractionData => set_data(data)?,
             S::SetDisposition => Self::SetDisposition { disposition: parse::<DispositionData>(data)?.disposition },
             S::Complete => Self::Complete,
             S::Consult => Self::Consult { destination: destination(data)? },
@@ -214,15 +200,42 @@ impl Arguments {
             S::MemberUnmute => member(data, MemberAction::Unmute)?,
             S::MemberHold => member(data, MemberAction::Hold)?,
             S::MemberRetrieve => member(data, MemberAction::Retrieve)?,
-            S::Supervise => {
-                let Supervise { agent, mode } = parse(data)?;
-                Self::Supervise { agent, mode }
-            }
+            S::Supervise => supervise(data)?,
             S::List => Self::List(parse(data)?),
             S::Watch => Self::Watch { kind: parse::<WatchedList>(data)?.kind },
             S::Unwatch => Self::Unwatch { kind: parse::<WatchedList>(data)?.kind },
         })
     }
+}
+
+fn add_channel(data: &str) -> Result<Arguments, String> {
+    let ChannelData { channel: NewChannel { endpoint, kind } } = parse(data)?;
+    Ok(Arguments::AddChannel { endpoint, kind })
+}
+
+fn remove_channel(data: &str) -> Result<Arguments, String> {
+    let ChannelData { channel: ById { id } } = parse(data)?;
+    Ok(Arguments::RemoveChannel { id })
+}
+
+fn not_ready(data: &str) -> Result<Arguments, String> {
+    let NotReady { reasoncode, reasondesc } = parse(data)?;
+    Ok(Arguments::NotReady { code: reasoncode, text: reasondesc })
+}
+
+fn dial(data: &str) -> Result<Arguments, String> {
+    let Dial { destination, extensions } = parse(data)?;
+    Ok(Arguments::Dial { destination, extensions: extensions.unwrap_or_else(Json::empty_object) })
+}
+
+fn set_data(data: &str) -> Result<Arguments, String> {
+    let SetData { key, value } = parse(data)?;
+    Ok(Arguments::SetInteractionData { key, value })
+}
+
+fn supervise(data: &str) -> Result<Arguments, String> {
+    let Supervise { agent, mode } = parse(data)?;
+    Ok(Arguments::Supervise { agent, mode })
 }
 
 fn destination(data: &str) -> Result<String, String> {
@@ -515,176 +528,6 @@ fn activate_all(data: &str) -> Result<Arguments, String> {
 fn deactivate(data: &str) -> Result<Arguments, String> {
     let (DeactivateOptions { queue, reason }, _) = Options::read(data)?;
     Ok(Arguments::Deactivate { queues: queue, reason })
-}
-
-// ---- what members may be; the errors are read behind the member's name ----
-
-/// A text with something in it.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text.is_empty() { Err(D::Error::custom("is empty")) } else { Ok(text) }
-}
-
-/// A text with something in it that the session can show as it is.
-fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    not_long(text(deserializer)?)
-}
-
-/// A text that may be missing, and that the session can show as it is.
-pub(crate) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    not_long(String::deserialize(deserializer)?).map(Some)
-}
-
-/// What is longer would come back cut, so it is refused before the platform is asked.
-fn not_long<E: Error>(text: String) -> Result<String, E> {
-    if text.len() > MAX_TEXT {
-        return Err(E::custom(format_args!("is longer than {} bytes", MAX_TEXT)));
-    }
-    Ok(text)
-}
-
-fn digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let digits = text(deserializer)?;
-    if digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D')) {
-        Ok(digits)
-    } else {
-        Err(D::Error::custom("may hold 0-9, *, # and A-D only"))
-    }
-}
-
-fn channel_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelType, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    [ChannelType::Telephony, ChannelType::Chat, ChannelType::Email]
-        .into_iter()
-        .find(|kind| kind.as_str() == name)
-        .ok_or_else(|| D::Error::custom("must be Telephony, Chat or Email"))
-}
-
-fn supervision_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SupervisionMode, D::Error> {
-    let word = String::deserialize(deserializer)?;
-    SupervisionMode::ALL
-        .into_iter()
-        .find(|mode| mode.as_str() == word)
-        .ok_or_else(|| D::Error::custom("must be listen, whisper or barge"))
-}
-
-/// What may be missing, but is no `null`.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-/// Any object, as it stands.
-fn any_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
-    let json = Json::deserialize(deserializer)?;
-    if json.get().starts_with('{') { Ok(Some(json)) } else { Err(D::Error::custom("must be an object")) }
-}
-
-fn some_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    object(deserializer).map(Some)
-}
-
-/// An object and nothing else: a derived reader would take a list of its members too.
-fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    struct Object<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(map))
-        }
-    }
-
-    deserializer.deserialize_map(Object(PhantomData))
-}
-
-/// The number of an event.
-fn event_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let number = match whole(deserializer, "a whole number, 0 or larger")? {
-        Whole::Number(number) => u64::try_from(number).ok(),
-        Whole::Text(_) => None,
-    };
-    number.map(Some).ok_or_else(|| D::Error::custom("must be a whole number, 0 or larger"))
-}
-
-/// The code of a reason: codes of contact centres are numbers as often as names.
-fn reason_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    match whole(deserializer, "a string or a whole number")? {
-        Whole::Number(number) => Ok(number.to_string()),
-        Whole::Text(text) if text.is_empty() => Err(D::Error::custom("is empty")),
-        Whole::Text(text) => not_long(text),
-    }
-}
-
-/// A number, or a text that is one.
-fn reason_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let number = match whole(deserializer, "a whole number")? {
-        Whole::Number(number) => i64::try_from(number).ok(),
-        Whole::Text(text) => text.parse().ok(),
-    };
-    number.map(Some).ok_or_else(|| D::Error::custom("must be a whole number"))
-}
-
-enum Whole {
-    Number(i128),
-    Text(String),
-}
-
-fn whole<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<Whole, D::Error> {
-    struct NumberOrText(&'static str);
-
-    impl Visitor<'_> for NumberOrText {
-        type Value = Whole;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(self.0)
-        }
-
-        fn visit_i64<E>(self, number: i64) -> Result<Whole, E> {
-            Ok(Whole::Number(number.into()))
-        }
-
-        fn visit_u64<E>(self, number: u64) -> Result<Whole, E> {
-            Ok(Whole::Number(number.into()))
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Whole, E> {
-            Ok(Whole::Text(text.to_owned()))
-        }
-    }
-
-    deserializer.deserialize_any(NumberOrText(expected))
-}
-
-/// One queue or several.
-fn queues<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    struct Queues;
-
-    impl<'de> Visitor<'de> for Queues {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string or a list of strings")
-        }
-
-        fn visit_str<E: Error>(self, queue: &str) -> Result<Vec<String>, E> {
-            Ok(vec![not_long(queue.to_owned())?])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
-            let mut queues = Vec::new();
-            while let Some(queue) = list.next_element()? {
-                queues.push(not_long(queue)?);
-            }
-            Ok(queues)
-        }
-    }
-
-    deserializer.deserialize_any(Queues)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! ```text
 //! command.rs  every command: names, object, lane, deadline, preconditions, short form
 //! data.rs     what the data of each command must look like
+//! members.rs  what the members of data may be
 //! message.rs  requests read without changing a byte, and responses
 //! list.rs     what lists are asked for with, and answered
 //! event.rs    the events and their data
@@ -18,6 +19,7 @@ pub mod command;
 pub mod data;
 pub mod event;
 pub mod list;
+mod members;
 pub mod message;
 #[cfg(feature = "schema")]
 pub mod schema;

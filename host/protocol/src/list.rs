@@ -6,7 +6,7 @@
 use jackfield_plugin_api::lists::{ListEntry, ListKind, ListPage};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use crate::data::short;
+use crate::members::short;
 
 /// Entries of a page that a desktop asks for without a limit of its own.
 pub const PAGE: usize = 50;

@@ -7,7 +7,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec};
 use rustc_hash::FxHashMap;
 
 use super::{
-    families::Families,
+    families::AdapterFamilies,
     labels::{CommandLabel, OutcomeLabel},
 };
 
@@ -32,7 +32,7 @@ struct AdapterSeries {
 }
 
 impl AdapterMetrics {
-    pub(super) fn new(id: &str, families: &Families) -> Self {
+    pub(super) fn new(id: &str, families: &AdapterFamilies) -> Self {
         // There from the start, so that the first failure is an increase and not a new series.
         for kind in ["load", "connect", "panic", "unresponsive"] {
             families.plugin_failures.with_label_values(&[id, kind]);

@@ -133,7 +133,7 @@ impl Metrics {
         if let Some(known) = adapters.get(id) {
             return known.clone();
         }
-        let made = AdapterMetrics::new(id, &self.inner.families);
+        let made = AdapterMetrics::new(id, &self.inner.families.adapter);
         adapters.insert(id.to_owned(), made.clone());
         made
     }
@@ -159,7 +159,7 @@ impl Metrics {
             return alive;
         }
         if tenants.len() >= self.inner.max_tenants.load(Ordering::Relaxed) && !tenants.contains_key(name) {
-            self.inner.families.tenants_overflowed.inc();
+            self.inner.families.host.tenants_overflowed.inc();
             tracing::warn!(tenant = name, "metrics.max_tenants is reached: the tenant is counted under _other");
             return Arc::new(TenantSeries::new(OVERFLOW, &self.inner));
         }
@@ -170,12 +170,12 @@ impl Metrics {
 
     /// How many tenants are in a state, one of [`TenantState::WORDS`](crate::tenant::TenantState::WORDS).
     pub fn set_tenants(&self, state: &'static str, count: usize) {
-        self.inner.families.tenants.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.inner.families.host.tenants.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// An attempt to move a tenant to another version has ended: `moved`, `failed` or `taken_back`.
     pub fn upgraded(&self, outcome: &'static str) {
-        self.inner.families.upgrades.with_label_values(&[outcome]).inc();
+        self.inner.families.host.upgrades.with_label_values(&[outcome]).inc();
     }
 
     /// The commands of tenants that come from now on are traced, too; once.
@@ -186,33 +186,33 @@ impl Metrics {
 
     /// So many spans are with the collector.
     pub fn spans_exported(&self, spans: u64) {
-        self.inner.families.trace_spans.with_label_values(&["exported"]).inc_by(spans);
+        self.inner.families.host.trace_spans.with_label_values(&["exported"]).inc_by(spans);
     }
 
     /// So many spans could not be kept until the collector took them, or it did not take them.
     pub fn spans_lost(&self, spans: u64) {
-        self.inner.families.trace_spans.with_label_values(&["lost"]).inc_by(spans);
+        self.inner.families.host.trace_spans.with_label_values(&["lost"]).inc_by(spans);
     }
 
     /// How many lines of the log have been lost since the start.
     pub fn set_log_lines_lost(&self, total: u64) {
-        let counter = &self.inner.families.log_lines_lost;
+        let counter = &self.inner.families.host.log_lines_lost;
         counter.inc_by(total.saturating_sub(counter.get()));
     }
 
     /// An HTTP request was answered.
     pub fn http_request(&self, route: &'static str, status: &str) {
-        self.inner.families.http_requests.with_label_values(&[route, status]).inc();
+        self.inner.families.host.http_requests.with_label_values(&[route, status]).inc();
     }
 
     /// A request named a tenant that does not exist.
     pub fn unknown_tenant(&self) {
-        self.inner.families.auth_failures.with_label_values(&[UNKNOWN]).inc();
+        self.inner.families.tenant.auth_failures.with_label_values(&[UNKNOWN]).inc();
     }
 
     /// The configuration was read, at the start or again; whether all of it was right.
     pub fn configuration_read(&self, right: bool) {
-        let families = &self.inner.families;
+        let families = &self.inner.families.host;
         families.reload_success.set(i64::from(right));
         if right {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -227,19 +227,19 @@ impl Metrics {
 
     /// A WebSocket connection or an event stream was closed.
     pub fn connection_closed(&self, reason: &'static str) {
-        self.inner.families.connections_closed.with_label_values(&[reason]).inc();
+        self.inner.families.host.connections_closed.with_label_values(&[reason]).inc();
     }
 
     /// When the first of the certificates runs out that a listener shows, in seconds since 1970. `listener`: the table of the
     /// configuration that names them.
     pub fn set_certificate(&self, listener: &'static str, not_after: u64) {
         let not_after = i64::try_from(not_after).unwrap_or(i64::MAX);
-        self.inner.families.certificate_not_after.with_label_values(&[listener]).set(not_after);
+        self.inner.families.host.certificate_not_after.with_label_values(&[listener]).set(not_after);
     }
 
     /// A connection was refused because a bound was reached.
     pub fn connection_refused(&self, reason: &'static str) {
-        self.inner.families.connections_refused.with_label_values(&[reason]).inc();
+        self.inner.families.host.connections_refused.with_label_values(&[reason]).inc();
     }
 }
 

@@ -226,7 +226,7 @@ pub(super) struct TenantSeries {
 
 impl TenantSeries {
     pub(super) fn new(label: &str, home: &Arc<Inner>) -> Self {
-        let families = &home.families;
+        let families = &home.families.tenant;
         let share = |family: &IntGaugeVec| Share::new(family.with_label_values(&[label]));
         Self {
             label: label.to_owned(),
@@ -245,9 +245,8 @@ impl TenantSeries {
             bad_messages: families.bad_messages.with_label_values(&[label]),
             auth_failures: families.auth_failures.with_label_values(&[label]),
             state: Mutex::new(None),
-            commands: OutcomeClass::ALL
-                .map(|outcome| families.tenant_commands.with_label_values(&[label, outcome.as_str()])),
-            sessions_ended: families.sessions_ended.clone(),
+            commands: OutcomeClass::ALL.map(|outcome| families.outcomes.with_label_values(&[label, outcome.as_str()])),
+            sessions_ended: home.families.host.sessions_ended.clone(),
             limited: families.limited.clone(),
         }
     }
@@ -257,7 +256,7 @@ impl TenantSeries {
     /// One series a tenant: the one of the state before goes. Those that share a label have no state in common.
     fn set_state(&self, state: Option<&'static str>) {
         let Some(home) = self.home.upgrade().filter(|_| self.label != OVERFLOW) else { return };
-        let family = &home.families.tenant_state;
+        let family = &home.families.tenant.state;
         let mut now = self.state.lock();
         if *now == state {
             return;
@@ -285,7 +284,7 @@ impl Drop for TenantSeries {
         }
         tenants.remove(&self.label);
         self.set_state(None);
-        let families = &home.families;
+        let families = &home.families.tenant;
         for family in [
             &families.sessions,
             &families.sessions_limit,
@@ -309,7 +308,7 @@ impl Drop for TenantSeries {
             let _ = families.limited.remove_label_values(&[self.label.as_str(), limit.as_str()]);
         }
         for outcome in OutcomeClass::ALL {
-            let _ = families.tenant_commands.remove_label_values(&[self.label.as_str(), outcome.as_str()]);
+            let _ = families.outcomes.remove_label_values(&[self.label.as_str(), outcome.as_str()]);
         }
     }
 }

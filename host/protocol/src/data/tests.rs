@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::MAX_TEXT;
 
 fn read(command: &str, data: &str) -> Result<Arguments, String> {
     Arguments::read(StandardCommand::from_name(command).unwrap(), data)

@@ -195,39 +195,40 @@ impl Operations {
             };
         }
         let Some(tenant) = self.tenants.find(tenant) else { return nothing() };
+        self.act_on(&tenant, action, query).await.unwrap_or_else(nothing)
+    }
+
+    /// Does something with a tenant that runs; `None`: there is nothing of this name to do, or the tenant is gone by now.
+    async fn act_on(&self, tenant: &Arc<HostedTenant>, action: &str, query: &str) -> Option<Response<Body>> {
         let begun = match action {
-            "release" if tenant.release() => return plain(StatusCode::OK, "released\n"),
-            "release" => return plain(StatusCode::CONFLICT, "it is neither in quarantine nor refused\n"),
+            "release" if tenant.release() => return Some(plain(StatusCode::OK, "released\n")),
+            "release" => return Some(plain(StatusCode::CONFLICT, "it is neither in quarantine nor refused\n")),
             "suspend" => {
                 let suspended = self.reload.suspend(tenant.id()).await;
-                return if suspended { plain(StatusCode::OK, "suspended\n") } else { nothing() };
+                return suspended.then(|| plain(StatusCode::OK, "suspended\n"));
             }
             "remove" => {
                 let removed = self.reload.remove(tenant.id()).await;
-                return if removed { plain(StatusCode::OK, "removed\n") } else { nothing() };
+                return removed.then(|| plain(StatusCode::OK, "removed\n"));
             }
             "drain" => match query::within(query) {
                 Ok(within) => {
                     let draining = self.reload.drain(tenant.id(), within).await;
-                    return if draining {
-                        with_status(StatusCode::ACCEPTED, json_of(&describe::tenant(&tenant)))
-                    } else {
-                        nothing()
-                    };
+                    return draining.then(|| with_status(StatusCode::ACCEPTED, json_of(&describe::tenant(tenant))));
                 }
-                Err(wrong) => return with_status(StatusCode::BAD_REQUEST, json_of(&json!({"problem": wrong}))),
+                Err(wrong) => return Some(not_done(StatusCode::BAD_REQUEST, &wrong)),
             },
             "rollback" => tenant.roll_back(&self.metrics),
             "upgrade" => match query::wanted(query) {
-                Ok(wanted) => self.reload.upgrade(&tenant, &wanted).await,
-                Err(wrong) => return with_status(StatusCode::BAD_REQUEST, json_of(&json!({"problem": wrong}))),
+                Ok(wanted) => self.reload.upgrade(tenant, &wanted).await,
+                Err(wrong) => return Some(not_done(StatusCode::BAD_REQUEST, &wrong)),
             },
-            _ => return nothing(),
+            _ => return None,
         };
-        match begun {
-            Ok(()) => with_status(StatusCode::ACCEPTED, json_of(&describe::tenant(&tenant))),
-            Err(refusal) => with_status(StatusCode::CONFLICT, json_of(&json!({"problem": refusal.to_string()}))),
-        }
+        Some(match begun {
+            Ok(()) => with_status(StatusCode::ACCEPTED, json_of(&describe::tenant(tenant))),
+            Err(refusal) => not_done(StatusCode::CONFLICT, &refusal.to_string()),
+        })
     }
 
     /// Why desktops should go elsewhere, or wait: the host is ending, no tenant runs, or hardly any desktop would be told
@@ -332,6 +333,11 @@ fn plain(status: StatusCode, body: &'static str) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+/// Why something is not done.
+fn not_done(status: StatusCode, problem: &str) -> Response<Body> {
+    with_status(status, json_of(&json!({"problem": problem})))
 }
 
 /// What is wrong with files.
