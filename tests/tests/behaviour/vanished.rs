@@ -47,8 +47,12 @@ impl Inside {
 
     /// Waits until this many clients are connected.
     fn has_clients(&self, count: &str, patience: Duration) {
+        self.says(&format!("jackfield_connections{{tenant=\"demo\"}} {count}"), patience);
+    }
+
+    /// Waits for a line of the metrics.
+    fn says(&self, series: &str, patience: Duration) {
         let begun = std::time::Instant::now();
-        let series = format!("jackfield_connections{{tenant=\"demo\"}} {count}");
         let metrics = ["curl", "-sS", "--max-time", "5", "http://127.0.0.1:9464/metrics"];
         while !self.run(&metrics).is_some_and(|metrics| metrics.lines().any(|line| line == series)) {
             assert!(begun.elapsed() < patience, "{series} never came true");
@@ -82,7 +86,8 @@ fn a_reader_of_the_event_stream_that_has_vanished_is_not_taken_for_connected() {
     fs::write(folder.0.join("tenants/demo.toml"), tenant).unwrap();
 
     let host = Inside::start(&config);
-    host.has_clients("0", Duration::from_secs(60));
+    // Before that nobody can log in.
+    host.says("jackfield_link_up{tenant=\"demo\"} 1", Duration::from_secs(60));
     let login = r#"{"command": "prepareSession", "data": {"agent": {"id": "1001", "password": "secret"}}}"#;
     let session = host.post("", login)["data"]["session"]["id"].as_str().unwrap().to_owned();
     let start = format!(r#"{{"command": "session.start", "target": "{session}"}}"#);

@@ -151,3 +151,14 @@ fn any_value_of_call_data_keeps_its_text() {
     let data = r#"{"key":"a","value":null}"#;
     assert!(matches!(read("interaction.request.setinteractiondata", data), Ok(Arguments::SetInteractionData { .. })));
 }
+
+#[test]
+fn options_of_more_channels_than_there_can_be_are_refused_before_they_are_compared() {
+    let options = |count: usize| {
+        let list: Vec<String> = (0..count).map(|n| format!(r#"{{"id":"c{n}"}}"#)).collect();
+        format!(r#"{{"channeloptions":[{}]}}"#, list.join(","))
+    };
+    assert!(read("channelgroup.request.activateall", &options(MAX_CHANNEL_OPTIONS)).is_ok());
+    let words = read("channelgroup.request.activateall", &options(4_600)).unwrap_err();
+    assert_eq!(words, "data.channeloptions has more than 128 entries");
+}
