@@ -129,7 +129,7 @@ impl HostFamilies {
         Self {
             sessions_ended: families.counters("jackfield_sessions_ended_total", "Sessions ended, by reason.", &["reason"]),
             connections_closed: families.counters( "jackfield_connections_closed_total", "WebSocket connections and event streams closed, by reason.", &["reason"], ),
-            connections_refused: families.from_zero( "jackfield_connections_refused_total", "Connections refused, by the bound that was reached.", "reason", &["total", "unauthenticated", "tenant"], ),
+            connections_refused: families.counters_from_zero( "jackfield_connections_refused_total", "Connections refused, by the bound that was reached.", "reason", &["total", "unauthenticated", "tenant"], ),
             http_requests: families.counters( "jackfield_http_requests_total", "HTTP requests answered, WebSocket handshakes included, by route and status.", &["route", "status"], ),
             reload_success: families.gauge( "jackfield_config_last_reload_successful", "Whether all files were right when the configuration was read last, at the start or at a reload.", ),
             reload_time: families.gauge( "jackfield_config_last_reload_success_timestamp_seconds", "When the configuration was last read with all files right, in seconds since 1970.", ),
@@ -138,7 +138,7 @@ impl HostFamilies {
             upgrades: families.counters( "jackfield_upgrades_total", "Attempts to move a tenant to another version of its adapter, by outcome.", &["outcome"], ),
             tenants_overflowed: families.counter( "jackfield_metrics_tenants_overflowed_total", "Tenants that got no series of their own because the cap was reached; they share the label _other.", ),
             log_lines_lost: families.counter( "jackfield_log_lines_lost_total", "Lines of the log that could not be written to the standard error.", ),
-            trace_spans: families.from_zero( "jackfield_trace_spans_total", "Spans for the collector of traces, by what became of them (exported, lost).", "outcome", &["exported", "lost"], ),
+            trace_spans: families.counters_from_zero( "jackfield_trace_spans_total", "Spans for the collector of traces, by what became of them (exported, lost).", "outcome", &["exported", "lost"], ),
         }
     }
 }
@@ -159,7 +159,7 @@ impl Registrar<'_> {
 
     /// Counters that are there from the start, so that the first one is an increase: Prometheus sees none where a series
     /// begins at 1.
-    fn from_zero(&self, name: &str, help: &str, label: &str, values: &[&str]) -> IntCounterVec {
+    fn counters_from_zero(&self, name: &str, help: &str, label: &str, values: &[&str]) -> IntCounterVec {
         let family = self.counters(name, help, &[label]);
         for value in values {
             family.with_label_values(&[value]);
