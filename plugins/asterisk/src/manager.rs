@@ -1,4 +1,5 @@
-//! The Asterisk Manager Interface (AMI), for what ARI cannot do: lines in `queue_log`, `app_queue`, and `app_voicemail`.
+//! The Asterisk Manager Interface (AMI), for what ARI cannot do: lines in `queue_log`, `app_queue`, `app_voicemail`,
+//! and the parking lot.
 //!
 //! Owns: a connection beside ARI's, and the orders that wait for it. They are carried out one after the other, as they
 //! came. While there is no connection they wait, up to a bound; one that was not answered when the connection was lost is
@@ -65,6 +66,25 @@ pub(crate) enum Order {
     Status(u64),
     /// Asks for a mailbox of `app_voicemail`; so does its number.
     Mailbox { id: u64, mailbox: Mailbox },
+    /// Asks for all parked calls.
+    Parked(u64),
+    /// Asks for a variable of a channel that is not ours, by the channel's name.
+    Variable { id: u64, channel: String, name: String },
+}
+
+/// A call that is parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ParkedCall {
+    /// The number where it is.
+    pub(crate) space: String,
+    pub(crate) channel_id: String,
+    /// The channel's name.
+    pub(crate) channel: String,
+    /// Who it is; empty where that is not known.
+    pub(crate) number: String,
+    pub(crate) name: String,
+    /// For how long it is there.
+    pub(crate) seconds: u64,
 }
 
 /// A mailbox of `app_voicemail`.
@@ -108,6 +128,10 @@ pub(crate) enum News {
     Queues { id: u64, queues: Vec<QueueStatus> },
     /// What is in a mailbox, or why that is not known, in Asterisk's words.
     Mailbox { id: u64, mailbox: Mailbox, messages: Result<Messages, String> },
+    /// What is parked, or why that is not known.
+    Parked { id: u64, calls: Result<Vec<ParkedCall>, String> },
+    /// A variable; empty where there is none.
+    Variable { id: u64, name: String, value: String },
 }
 
 /// A queue of `app_queue`.
@@ -197,6 +221,10 @@ impl From<&Order> for Action {
                 ("QueuePause", fields)
             }
             Order::Status(_) => ("QueueStatus", Vec::new()),
+            Order::Parked(_) => ("ParkedCalls", Vec::new()),
+            Order::Variable { channel, name, .. } => {
+                ("Getvar", vec![("Channel", plain(channel)), ("Variable", plain(name))])
+            }
             Order::Mailbox { mailbox, .. } => {
                 ("VoicemailUserStatus", vec![("Context", plain(&mailbox.context)), ("Mailbox", plain(&mailbox.name))])
             }
@@ -292,6 +320,15 @@ async fn serve(
                 let messages = answer.and_then(|events| messages(&events));
                 let _ = news.try_send(News::Mailbox { id: *id, mailbox: mailbox.clone(), messages });
             }
+            Order::Parked(id) => {
+                let calls = answer.map(|events| parked_calls(&events));
+                let _ = news.try_send(News::Parked { id: *id, calls });
+            }
+            Order::Variable { id, name, .. } => {
+                let answer = answer.unwrap_or_default();
+                let value = answer.first().map_or("", |answer| field(answer, "Value")).to_owned();
+                let _ = news.try_send(News::Variable { id: *id, name: name.clone(), value });
+            }
             _ => {}
         }
         *unanswered = None;
@@ -299,12 +336,12 @@ async fn serve(
 }
 
 /// Whether a refusal is no fault: members are added and removed without knowing whether Asterisk has them, and these are its
-/// words if it has them, or not; who asks for a mailbox is told himself.
+/// words if it has them, or not; who asks for something is told himself.
 fn is_expected(order: &Order, why: &str) -> bool {
     match order {
         Order::Add { .. } => why.contains("Already there"),
         Order::Remove { .. } => why.contains("Not there"),
-        Order::Mailbox { .. } => true,
+        Order::Mailbox { .. } | Order::Parked(_) | Order::Variable { .. } => true,
         _ => false,
     }
 }
@@ -349,6 +386,20 @@ fn statuses(events: &[Fields]) -> Vec<QueueStatus> {
         }
     }
     queues
+}
+
+fn parked_calls(events: &[Fields]) -> Vec<ParkedCall> {
+    let calls = events.iter().filter(|event| field(event, "Event") == "ParkedCall");
+    let known = |event, name| Some(field(event, name)).filter(|it| *it != "<unknown>").unwrap_or_default().to_owned();
+    let call = |event| ParkedCall {
+        space: known(event, "ParkingSpace"),
+        channel_id: known(event, "ParkeeUniqueid"),
+        channel: known(event, "ParkeeChannel"),
+        number: known(event, "ParkeeCallerIDNum"),
+        name: known(event, "ParkeeCallerIDName"),
+        seconds: field(event, "ParkingDuration").parse().unwrap_or_default(),
+    };
+    calls.map(call).collect()
 }
 
 /// What is in the mailbox of an answer.
@@ -400,7 +451,7 @@ async fn open(address: &Address) -> Result<Connection, String> {
 }
 
 impl Connection {
-    /// Carries out one action, and answers the events that belong to it; the inner error: refused, and why.
+    /// Carries out one action, and answers the events that belong to it, or the one message if there are none; the inner error: refused, and why.
     async fn act(&mut self, action: &Action) -> Result<Result<Vec<Fields>, String>, String> {
         timeout(PATIENCE, self.ask(action)).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
     }
@@ -425,7 +476,10 @@ impl Connection {
                 ("", "Complete") => return Ok(Ok(events)),
                 ("", _) => events.push(message),
                 ("Success", "start") => {}
-                ("Success", _) => return Ok(Ok(events)),
+                ("Success", _) => {
+                    events.push(message);
+                    return Ok(Ok(events));
+                }
                 _ => return Ok(Err(field(&message, "Message").to_owned())),
             }
         }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -53,6 +54,7 @@ struct Raw {
     manager: Option<RawManager>,
     member: Option<String>,
     mailbox: Option<String>,
+    parking: Option<RawParking>,
     #[serde(default)]
     queues: BTreeMap<String, RawQueue>,
     #[serde(default)]
@@ -63,6 +65,15 @@ struct Raw {
 #[serde(deny_unknown_fields, default)]
 struct RawTls {
     roots: Option<String>,
+}
+
+/// A parking lot, in the words of `res_parking.conf`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawParking {
+    context: String,
+    parkext: String,
+    parkpos: String,
 }
 
 /// The manager interface (AMI).
@@ -146,6 +157,27 @@ pub(crate) struct Place {
     pub(crate) priority: u32,
 }
 
+/// A parking lot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parking {
+    /// Where the dialplan parks.
+    pub(crate) place: Place,
+    /// The numbers at which calls are parked.
+    spaces: RangeInclusive<u32>,
+}
+
+impl Parking {
+    /// Whether a number is one of its spaces, as Asterisk writes them: without zeros before.
+    pub(crate) fn has(&self, number: &str) -> bool {
+        number.parse().is_ok_and(|space| self.spaces.contains(&space) && space.to_string() == number)
+    }
+
+    /// How many spaces there are.
+    pub(crate) fn count(&self) -> u64 {
+        u64::from(*self.spaces.end() - *self.spaces.start()) + 1
+    }
+}
+
 /// Which of the free agents gets the next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -221,6 +253,7 @@ pub(crate) struct Settings {
     pub(crate) member: Option<String>,
     /// Where messages for an extension are left, with `{extension}`.
     pub(crate) mailbox: Option<Mailbox>,
+    pub(crate) parking: Option<Parking>,
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) agents: BTreeMap<String, KnownAgent>,
 }
@@ -289,6 +322,10 @@ impl Settings {
         if raw.manager.is_none() && (mailbox.is_some() || queues.values().any(|queue| queue.mailbox.is_some())) {
             return Err(wrong("settings: mailbox needs manager"));
         }
+        let parking = raw.parking.as_ref().map(parking_lot).transpose()?;
+        if raw.manager.is_none() && parking.is_some() {
+            return Err(wrong("settings: parking needs manager"));
+        }
         let mut destinations = BTreeMap::new();
         for (name, to) in raw.destinations {
             let place = place(&to).filter(|_| is_word(&name) && !queues.contains_key(&name)).ok_or_else(|| {
@@ -306,6 +343,7 @@ impl Settings {
         Ok(Self {
             member: raw.member,
             mailbox,
+            parking,
             manager: raw.manager.as_ref().map(|manager| manager_address(manager, &raw.tls)).transpose()?,
             address: address(&raw.url, &raw.tls, raw.user, &raw.password, application)?,
             phone,
@@ -414,6 +452,19 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
     })
 }
 
+fn parking_lot(raw: &RawParking) -> Result<Parking, Failure> {
+    let spaces = raw.parkpos.split_once('-').and_then(|(first, last)| {
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first <= last).then_some(first..=last)
+    });
+    let spaces = spaces.ok_or_else(|| wrong("settings: parking.parkpos: must be like \"601-620\""))?;
+    let place = Place { context: raw.context.clone(), extension: raw.parkext.clone(), priority: 1 };
+    if !is_word(&place.context) || !is_number(&place.extension) {
+        return Err(wrong("settings: parking: context must be a word, parkext an extension"));
+    }
+    Ok(Parking { place, spaces })
+}
+
 fn mailbox(key: &str, text: &str) -> Result<Mailbox, Failure> {
     Mailbox::read(text).ok_or_else(|| wrong(format!("settings: {key}: must be like \"1001@default\"")))
 }
@@ -495,6 +546,11 @@ pub(crate) mod tests {
             (serde_json::json!({"mailbox": "1001"}), "mailbox"),
             (serde_json::json!({"mailbox": "{extension}@default"}), "mailbox needs manager"),
             (serde_json::json!({"queues": {"a": {"mailbox": "a b"}}}), "queues.a.mailbox"),
+            (serde_json::json!({"parking": {"context": "p", "parkext": "1", "parkpos": "9-2"}}), "parking.parkpos"),
+            (
+                serde_json::json!({"parking": {"context": "p", "parkext": "1", "parkpos": "1-2"}}),
+                "parking needs manager",
+            ),
             (serde_json::json!({"nonsense": 1}), "nonsense"),
         ] {
             let failure = settings(json).err().expect("refused");

@@ -50,6 +50,7 @@ impl Asterisk {
             ("ari.conf", format!("{}\n[watcher]\ntype = user\npassword = {PASSWORD}\nread_only = yes\n", from_readme("ari.conf"))),
             ("extensions.conf", self.dialplan()),
             ("manager.conf", self.manager()),
+            ("res_parking.conf", from_readme("res_parking.conf").to_owned()),
             ("voicemail.conf", from_readme("voicemail.conf").to_owned()),
             ("queues.conf", from_readme("queues.conf").to_owned()),
             ("pjsip.conf", self.pjsip()),
@@ -82,6 +83,7 @@ impl Asterisk {
     fn dialplan(&self) -> String {
         let (readme, hints) = (from_readme("extensions.conf"), from_readme("hints.conf"));
         let (agents, mailboxes) = (from_readme("agents.conf"), from_readme("mailboxes.conf"));
+        let parking = from_readme("parking.conf");
         // What only the tests need: a call that was answered by the dialplan, one with a variable, one for an agent.
         format!(
             "{readme}\n\
@@ -94,9 +96,11 @@ impl Asterisk {
              exten => 707,1,PickupChan(PJSIP/1001-,p)\n same => n,Hangup()\n\
              exten => 708,1,Set(__CUSTOMER_ID=C-42)\n same => n,Queue(support)\n same => n,Hangup(17)\n\
              exten => 709,1,VoiceMail(1001@default,s)\n same => n,Hangup()\n\
+             exten => 710,1,Park(default,t(3))\n\
+             exten => 601,1,Goto(parkedcalls,601,1)\n\
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
              exten => mail,1,Answer()\n same => n,Wait(60)\n\
-             {hints}\n{agents}\n{mailboxes}\n"
+             {hints}\n{agents}\n{mailboxes}\n{parking}\n"
         )
     }
 

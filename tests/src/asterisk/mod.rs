@@ -309,10 +309,11 @@ impl Asterisk {
         }
     }
 
-    /// Waits until nothing is left in it: no channel, no bridge.
+    /// Waits until nothing is left in it: no channel, no bridge. A parking lot that was used keeps its own.
     pub async fn is_empty(&self) {
+        let is_lot = |bridge: &Value| bridge["bridge_type"] == "holding" && bridge["channels"] == json!([]);
         until("nothing is left in Asterisk", || async {
-            (self.channels().await.is_empty() && self.bridges().await.is_empty()).then_some(())
+            (self.channels().await.is_empty() && self.bridges().await.iter().all(is_lot)).then_some(())
         })
         .await;
     }

@@ -10,6 +10,7 @@ mod host;
 mod lamps;
 mod link;
 mod live_calls;
+mod parking;
 mod phones;
 mod places;
 mod queue_log;

@@ -64,7 +64,10 @@ impl Switch {
                     self.list_queues(id, &request, &[]);
                 }
                 self.give_up_mailboxes();
+                self.give_up_parking();
             }
+            News::Parked { id, calls } => self.parking_told(id, calls),
+            News::Variable { id, name, value } => self.parked_data_told(id, name, value),
             News::Mailbox { id, mailbox, messages } => self.messages_counted(id, &mailbox, messages),
             News::Queues { id, queues } => match self.queue_lists.remove(&id) {
                 Some((command, request)) => self.list_queues(command, &request, &queues),

@@ -61,6 +61,12 @@ pub(crate) enum Act {
         channel: ChannelId,
         place: Place,
     },
+    /// Into the parking lot, which says where the call is.
+    Park {
+        seat: Seat,
+        channel: ChannelId,
+        place: Place,
+    },
 }
 
 /// What the decisive request does to Asterisk.
@@ -153,7 +159,7 @@ impl Switch {
                 let other = self.other_in(from, phone)?;
                 self.entering(other, into)
             }
-            Act::ToPlace { channel, place, .. } => {
+            Act::ToPlace { channel, place, .. } | Act::Park { channel, place, .. } => {
                 Some((continue_at(channel, place), Effected::GoesOn(channel.clone())))
             }
             Act::SetData { phone, key, value } => {
@@ -234,6 +240,13 @@ impl Switch {
             Act::ConsultTransfer(phone) => self.consult_transfer(&phone),
             Act::ConsultConference(phone) => self.consult_conference(&phone),
             Act::ToPlace { seat, channel, place } => self.handed_to_dialplan(&seat, &channel, &place),
+            Act::Park { seat, channel, place } => {
+                let handed = self.handed_to_dialplan(&seat, &channel, &place);
+                if handed.is_some() {
+                    return self.parked(command, channel);
+                }
+                handed
+            }
             Act::SetData { phone, key, value } => self.set_data(&phone, &key, value),
         };
         match ended {

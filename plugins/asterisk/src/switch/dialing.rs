@@ -3,8 +3,10 @@
 //! Owns: what is called and what becomes of it. The model changes only when Asterisk has made the call's channel
 //! ([`Switch::called`]), so a call that cannot be placed leaves no trace.
 
+use std::collections::BTreeMap;
+
 use jackfield_plugin_api::{
-    Code, Failure, Outcome,
+    Code, Failure, Json, Outcome,
     report::{Cause, ConversationState, Direction, Reason, Role},
 };
 
@@ -28,6 +30,15 @@ pub(crate) struct Calling {
     pub(super) purpose: Purpose,
     pub(super) destination: String,
     pub(super) callee: Callee,
+    /// Who is at the other end, where that is known before.
+    pub(super) found: Option<Found>,
+}
+
+/// Whom a call finds, and the call data that come with him.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(super) who: Caller,
+    pub(super) data: BTreeMap<String, Json>,
 }
 
 /// What for.
@@ -50,12 +61,13 @@ pub(crate) enum Callee {
 impl Switch {
     /// Calls a destination; goes on in [`called`](Self::called) or [`not_called`](Self::not_called).
     pub(super) fn call(&mut self, command: CommandId, phone: &str, destination: &str, purpose: Purpose) {
-        let mut calling = Calling {
+        let calling = Calling {
             command,
             phone: phone.to_owned(),
             purpose,
             destination: destination.to_owned(),
             callee: Callee::Phone(destination.to_owned()),
+            found: None,
         };
         if let Some(colleague) = self.phones.get(destination).filter(|colleague| colleague.work == Work::Active) {
             let free = colleague.is_free() && colleague.key != phone;
@@ -65,7 +77,16 @@ impl Switch {
                 self.not_called(calling, Failure::new(Code::Busy, "the colleague is in a call"));
             };
         }
-        let (endpoint, caller_id) = match self.way_to(phone, destination, &calling.purpose) {
+        if self.is_parking_space(destination) {
+            return self.call_parked(calling);
+        }
+        self.place(calling);
+    }
+
+    /// Lets Asterisk make the channel of a call.
+    pub(super) fn place(&mut self, mut calling: Calling) {
+        let way = self.way_to(&calling.phone, &calling.destination, &calling.purpose);
+        let (endpoint, caller_id) = match way {
             Ok(way) => way,
             Err(failure) => return self.not_called(calling, failure),
         };
@@ -108,6 +129,9 @@ impl Switch {
                 1 => Ok((format!("Local/{extension}@{context}/n"), own)),
                 _ => Err(Failure::new(Code::Rejected, "this place can be transferred to only: its priority is not 1")),
             };
+        }
+        if let Some(parking) = self.settings.parking.as_ref().filter(|parking| parking.has(destination)) {
+            return Ok((format!("Local/{destination}@{}/n", parking.place.context), own));
         }
         if !is_dialable(destination) {
             return Err(Failure::new(Code::Rejected, "this is neither a number nor a colleague nor a place"));
@@ -246,10 +270,12 @@ impl Switch {
     fn add_callee(&mut self, room: RoomId, calling: &Calling, primary: bool, waiter: Option<CommandId>) {
         match &calling.callee {
             Callee::Channel(channel) => {
-                let who = Caller { number: calling.destination.clone(), name: String::new() };
-                let party = Party::new(&who, Self::role_of_called(primary), PartyState::Dialing, room);
+                let dialled = Caller { number: calling.destination.clone(), name: String::new() };
+                let found = calling.found.clone().unwrap_or_else(|| Found { who: dialled, data: BTreeMap::new() });
+                let party = Party::new(&found.who, Self::role_of_called(primary), PartyState::Dialing, room);
                 let rings_until = Some(self.now + self.settings.dial_timeout);
-                self.add_party(room, channel.clone(), Party { waiter, rings_until, ..party });
+                self.add_party(room, channel.clone(), Party { waiter, rings_until, data: found.data, ..party });
+                self.share_data(room);
                 self.to_dial.push(channel.clone());
             }
             Callee::Phone(colleague) => {

@@ -22,6 +22,7 @@ mod lists;
 mod members;
 mod memory;
 mod model;
+mod parking;
 mod places;
 mod queue;
 mod queue_history;
@@ -234,6 +235,8 @@ pub(crate) struct Switch {
     queue_lists: BTreeMap<u64, (CommandId, ListRequest)>,
     /// So do questions for mailboxes.
     mailboxes: BTreeMap<u64, voicemail::Asked>,
+    /// And those for the parking lot.
+    parking: BTreeMap<u64, parking::Question>,
     effects: Vec<Effect>,
 }
 
@@ -282,6 +285,7 @@ impl Switch {
             manager_up: false,
             queue_lists: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
+            parking: BTreeMap::new(),
             effects: Vec::new(),
         }
     }
@@ -361,7 +365,15 @@ impl Switch {
         });
         let desks = self.desks.iter().filter(|(agent, _)| !self.in_call(agent)).filter_map(|(_, desk)| desk.keep_until);
         let picked_up = self.picked_up.values().map(|(_, until)| *until);
-        phones.chain(rooms).chain(desks).chain(picked_up).chain(self.strays_stay_until).chain(self.look_at).min()
+        let parking = self.parking.values().filter_map(parking::Question::again);
+        phones
+            .chain(rooms)
+            .chain(desks)
+            .chain(picked_up)
+            .chain(parking)
+            .chain(self.strays_stay_until)
+            .chain(self.look_at)
+            .min()
     }
 
     // What goes to Asterisk.

@@ -81,7 +81,7 @@ impl Switch {
     }
 
     /// The other side of a call of two.
-    fn only_party(&self, seat: &Seat) -> Option<(RoomId, ChannelId)> {
+    pub(super) fn only_party(&self, seat: &Seat) -> Option<(RoomId, ChannelId)> {
         let id = self.conversation(seat)?.room;
         let room = self.rooms.get(&id)?;
         let [channel] = room.parties.as_slice() else { return None };
@@ -127,6 +127,10 @@ impl Switch {
                 self.send(Request::get("endpoints"), What::Directory(id));
             }
             ("session.request.asterisk.voicemail", _) => self.ask_for_messages(id, agent),
+            ("session.request.asterisk.parked", _) => self.list_parked(id),
+            ("conversation.request.asterisk.park", Target::Conversation(conversation)) => {
+                self.with_seat(id, agent, &conversation, |switch, seat| switch.park(id, seat));
+            }
             ("conversation.request.asterisk.removemember", Target::Conversation(conversation)) => {
                 let Ok(RemoveMember { address }) = data.parse() else {
                     return self.refuse(id, Code::Rejected, "address: the member's");

@@ -328,6 +328,7 @@ impl Switch {
             self.overflow(room);
         }
         self.announce();
+        self.ask_parking_again();
         let rested: Vec<PhoneKey> = self
             .phones
             .values()

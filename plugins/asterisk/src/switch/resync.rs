@@ -118,6 +118,7 @@ impl Switch {
         }
         self.resync = None;
         self.drop_requests();
+        self.give_up_parking();
         // What waits for a phone to be picked up waits in vain: its answer may never be told.
         let waiting: Vec<_> = self
             .phones

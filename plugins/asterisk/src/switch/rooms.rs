@@ -365,7 +365,7 @@ impl Switch {
     }
 
     /// Each agent in a room sees the call data of the parties in it.
-    fn share_data(&mut self, room: RoomId) {
+    pub(super) fn share_data(&mut self, room: RoomId) {
         let Some(room) = self.rooms.get(&room) else { return };
         let mut data = std::collections::BTreeMap::new();
         for party in room.parties.iter().filter_map(|channel| self.parties.get(channel)) {
