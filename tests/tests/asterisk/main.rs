@@ -16,6 +16,7 @@ mod places;
 mod queue_log;
 mod queues;
 mod second;
+mod staffing;
 mod supervise;
 mod survival;
 mod tenants;

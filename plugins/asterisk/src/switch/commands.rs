@@ -232,11 +232,10 @@ impl Switch {
             self.touch_phone(key);
             return self.reply(id, Outcome::success());
         }
-        if !self.settings.reasons.is_empty() && !self.settings.reasons.contains_key(&code) {
-            return self.refuse(id, Code::Rejected, format!("no reason {code:?}"));
+        match self.reason(code, desc) {
+            Ok(availability) => self.ready_outcome(id, key, availability),
+            Err(failure) => self.reply(id, failure),
         }
-        let desc = desc.or_else(|| self.settings.reasons.get(&code).cloned());
-        self.ready_outcome(id, key, Availability::NotReady { code: Some(code), desc });
     }
 
     fn dial_for(&mut self, id: CommandId, key: &str, destination: &str, extensions: &Json) {

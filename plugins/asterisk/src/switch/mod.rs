@@ -31,6 +31,7 @@ mod report;
 mod resync;
 mod rooms;
 mod session;
+mod staffing;
 mod supervise;
 #[cfg(test)]
 mod tests;

@@ -126,6 +126,9 @@ impl Switch {
             ("session.request.asterisk.directory", _) => {
                 self.send(Request::get("endpoints"), What::Directory(id));
             }
+            ("session.request.asterisk.queues", _) => self.work_for(id, agent, data),
+            ("session.request.asterisk.notready", _) => self.pause_colleague(id, agent, data, true),
+            ("session.request.asterisk.ready", _) => self.pause_colleague(id, agent, data, false),
             ("session.request.asterisk.voicemail", _) => self.ask_for_messages(id, agent),
             ("session.request.asterisk.parked", _) => self.list_parked(id),
             ("conversation.request.asterisk.park", Target::Conversation(conversation)) => {

@@ -414,6 +414,12 @@ impl Switch {
     }
 
     pub(super) fn ready_outcome(&mut self, id: super::CommandId, phone: &str, availability: Availability) {
+        self.make_available(phone, availability);
+        self.reply(id, Outcome::success());
+    }
+
+    /// Whether an agent takes contacts; in a call, afterwards.
+    pub(super) fn make_available(&mut self, phone: &str, availability: Availability) {
         let now = self.now;
         let Some(state) = self.phones.get_mut(phone) else { return };
         let in_call = state.live().is_some_and(|live| live.taken);
@@ -429,7 +435,6 @@ impl Switch {
         }
         self.queues_touched = true;
         self.touch_phone(phone);
-        self.reply(id, Outcome::success());
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) struct AskedSupervision {
 
 impl Switch {
     pub(super) fn supervise(&mut self, id: CommandId, supervisor: &str, whom: &str, mode: SupervisionMode) {
-        if !self.settings.agents.get(supervisor).is_some_and(|known| known.supervisor) {
+        if !self.is_supervisor(supervisor) {
             return self.refuse(id, Code::Forbidden, "the settings do not name this agent as a supervisor");
         }
         let Some(whisper) = whisper(mode) else {
