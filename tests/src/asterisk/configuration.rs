@@ -99,7 +99,7 @@ impl Asterisk {
              exten => 710,1,Park(default,t(3))\n\
              exten => 601,1,Goto(parkedcalls,601,1)\n\
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
-             exten => mail,1,Answer()\n same => n,Wait(60)\n\
+             exten => mail,1,Answer()\n same => n,Wait(600)\n\
              {hints}\n{agents}\n{mailboxes}\n{parking}\n"
         )
     }

@@ -107,6 +107,30 @@ async fn a_transferred_call_outlives_the_worker_again_and_again() {
     ends(&asterisk, customer, &outside).await;
 }
 
+#[tokio::test]
+async fn a_called_number_that_was_handed_to_the_dialplan_outlives_the_worker() {
+    let Some(asterisk) = Asterisk::start(&["1001"]).await else { return };
+    let destinations = "destinations = { mailbox = \"from-trunk,mail,1\" }";
+    let host = Setup::new().tenant(asterisk.tenant(destinations)).start().await;
+    let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let outside = Sipp::outside(&asterisk, OUTSIDE).await;
+    let channel = anna.the("channel");
+    anna.command("channel.request.dial", &channel, json!({"destination": "800"})).await;
+    asterisk.has_bridged(&["1001", "trunk"]).await;
+    let primary = anna.the("primary");
+    anna.command("conversation.request.blindtransfer", &primary, json!({"destination": "mailbox"})).await;
+    let called = until("the dialplan has the call", || async {
+        asterisk.channel("trunk").await.filter(|it| it["dialplan"]["exten"] == "mail")
+    })
+    .await;
+    leaves_a_stray(&asterisk).await;
+    host.kill_worker("acme").await;
+    has_tidied(&asterisk).await;
+    assert_eq!(asterisk.has_channel("trunk").await["id"], called["id"]);
+    outside.ask(&called, Ask::HangUp);
+    asterisk.has_no_channel("trunk").await;
+}
+
 /// A host that lets numbers ring as long as is usual.
 async fn patient(extensions: &[&str]) -> Option<(Asterisk, Host)> {
     let asterisk = Asterisk::start(extensions).await?;

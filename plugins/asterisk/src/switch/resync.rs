@@ -25,6 +25,10 @@ use crate::ari::{self, Bridge, Channel, Request, Response};
 /// How long what nobody knows and nobody hears is left alone: it may be on its way to somebody.
 pub(super) const STRAYS_STAY: Duration = Duration::from_secs(10);
 
+/// What a channel of ours can be in, in the dialplan's words: nothing, the application, or being called. In anything else
+/// it is the dialplan's, which has it from us.
+const APPLICATIONS: [&str; 3] = ["", "Stasis", "AppDial2"];
+
 /// How long a look at everything does for whoever else wants one.
 pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -240,10 +244,11 @@ impl Switch {
             .for_each(later);
     }
 
-    /// Whether a channel is one that we made, or one that the dialplan gave us.
+    /// Whether a channel is one that we made and have not handed to the dialplan, or one that the dialplan gave us.
     fn is_ours(&self, channel: &Channel) -> bool {
         // The far half of a pair of Local channels ends with its near half.
         let made = channel.id.starts_with(&self.own_prefix()) && !channel.id.ends_with(";2");
+        let made = made && APPLICATIONS.contains(&&*channel.dialplan.app_name);
         let dialplan = &channel.dialplan;
         let given = dialplan.app_name == "Stasis"
             && dialplan.app_data.split(',').next() == Some(self.settings.address.application.as_str());

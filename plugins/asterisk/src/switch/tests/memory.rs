@@ -66,6 +66,17 @@ fn a_call_goes_on_under_the_same_keys_and_nothing_is_moved() {
 }
 
 #[test]
+fn a_number_that_was_called_and_is_in_the_dialplan_now_is_left_alone() {
+    let mut bench = Bench::at(Instant::now(), "m", json!({}));
+    let channel = |id: &str, application: &str| json!({"id": id, "state": "Up", "dialplan": {"app_name": application}});
+    let (handed, stray) = ("jackfield:jackfield-acme:n-7", "jackfield:jackfield-acme:n-8");
+    bench.listed_channels = json!([channel(handed, "Park"), channel(stray, "Stasis")]);
+    bench.input(Input::Connected);
+    bench.tick(60);
+    assert_eq!((bench.deleted(handed), bench.deleted(stray)), (false, true));
+}
+
+#[test]
 fn who_hung_up_meanwhile_is_told_with_the_snapshot() {
     let dead = Bench::in_call();
     let mut bench = dead.reborn(&[&dead.originated()]);
