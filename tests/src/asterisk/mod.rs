@@ -307,6 +307,8 @@ impl Asterisk {
         for id in ids {
             self.ari("DELETE", &format!("channels/{}", id.as_str().expect("an id"))).await;
         }
+        // Whoever comes while they are still ending would keep what he finds.
+        until("Asterisk has no channel", || async { self.channels().await.is_empty().then_some(()) }).await;
     }
 
     /// Waits until nothing is left in it: no channel, no bridge. A parking lot that was used keeps its own.
