@@ -49,6 +49,9 @@ struct Raw {
     /// `name = "CONTEXT,EXTENSION,PRIORITY"`.
     #[serde(default)]
     destinations: BTreeMap<String, String>,
+    /// Name and number.
+    #[serde(default)]
+    contacts: BTreeMap<String, String>,
     #[serde(default)]
     hidden: BTreeSet<String>,
     manager: Option<RawManager>,
@@ -245,6 +248,8 @@ pub(crate) struct Settings {
     pub(crate) recording_format: String,
     pub(crate) recording_name: String,
     pub(crate) destinations: BTreeMap<String, Place>,
+    /// Numbers for everybody's menu, by name.
+    pub(crate) contacts: BTreeMap<String, String>,
     /// Endpoints that are not in the directory, such as trunks.
     pub(crate) hidden: BTreeSet<String>,
     /// Who writes `queue_log`; without it nobody does.
@@ -335,6 +340,9 @@ impl Settings {
             })?;
             destinations.insert(name, place);
         }
+        if let Some((name, number)) = raw.contacts.iter().find(|(_, number)| !is_number(number)) {
+            return Err(wrong(format!("settings: contacts.{name}: {number:?} cannot be called")));
+        }
         let recording_name =
             raw.recording_name.unwrap_or_else(|| "{application}-{queue}-{number}-{extension}-{id}".to_owned());
         if !recording_name.contains("{id}") || recording_name.split('/').any(|part| part == ".." || part.is_empty()) {
@@ -362,6 +370,7 @@ impl Settings {
             recording_format: raw.recording_format.unwrap_or_else(|| "wav".to_owned()),
             recording_name,
             destinations,
+            contacts: raw.contacts,
             hidden: raw.hidden,
             queues,
             agents,
@@ -543,6 +552,7 @@ pub(crate) mod tests {
             (serde_json::json!({"manager": {"url": "x:1", "user": "u", "password": "p"}}), "manager.url"),
             (serde_json::json!({"queues": {"a": {"app_queue": true}}}), "queues.a: app_queue needs manager"),
             (serde_json::json!({"queues": {"a": {"app_queue": true, "priority": 1}}}), "queues.conf"),
+            (serde_json::json!({"contacts": {"Help desk": "SIP/x&SIP/y"}}), "contacts.Help desk"),
             (serde_json::json!({"mailbox": "1001"}), "mailbox"),
             (serde_json::json!({"mailbox": "{extension}@default"}), "mailbox needs manager"),
             (serde_json::json!({"queues": {"a": {"mailbox": "a b"}}}), "queues.a.mailbox"),

@@ -216,7 +216,8 @@ async fn a_user_who_may_only_read_is_an_error_of_the_settings() {
 #[tokio::test]
 async fn lists_tell_the_queues_the_phones_and_whom_one_can_call() {
     use jackfield_plugin_api::lists::{ListKind, ListRequest};
-    let settings = json!({"reasons": {"break": "Break"}, "hidden": ["trunk"]});
+    let contacts = json!({"Help desk": "5550123"});
+    let settings = json!({"reasons": {"break": "Break"}, "hidden": ["trunk"], "contacts": contacts});
     let Some(lab) = Lab::open(&["1001", "1002"], settings).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;
     let list = async |kind| {
@@ -242,6 +243,8 @@ async fn lists_tell_the_queues_the_phones_and_whom_one_can_call() {
     let people = list(ListKind::Destinations).await;
     let anna_there = find(&people, "1001").unwrap();
     assert_eq!((&anna_there["name"], &anna_there["presence"]["state"]), (&json!("anna"), &json!("BUSY")));
+    let help = find(&people, "contact:Help desk").unwrap();
+    assert_eq!((&help["name"], &help["addresses"][0]["address"]), (&json!("Help desk"), &json!("5550123")));
     assert_eq!(find(&people, "queue:short").unwrap()["addresses"][0]["address"], "short");
     drop((customer, second));
     lab.close().await;

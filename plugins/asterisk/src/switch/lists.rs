@@ -105,8 +105,12 @@ impl Switch {
                 let entry = ListEntry::new(format!("place:{name}")).name(name).destination(DestinationType::External);
                 entry.address(Address::new(name))
             });
+            let contacts = self.settings.contacts.iter().map(|(name, number)| {
+                let entry = ListEntry::new(format!("contact:{name}")).name(name);
+                entry.destination(DestinationType::External).address(Address::new(number))
+            });
             let people = extensions.iter().map(|(extension, state)| self.person(extension, state));
-            people.chain(queues).chain(places).collect()
+            people.chain(queues).chain(places).chain(contacts).collect()
         };
         self.reply(id, request.page(all));
     }
