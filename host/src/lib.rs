@@ -6,22 +6,24 @@
 // Allowed in plugin/load.rs, which opens plugins' files, and for one line of plugin/worker/process.rs.
 #![deny(unsafe_code)]
 
-pub mod app;
+mod app;
 mod audit;
 pub mod cli;
-pub mod config;
+mod config;
 mod descriptors;
 mod failed_attempts;
 mod https;
 mod log_filter;
 mod log_limit;
-pub mod logging;
+mod logging;
 pub mod metrics;
 mod operator_tokens;
 pub mod plugin;
 mod rate;
-pub mod reload;
-pub mod server;
-pub mod session;
-pub mod tenant;
-pub mod traces;
+mod reload;
+mod server;
+mod session;
+mod tenant;
+mod traces;
+
+pub use server::websocket;

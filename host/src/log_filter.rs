@@ -22,7 +22,7 @@ use crate::audit;
 
 /// More of one tenant's or one adapter's lines: `tenant=acme:debug`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogDetail {
+pub(crate) struct LogDetail {
     field: &'static str,
     name: String,
     level: Level,
@@ -33,7 +33,7 @@ impl LogDetail {
     ///
     /// # Errors
     /// It is neither.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is neither \"tenant=NAME:LEVEL\" nor \"adapter=NAME:LEVEL\"");
         let (field, rest) = text.split_once('=').ok_or_else(wrong)?;
         let (name, level) = rest.rsplit_once(':').ok_or_else(wrong)?;

@@ -32,7 +32,7 @@ const WAITING_LINES: usize = 8_192;
 const LAST_LINES: Duration = Duration::from_millis(1_200);
 
 /// The running log.
-pub struct HostLog {
+pub(crate) struct HostLog {
     writer: Mutex<Option<WorkerGuard>>,
     overflowed: ErrorCounter,
     unwritable: Arc<AtomicU64>,
@@ -44,7 +44,7 @@ impl HostLog {
     ///
     /// # Errors
     /// The filter, which has been checked with the configuration, is wrong; or there is a log already.
-    pub fn start(filter: &str, details: &[LogDetail], format: LogFormat) -> Result<Self, String> {
+    pub(crate) fn start(filter: &str, details: &[LogDetail], format: LogFormat) -> Result<Self, String> {
         let filter = LogFilter::new(filter, details.to_vec()).map_err(|error| format!("log.filter: {error}"))?;
         let terminal = io::stderr().is_terminal();
         let unwritable = Arc::new(AtomicU64::new(0));
@@ -74,13 +74,13 @@ impl HostLog {
     ///
     /// # Errors
     /// The directives are wrong; the log goes on as before.
-    pub fn set_filter(&self, filter: &str, details: &[LogDetail]) -> Result<(), String> {
+    pub(crate) fn set_filter(&self, filter: &str, details: &[LogDetail]) -> Result<(), String> {
         let filter = LogFilter::new(filter, details.to_vec())?;
         self.filter.reload(filter).map_err(|error| error.to_string())
     }
 
     /// Writes what still waits; called at the host's end. Lines that come later are lost.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let Some(writer) = self.writer.lock().take() else { return };
         // On a thread of its own: while nobody reads the standard error, the last lines would keep the host from ending.
         let (done, written) = mpsc::channel();
@@ -95,7 +95,7 @@ impl HostLog {
 
     /// How many lines could not be written so far.
     #[must_use]
-    pub fn lost_lines(&self) -> u64 {
+    pub(crate) fn lost_lines(&self) -> u64 {
         self.unwritable.load(Ordering::Relaxed) + self.overflowed.dropped_lines() as u64
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// So many tokens come each second, and so many are kept at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Tokens that come each second; 0: there is no bound.
     pub per_second: u32,
     /// The most that are kept: what may be taken at once.
@@ -18,11 +18,12 @@ pub struct Rate {
 
 impl Rate {
     /// No bound.
-    pub const UNBOUNDED: Self = Self { per_second: 0, burst: 0 };
+    #[cfg(test)]
+    pub(crate) const UNBOUNDED: Self = Self { per_second: 0, burst: 0 };
 
     /// Whether there is a bound at all.
     #[must_use]
-    pub const fn is_bounded(self) -> bool {
+    pub(crate) const fn is_bounded(self) -> bool {
         self.per_second > 0
     }
 }

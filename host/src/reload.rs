@@ -39,7 +39,7 @@ const START_AGAIN: Backoff = Backoff::new(Duration::from_secs(2), Duration::from
 
 /// What is needed to start tenants and to change them.
 #[derive(Debug)]
-pub struct Reload {
+pub(crate) struct Reload {
     /// Where the configuration is read from.
     source: Source,
     /// Where desktops connect; a changed address in the file does not count before the next start.
@@ -69,7 +69,7 @@ struct Turn {
 
 /// What a reload has done.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ReloadOutcome {
+pub(crate) struct ReloadOutcome {
     /// By tenant: `started`, `removed`, `replaced` (another adapter: its sessions have ended), `moving` (another version
     /// or other settings: see `/tenants`), `adopted` (limits or tokens), `retried` (its adapter had refused settings that
     /// point to something else now), `suspended`, `draining`, `unchanged`.
@@ -85,7 +85,7 @@ pub struct ReloadOutcome {
 impl Reload {
     /// A host that runs with this configuration, and no tenants yet.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         source: Source,
         host: &HostConfig,
         values: Values,
@@ -111,7 +111,7 @@ impl Reload {
 
     /// The tenants that run.
     #[must_use]
-    pub fn tenants(&self) -> &Arc<Tenants> {
+    pub(crate) fn tenants(&self) -> &Arc<Tenants> {
         &self.tenants
     }
 
@@ -122,13 +122,13 @@ impl Reload {
 
     /// How the host is to end.
     #[must_use]
-    pub fn shutdown(&self) -> ShutdownConfig {
+    pub(crate) fn shutdown(&self) -> ShutdownConfig {
         *self.shutdown.lock()
     }
 
     /// Starts the tenants for the first time, side by side. What is wrong with some is logged and kept, and those that
     /// could not be started are tried again.
-    pub async fn start(&self, configs: Vec<TenantConfig>, mut problems: Vec<Problem>) {
+    pub(crate) async fn start(&self, configs: Vec<TenantConfig>, mut problems: Vec<Problem>) {
         let mut turn = self.turn.lock().await;
         let (suspended, configs): (Vec<_>, Vec<_>) = configs.into_iter().partition(|config| config.suspended);
         for config in suspended {
@@ -153,7 +153,7 @@ impl Reload {
     ///
     /// # Errors
     /// `jackfield.toml` is wrong, the tenants' folder cannot be read, or has become empty; nothing has changed then.
-    pub async fn run(&self) -> Result<ReloadOutcome, Vec<Problem>> {
+    pub(crate) async fn run(&self) -> Result<ReloadOutcome, Vec<Problem>> {
         let mut turn = self.turn.lock().await;
         let read = self.read().await;
         let loaded = read.inspect_err(|problems| {
@@ -343,7 +343,7 @@ impl Reload {
     }
 
     /// Ends a tenant whatever its file says, until the configuration is read again. Returns whether there is such a tenant.
-    pub async fn remove(&self, tenant: &str) -> bool {
+    pub(crate) async fn remove(&self, tenant: &str) -> bool {
         let _turn = self.turn.lock().await;
         let Some(tenant) = self.tenants.find(tenant) else { return false };
         tracing::info!(tenant = tenant.id(), "the tenant is removed by an operator");
@@ -353,7 +353,7 @@ impl Reload {
 
     /// Ends a tenant and keeps it from running, reloads included, until it is resumed or the host starts again. False:
     /// there is no such tenant.
-    pub async fn suspend(&self, tenant: &str) -> bool {
+    pub(crate) async fn suspend(&self, tenant: &str) -> bool {
         let mut turn = self.turn.lock().await;
         let Some(tenant) = self.tenants.find(tenant) else { return false };
         tracing::info!(tenant = tenant.id(), "the tenant is suspended by an operator");
@@ -363,7 +363,7 @@ impl Reload {
 
     /// Takes no new sessions of a tenant from now on, and suspends it when its sessions have gone, or when this time is over.
     /// Reloads do not change that, but for who may come in and how much there may be. False: there is no such tenant.
-    pub async fn drain(self: &Arc<Self>, tenant: &str, within: Duration) -> bool {
+    pub(crate) async fn drain(self: &Arc<Self>, tenant: &str, within: Duration) -> bool {
         let _turn = self.turn.lock().await;
         let Some(tenant) = self.tenants.find(tenant) else { return false };
         tracing::info!(tenant = tenant.id(), ?within, "the tenant is drained by an operator");
@@ -394,7 +394,7 @@ impl Reload {
     ///
     /// # Errors
     /// What is wrong with its file, or that its file says that it is suspended; it stays suspended.
-    pub async fn resume(&self, tenant: &str) -> Result<bool, Vec<Problem>> {
+    pub(crate) async fn resume(&self, tenant: &str) -> Result<bool, Vec<Problem>> {
         let _turn = self.turn.lock().await;
         if self.tenants.find(tenant).is_some_and(|running| running.end_drain()) {
             tracing::info!(tenant, "the tenant is resumed by an operator");
@@ -421,7 +421,7 @@ impl Reload {
     }
 
     /// Tries to start those tenants again that could not be started, as long as there are any; never returns.
-    pub async fn keep_trying(&self) {
+    pub(crate) async fn keep_trying(&self) {
         loop {
             self.unstarted.notified().await;
             let mut backoff = START_AGAIN;
@@ -463,7 +463,7 @@ impl Reload {
     ///
     /// # Errors
     /// Why it is not begun.
-    pub async fn upgrade(&self, tenant: &Arc<HostedTenant>, wanted: &UpgradeRequest) -> Result<(), Refusal> {
+    pub(crate) async fn upgrade(&self, tenant: &Arc<HostedTenant>, wanted: &UpgradeRequest) -> Result<(), Refusal> {
         let _turn = self.turn.lock().await;
         let mut config = TenantConfig::clone(&tenant.config());
         if let Some(name) = &wanted.adapter {
@@ -488,7 +488,7 @@ fn tokens(host: &HostConfig) -> Vec<OperatorToken> {
 
 /// What an operator wants a tenant to be moved to.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub struct UpgradeRequest {
+pub(crate) struct UpgradeRequest {
     /// An adapter, as a tenant's file names it; otherwise the same as before: its file may have changed. No path: whoever
     /// reaches the operations listener must not be able to run a file of his own.
     pub adapter: Option<String>,

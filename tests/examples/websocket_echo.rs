@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use jackfield::server::websocket::{Application, CloseCode, Outgoing, WebSocketConnection};
+use jackfield::websocket::{Application, CloseCode, Outgoing, WebSocketConnection};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,

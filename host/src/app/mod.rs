@@ -51,7 +51,7 @@ const PLUGINS: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// What keeps it from starting, in lines for the operator.
-pub fn run(source: Source) -> Result<(), String> {
+pub(crate) fn run(source: Source) -> Result<(), String> {
     let sockets = PassedSockets::take()?;
     let (source, overruled) = sockets.addressed(&source)?;
     let loaded = config::load(&source)

@@ -7,7 +7,7 @@ use super::Values;
 
 /// When a changed value takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenApplied {
+pub(crate) enum WhenApplied {
     /// When the configuration is read again.
     Reload,
     /// When the host is started again.
@@ -75,7 +75,7 @@ pub(super) fn effect(key: &str) -> WhenApplied {
 
 /// Keys whose values differ, by when that takes effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// Those that a running host takes over.
     pub applied: Vec<String>,
     /// Those that hold only when the host is started again.
@@ -84,7 +84,7 @@ pub struct Changes {
 
 /// What differs between the values that a host runs with and those of its files.
 #[must_use]
-pub fn changes(running: &Values, read: &Values) -> Changes {
+pub(crate) fn changes(running: &Values, read: &Values) -> Changes {
     let mut changes = Changes::default();
     let differs = |key: &&String| running.get(*key) != read.get(*key);
     let mut keys: Vec<&String> = running.keys().chain(read.keys()).filter(differs).collect();
@@ -101,7 +101,7 @@ pub fn changes(running: &Values, read: &Values) -> Changes {
 
 /// The values that the host runs with once it has taken over what it can.
 #[must_use]
-pub fn taken_over(running: &Values, read: &Values) -> Values {
+pub(crate) fn taken_over(running: &Values, read: &Values) -> Values {
     let kept = running.iter().filter(|(key, _)| effect(key) == WhenApplied::Restart);
     let taken = read.iter().filter(|(key, _)| effect(key) == WhenApplied::Reload);
     kept.chain(taken).map(|(key, value)| (key.clone(), value.clone())).collect()

@@ -18,7 +18,7 @@ const SHIPPED_TENANT: &str = include_str!("../../../config/tenants/demo.toml");
 
 /// One key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explained {
+pub(crate) struct Explained {
     /// With dots: `limits.sessions`.
     pub key: String,
     /// As TOML; `None` where it is not set and has no fixed default.
@@ -45,7 +45,7 @@ pub(super) struct Documented {
 ///
 /// # Errors
 /// The files are wrong.
-pub fn explain(source: &Source, tenant: Option<&str>) -> Result<Vec<Explained>, Vec<Problem>> {
+pub(crate) fn explain(source: &Source, tenant: Option<&str>) -> Result<Vec<Explained>, Vec<Problem>> {
     let layers = Layers::of_host(source);
     let host = HostConfig::check(&layers, layers.read::<raw::RawHost>().map_err(|problem| vec![problem])?)?;
     let Some(tenant) = tenant else { return Ok(explained(&layers, &documented(SHIPPED), |about| about.set, effect)) };

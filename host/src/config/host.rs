@@ -19,7 +19,7 @@ use crate::{log_filter::LogDetail, plugin::Trust};
 
 /// The host's own part of the configuration.
 #[derive(Debug, Clone)]
-pub struct HostConfig {
+pub(crate) struct HostConfig {
     /// Where desktops connect.
     pub listener: ListenerConfig,
     /// Where operators and Prometheus ask; `None`: nowhere.
@@ -32,8 +32,6 @@ pub struct HostConfig {
     pub plugin_store: PathBuf,
     /// Whose signatures libraries must carry; none: no signature is asked for.
     pub plugin_trust: Trust,
-    /// What a tenant may have unless its file says otherwise.
-    pub limits: TenantLimits,
     /// How many tenants get series of their own.
     pub metrics_max_tenants: usize,
     /// Which log lines are written: directives as in `RUST_LOG`.
@@ -50,7 +48,7 @@ pub struct HostConfig {
 
 /// How the host ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShutdownConfig {
+pub(crate) struct ShutdownConfig {
     /// How long, before anything else, sessions go on while none is begun and the host says that it is not ready.
     pub drain: Duration,
     /// After how long a desktop whose session the end has cost should come back.
@@ -61,7 +59,7 @@ pub struct ShutdownConfig {
 
 /// Where and how desktops connect.
 #[derive(Debug, Clone)]
-pub struct ListenerConfig {
+pub(crate) struct ListenerConfig {
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
     /// Connections of all tenants together.
@@ -82,7 +80,7 @@ pub struct ListenerConfig {
 
 /// Where operators ask, and who may.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperationsConfig {
+pub(crate) struct OperationsConfig {
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
     /// Names by which it is reached, beside `localhost` and every address: in lower case, without a port.
@@ -96,14 +94,14 @@ pub struct OperationsConfig {
 impl OperationsConfig {
     /// Whether whoever reaches the listener may do all.
     #[must_use]
-    pub fn lets_anybody_in(&self) -> bool {
+    pub(crate) fn lets_anybody_in(&self) -> bool {
         self.tokens.is_empty() && self.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none())
     }
 }
 
 /// A token of an operator or of Prometheus.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperatorToken {
+pub(crate) struct OperatorToken {
     /// Who has it, and its hash.
     pub token: Token,
     /// What its holder may do.
@@ -112,7 +110,7 @@ pub struct OperatorToken {
 
 /// Which values of a browser's `Origin` header are let in; a request without one is not from a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origins {
+pub(crate) enum Origins {
     /// All.
     Any,
     /// These and no others.
@@ -156,7 +154,8 @@ impl HostConfig {
             bounds.wrong("plugins.keys", error);
             Trust::default()
         });
-        let limits = TenantLimits::check(&mut bounds, raw.limits);
+        // Each tenant's are read from these layers; what is wrong with them is told here, too.
+        TenantLimits::check(&mut bounds, raw.limits);
         let operations = operations(&mut bounds, layers.file(), folder, raw.operations);
         let traces = TracesConfig::check(&mut bounds, folder, &raw.traces);
         if !bounds.problems.is_empty() {
@@ -169,7 +168,6 @@ impl HostConfig {
             plugin_path: raw.plugins.path.iter().map(|entry| folder.join(entry)).collect(),
             plugin_store: raw.plugins.store.map_or_else(default_store, |store| folder.join(store)),
             plugin_trust,
-            limits,
             metrics_max_tenants,
             log_filter: raw.log.filter,
             log_details,

@@ -34,7 +34,7 @@ const ARGUMENT: &str = "--set";
 
 /// Where the host's configuration comes from.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(crate) struct Source {
     /// `jackfield.toml`.
     pub file: PathBuf,
     /// What stands on top of file and environment: keys with dots, and values as in TOML.
@@ -44,14 +44,14 @@ pub struct Source {
 impl Source {
     /// A file, without arguments.
     #[must_use]
-    pub fn file(file: &Path) -> Self {
+    pub(crate) fn file(file: &Path) -> Self {
         Self { file: file.to_owned(), arguments: Vec::new() }
     }
 }
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// The shipped configuration: no other source sets it.
     Default,
     /// The host's own part, for a tenant.
@@ -77,7 +77,7 @@ impl fmt::Display for Origin {
 }
 
 /// All keys with their values; tables are flattened: `limits.sessions`.
-pub type Values = BTreeMap<String, Value>;
+pub(crate) type Values = BTreeMap<String, Value>;
 
 /// The layers of one file.
 pub(super) struct Layers {

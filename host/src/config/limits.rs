@@ -12,7 +12,7 @@ use crate::rate::Rate;
 
 /// What a tenant may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TenantLimits {
+pub(crate) struct TenantLimits {
     /// Sessions.
     pub sessions: usize,
     /// Connections of which a request was let in.

@@ -9,7 +9,7 @@ use crate::plugin::InstalledReference;
 
 /// The library of an adapter, as a tenant's file names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdapterFile {
+pub(crate) struct AdapterFile {
     /// As written.
     pub name: String,
     /// Where it was found.

@@ -41,26 +41,26 @@ mod token;
 mod traces;
 mod units;
 
-pub use diff::{Changes, WhenApplied, changes, taken_over};
-pub use explain::{Explained, explain};
-pub use host::{HostConfig, ListenerConfig, OperationsConfig, OperatorToken, Origins, ShutdownConfig};
-pub use layers::{Origin, Source, Values};
-pub use limits::TenantLimits;
-pub use locate::AdapterFile;
-pub use raw::{LogFormat, OperatorRight};
-pub use settings::SettingsConfig;
+pub(crate) use diff::{Changes, WhenApplied, changes, taken_over};
+pub(crate) use explain::{Explained, explain};
+pub(crate) use host::{HostConfig, ListenerConfig, OperationsConfig, OperatorToken, Origins, ShutdownConfig};
+pub(crate) use layers::{Origin, Source, Values};
+pub(crate) use limits::TenantLimits;
+pub(crate) use locate::AdapterFile;
+pub(crate) use raw::{LogFormat, OperatorRight};
+pub(crate) use settings::SettingsConfig;
 pub(crate) use tenant::tenant_of;
-pub use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, UpgradeConfig};
-pub use tls::TlsConfig;
+pub(crate) use tenant::{Auth, Isolation, JwtRules, KeySource, TenantConfig, UpgradeConfig};
+pub(crate) use tls::TlsConfig;
 pub(crate) use tls::{TlsProblem, TlsServer};
-pub use token::Token;
-pub use traces::TracesConfig;
+pub(crate) use token::Token;
+pub(crate) use traces::TracesConfig;
 
 use layers::Layers;
 
 /// What is wrong with a file, in one line: file, key, what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The file.
     pub file: PathBuf,
     /// The key in it, with dots, where one can be named.
@@ -71,12 +71,12 @@ pub struct Problem {
 
 impl Problem {
     /// Something wrong with a file as a whole.
-    pub fn file(file: &Path, message: impl Into<String>) -> Self {
+    pub(crate) fn file(file: &Path, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), key: None, message: message.into() }
     }
 
     /// Something wrong with one key.
-    pub fn key(file: &Path, key: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(crate) fn key(file: &Path, key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), key: Some(key.into()), message: message.into() }
     }
 }
@@ -94,7 +94,7 @@ impl std::error::Error for Problem {}
 
 /// What a configuration comes to: the host's own part, the tenants that are right, and what is wrong with the others.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The host's own part.
     pub host: HostConfig,
     /// The same as values of keys, to be compared.
@@ -109,7 +109,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// The host's own part is wrong, or the folder of the tenants cannot be read; a wrong tenant's file is no error.
-pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
+pub(crate) fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
     let layers = Layers::of_host(source);
     let host = check_host(&layers)?;
     let mut loaded = Loaded { tenants: Vec::new(), problems: Vec::new(), values: layers.values(), host };
@@ -126,7 +126,7 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Problem>> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn load_host(source: &Source) -> Result<HostConfig, Vec<Problem>> {
+pub(crate) fn load_host(source: &Source) -> Result<HostConfig, Vec<Problem>> {
     check_host(&Layers::of_host(source))
 }
 
@@ -145,14 +145,14 @@ fn load_tenant(file: &Path, host_layers: &Layers, host: &HostConfig) -> Result<T
 ///
 /// # Errors
 /// `jackfield.toml` is wrong, or there is no such adapter.
-pub fn adapter(source: &Source, tenant: &Path, name: &str) -> Result<AdapterFile, Vec<Problem>> {
+pub(crate) fn adapter(source: &Source, tenant: &Path, name: &str) -> Result<AdapterFile, Vec<Problem>> {
     let host = load_host(source)?;
     locate::locate(tenant, &host, name).map_err(|problem| vec![problem])
 }
 
 /// Reads a duration as it may stand in a file, such as `5m`.
 #[must_use]
-pub fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     units::Span::parse(text).map(|span| span.0)
 }
 

@@ -70,7 +70,7 @@ pub(super) struct RawOperatorToken {
 /// What an operator may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OperatorRight {
+pub(crate) enum OperatorRight {
     /// Look: metrics and lists.
     Read,
     /// Look, and change what runs.
@@ -119,7 +119,7 @@ pub(super) struct RawTraces {
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people on a terminal, JSON otherwise.
     Auto,
     /// For people.

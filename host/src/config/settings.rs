@@ -18,7 +18,7 @@ const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// An adapter's settings as a tenant's file has them: secrets are references.
 #[derive(Clone, PartialEq)]
-pub struct SettingsConfig {
+pub(crate) struct SettingsConfig {
     file: PathBuf,
     values: Map<String, Value>,
 }
@@ -38,7 +38,7 @@ impl SettingsConfig {
     ///
     /// # Errors
     /// One problem for each key that is wrong.
-    pub fn resolve(&self, schema: &Json) -> Result<Value, Vec<Problem>> {
+    pub(crate) fn resolve(&self, schema: &Json) -> Result<Value, Vec<Problem>> {
         let schema: Value = schema.parse().map_err(|error| vec![self.schema_unusable(&error.to_string())])?;
         let mut problems = Vec::new();
         self.find_bare_secrets(&schema, &self.values, "settings", &mut problems);

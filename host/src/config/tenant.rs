@@ -17,7 +17,7 @@ use crate::plugin::worker::{restart::RestartRules, sandbox::Confinement};
 
 /// One tenant.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TenantConfig {
+pub(crate) struct TenantConfig {
     /// Its name: that of its file.
     pub id: String,
     /// Its file, for messages.
@@ -42,7 +42,7 @@ pub struct TenantConfig {
 
 /// Where a library runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
+pub(crate) enum Isolation {
     /// Inside the host.
     None,
     /// In one process with the other tenants of the library that say so.
@@ -54,7 +54,7 @@ pub enum Isolation {
 impl Isolation {
     /// The word of the configuration.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Adapter => "adapter",
@@ -65,7 +65,7 @@ impl Isolation {
 
 /// What a tenant's worker may use, and how often it may die.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerConfig {
+pub(crate) struct WorkerConfig {
     /// What it may use of the machine.
     pub confinement: Confinement,
     /// How long it may be silent.
@@ -119,7 +119,7 @@ impl WorkerConfig {
 
 /// How a tenant is moved to another version of its adapter.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct UpgradeConfig {
+pub(crate) struct UpgradeConfig {
     /// The share of agents who try the new version first; 0: everybody is moved at once.
     pub canary: f64,
     /// For how long they try it.
@@ -148,7 +148,7 @@ impl UpgradeConfig {
 
 /// Who may come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
+pub(crate) enum Auth {
     /// Everybody; only where the listener is on loopback.
     None,
     /// Who has one of these tokens.
@@ -159,7 +159,7 @@ pub enum Auth {
 
 /// Where the public keys of an issuer of JSON Web Tokens are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeySource {
+pub(crate) enum KeySource {
     /// A file.
     File(PathBuf),
     /// An address: `https`, or `http` on loopback.
@@ -177,7 +177,7 @@ impl fmt::Display for KeySource {
 
 /// Which JSON Web Tokens let an agent in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JwtRules {
+pub(crate) struct JwtRules {
     /// What `iss` must be.
     pub issuer: String,
     /// What `aud` must contain.

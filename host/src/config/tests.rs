@@ -58,7 +58,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     let loaded = Folder::new("", &[("acme.toml", GOOD)]).load().unwrap();
     assert_eq!(loaded.host.listener.address.to_string(), "127.0.0.1:8080");
     assert_eq!(loaded.host.operations.unwrap().address.to_string(), "127.0.0.1:9464");
-    assert_eq!(loaded.host.limits.message_bytes, 65_536);
+    assert_eq!(loaded.tenants[0].limits.message_bytes, 65_536);
     assert_eq!(loaded.tenants[0].id, "acme");
     assert_eq!(loaded.tenants[0].limits, TenantLimits::default());
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);

@@ -20,7 +20,7 @@ use x509_cert::der::Decode as _;
 
 /// Where the certificates of a listener are. All files are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsConfig {
+pub(crate) struct TlsConfig {
     /// The table that names the files: `listener.tls` or `operations.tls`.
     pub(crate) table: &'static str,
     /// The listener's certificate, and those between it and the authority that clients trust.

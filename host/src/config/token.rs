@@ -8,7 +8,7 @@ use super::{Problem, raw::RawToken};
 
 /// The hash of an API token. Tokens are 256 random bits, so a fast hash gives nothing away.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// Who has it. Sessions belong to the name, so that a token can be replaced by another of the same name.
     pub name: String,
     /// SHA-256 of the token's text.

@@ -14,7 +14,7 @@ use super::{limits::Bounds, raw::RawTraces};
 
 /// Where spans go, and which.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TracesConfig {
+pub(crate) struct TracesConfig {
     /// The collector.
     pub endpoint: Uri,
     /// The share of commands that are traced, 0 to 1.
@@ -41,7 +41,7 @@ impl TracesConfig {
     ///
     /// # Errors
     /// Their file cannot be read, or is wrong by now.
-    pub fn headers(&self) -> Result<HashMap<String, String>, String> {
+    pub(crate) fn headers(&self) -> Result<HashMap<String, String>, String> {
         self.headers_file.as_deref().map_or_else(|| Ok(HashMap::new()), read_headers)
     }
 }

@@ -76,7 +76,7 @@ mod tokens;
 mod unauthenticated;
 pub mod websocket;
 
-pub use operations::Operations;
+pub(crate) use operations::Operations;
 
 use peer::Peer;
 use refusals::Refusals;
@@ -109,7 +109,7 @@ const OPERATIONS: RequestTimeouts = RequestTimeouts { head: Duration::from_secs(
 
 /// What all connections of desktops share.
 #[derive(Debug)]
-pub struct Desktops {
+pub(crate) struct Desktops {
     /// Where they come from and what is allowed.
     pub config: ListenerConfig,
     /// Who they come to.
@@ -126,7 +126,7 @@ pub struct Desktops {
 impl Desktops {
     /// `config`: as it is for the listener. `closing`: see the field.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         config: ListenerConfig,
         tenants: Arc<Tenants>,
         metrics: Metrics,
@@ -145,7 +145,7 @@ impl Desktops {
 
 /// A listener and its connections.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     socket: TcpListener,
     room: Arc<Semaphore>,
     size: usize,
@@ -163,7 +163,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address cannot be had, or a certificate cannot be used.
-    pub async fn desktops(
+    pub(crate) async fn desktops(
         config: &ListenerConfig,
         socket: Option<std::net::TcpListener>,
         most: usize,
@@ -180,7 +180,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address cannot be had, or a certificate cannot be used.
-    pub async fn operations(
+    pub(crate) async fn operations(
         config: &OperationsConfig,
         socket: Option<std::net::TcpListener>,
         closing: watch::Receiver<bool>,
@@ -201,12 +201,12 @@ impl Listener {
     ///
     /// # Errors
     /// The operating system does not say.
-    pub fn address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
     /// Serves desktops until `stop`; then waits until all connections are gone.
-    pub async fn serve_desktops(self, desktops: Arc<Desktops>, stop: impl Future<Output = ()>) {
+    pub(crate) async fn serve_desktops(self, desktops: Arc<Desktops>, stop: impl Future<Output = ()>) {
         let metrics = desktops.metrics.clone();
         let answer = move |request, peer: Peer| {
             let desktops = Arc::clone(&desktops);
@@ -216,7 +216,7 @@ impl Listener {
     }
 
     /// Serves operators until `stop`; then waits as [`Self::serve_desktops`] does.
-    pub async fn serve_operations(self, operations: Arc<Operations>, stop: impl Future<Output = ()>) {
+    pub(crate) async fn serve_operations(self, operations: Arc<Operations>, stop: impl Future<Output = ()>) {
         let metrics = operations.metrics.clone();
         let answer = move |request: Request<Incoming>, peer: Peer| {
             let operations = Arc::clone(&operations);

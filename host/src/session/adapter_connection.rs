@@ -24,7 +24,7 @@ pub(super) struct CurrentPlatform {
 }
 
 /// One connection to a tenant's platform.
-pub struct AdapterConnection {
+pub(crate) struct AdapterConnection {
     state: watch::Sender<ConnectionState>,
     link: Mutex<(Link, u64)>,
     answers: AtomicU64,
@@ -39,7 +39,7 @@ struct ConnectionState {
 
 /// How a connection has answered since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AnswerCounts {
+pub(crate) struct AnswerCounts {
     /// Commands and log-ins that have an answer.
     pub answers: u64,
     /// Those of them that failed by a fault of the adapter: `timeout`, `adapter_failed`, `internal`.
@@ -49,7 +49,7 @@ pub struct AnswerCounts {
 impl AnswerCounts {
     /// What was counted after an earlier tally of the same connection.
     #[must_use]
-    pub fn since(self, earlier: Self) -> Self {
+    pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             answers: self.answers.saturating_sub(earlier.answers),
             faults: self.faults.saturating_sub(earlier.faults),
@@ -58,7 +58,7 @@ impl AnswerCounts {
 
     /// The share of faults.
     #[must_use]
-    pub fn rate(self) -> f64 {
+    pub(crate) fn rate(self) -> f64 {
         #[allow(clippy::cast_precision_loss)] // no connection answers 2^52 commands
         if self.answers == 0 { 0.0 } else { self.faults as f64 / self.answers as f64 }
     }
@@ -76,7 +76,7 @@ impl AdapterConnection {
 
     /// How it has answered so far.
     #[must_use]
-    pub fn tally(&self) -> AnswerCounts {
+    pub(crate) fn tally(&self) -> AnswerCounts {
         AnswerCounts { answers: self.answers.load(Relaxed), faults: self.faults.load(Relaxed) }
     }
 

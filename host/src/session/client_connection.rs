@@ -33,7 +33,7 @@ use super::{
 use crate::metrics::{CommandLabel, LimitLabel};
 
 /// One connection that can send any message at any time. Dropping it says that the connection is gone.
-pub struct ClientConnection {
+pub(crate) struct ClientConnection {
     manager: SessionManager,
     identity: Identity,
     address: IpAddr,
@@ -64,7 +64,7 @@ enum Binding {
 impl ClientConnection {
     /// A connection from an address, whose messages go to this outbox.
     #[must_use]
-    pub fn new(manager: &SessionManager, identity: Identity, address: IpAddr, outbox: Outbox) -> Self {
+    pub(crate) fn new(manager: &SessionManager, identity: Identity, address: IpAddr, outbox: Outbox) -> Self {
         let binding = Arc::new(Mutex::new(Binding::Nothing));
         let throttle = ConnectionThrottle::new(manager.registry().limits().connection_commands);
         Self {
@@ -83,7 +83,7 @@ impl ClientConnection {
     /// when it has, and what it was answered at once has been sent. A server does not read from its client meanwhile: so a
     /// client that floods waits, and the answers to what stands before its Close come before the connection ends. So does one
     /// that sends more than its share.
-    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(pending) = &mut self.pending {
             ready!(pending.as_mut().poll(context));
             self.pending = None;
@@ -97,7 +97,7 @@ impl ClientConnection {
 
     /// Takes one message as it came, and when. To be called only when [`Self::poll_ready`] is: another one that is not
     /// through is given up.
-    pub fn receive(&mut self, text: &str, at: Instant) {
+    pub(crate) fn receive(&mut self, text: &str, at: Instant) {
         let (registry, metrics) = (self.manager.registry(), self.manager.metrics());
         if self.throttle.count(text.len(), at) {
             metrics.limited(LimitLabel::ConnectionCommandsPerSecond);
@@ -124,7 +124,7 @@ impl ClientConnection {
 
     /// Whether the connection has a session, or is about to have one.
     #[must_use]
-    pub fn is_bound(&self) -> bool {
+    pub(crate) fn is_bound(&self) -> bool {
         matches!(*self.binding.lock(), Binding::Preparing | Binding::Bound { .. })
     }
 

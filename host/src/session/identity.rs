@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Who a client has proved to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
+pub(crate) enum Identity {
     /// The tenant asks for no proof: whoever knows a session's id may use it.
     Anyone,
     /// The holder of a token for all agents of the tenant, by the token's name.
@@ -23,7 +23,7 @@ pub enum Identity {
 impl Identity {
     /// Whether this client may log this agent in.
     #[must_use]
-    pub fn may_log_in(&self, agent: &str) -> bool {
+    pub(crate) fn may_log_in(&self, agent: &str) -> bool {
         match self {
             Self::Anyone | Self::Holder(_) => true,
             Self::Agent { agent: own, .. } => **own == *agent,
@@ -33,7 +33,7 @@ impl Identity {
     /// Whether this client may use a session of `agent` that `owner` has prepared: the same holder or voucher, and no
     /// other agent.
     #[must_use]
-    pub fn may_use(&self, owner: &Self, agent: &str) -> bool {
+    pub(crate) fn may_use(&self, owner: &Self, agent: &str) -> bool {
         match (owner.issuer(), self.issuer()) {
             (None, _) => true,
             (Some(owner), Some(own)) => owner == own && self.may_log_in(agent),

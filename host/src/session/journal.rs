@@ -18,7 +18,7 @@ const ORDINARY: usize = 256;
 
 /// How much a session keeps for a client that returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalLimits {
+pub(crate) struct JournalLimits {
     /// Events.
     pub events: usize,
     /// Bytes of all of them.

@@ -44,7 +44,7 @@ pub(super) struct Mailbox {
 struct Queue {
     link_changed: bool,
     /// What clients and the manager have sent, in one order.
-    requests: VecDeque<Request>,
+    requests: VecDeque<QueuedRequest>,
     commands: usize,
     command_bytes: usize,
     /// Commands that wait or are just being handled.
@@ -61,7 +61,7 @@ struct Queue {
     closed: bool,
 }
 
-enum Request {
+enum QueuedRequest {
     Command(ClientCommand),
     Control(Control),
 }
@@ -92,7 +92,7 @@ impl Mailbox {
         queue.command_bytes = bytes;
         queue.commands += 1;
         queue.unhandled += 1;
-        queue.requests.push_back(Request::Command(command));
+        queue.requests.push_back(QueuedRequest::Command(command));
         drop(queue);
         self.arrived.notify_one();
         Ok(())
@@ -141,7 +141,7 @@ impl Mailbox {
         if queue.closed {
             return false;
         }
-        queue.requests.push_back(Request::Control(control));
+        queue.requests.push_back(QueuedRequest::Control(control));
         drop(queue);
         self.arrived.notify_one();
         true
@@ -173,8 +173,8 @@ impl Mailbox {
             return Some(Input::LinkChanged);
         }
         match pop(&mut queue.requests)? {
-            Request::Control(control) => Some(Input::Control(control)),
-            Request::Command(command) => {
+            QueuedRequest::Control(control) => Some(Input::Control(control)),
+            QueuedRequest::Command(command) => {
                 queue.commands -= 1;
                 queue.command_bytes -= command.request.bytes();
                 if std::mem::take(&mut queue.someone_waits) {

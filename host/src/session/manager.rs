@@ -43,7 +43,7 @@ const ABANDONED: Duration = Duration::from_secs(1);
 
 /// All sessions of one tenant. Cheap to clone.
 #[derive(Clone)]
-pub struct SessionManager(pub(super) Arc<Shared>);
+pub(crate) struct SessionManager(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) registry: Arc<Registry>,
@@ -59,7 +59,7 @@ struct Connections {
 
 /// The answer to one HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpAnswer {
+pub(crate) struct HttpAnswer {
     /// The response.
     pub text: String,
     /// What the HTTP request comes to.
@@ -75,7 +75,7 @@ impl HttpAnswer {
 
 /// What an HTTP request comes to that carries a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HttpOutcome {
+pub(crate) enum HttpOutcome {
     /// The message was read and has its answer.
     Carried,
     /// The body could not be taken apart at all: the request itself is wrong.
@@ -91,7 +91,7 @@ pub enum HttpOutcome {
 
 /// Why there is no event stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreamRefused {
+pub(crate) enum StreamRefused {
     /// There is no such session, or not for this identity.
     NotFound,
     /// `Last-Event-ID` is beyond the last event.
@@ -99,7 +99,7 @@ pub enum StreamRefused {
 }
 
 /// An event stream by HTTP. Dropping it says that the connection is gone.
-pub struct EventStream {
+pub(crate) struct EventStream {
     /// What the stream begins with: the data of bindSession's success.
     pub bound: Bytes,
     session: SessionHandle,
@@ -126,7 +126,7 @@ impl std::fmt::Debug for EventStream {
 
 /// How many sessions of a tenant were moved, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MigrationCounts {
+pub(crate) struct MigrationCounts {
     /// On the new adapter connection; their clients noticed nothing.
     pub moved: usize,
     /// On the new adapter connection as after a crash: commands in flight failed, and the link was reported as lost.
@@ -138,7 +138,7 @@ pub struct MigrationCounts {
 impl SessionManager {
     /// A tenant without sessions and, yet, without a platform.
     #[must_use]
-    pub fn new(tenant: &str, limits: SessionLimits, metrics: TenantMetrics) -> Self {
+    pub(crate) fn new(tenant: &str, limits: SessionLimits, metrics: TenantMetrics) -> Self {
         metrics.set_session_limit(limits.sessions);
         metrics.set_link(false);
         let connections = Connections { serving: Arc::new(AdapterConnection::new()), candidate: None };
@@ -150,24 +150,24 @@ impl SessionManager {
 
     /// The adapter connection that serves the tenant: where agents are logged in.
     #[must_use]
-    pub fn serving(&self) -> Arc<AdapterConnection> {
+    pub(crate) fn serving(&self) -> Arc<AdapterConnection> {
         Arc::clone(&self.0.connections.lock().serving)
     }
 
     /// An adapter connection beside the one that serves the tenant. Nobody is on it until [`Self::try_out`],
     /// [`Self::serve_by`] or [`Self::move_sessions`] says so.
     #[must_use]
-    pub fn open_connection(&self) -> Arc<AdapterConnection> {
+    pub(crate) fn open_connection(&self) -> Arc<AdapterConnection> {
         Arc::new(AdapterConnection::new())
     }
 
     /// A share of the agents who log in from now on, 0 to 1, are logged in on this adapter connection.
-    pub fn try_out(&self, connection: &Arc<AdapterConnection>, share: f64) {
+    pub(crate) fn try_out(&self, connection: &Arc<AdapterConnection>, share: f64) {
         self.0.connections.lock().candidate = Some((Arc::clone(connection), share));
     }
 
     /// All agents who log in from now on are logged in on this adapter connection, and none on trial.
-    pub fn serve_by(&self, connection: &Arc<AdapterConnection>) {
+    pub(crate) fn serve_by(&self, connection: &Arc<AdapterConnection>) {
         *self.0.connections.lock() = Connections { serving: Arc::clone(connection), candidate: None };
         self.metrics().set_link(connection.link().0 == Link::Up);
     }
@@ -183,7 +183,7 @@ impl SessionManager {
 
     /// An adapter connection is used no more. Sessions that are still on it are logged in again where the tenant is
     /// served.
-    pub fn retire(&self, connection: &Arc<AdapterConnection>) {
+    pub(crate) fn retire(&self, connection: &Arc<AdapterConnection>) {
         // First of all, so that whoever is being prepared on it either sees this or is found here.
         connection.retire();
         let serving = self.serving();
@@ -193,7 +193,7 @@ impl SessionManager {
     }
 
     /// Sets an adapter connection's platform. Sessions whose agent was lost are logged in again on it.
-    pub fn set_platform(&self, connection: &Arc<AdapterConnection>, platform: Option<Arc<dyn PlatformPort>>) {
+    pub(crate) fn set_platform(&self, connection: &Arc<AdapterConnection>, platform: Option<Arc<dyn PlatformPort>>) {
         if platform.is_none() {
             self.set_link(connection, Link::Down { reason: "the adapter is being started".to_owned() });
         }
@@ -201,7 +201,7 @@ impl SessionManager {
     }
 
     /// Sets an adapter connection's link, which is down until the first call. Called on any thread.
-    pub fn set_link(&self, connection: &Arc<AdapterConnection>, link: Link) {
+    pub(crate) fn set_link(&self, connection: &Arc<AdapterConnection>, link: Link) {
         let up = link == Link::Up;
         if !connection.set_link(link) {
             return;
@@ -213,20 +213,20 @@ impl SessionManager {
     }
 
     /// Sets the limits of sessions that begin from now on. Those that are there keep theirs, but for how many there may be.
-    pub fn set_limits(&self, limits: SessionLimits) {
+    pub(crate) fn set_limits(&self, limits: SessionLimits) {
         self.metrics().set_session_limit(limits.sessions);
         self.registry().set_limits(limits);
     }
 
     /// Both ends of the queue of a connection that may begin one session after the other.
     #[must_use]
-    pub fn outbox(&self) -> (Outbox, Outlet) {
+    pub(crate) fn outbox(&self) -> (Outbox, Outlet) {
         self.queue(false)
     }
 
     /// Both ends of the queue of a connection that ends with its session: an event stream.
     #[must_use]
-    pub fn outbox_of_stream(&self) -> (Outbox, Outlet) {
+    pub(crate) fn outbox_of_stream(&self) -> (Outbox, Outlet) {
         self.queue(true)
     }
 
@@ -237,12 +237,12 @@ impl SessionManager {
 
     /// Bytes that wait to be read by its clients.
     #[must_use]
-    pub fn queued_bytes(&self) -> usize {
+    pub(crate) fn queued_bytes(&self) -> usize {
         self.registry().queued.now()
     }
 
     /// A command by HTTP. `None`: there is no such session, or not for this identity.
-    pub async fn command(&self, identity: &Identity, session: &str, text: &str) -> Option<HttpAnswer> {
+    pub(crate) async fn command(&self, identity: &Identity, session: &str, text: &str) -> Option<HttpAnswer> {
         let session = self.registry().find(session, identity)?;
         let request = match self.parse(text) {
             Ok(request) => request,
@@ -268,7 +268,7 @@ impl SessionManager {
     ///
     /// # Errors
     /// There is no such session for this identity, or `after` is beyond its last event.
-    pub async fn stream(
+    pub(crate) async fn stream(
         &self,
         identity: &Identity,
         session: &str,
@@ -292,13 +292,13 @@ impl SessionManager {
 
     /// All sessions.
     #[must_use]
-    pub fn list(&self) -> Vec<SessionStatus> {
+    pub(crate) fn list(&self) -> Vec<SessionStatus> {
         self.registry().all().iter().map(SessionHandle::status).collect()
     }
 
     /// How deep the queues of all sessions are.
     #[must_use]
-    pub fn depths(&self) -> Depths {
+    pub(crate) fn depths(&self) -> Depths {
         let mut depths = Depths { outbox_bytes: self.queued_bytes(), ..Depths::default() };
         self.registry().all().iter().for_each(|session| session.add_depths(&mut depths));
         depths
@@ -306,7 +306,7 @@ impl SessionManager {
 
     /// Moves a share of the sessions of one adapter connection, or all, to another. Comes back when they are moved or
     /// refused. Those that are busy until the deadline are moved as after a crash if all are to be moved, and else stay.
-    pub async fn move_sessions(
+    pub(crate) async fn move_sessions(
         &self,
         from: &Arc<AdapterConnection>,
         to: &Arc<AdapterConnection>,
@@ -363,24 +363,24 @@ impl SessionManager {
     }
 
     /// Begins sessions again.
-    pub fn take_newcomers(&self) {
+    pub(crate) fn take_newcomers(&self) {
         self.registry().reopen();
     }
 
     /// Waits until there is no session, and no agent is leaving.
-    pub async fn all_gone(&self) {
+    pub(crate) async fn all_gone(&self) {
         self.registry().empty().await;
     }
 
     /// The session that [`Self::list`] shows with this id.
     #[must_use]
-    pub fn details(&self, id: &str) -> Option<SessionDetails> {
+    pub(crate) fn details(&self, id: &str) -> Option<SessionDetails> {
         self.with_short_id(id).map(|session| session.details())
     }
 
     /// Ends the session that [`Self::list`] shows with this id, without ending its calls, and waits until its agent has
     /// left, or some seconds. False: there is none.
-    pub async fn end(&self, id: &str) -> bool {
+    pub(crate) async fn end(&self, id: &str) -> bool {
         let Some(session) = self.with_short_id(id) else { return false };
         let (done, left) = oneshot::channel();
         let ends = session.control(Control::End { reason: Some(DisposedReason::EndedByOperator), done: Some(done) });
@@ -394,13 +394,13 @@ impl SessionManager {
     }
 
     /// Begins no session from now on, because all are about to end for this reason. Those that are there go on.
-    pub fn refuse_newcomers(&self, reason: DisposedReason) {
+    pub(crate) fn refuse_newcomers(&self, reason: DisposedReason) {
         self.registry().close(Closing::before(reason));
     }
 
     /// Ends all sessions without ending their calls, tells their clients why, and waits until the agents have left, or
     /// the deadline. From then on nothing is prepared.
-    pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
+    pub(crate) async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
         let until = Instant::now() + deadline;
         let registry = self.registry();
         self.refuse_newcomers(reason);

@@ -76,20 +76,20 @@ mod translate;
 
 use std::time::Duration;
 
-pub use adapter_connection::{AdapterConnection, AnswerCounts};
-pub use client_connection::ClientConnection;
-pub use identity::Identity;
-pub use jackfield_protocol::{close::CloseCode, event::DisposedReason};
-pub use journal::JournalLimits;
-pub use manager::{EventStream, HttpAnswer, HttpOutcome, MigrationCounts, SessionManager, StreamRefused};
-pub use outbox::{Message, Outbox, OutboxItem, OutboxLimits, Outlet};
-pub use status::{SessionDetails, SessionStatus};
+pub(crate) use adapter_connection::{AdapterConnection, AnswerCounts};
+pub(crate) use client_connection::ClientConnection;
+pub(crate) use identity::Identity;
+pub(crate) use jackfield_protocol::event::DisposedReason;
+pub(crate) use journal::JournalLimits;
+pub(crate) use manager::{EventStream, HttpAnswer, HttpOutcome, SessionManager, StreamRefused};
+pub(crate) use outbox::{Message, Outbox, OutboxItem, OutboxLimits, Outlet};
+pub(crate) use status::{SessionDetails, SessionStatus};
 
 use crate::rate::Rate;
 
 /// What a tenant's sessions may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionLimits {
+pub(crate) struct SessionLimits {
     /// Sessions at the same time.
     pub sessions: usize,
     /// How many agents may log in each second, once as many as there may be sessions have.

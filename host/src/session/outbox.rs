@@ -22,7 +22,7 @@ use crate::metrics::LimitLabel;
 
 /// One message to a client: UTF-8 JSON, with its number if it is an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// The event's number; `None` for a response.
     pub seq: Option<u64>,
     /// The text. Cloning it copies nothing.
@@ -34,17 +34,11 @@ impl Message {
     pub(super) fn response(text: String) -> Self {
         Self { seq: None, text: text.into() }
     }
-
-    /// The text, for reading.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.text).unwrap_or_default()
-    }
 }
 
 /// What the server writes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OutboxItem {
+pub(crate) enum OutboxItem {
     /// A message.
     Message(Message),
     /// Nothing follows: close the connection with this code and reason.
@@ -53,7 +47,7 @@ pub enum OutboxItem {
 
 /// How much may wait for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxLimits {
+pub(crate) struct OutboxLimits {
     /// Messages.
     pub messages: usize,
     /// Bytes of all of them.
@@ -68,10 +62,10 @@ impl Default for OutboxLimits {
 
 /// Where a connection's messages go. Cheap to clone; equal is what leads to the same connection.
 #[derive(Clone)]
-pub struct Outbox(Arc<Shared>);
+pub(crate) struct Outbox(Arc<Shared>);
 
 /// The server's end. Dropping it says that the connection is gone.
-pub struct Outlet(Arc<Shared>);
+pub(crate) struct Outlet(Arc<Shared>);
 
 struct Shared {
     limits: OutboxLimits,
@@ -121,12 +115,12 @@ impl Outbox {
     }
 
     /// Puts a message in. False: it is not taken, because the connection is closing, or closes now as its queue is full.
-    pub fn send(&self, message: Message) -> bool {
+    pub(crate) fn send(&self, message: Message) -> bool {
         self.put(1, message.text.len(), |waiting| waiting.push_back(message))
     }
 
     /// Puts messages in, all or none of them.
-    pub fn send_all(&self, messages: Vec<Message>) -> bool {
+    pub(crate) fn send_all(&self, messages: Vec<Message>) -> bool {
         let bytes = messages.iter().map(|message| message.text.len()).sum();
         self.put(messages.len(), bytes, |waiting| waiting.extend(messages))
     }
@@ -159,7 +153,7 @@ impl Outbox {
 
     /// Puts in what a client asked for by binding: it is bounded by the journal and the tree, not by how fast the
     /// client reads, so it always fits.
-    pub fn replay(&self, messages: Vec<Message>) {
+    pub(crate) fn replay(&self, messages: Vec<Message>) {
         let bytes: usize = messages.iter().map(|message| message.text.len()).sum();
         let mut queue = self.0.queue.lock();
         if queue.is_closing() {
@@ -176,7 +170,7 @@ impl Outbox {
     }
 
     /// Closes the connection after what is waiting.
-    pub fn close(&self, code: CloseCode, reason: &'static str) {
+    pub(crate) fn close(&self, code: CloseCode, reason: &'static str) {
         let mut queue = self.0.queue.lock();
         queue.close(code, reason, false);
         let waker = queue.waker.take();
@@ -193,7 +187,7 @@ impl Outbox {
 
     /// Whether nothing more is taken.
     #[cfg(test)]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.0.queue.lock().is_closing()
     }
 
@@ -204,14 +198,8 @@ impl Outbox {
 
     /// How many messages wait.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.queue.lock().waiting.len()
-    }
-
-    /// Whether nothing waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Whether so much waits that no more should be put in until some of it is written, see [`Outlet::is_busy`].
@@ -260,13 +248,13 @@ impl std::fmt::Debug for Outbox {
 impl Outlet {
     /// What to write next, if there is something. After [`OutboxItem::Close`] there is nothing.
     #[cfg(test)]
-    pub fn try_next(&mut self) -> Option<OutboxItem> {
+    pub(crate) fn try_next(&mut self) -> Option<OutboxItem> {
         let mut queue = self.0.queue.lock();
         self.take(&mut queue)
     }
 
     /// What to write next; after [`OutboxItem::Close`] there is nothing. Pending: the task is woken when there is something.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<OutboxItem> {
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<OutboxItem> {
         let mut queue = self.0.queue.lock();
         match self.take(&mut queue) {
             Some(out) => Poll::Ready(out),
@@ -279,7 +267,7 @@ impl Outlet {
 
     /// For a client that cannot be written to now: how the connection is to be closed all the same, if nothing waits and
     /// it is. Pending: the task is woken when that may have changed.
-    pub fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<(CloseCode, &'static str)> {
+    pub(crate) fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<(CloseCode, &'static str)> {
         let mut queue = self.0.queue.lock();
         match queue.end() {
             Some(close) => Poll::Ready(close),
@@ -292,7 +280,7 @@ impl Outlet {
 
     /// Waits until [`Self::try_next`] has something. May be dropped and called again at any time.
     #[cfg(test)]
-    pub async fn ready(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         std::future::poll_fn(|context| {
             let mut queue = self.0.queue.lock();
             if !queue.waiting.is_empty() || (queue.close.is_some() && !queue.gone) {
@@ -308,7 +296,7 @@ impl Outlet {
     /// reads many messages at once asks this between them, so that a client that does read is never taken for one
     /// that does not.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.0.is_busy(&self.0.queue.lock())
     }
 

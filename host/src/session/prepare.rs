@@ -83,7 +83,7 @@ pub(super) fn undo(session: &SessionHandle) {
 
 impl SessionManager {
     /// prepareSession by HTTP, from an address. Dropping the future undoes it.
-    pub async fn prepare(&self, identity: Identity, address: IpAddr, text: &str) -> HttpAnswer {
+    pub(crate) async fn prepare(&self, identity: Identity, address: IpAddr, text: &str) -> HttpAnswer {
         let request = match self.parse(text) {
             Ok(request) => request,
             Err(answer) => return answer,

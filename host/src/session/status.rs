@@ -23,7 +23,7 @@ pub(super) struct StateSummary {
 
 /// One session, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SessionStatus {
+pub(crate) struct SessionStatus {
     /// The beginning of its id: enough to find it, too little to bind it.
     pub id: String,
     /// The agent.
@@ -53,7 +53,7 @@ pub struct SessionStatus {
 /// One session by itself, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SessionDetails {
+pub(crate) struct SessionDetails {
     /// What the list of all shows.
     #[serde(flatten)]
     pub status: SessionStatus,

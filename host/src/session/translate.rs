@@ -26,7 +26,7 @@ pub(super) enum Translation {
     /// One thing for the platform to do.
     Ask(Command),
     /// One after the other, by the numbers of their channels.
-    Each(Each, Vec<Step>),
+    Each(Each, Vec<ChannelStep>),
 }
 
 /// What is done with each channel of a group.
@@ -38,12 +38,12 @@ pub(super) enum Each {
 
 /// One channel of many.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct ChannelStep {
     channel: u64,
     options: Option<ChannelOptions>,
 }
 
-impl Step {
+impl ChannelStep {
     /// The command for the platform; `None`: there is nothing left to do on this channel.
     pub(super) fn command(self, each: Each, tree: &Tree) -> Option<Command> {
         let channel = tree.channels().iter().find(|channel| channel.id == self.channel)?;
@@ -231,7 +231,7 @@ fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Re
     for channel in tree.channels_of(group) {
         let own = options.iter().position(|it| is_id(&it.id, 'c', channel.id));
         let options = own.map(|at| options.swap_remove(at));
-        steps.push(Step { channel: channel.id, options });
+        steps.push(ChannelStep { channel: channel.id, options });
     }
     match options.first() {
         Some(unknown) => {
@@ -243,7 +243,7 @@ fn activate_all(group: u64, mut options: Vec<ChannelOptions>, tree: &Tree) -> Re
 }
 
 fn deactivate_all(group: u64, tree: &Tree) -> Translation {
-    let steps = tree.channels_of(group).map(|channel| Step { channel: channel.id, options: None });
+    let steps = tree.channels_of(group).map(|channel| ChannelStep { channel: channel.id, options: None });
     Translation::Each(Each::Deactivate, steps.collect())
 }
 

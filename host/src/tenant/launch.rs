@@ -24,7 +24,8 @@ const UNSOLICITED: (u64, u64) = (50, 20_000);
 pub(super) enum TenantPlugin {
     /// A file, run where the tenant's configuration says.
     File(PluginFile, Workers),
-    /// One that runs already.
+    /// One that runs already: of tests.
+    #[cfg_attr(not(test), expect(dead_code))]
     Loaded(Library),
 }
 
@@ -85,7 +86,7 @@ pub(super) fn unusable(config: &TenantConfig, error: &LoadError) -> Problem {
 
 /// The workers that tenants share, and what all workers have in common. Cheap to clone.
 #[derive(Clone)]
-pub struct Workers {
+pub(crate) struct Workers {
     inner: Arc<Common>,
 }
 
@@ -103,7 +104,7 @@ impl Workers {
     /// Workers are this program run again; their flight recorders' files go to a folder. `closed_ports`: where they must
     /// not connect to.
     #[must_use]
-    pub fn new(program: PathBuf, recordings: PathBuf, closed_ports: Vec<u16>) -> Self {
+    pub(crate) fn new(program: PathBuf, recordings: PathBuf, closed_ports: Vec<u16>) -> Self {
         Self { inner: Arc::new(Common { program, recordings, closed_ports, shared: Mutex::default() }) }
     }
 

@@ -38,13 +38,13 @@ mod upgrade;
 
 use auth::Authenticator;
 pub(crate) use auth::{AGENT_TOKEN_PREFIX, LONGEST_AGENT_TOKEN, USUAL_AGENT_TOKEN};
-pub use auth::{Admission, Admitted, NotHolder, hash_token};
-pub use launch::Workers;
+pub(crate) use auth::{Admission, Admitted, NotHolder, hash_token};
+pub(crate) use launch::Workers;
 use launch::{TenantPlugin, unusable};
 use run::Run;
 use state::DRAINING;
-pub use state::TenantState;
-pub use upgrade::{ChangeOutcome, Progress, Refusal, Stage};
+pub(crate) use state::TenantState;
+pub(crate) use upgrade::Refusal;
 
 use crate::{
     config::{Isolation, Problem, TenantConfig, TenantLimits},
@@ -57,7 +57,7 @@ use crate::{
 ///
 /// # Errors
 /// What is wrong, by file and key.
-pub fn check(config: &TenantConfig, trust: &Trust) -> Result<(), Vec<Problem>> {
+pub(crate) fn check(config: &TenantConfig, trust: &Trust) -> Result<(), Vec<Problem>> {
     let about = plugin::describe(&config.adapter.path, trust).map_err(|error| vec![unusable(config, &error)])?;
     let file = config.adapter.path.display();
     let mut problems: Vec<Problem> = Vec::new();
@@ -80,7 +80,7 @@ const DRAIN_RETRY: u32 = 30;
 const SCRAPE_AGE: Duration = Duration::from_secs(1);
 
 /// One tenant at work.
-pub struct HostedTenant {
+pub(crate) struct HostedTenant {
     id: Box<str>,
     config: RwLock<Arc<TenantConfig>>,
     serving: RwLock<Arc<Run>>,
@@ -102,7 +102,7 @@ impl HostedTenant {
     ///
     /// # Errors
     /// What is wrong, by file and key; nothing is left running then.
-    pub async fn start(
+    pub(crate) async fn start(
         config: TenantConfig,
         libraries: &Libraries,
         workers: &Workers,
@@ -116,7 +116,12 @@ impl HostedTenant {
     ///
     /// # Errors
     /// What is wrong with its settings, by file and key.
-    pub fn with_library(config: TenantConfig, library: Library, metrics: &Metrics) -> Result<Arc<Self>, Vec<Problem>> {
+    #[cfg(test)]
+    pub(crate) fn with_library(
+        config: TenantConfig,
+        library: Library,
+        metrics: &Metrics,
+    ) -> Result<Arc<Self>, Vec<Problem>> {
         Self::with_plugin(config, TenantPlugin::Loaded(library), metrics)
     }
 
@@ -146,13 +151,13 @@ impl HostedTenant {
 
     /// Its name.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// Its configuration.
     #[must_use]
-    pub fn config(&self) -> Arc<TenantConfig> {
+    pub(crate) fn config(&self) -> Arc<TenantConfig> {
         Arc::clone(&self.config.read())
     }
 
@@ -173,7 +178,7 @@ impl HostedTenant {
 
     /// Waits until a client may stay no longer that was let in by this, and returns why: its token has expired or counts no
     /// more, and `limits.token_grace` is over, or the tenant has ended.
-    pub async fn no_longer_admits(&self, admission: &Admission) -> &'static str {
+    pub(crate) async fn no_longer_admits(&self, admission: &Admission) -> &'static str {
         const ENDED: &str = "the tenant has ended";
         let mut auth = self.auth.subscribe();
         // Every idle connection waits here: what only some need is boxed.
@@ -200,7 +205,7 @@ impl HostedTenant {
     }
 
     /// Nobody is let in from now on, and whoever is there goes at once.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.auth.send_replace(None);
     }
 
@@ -208,7 +213,7 @@ impl HostedTenant {
     ///
     /// # Errors
     /// Only the holder of a token for all agents may ask for one.
-    pub fn issue_agent_token(
+    pub(crate) fn issue_agent_token(
         &self,
         asking: &Identity,
         agent: &str,
@@ -223,26 +228,26 @@ impl HostedTenant {
 
     /// The version of its adapter that serves it now.
     #[must_use]
-    pub fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         Version::of(&self.serving())
     }
 
     /// What its adapter can do beyond the standard commands.
     #[must_use]
-    pub fn extension_commands(&self) -> Vec<ExtensionCommand> {
+    pub(crate) fn extension_commands(&self) -> Vec<ExtensionCommand> {
         self.serving().manifest().extension_commands.clone()
     }
 
     /// Who may come in and how much of everything there may be are these from now on. Limits of sessions that are there
     /// stay as they are, but for how many there may be.
-    pub fn adopt(&self, config: TenantConfig) {
+    pub(crate) fn adopt(&self, config: TenantConfig) {
         self.sessions.set_limits(session_limits(&config.limits));
         self.metrics.set_connection_limit(config.limits.connections);
         self.set_config(Arc::new(config));
     }
 
     /// Lets a tenant try again that is in quarantine or whose settings were refused. Returns whether it was.
-    pub fn release(&self) -> bool {
+    pub(crate) fn release(&self) -> bool {
         let run = self.serving();
         let given_up = matches!(run.status().0, TenantState::Quarantined { .. } | TenantState::Refused { .. });
         if given_up {
@@ -256,7 +261,7 @@ impl HostedTenant {
     ///
     /// # Errors
     /// What the settings point to is not there, by file and key.
-    pub fn retry_if_refused(&self) -> Result<bool, Vec<Problem>> {
+    pub(crate) fn retry_if_refused(&self) -> Result<bool, Vec<Problem>> {
         let run = self.serving();
         if !matches!(run.status().0, TenantState::Refused { .. }) {
             return Ok(false);
@@ -271,25 +276,25 @@ impl HostedTenant {
 
     /// Its sessions.
     #[must_use]
-    pub fn sessions(&self) -> &SessionManager {
+    pub(crate) fn sessions(&self) -> &SessionManager {
         &self.sessions
     }
 
     /// Its metrics.
     #[must_use]
-    pub fn metrics(&self) -> &TenantMetrics {
+    pub(crate) fn metrics(&self) -> &TenantMetrics {
         &self.metrics
     }
 
     /// The state of its platform, and the link; `None` until the adapter has reported it.
     #[must_use]
-    pub fn status(&self) -> (TenantState, Option<Link>) {
+    pub(crate) fn status(&self) -> (TenantState, Option<Link>) {
         self.serving().status()
     }
 
     /// Its state in one word, one of [`TenantState::WORDS`].
     #[must_use]
-    pub fn state_word(&self) -> &'static str {
+    pub(crate) fn state_word(&self) -> &'static str {
         match self.status().0 {
             TenantState::Connected if self.drained_by().is_some() => DRAINING,
             state => state.as_str(),
@@ -298,7 +303,7 @@ impl HostedTenant {
 
     /// How many connections it has.
     #[must_use]
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
     }
 
@@ -324,13 +329,13 @@ impl HostedTenant {
 
     /// The same as the time that is left.
     #[must_use]
-    pub fn drained_within(&self) -> Option<Duration> {
+    pub(crate) fn drained_within(&self) -> Option<Duration> {
         self.drained_by().map(|until| until.saturating_duration_since(Instant::now()))
     }
 
     /// Makes room for one more connection, if there is any.
     #[must_use]
-    pub fn connection(self: &Arc<Self>) -> Option<Connection> {
+    pub(crate) fn connection(self: &Arc<Self>) -> Option<Connection> {
         let limit = self.config().limits.connections;
         let one_more = |open: usize| (open < limit).then_some(open + 1);
         if self.connections.fetch_update(Relaxed, Relaxed, one_more).is_err() {
@@ -343,13 +348,13 @@ impl HostedTenant {
 
     /// Counts a WebSocket or an event stream until what is returned is dropped.
     #[must_use]
-    pub fn client(self: &Arc<Self>) -> CountedClient {
+    pub(crate) fn client(self: &Arc<Self>) -> CountedClient {
         self.metrics.client_came();
         CountedClient { tenant: Arc::downgrade(self) }
     }
 
     /// Ends its sessions and disconnects its platform, within a deadline.
-    pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
+    pub(crate) async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
         let end = tokio::time::Instant::now() + deadline;
         let candidate = self.change.abandon().await;
         // Agents that do not leave must not take the platform's time as well.
@@ -364,7 +369,7 @@ impl HostedTenant {
     /// Its own metrics as text, at most [`SCRAPE_AGE`] old: whoever asks all the time must not cost the host more than
     /// others. `None`: it has no series of its own.
     #[must_use]
-    pub fn scrape(&self, metrics: &Metrics) -> Option<Bytes> {
+    pub(crate) fn scrape(&self, metrics: &Metrics) -> Option<Bytes> {
         let mut scraped = self.scraped.lock();
         if let Some((_, text)) = scraped.as_ref().filter(|(made, _)| made.elapsed() < SCRAPE_AGE) {
             return Some(text.clone());
@@ -376,7 +381,7 @@ impl HostedTenant {
     }
 
     /// Brings the gauges of its queues and its state up to date.
-    pub fn measure(&self) {
+    pub(crate) fn measure(&self) {
         self.metrics.set_depths(self.sessions.depths());
         self.metrics.set_state(self.state_word());
     }
@@ -396,7 +401,7 @@ fn declare(tenant: &str, manifest: &Manifest, metrics: &Metrics) {
 
 /// One version of an adapter, as a tenant runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
+pub(crate) struct Version {
     /// The adapter's id.
     pub adapter: String,
     /// Its version.
@@ -464,7 +469,7 @@ fn session_limits(limits: &TenantLimits) -> session::SessionLimits {
 
 /// One of a tenant's connections; the room is free again when this is dropped.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     /// One that is kept open must not keep a tenant that has ended.
     tenant: Weak<HostedTenant>,
 }
@@ -472,7 +477,7 @@ pub struct Connection {
 impl Connection {
     /// Whether it is this tenant's.
     #[must_use]
-    pub fn is_of(&self, tenant: &Arc<HostedTenant>) -> bool {
+    pub(crate) fn is_of(&self, tenant: &Arc<HostedTenant>) -> bool {
         std::ptr::eq(self.tenant.as_ptr(), Arc::as_ptr(tenant))
     }
 }
@@ -488,7 +493,7 @@ impl Drop for Connection {
 
 /// One of a tenant's WebSockets and event streams; it counts no more when this is dropped.
 #[derive(Debug)]
-pub struct CountedClient {
+pub(crate) struct CountedClient {
     tenant: Weak<HostedTenant>,
 }
 
@@ -502,7 +507,7 @@ impl Drop for CountedClient {
 
 /// All tenants of the host.
 #[derive(Debug, Default)]
-pub struct Tenants {
+pub(crate) struct Tenants {
     running: RwLock<BTreeMap<String, Arc<HostedTenant>>>,
     /// What is wrong with the files of those that do not run.
     problems: RwLock<Vec<Problem>>,
@@ -521,13 +526,14 @@ pub(crate) enum Suspended {
 
 impl Tenants {
     /// Tenants that run, and what is wrong with those that do not.
-    pub fn new(running: impl IntoIterator<Item = Arc<HostedTenant>>, problems: Vec<Problem>) -> Self {
+    #[cfg(test)]
+    pub(crate) fn new(running: impl IntoIterator<Item = Arc<HostedTenant>>, problems: Vec<Problem>) -> Self {
         let running = running.into_iter().map(|tenant| (tenant.id().to_owned(), tenant)).collect();
         Self { running: RwLock::new(running), problems: RwLock::new(problems), suspended: RwLock::default() }
     }
 
     /// The tenant, and who is coming in, if there is such a tenant and it lets them in. What fails does not say why.
-    pub async fn admit(
+    pub(crate) async fn admit(
         &self,
         tenant: &str,
         presented: Option<&str>,
@@ -549,7 +555,7 @@ impl Tenants {
     }
 
     /// Counts a request that was refused before its token was looked at.
-    pub fn not_admitted(&self, tenant: &str, metrics: &Metrics) {
+    pub(crate) fn not_admitted(&self, tenant: &str, metrics: &Metrics) {
         match self.find(tenant) {
             Some(tenant) => tenant.metrics.auth_failed(),
             None => metrics.unknown_tenant(),
@@ -558,13 +564,13 @@ impl Tenants {
 
     /// The tenant with this name, if it runs.
     #[must_use]
-    pub fn find(&self, tenant: &str) -> Option<Arc<HostedTenant>> {
+    pub(crate) fn find(&self, tenant: &str) -> Option<Arc<HostedTenant>> {
         self.running.read().get(tenant).cloned()
     }
 
     /// Those that run, in order of their names.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<HostedTenant>> {
+    pub(crate) fn all(&self) -> Vec<Arc<HostedTenant>> {
         self.running.read().values().cloned().collect()
     }
 
@@ -580,7 +586,7 @@ impl Tenants {
 
     /// Those that do not run because an operator or their file says so, in order of their names.
     #[must_use]
-    pub fn suspended(&self) -> Vec<String> {
+    pub(crate) fn suspended(&self) -> Vec<String> {
         self.suspended.read().keys().cloned().collect()
     }
 
@@ -603,19 +609,19 @@ impl Tenants {
 
     /// What is wrong with the files of those that do not run.
     #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
+    pub(crate) fn problems(&self) -> Vec<Problem> {
         self.problems.read().clone()
     }
 
     /// None of them begins a session from now on, because all are about to end for this reason.
-    pub fn refuse_newcomers(&self, reason: DisposedReason) {
+    pub(crate) fn refuse_newcomers(&self, reason: DisposedReason) {
         for tenant in self.all() {
             tenant.sessions.refuse_newcomers(reason);
         }
     }
 
     /// Ends all of them, side by side, within a deadline.
-    pub async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
+    pub(crate) async fn shut_down(&self, reason: DisposedReason, deadline: Duration) {
         let all = self.all();
         futures_util::future::join_all(all.iter().map(|tenant| tenant.shut_down(reason, deadline))).await;
     }

@@ -2,7 +2,7 @@
 
 /// Whether a tenant's platform is connected, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TenantState {
+pub(crate) enum TenantState {
     /// The first attempt to connect is under way.
     Connecting,
     /// The adapter has it.
@@ -27,7 +27,7 @@ pub enum TenantState {
 impl TenantState {
     /// One word for metrics and the operations listener.
     #[must_use]
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
             Self::Connected => "connected",
@@ -37,11 +37,9 @@ impl TenantState {
         }
     }
 
-    /// All of those words.
-    pub const ALL: [&'static str; 5] = ["connecting", "connected", "waiting", "quarantined", "refused"];
-
     /// All of those words, and the one for a tenant that is connected and takes no new sessions.
-    pub const WORDS: [&'static str; 6] = ["connecting", "connected", "waiting", "quarantined", "refused", DRAINING];
+    pub(crate) const WORDS: [&'static str; 6] =
+        ["connecting", "connected", "waiting", "quarantined", "refused", DRAINING];
 }
 
 /// The state of a tenant that is connected and takes no new sessions.

@@ -35,7 +35,7 @@ const JUDGED: Duration = Duration::from_secs(1);
 /// Where a change is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub(crate) enum Stage {
     /// The new version is being started.
     Starting,
     /// Some agents are on it.
@@ -48,7 +48,7 @@ pub enum Stage {
 
 /// A change that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// The version that serves the tenant.
     pub from: String,
     /// The version that is to.
@@ -61,7 +61,7 @@ pub struct Progress {
 
 /// How a change ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ChangeOutcome {
+pub(crate) struct ChangeOutcome {
     /// The version that was to be left.
     pub from: String,
     /// The version that was wanted.
@@ -81,7 +81,7 @@ pub struct ChangeOutcome {
 
 /// Why a change is not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// Another one is under way.
     UnderWay,
     /// It is not another version of the same adapter.
@@ -153,7 +153,7 @@ impl HostedTenant {
     ///
     /// # Errors
     /// Why it is not begun; nothing has changed then.
-    pub async fn upgrade(
+    pub(crate) async fn upgrade(
         self: &Arc<Self>,
         config: TenantConfig,
         libraries: &Libraries,
@@ -169,7 +169,7 @@ impl HostedTenant {
     ///
     /// # Errors
     /// Why it is not begun; nothing has changed then.
-    pub fn roll_back(self: &Arc<Self>, metrics: &Metrics) -> Result<(), Refusal> {
+    pub(crate) fn roll_back(self: &Arc<Self>, metrics: &Metrics) -> Result<(), Refusal> {
         let before = self.change.previous.lock().clone();
         let (config, file, workers) = before.ok_or(Refusal::NothingBefore)?;
         let mut config = TenantConfig::clone(&config);
@@ -180,7 +180,7 @@ impl HostedTenant {
 
     /// The change that is under way, and how the last one ended.
     #[must_use]
-    pub fn change(&self) -> (Option<Progress>, Option<ChangeOutcome>) {
+    pub(crate) fn change(&self) -> (Option<Progress>, Option<ChangeOutcome>) {
         let under_way = self.change.under_way.lock();
         let progress = under_way.as_ref().map(|under_way| under_way.progress.lock().clone());
         (progress, self.change.last.lock().clone())

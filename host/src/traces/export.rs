@@ -41,7 +41,7 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Carries spans to the collector until it is [finished](Self::finish).
 #[derive(Debug)]
-pub struct Exporting {
+pub(crate) struct Exporting {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -50,7 +50,7 @@ pub struct Exporting {
 ///
 /// # Errors
 /// What is wrong with the configuration, by its key.
-pub fn start(config: &TracesConfig, metrics: &Metrics) -> Result<(Traces, Exporting), String> {
+pub(crate) fn start(config: &TracesConfig, metrics: &Metrics) -> Result<(Traces, Exporting), String> {
     let resource = Resource::builder_empty()
         .with_service_name("jackfield")
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
@@ -80,7 +80,7 @@ pub fn start(config: &TracesConfig, metrics: &Metrics) -> Result<(Traces, Export
 
 impl Exporting {
     /// Sends what still waits, within a deadline. Spans that end later are lost.
-    pub async fn finish(mut self, deadline: Duration) {
+    pub(crate) async fn finish(mut self, deadline: Duration) {
         self.stop.send_replace(true);
         if timeout(deadline, &mut self.task).await.is_err() {
             self.task.abort();

@@ -18,7 +18,7 @@ use opentelemetry_sdk::{
 };
 use tokio::time::Instant;
 
-pub mod export;
+pub(crate) mod export;
 
 use crate::metrics::labels::{CommandLabel, OutcomeClass, OutcomeLabel};
 

@@ -201,7 +201,9 @@ fn the_oldest_of_a_whole_session_is_completed_where_the_session_is_full() {
 fn what_desktops_set_never_hides_the_platforms_own_data() {
     let mut desk = Desk::started(false);
     desk.apply(&Report::new().channel(channel(1)));
-    let mut full = call("M").data("ownNumber", "4711").data("small", json!(1));
+    // Longer than each of the others, which are left out from the longest on.
+    let own = |number: &str| number.repeat(500);
+    let mut full = call("M").data("ownNumber", own("4711")).data("small", json!(1));
     for n in 0..200 {
         full = full.data(format!("key{n:03}"), "x".repeat(1_000));
     }
@@ -209,12 +211,13 @@ fn what_desktops_set_never_hides_the_platforms_own_data() {
     assert_eq!(notes(&told, DiagnosticKind::TooLong), 1);
     let data = &desk.tree.channels()[0].interactions[0].data;
     let value = |key| data.iter().find(|(known, _)| *known == key).map(|(_, value)| value.get());
-    assert_eq!((value("ownNumber"), value("small")), (Some("\"4711\""), Some("1")));
+    let quoted = |number: &str| format!("\"{}\"", own(number));
+    assert_eq!((value("ownNumber"), value("small")), (Some(&*quoted("4711")), Some("1")));
     assert!(data.iter().len() > 100, "what fits is kept: {}", data.iter().len());
-    let later = Interaction::new("M").data("ownNumber", "4712");
+    let later = Interaction::new("M").data("ownNumber", own("47123"));
     desk.apply(&Report::new().channel(Channel::new("1").interaction(later)));
     let data = &desk.tree.channels()[0].interactions[0].data;
-    assert!(data.iter().any(|(_, value)| value.get() == "\"4712\""));
+    assert!(data.iter().any(|(_, value)| value.get() == quoted("47123")), "it may grow where the others may not");
 }
 
 #[test]

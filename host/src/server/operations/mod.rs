@@ -48,7 +48,7 @@ use crate::{
 
 /// What operators can ask about.
 #[derive(Debug)]
-pub struct Operations {
+pub(crate) struct Operations {
     /// The tenants.
     pub tenants: Arc<Tenants>,
     /// How they are changed.
@@ -78,7 +78,7 @@ impl Operations {
     /// A host that is ready, and whose tenants begin to connect now. `hosts`: names by which the listener is reached, beside
     /// `localhost` and every address.
     #[must_use]
-    pub fn new(hosts: Vec<String>, reload: Arc<Reload>, metrics: Metrics, log: Arc<HostLog>) -> Self {
+    pub(crate) fn new(hosts: Vec<String>, reload: Arc<Reload>, metrics: Metrics, log: Arc<HostLog>) -> Self {
         Self {
             tenants: Arc::clone(reload.tenants()),
             reload,

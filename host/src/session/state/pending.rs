@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::super::{
     commands::{LOGOUT, SessionCommand},
     input::Reply,
-    translate::{Each, Step},
+    translate::{ChannelStep, Each},
 };
 use crate::{plugin::RequestId, traces::CommandTrace};
 
@@ -45,7 +45,7 @@ pub(super) enum CommandState {
 /// The channels of a group that are still to be done.
 pub(super) struct Rest {
     pub(super) each: Each,
-    pub(super) steps: VecDeque<Step>,
+    pub(super) steps: VecDeque<ChannelStep>,
 }
 
 impl PendingCommand {

@@ -19,6 +19,8 @@ async fn nothing_is_left_of_a_session_that_has_ended() {
         line.answer(request, Outcome::success());
         settle().await;
         assert_eq!(Arc::strong_count(&limits), before);
+        let registry = tenant.manager.registry();
+        assert!(registry.all().is_empty() && registry.leaving().is_empty());
     }
 }
 

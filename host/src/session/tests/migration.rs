@@ -1,6 +1,6 @@
 //! Agents moved from one adapter connection to another.
 
-use super::*;
+use super::{super::manager::MigrationCounts, *};
 
 /// A second version of the tenant's adapter, on a connection of its own.
 struct Other {

@@ -37,13 +37,13 @@ use crate::{
 
 /// What is kept of a token.
 #[must_use]
-pub fn hash_token(token: &str) -> [u8; 32] {
+pub(crate) fn hash_token(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
 /// A client that was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     /// Who it is.
     pub identity: Identity,
     /// By what it was let in.
@@ -52,7 +52,7 @@ pub struct Admitted {
 
 /// By what a client was let in: enough to say later whether it still would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admission {
+pub(crate) struct Admission {
     proof: Proof,
     /// When that ends, if it does.
     pub(super) until: Option<Instant>,
@@ -188,7 +188,7 @@ impl Authenticator {
 
 /// Whoever asks for an agent's token is not the holder of one for all agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotHolder;
+pub(crate) struct NotHolder;
 
 /// As much work as for a tenant that exists, so that time does not tell which do.
 pub(super) fn hash_for_nothing(presented: Option<&str>) {
