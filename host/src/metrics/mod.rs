@@ -168,7 +168,7 @@ impl Metrics {
         made
     }
 
-    /// How many tenants are in a state, one of [`TenantState::WORDS`](crate::tenant::TenantState::WORDS).
+    /// How many tenants are in a state, one of the words of the tenants' states.
     pub fn set_tenants(&self, state: &'static str, count: usize) {
         self.inner.families.host.tenants.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }

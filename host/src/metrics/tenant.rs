@@ -64,7 +64,7 @@ impl TenantMetrics {
         self.series.commands[outcome.class() as usize].inc();
     }
 
-    /// Begins the trace of a command that has come; see [`Traces::begin`].
+    /// Begins the trace of a command that has come.
     #[must_use]
     pub fn trace(&self, request: &Request, command: CommandLabel, received: Instant) -> Option<Box<CommandTrace>> {
         self.traces.begin(request, command, (self.tenant(), self.adapter.id()), received)
@@ -136,7 +136,7 @@ impl TenantMetrics {
         self.series.link_up.set(usize::from(up));
     }
 
-    /// How it is with the tenant, one of [`TenantState::WORDS`](crate::tenant::TenantState::WORDS).
+    /// How it is with the tenant, one of the words of the tenants' states.
     pub fn set_state(&self, state: &'static str) {
         self.series.set_state(Some(state));
     }
