@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::{
@@ -523,6 +523,13 @@ impl Agent {
     }
 
     /// Takes the next frame. The caller bounds the whole wait: the host's pings alone must not keep it going.
+    /// Reads what has come: a desktop that leaves the host's pings unanswered for a minute is taken for gone.
+    pub async fn stays_connected(&mut self) {
+        while self.closed.is_none() && self.read().now_or_never().is_some() {}
+        // An answer to a ping is written when it is flushed; a connection that is closed is found by the next read.
+        let _ = self.socket.flush().await;
+    }
+
     async fn read(&mut self) {
         let message = match self.socket.next().await {
             Some(Ok(message)) => message,

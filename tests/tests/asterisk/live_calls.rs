@@ -97,9 +97,16 @@ impl LiveCalls {
         let number = self.agents.len();
         let (name, extension, tone) = (format!("agent{number}"), (1001 + number).to_string(), self.tone());
         let (agent, phone) = at_work(asterisk, host, &name, &extension, tone).await;
+        self.stay_connected().await;
         self.agents.push((name, extension, agent));
         self.parties.push(phone);
         (self.parties.len() - 1, tone)
+    }
+
+    async fn stay_connected(&mut self) {
+        for (_, _, agent) in &mut self.agents {
+            agent.stays_connected().await;
+        }
     }
 
     /// Somebody calls a number of Asterisk's.
@@ -231,8 +238,10 @@ impl LiveCalls {
     }
 
     /// Whoever must hear somebody, or music, does.
-    pub async fn all_hear_each_other(&self, after: &str) {
-        for Heard { by, sound } in &self.heard {
+    pub async fn all_hear_each_other(&mut self, after: &str) {
+        for at in 0..self.heard.len() {
+            self.stay_connected().await;
+            let Heard { by, sound } = &self.heard[at];
             let media = &self.parties[*by].media;
             match sound {
                 Sound::Tone(tone) => {
