@@ -450,12 +450,14 @@ impl Host {
 
     /// The number of the process in which a tenant's plugin runs, once there is one.
     pub async fn worker(&self, tenant: &str) -> u64 {
-        let ask = || async {
-            let adapters: Value = serde_json::from_str(&self.operations("/adapters").await).expect("JSON");
-            let mut tenants = adapters.as_array()?.iter().flat_map(|it| it["tenants"].as_array().into_iter().flatten());
-            tenants.find(|it| it["id"] == tenant)?["worker"].as_u64()
-        };
-        until(&format!("{tenant} has a worker"), ask).await
+        until(&format!("{tenant} has a worker"), || self.worker_now(tenant)).await
+    }
+
+    /// The same, if there is one now.
+    pub async fn worker_now(&self, tenant: &str) -> Option<u64> {
+        let adapters: Value = serde_json::from_str(&self.operations("/adapters").await).expect("JSON");
+        let mut tenants = adapters.as_array()?.iter().flat_map(|it| it["tenants"].as_array().into_iter().flatten());
+        tenants.find(|it| it["id"] == tenant)?["worker"].as_u64()
     }
 
     /// Kills the process in which a tenant's plugin runs, as a crash does.

@@ -69,7 +69,7 @@ async fn kill_worker(host: &Host) {
         if tenant(host).await["state"] == "quarantined" {
             host.act("/tenants/acme/release").await;
         }
-        (host.worker("acme").await != before).then_some(())
+        host.worker_now("acme").await.filter(|now| *now != before)
     })
     .await;
 }
