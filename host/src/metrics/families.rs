@@ -47,20 +47,56 @@ pub(super) struct AdapterFamilies {
 impl AdapterFamilies {
     fn register(families: &Registrar<'_>) -> Self {
         Self {
-            commands: families.counters( "jackfield_commands_total", "Commands answered, by adapter, command and outcome (success, needinfo, confirm or the failure's code).", &["adapter", "command", "outcome"], ),
+            commands: families.counters(
+                "jackfield_commands_total",
+                "Commands answered, by adapter, command and outcome (success, needinfo, confirm or the failure's code).",
+                &["adapter", "command", "outcome"],
+            ),
             command_duration: families.histogram(
                 "jackfield_command_duration_seconds",
                 "Time from a command's arrival to its response.",
                 &["adapter"],
             ),
-            reports: families.counters("jackfield_reports_total", "Reports applied, by adapter.", &["adapter"]),
-            report_notes: families.counters( "jackfield_report_notes_total", "Statements in reports that could not be and were left out, by adapter and kind.", &["adapter", "note"], ),
-            events: families.counters("jackfield_events_total", "Events emitted to sessions, by adapter.", &["adapter"]),
-            plugin_failures: families.counters( "jackfield_plugin_failures_total", "Failures of plugins (panics, failed loads and connects, lost workers), by adapter and kind.", &["adapter", "kind"], ),
-            worker_deaths: families.counters( "jackfield_worker_deaths_total", "Workers that died, by adapter and kind (exit, signal, hang, flood, memory, protocol).", &["adapter", "kind"], ),
-            plugin_breaches: families.counters( "jackfield_plugin_breaches_total", "Breaches of the plugin contract, by adapter and kind.", &["adapter", "kind"], ),
-            plugin_late_answers: families.counters( "jackfield_plugin_late_answers_total", "Answers that came after their deadline, or to no question, by adapter.", &["adapter"], ),
-            plugin_metrics_dropped: families.counters( "jackfield_plugin_metrics_dropped_total", "Metric values from plugins that were not declared, ill-formed or beyond the declared series.", &["adapter"], ),
+            reports: families.counters(
+                "jackfield_reports_total",
+                "Reports applied, by adapter.",
+                &["adapter"],
+            ),
+            report_notes: families.counters(
+                "jackfield_report_notes_total",
+                "Statements in reports that could not be and were left out, by adapter and kind.",
+                &["adapter", "note"],
+            ),
+            events: families.counters(
+                "jackfield_events_total",
+                "Events emitted to sessions, by adapter.",
+                &["adapter"],
+            ),
+            plugin_failures: families.counters(
+                "jackfield_plugin_failures_total",
+                "Failures of plugins (panics, failed loads and connects, lost workers), by adapter and kind.",
+                &["adapter", "kind"],
+            ),
+            worker_deaths: families.counters(
+                "jackfield_worker_deaths_total",
+                "Workers that died, by adapter and kind (exit, signal, hang, flood, memory, protocol).",
+                &["adapter", "kind"],
+            ),
+            plugin_breaches: families.counters(
+                "jackfield_plugin_breaches_total",
+                "Breaches of the plugin contract, by adapter and kind.",
+                &["adapter", "kind"],
+            ),
+            plugin_late_answers: families.counters(
+                "jackfield_plugin_late_answers_total",
+                "Answers that came after their deadline, or to no question, by adapter.",
+                &["adapter"],
+            ),
+            plugin_metrics_dropped: families.counters(
+                "jackfield_plugin_metrics_dropped_total",
+                "Metric values from plugins that were not declared, ill-formed or beyond the declared series.",
+                &["adapter"],
+            ),
         }
     }
 }
@@ -88,22 +124,86 @@ pub(super) struct TenantFamilies {
 impl TenantFamilies {
     fn register(families: &Registrar<'_>) -> Self {
         Self {
-            sessions: families.gauges("jackfield_sessions", "Sessions, connected or waiting for their client.", &["tenant"]),
-            sessions_limit: families.gauges("jackfield_sessions_limit", "Sessions that the tenant may have.", &["tenant"]),
-            connections: families.gauges("jackfield_connections", "Open connections that were let in, by tenant.", &["tenant"]),
-            connections_limit: families.gauges( "jackfield_connections_limit", "Connections that the tenant may have.", &["tenant"], ),
-            clients: families.gauges( "jackfield_client_connections", "Open WebSocket connections and event streams, by tenant.", &["tenant"], ),
-            journal: families.gauges("jackfield_journal_events", "Events kept for clients that return.", &["tenant"]),
-            outbox: families.gauges("jackfield_outbox_messages", "Messages waiting to be read by clients.", &["tenant"]),
-            outbox_longest: families.gauges( "jackfield_outbox_longest_messages", "Messages waiting for the client that reads slowest.", &["tenant"], ),
-            outbox_bytes: families.gauges("jackfield_outbox_bytes", "Bytes waiting to be read by clients.", &["tenant"]),
-            mailbox: families.gauges("jackfield_mailbox_messages", "Messages waiting to be handled by sessions.", &["tenant"]),
-            link_up: families.gauges("jackfield_link_up", "Whether the tenant's platform can be reached.", &["tenant"]),
-            state: families.gauges( "jackfield_tenant_state", "Always 1; its label says the tenant's state (connecting, connected, draining, waiting, quarantined, refused).", &["tenant", "state"], ),
-            outcomes: families.counters( "jackfield_tenant_commands_total", "Commands answered, by tenant and class of outcome (success, refused, limited, declined, fault).", &["tenant", "outcome"], ),
-            limited: families.counters( "jackfield_limited_total", "What was refused, delayed or closed because a limit of the tenant was reached, by the limit's key.", &["tenant", "limit"], ),
-            bad_messages: families.counters( "jackfield_bad_messages_total", "Messages from clients that were no well-formed message of the protocol.", &["tenant"], ),
-            auth_failures: families.counters( "jackfield_auth_failures_total", "Requests without a valid token, by tenant; those for a tenant that does not exist under _unknown.", &["tenant"], ),
+            sessions: families.gauges(
+                "jackfield_sessions",
+                "Sessions, connected or waiting for their client.",
+                &["tenant"],
+            ),
+            sessions_limit: families.gauges(
+                "jackfield_sessions_limit",
+                "Sessions that the tenant may have.",
+                &["tenant"],
+            ),
+            connections: families.gauges(
+                "jackfield_connections",
+                "Open connections that were let in, by tenant.",
+                &["tenant"],
+            ),
+            connections_limit: families.gauges(
+                "jackfield_connections_limit",
+                "Connections that the tenant may have.",
+                &["tenant"],
+            ),
+            clients: families.gauges(
+                "jackfield_client_connections",
+                "Open WebSocket connections and event streams, by tenant.",
+                &["tenant"],
+            ),
+            journal: families.gauges(
+                "jackfield_journal_events",
+                "Events kept for clients that return.",
+                &["tenant"],
+            ),
+            outbox: families.gauges(
+                "jackfield_outbox_messages",
+                "Messages waiting to be read by clients.",
+                &["tenant"],
+            ),
+            outbox_longest: families.gauges(
+                "jackfield_outbox_longest_messages",
+                "Messages waiting for the client that reads slowest.",
+                &["tenant"],
+            ),
+            outbox_bytes: families.gauges(
+                "jackfield_outbox_bytes",
+                "Bytes waiting to be read by clients.",
+                &["tenant"],
+            ),
+            mailbox: families.gauges(
+                "jackfield_mailbox_messages",
+                "Messages waiting to be handled by sessions.",
+                &["tenant"],
+            ),
+            link_up: families.gauges(
+                "jackfield_link_up",
+                "Whether the tenant's platform can be reached.",
+                &["tenant"],
+            ),
+            state: families.gauges(
+                "jackfield_tenant_state",
+                "Always 1; its label says the tenant's state (connecting, connected, draining, waiting, quarantined, refused).",
+                &["tenant", "state"],
+            ),
+            outcomes: families.counters(
+                "jackfield_tenant_commands_total",
+                "Commands answered, by tenant and class of outcome (success, refused, limited, declined, fault).",
+                &["tenant", "outcome"],
+            ),
+            limited: families.counters(
+                "jackfield_limited_total",
+                "What was refused, delayed or closed because a limit of the tenant was reached, by the limit's key.",
+                &["tenant", "limit"],
+            ),
+            bad_messages: families.counters(
+                "jackfield_bad_messages_total",
+                "Messages from clients that were no well-formed message of the protocol.",
+                &["tenant"],
+            ),
+            auth_failures: families.counters(
+                "jackfield_auth_failures_total",
+                "Requests without a valid token, by tenant; those for a tenant that does not exist under _unknown.",
+                &["tenant"],
+            ),
         }
     }
 }
@@ -127,18 +227,64 @@ pub(super) struct HostFamilies {
 impl HostFamilies {
     fn register(families: &Registrar<'_>) -> Self {
         Self {
-            sessions_ended: families.counters("jackfield_sessions_ended_total", "Sessions ended, by reason.", &["reason"]),
-            connections_closed: families.counters( "jackfield_connections_closed_total", "WebSocket connections and event streams closed, by reason.", &["reason"], ),
-            connections_refused: families.counters_from_zero( "jackfield_connections_refused_total", "Connections refused, by the bound that was reached.", "reason", &["total", "unauthenticated", "tenant"], ),
-            http_requests: families.counters( "jackfield_http_requests_total", "HTTP requests answered, WebSocket handshakes included, by route and status.", &["route", "status"], ),
-            reload_success: families.gauge( "jackfield_config_last_reload_successful", "Whether all files were right when the configuration was read last, at the start or at a reload.", ),
-            reload_time: families.gauge( "jackfield_config_last_reload_success_timestamp_seconds", "When the configuration was last read with all files right, in seconds since 1970.", ),
-            certificate_not_after: families.gauges( "jackfield_tls_certificate_not_after_timestamp_seconds", "When the first of a listener's certificates runs out, in seconds since 1970, by the table that names them.", &["listener"], ),
-            tenants: families.gauges("jackfield_tenants", "Tenants configured, by state.", &["state"]),
-            upgrades: families.counters( "jackfield_upgrades_total", "Attempts to move a tenant to another version of its adapter, by outcome.", &["outcome"], ),
-            tenants_overflowed: families.counter( "jackfield_metrics_tenants_overflowed_total", "Tenants that got no series of their own because the cap was reached; they share the label _other.", ),
-            log_lines_lost: families.counter( "jackfield_log_lines_lost_total", "Lines of the log that could not be written to the standard error.", ),
-            trace_spans: families.counters_from_zero( "jackfield_trace_spans_total", "Spans for the collector of traces, by what became of them (exported, lost).", "outcome", &["exported", "lost"], ),
+            sessions_ended: families.counters(
+                "jackfield_sessions_ended_total",
+                "Sessions ended, by reason.",
+                &["reason"],
+            ),
+            connections_closed: families.counters(
+                "jackfield_connections_closed_total",
+                "WebSocket connections and event streams closed, by reason.",
+                &["reason"],
+            ),
+            connections_refused: families.counters_from_zero(
+                "jackfield_connections_refused_total",
+                "Connections refused, by the bound that was reached.",
+                "reason",
+                &["total", "unauthenticated", "tenant"],
+            ),
+            http_requests: families.counters(
+                "jackfield_http_requests_total",
+                "HTTP requests answered, WebSocket handshakes included, by route and status.",
+                &["route", "status"],
+            ),
+            reload_success: families.gauge(
+                "jackfield_config_last_reload_successful",
+                "Whether all files were right when the configuration was read last, at the start or at a reload.",
+            ),
+            reload_time: families.gauge(
+                "jackfield_config_last_reload_success_timestamp_seconds",
+                "When the configuration was last read with all files right, in seconds since 1970.",
+            ),
+            certificate_not_after: families.gauges(
+                "jackfield_tls_certificate_not_after_timestamp_seconds",
+                "When the first of a listener's certificates runs out, in seconds since 1970, by the table that names them.",
+                &["listener"],
+            ),
+            tenants: families.gauges(
+                "jackfield_tenants",
+                "Tenants configured, by state.",
+                &["state"],
+            ),
+            upgrades: families.counters(
+                "jackfield_upgrades_total",
+                "Attempts to move a tenant to another version of its adapter, by outcome.",
+                &["outcome"],
+            ),
+            tenants_overflowed: families.counter(
+                "jackfield_metrics_tenants_overflowed_total",
+                "Tenants that got no series of their own because the cap was reached; they share the label _other.",
+            ),
+            log_lines_lost: families.counter(
+                "jackfield_log_lines_lost_total",
+                "Lines of the log that could not be written to the standard error.",
+            ),
+            trace_spans: families.counters_from_zero(
+                "jackfield_trace_spans_total",
+                "Spans for the collector of traces, by what became of them (exported, lost).",
+                "outcome",
+                &["exported", "lost"],
+            ),
         }
     }
 }

@@ -451,7 +451,8 @@ async fn open(address: &Address) -> Result<Connection, String> {
 }
 
 impl Connection {
-    /// Carries out one action, and answers the events that belong to it, or the one message if there are none; the inner error: refused, and why.
+    /// Carries out one action, and answers the events that belong to it, or the one message if there are none; the inner
+    /// error: refused, and why.
     async fn act(&mut self, action: &Action) -> Result<Result<Vec<Fields>, String>, String> {
         timeout(PATIENCE, self.ask(action)).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
     }

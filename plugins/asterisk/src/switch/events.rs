@@ -106,7 +106,7 @@ impl Switch {
 
     pub(super) fn party_answers(&mut self, channel: &str) {
         let Some(party) = self.parties.get_mut(channel) else {
-            // Called, but Asterisk has not said so yet: cannot be, its answer comes first. Given up meanwhile.
+            // Given up meanwhile.
             return self.hang_up_channel(channel, "normal");
         };
         if party.state == PartyState::Up {
