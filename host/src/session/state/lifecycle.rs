@@ -15,7 +15,7 @@ use jackfield_protocol::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{AgentPresence, SessionState};
+use super::{AgentPresence, SessionState, lists::WatchedLists};
 use crate::{
     plugin::RequestId,
     session::{
@@ -271,6 +271,7 @@ impl SessionState {
         }
         effects.ended = Some(reason);
         self.link.forget();
+        self.lists = WatchedLists::default();
         self.reset_tree(false);
         self.journal = Journal::new(self.limits.journal);
         self.resume = Vec::new();

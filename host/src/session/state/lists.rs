@@ -1,10 +1,13 @@
 //! The lists that a session's desktop reads and watches.
 //!
 //! Owns: which lists are watched, and that they are watched again where the adapter may have forgotten it or the desktop
-//! may have missed a change. Must never: keep an entry; what a list holds is the adapter's and the desktop's.
+//! may have missed a change. Must never: keep an entry (what a list holds is the adapter's and the desktop's), or take a
+//! list for watched that the adapter does not watch: where it fails to, it is asked again, at growing intervals.
+
+use std::time::Duration;
 
 use jackfield_plugin_api::{
-    Code, Command, Failure, Json, ListPage, Report,
+    Backoff, Code, Command, Failure, Json, ListPage, Report,
     command::StandardCommand,
     lists::{ListChange, ListKind},
 };
@@ -25,14 +28,28 @@ use crate::{
     },
 };
 
+/// The pauses before the adapter is asked once more for what it did not watch again.
+const WATCH_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+
 /// The lists that are watched.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct WatchedLists {
     kinds: Vec<ListKind>,
-    /// The adapter must be asked to watch again, because a snapshot has been taken.
-    stale: bool,
+    /// What the adapter must be asked to watch again: a snapshot has been taken, or it did not when it was asked.
+    stale: Vec<ListKind>,
+    /// It is not asked for these before this.
+    pause: Option<Instant>,
     /// What it has been asked to watch again.
     asked: Vec<(RequestId, ListKind)>,
+    /// Until when it must have.
+    until: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Default for WatchedLists {
+    fn default() -> Self {
+        Self { kinds: Vec::new(), stale: Vec::new(), pause: None, asked: Vec::new(), until: None, backoff: WATCH_AGAIN }
+    }
 }
 
 impl WatchedLists {
@@ -42,7 +59,17 @@ impl WatchedLists {
 
     /// A snapshot says nothing of lists, and may be another agent's than the one who was asked to watch.
     pub(super) fn snapshot_taken(&mut self) {
-        self.stale = !self.kinds.is_empty();
+        *self = Self { stale: self.kinds.clone(), kinds: std::mem::take(&mut self.kinds), ..Self::default() };
+    }
+
+    /// Keeps whether a list is watched, which the adapter has just been told.
+    fn set(&mut self, kind: ListKind, watched: bool) {
+        self.kinds.retain(|other| *other != kind);
+        self.stale.retain(|other| *other != kind);
+        self.asked.retain(|(_, other)| *other != kind);
+        if watched {
+            self.kinds.push(kind);
+        }
     }
 
     /// Takes the list out that an answer is about, if it is about one that is watched again.
@@ -50,30 +77,59 @@ impl WatchedLists {
         let at = self.asked.iter().position(|(request, _)| *request == answered)?;
         Some(self.asked.swap_remove(at).1)
     }
+
+    /// The adapter does not watch a list again: it is asked once more after a pause.
+    fn not_watched(&mut self, kind: ListKind, now: Instant) {
+        self.stale.push(kind);
+        let Self { pause, backoff, .. } = self;
+        pause.get_or_insert_with(|| now + backoff.next_pause());
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let until = self.until.filter(|_| !self.asked.is_empty());
+        until.into_iter().chain(self.pause).min()
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.pause = self.pause.filter(|pause| *pause > now);
+        if self.until.is_some_and(|until| until <= now) {
+            self.until = None;
+            for (_, kind) in std::mem::take(&mut self.asked) {
+                self.not_watched(kind, now);
+            }
+        }
+    }
 }
 
 impl SessionState {
     /// Has all that is watched watched again, where that is necessary.
     pub(super) fn watch_again(&mut self, now: Instant, effects: &mut Effects) {
-        if !self.lists.stale || !self.link.is_up() || !self.agent.is_present() || self.agent.is_migrating() {
+        let waits = self.lists.stale.is_empty() || self.lists.pause.is_some();
+        if waits || !self.link.is_up() || !self.agent.is_present() || self.agent.is_migrating() {
             return;
         }
-        self.lists.stale = false;
-        self.lists.asked.clear();
-        let until = (now + self.limits.command_deadline).into_std();
-        for kind in self.lists.kinds.clone() {
+        let until = now + self.limits.command_deadline;
+        self.lists.until = Some(until);
+        for kind in std::mem::take(&mut self.lists.stale) {
             let request = self.new_request();
             self.lists.asked.push((request, kind));
-            effects.push(Effect::Ask(request, Ask::Command(Command::Watch { kind }, until)));
+            effects.push(Effect::Ask(request, Ask::Command(Command::Watch { kind }, until.into_std())));
         }
     }
 
     /// Takes an answer, if it is to what is watched again. What changed meanwhile nobody knows, so the desktop reads it
-    /// anew, also where the adapter has no such list any more.
-    pub(super) fn watched_again(&mut self, answered: RequestId, effects: &mut Effects) -> bool {
+    /// anew, also where the adapter has no such list any more. `failed`: why it is not watched.
+    pub(super) fn watched_again(
+        &mut self,
+        answered: RequestId,
+        failed: Option<Code>,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> bool {
         let Some(kind) = self.lists.take_asked(answered) else { return false };
-        if self.lists.has(kind) {
-            self.emit(&[list_changed(ListChange::reload(kind))], effects);
+        match failed {
+            None | Some(Code::Unsupported) => self.emit(&[list_changed(ListChange::reload(kind))], effects),
+            Some(_) => self.lists.not_watched(kind, now),
         }
         true
     }
@@ -111,10 +167,7 @@ impl SessionState {
         let pending = self.commands.get(at);
         if let Ok(WatchedList { kind }) = data::parse(pending.request.data()) {
             let begins = matches!(pending.command, SessionCommand::Standard(StandardCommand::Watch));
-            self.lists.kinds.retain(|watched| *watched != kind);
-            if begins {
-                self.lists.kinds.push(kind);
-            }
+            self.lists.set(kind, begins);
         }
         self.answer(at, Response::Success, effects);
     }

@@ -28,7 +28,7 @@ mod pending;
 use std::sync::Arc;
 
 use jackfield_model::{Diagnostics, Tree};
-use jackfield_plugin_api::{Backoff, Outcome, Report, Timestamp};
+use jackfield_plugin_api::{Backoff, Code, Outcome, Report, Timestamp};
 use tokio::time::Instant;
 
 use self::{
@@ -148,6 +148,7 @@ impl SessionState {
             self.commands.deadline(),
             self.lifecycle.deadline(),
             self.link.deadline(),
+            self.lists.deadline(),
             self.agent.deadline(),
             self.client.deadline(),
         ];
@@ -286,14 +287,19 @@ impl SessionState {
     }
 
     fn answered(&mut self, request: RequestId, outcome: Outcome, now: Instant, effects: &mut Effects) {
-        let success = matches!(outcome, Outcome::Success(_));
         if let Some(at) = self.commands.asked(request) {
             return self.command_answered(at, outcome, now, effects);
         }
+        let failed = match outcome {
+            Outcome::Success(_) => None,
+            Outcome::NeedInfo(_) => Some(Code::AdapterFailed),
+            Outcome::Failure(failure) => Some(failure.code),
+        };
+        let success = failed.is_none();
         // It answers what the session asked for by itself. One that nothing waits for any more changes nothing.
         let is_taken = self.migration_answered(request, success, now, effects)
             || self.end_answered(request, success, now, effects)
-            || self.watched_again(request, effects);
+            || self.watched_again(request, failed, now, effects);
         if !is_taken && self.link.snapshot_answered(request, success, now) {
             self.follow_link(effects);
         }
@@ -308,6 +314,7 @@ impl SessionState {
         self.commands.run_out_of_patience(now);
         self.lifecycle_due(now, effects);
         self.link.tick(now);
+        self.lists.tick(now);
         self.agent_due(now, effects);
         if self.client.is_given_up(now) {
             self.expire(now, effects);

@@ -9,6 +9,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod link;
+mod lists;
 mod migration;
 mod order;
 mod resume;
@@ -251,6 +252,7 @@ impl Tenant {
                     "target": "channel",
                     "data": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}},
                 }],
+                "lists": [{"kind": "queues", "watch": true}],
                 "settings": {},
             }))
             .unwrap(),
