@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use jackfield_plugin_api::{Backoff, Code, Failure, Link};
 use tokio::time::Instant;
 
-use super::{SessionState, lifecycle::Lifecycle, migration::Migration};
+use super::{SessionState, lifecycle::Lifecycle, migration::Migration, pending::HeldBack};
 use crate::session::{
     DisposedReason,
     adapter_connection::AdapterConnection,
@@ -43,7 +43,16 @@ impl AgentPresence {
         }
     }
 
-    /// Whether it is on its way: commands wait.
+    /// Which commands wait until it has arrived. As long as it has not begun to leave, a call can be ended.
+    pub(super) fn holds_back(&self) -> HeldBack {
+        match self {
+            Self::Migrating(migration) if migration.is_holding() => HeldBack::AllButUrgent,
+            Self::Migrating(_) => HeldBack::All,
+            _ => HeldBack::None,
+        }
+    }
+
+    /// Whether it is on its way.
     pub(super) fn is_migrating(&self) -> bool {
         matches!(self, Self::Migrating(_))
     }

@@ -45,10 +45,13 @@ impl SessionState {
         let found = self.command_set.find(request.command());
         let label = found.as_ref().map_or(CommandLabel::UNKNOWN, SessionCommand::label);
         let trace = self.metrics.trace(&request, label, received);
+        // Nobody is kept in a call because a platform leaves other commands unanswered.
+        let is_urgent = found.as_ref().is_ok_and(SessionCommand::is_urgent);
+        let most = if is_urgent { 2 * self.limits.unanswered } else { self.limits.unanswered };
         let refused = match found {
-            _ if self.commands.len() >= self.limits.unanswered => {
+            _ if self.commands.len() >= most => {
                 self.metrics.limited(LimitLabel::CommandsInFlight);
-                let words = format!("more than {} commands have no answer yet", self.limits.unanswered);
+                let words = format!("more than {most} commands have no answer yet");
                 Failure::new(Code::RateLimited, words)
             }
             Ok(_) if !self.lifecycle.is_bindable() => {

@@ -138,7 +138,8 @@ impl SessionState {
             Input::Tick => self.tick(now, effects),
         }
         self.advance(now, effects);
-        let runs = self.lifecycle.has_grace() && !self.tree.has_live_calls();
+        // One on its way to another adapter could not be logged out.
+        let runs = self.lifecycle.has_grace() && !self.tree.has_live_calls() && !self.agent.is_migrating();
         self.client.run_grace(runs, now);
     }
 
@@ -202,7 +203,7 @@ impl SessionState {
 
     /// Goes on with what has become possible.
     fn advance(&mut self, now: Instant, effects: &mut Effects) {
-        while let Some(at) = self.commands.next(&self.tree, self.agent.is_migrating()) {
+        while let Some(at) = self.commands.next(&self.tree, self.agent.holds_back()) {
             self.go_on(at, now, effects);
         }
         if self.agent.is_present() && self.link.wants_snapshot() {

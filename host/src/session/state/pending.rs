@@ -32,6 +32,14 @@ pub(super) struct PendingCommand {
     pub(super) is_impatient: bool,
 }
 
+/// Which commands that wait for their turn may not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeldBack {
+    None,
+    AllButUrgent,
+    All,
+}
+
 /// How far a command has come.
 pub(super) enum CommandState {
     /// It waits for its turn.
@@ -88,8 +96,14 @@ impl PendingCommand {
         matches!(self.command, SessionCommand::Standard(StandardCommand::Watch | StandardCommand::Unwatch))
     }
 
+    /// Whether the command is about a call, whatever its channel's availability is. Who accepts a call answers it.
+    fn is_about_a_call(&self) -> bool {
+        self.command.kind() == ObjectKind::Conversation
+            || matches!(self.command, SessionCommand::Standard(StandardCommand::Accept))
+    }
+
     fn is_independent_of(&self, other: &Self) -> bool {
-        let one_way = |a: &Self, b: &Self| a.is_about_availability() && b.command.kind() == ObjectKind::Conversation;
+        let one_way = |a: &Self, b: &Self| a.is_about_availability() && b.is_about_a_call();
         one_way(self, other) || one_way(other, self)
     }
 }
@@ -143,10 +157,15 @@ impl PendingCommands {
         self.0.iter().any(PendingCommand::is_tried)
     }
 
-    /// The first one that can go on. `held`: none may begin now.
-    pub(super) fn next(&self, tree: &Tree, held: bool) -> Option<usize> {
+    /// The first one that can go on. `held`: which may not begin now.
+    pub(super) fn next(&self, tree: &Tree, held: HeldBack) -> Option<usize> {
+        let may_begin = |command: &PendingCommand| match held {
+            HeldBack::None => true,
+            HeldBack::AllButUrgent => command.command.is_urgent(),
+            HeldBack::All => false,
+        };
         (0..self.0.len()).find(|&at| match self.0[at].state {
-            CommandState::Waiting => !held && !self.must_wait(at, tree),
+            CommandState::Waiting => may_begin(&self.0[at]) && !self.must_wait(at, tree),
             CommandState::Next { .. } => true,
             CommandState::Asked { .. } => false,
         })

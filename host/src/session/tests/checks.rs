@@ -109,6 +109,26 @@ async fn more_commands_than_may_be_unanswered_are_turned_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_can_be_ended_while_as_much_is_unanswered_as_may_be() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    line.report(call("a", ConversationState::Talking));
+    client.heard().await;
+    for _ in 0..32 {
+        client.send("channel.request.dial", ".c1", json!({"destination": "5"}));
+    }
+    client.heard().await;
+    line.next_command().await;
+    for _ in 0..32 {
+        client.send("conversation.request.release", ".c1.i3.v4", json!({}));
+        client.heard().await;
+        assert!(matches!(line.next_command().await.1, Command::Release { .. }));
+    }
+    client.send("conversation.request.release", ".c1.i3.v4", json!({}));
+    assert_eq!(client.heard().await, ["rate_limited conversation.request.release"], "this is bounded, too");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_platform_that_does_not_answer_is_not_waited_for() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;

@@ -105,6 +105,48 @@ async fn what_is_in_flight_is_answered_by_the_old_adapter_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_is_ended_at_once_by_an_agent_who_is_about_to_be_moved() {
+    let tenant = Tenant::new();
+    let (mut client, old) = tenant.at_work().await;
+    old.report(call("a", ConversationState::Talking));
+    client.heard().await;
+    let other = tenant.other();
+    client.send("conversation.request.hold", ".c1.i3.v4", json!({}));
+    let (hold, _) = old.next_command().await;
+    let moving = tenant.begin_to_move(&other);
+    settle().await;
+    client.send("conversation.request.release", ".c1.i3.v4", json!({}));
+    let (release, command) = old.next_command().await;
+    assert!(matches!(command, Command::Release { .. }));
+    let over = Interaction::gone("a");
+    old.report(Report::new().channel(Channel::new("phone").interaction(over)));
+    old.answer(release, Outcome::success());
+    old.answer(hold, Outcome::success());
+    settle().await;
+    other.gives(shop()).await;
+    assert_eq!(moving.await.unwrap(), UNNOTICED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_whose_grace_ends_on_the_way_is_logged_out_where_he_arrives() {
+    let tenant = Tenant::new();
+    let (client, _) = tenant.at_work().await;
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    let other = tenant.other();
+    *other.adapter.slow.lock().unwrap() = Duration::from_secs(5);
+    let moving = tenant.begin_to_move(&other);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let new = other.gives(shop()).await;
+    assert_eq!(moving.await.unwrap(), UNNOTICED);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (request, asked) = new.next().await.expect("it is asked to log him out");
+    assert_eq!(asked, Asked::LogOut(Ending::LogOut));
+    new.answer(request, Outcome::success());
+    assert!(tenant.list().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_really_changed_is_told() {
     let (_tenant, mut client, _, other, moving) = on_the_way().await;
     other

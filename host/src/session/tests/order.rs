@@ -326,6 +326,19 @@ async fn a_channels_availability_and_what_its_calls_are_asked_do_not_wait_for_ea
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_offer_is_accepted_while_the_platform_says_nothing_to_the_channels_availability() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_work().await;
+    line.report(call("a", ConversationState::Alerting));
+    let calls = paths(&mut client).await;
+    let interaction = calls[0].rsplit_once('.').unwrap().0;
+    client.send("channel.request.notready", ".c1", json!({"reasoncode": "a"}));
+    client.send("interaction.request.accept", interaction, json!({}));
+    assert!(matches!(line.next_command().await.1, Command::NotReady { .. }));
+    assert!(matches!(line.next_command().await.1, Command::Answer { .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_sent_before_a_logout_is_carried_out_and_told_before_it() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;
