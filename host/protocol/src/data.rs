@@ -362,6 +362,8 @@ pub(crate) struct SetData {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DispositionData {
     /// The disposition's text.
+    #[serde(deserialize_with = "short_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short_text"))]
     pub disposition: String,
 }
 

@@ -67,6 +67,7 @@ fn what_would_come_back_cut_is_refused() {
         ("channel.request.notready", r#"{"reasoncode":"%"}"#),
         ("channel.request.notready", r#"{"reasoncode":"1","reasondesc":"%"}"#),
         ("channel.request.dial", r#"{"destination":"%"}"#),
+        ("interaction.request.setdisposition", r#"{"disposition":"%"}"#),
         ("interaction.request.consult", r#"{"destination":"%"}"#),
         ("conversation.request.blindtransfer", r#"{"destination":"%"}"#),
         ("session.request.supervise", r#"{"agent":"%","mode":"barge"}"#),
