@@ -104,8 +104,9 @@ const UNCONFIRMED: u32 = 40_000;
 const GIVE_UP: Duration = Duration::from_millis(100);
 /// What a connection is answered for which there is no room.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-/// How long operators' connections may take.
-const OPERATIONS: RequestTimeouts = RequestTimeouts { head: Duration::from_secs(10), idle: Duration::from_secs(10) };
+/// How long operators' connections may take. One is kept for longer than the usual time between two scrapes, a minute, so
+/// that it is not closed just when the next is sent; where there is no room it makes some.
+const OPERATIONS: RequestTimeouts = RequestTimeouts { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
 
 /// What all connections of desktops share.
 #[derive(Debug)]

@@ -232,3 +232,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
         self.check_write(ended, cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
+        time::timeout,
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operators_connection_is_kept_from_one_scrape_to_the_next() {
+        let (mut client, server) = duplex(64);
+        let phase = ConnectionPhase::new();
+        let mut server = TimeoutStream::new(server, super::super::OPERATIONS, Arc::clone(&phase));
+        let mut head = [0; 4];
+        client.write_all(b"GET ").await.unwrap();
+        server.read_exact(&mut head).await.unwrap();
+        drop(phase.answering());
+        let minute = Duration::from_secs(60);
+        assert!(timeout(minute, server.read_exact(&mut head)).await.is_err(), "it was closed in between");
+        client.write_all(b"GET ").await.unwrap();
+        server.read_exact(&mut head).await.unwrap();
+        drop(phase.answering());
+        assert!(timeout(2 * minute, server.read_exact(&mut head)).await.is_ok_and(|read| read.is_err()));
+    }
+}
