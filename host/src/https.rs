@@ -1,6 +1,9 @@
 //! The host as a client by HTTP or HTTPS: to issuers' keys, and to the collector of traces.
 //!
-//! Owns: which certificates are trusted there: the system's. Must never: have a deadline of its own; whoever asks has one.
+//! Owns: which certificates are trusted there: the system's; and the words of what goes wrong. Must never: have a deadline of
+//! its own; whoever asks has one.
+
+use std::error::Error;
 
 use hyper::body::{Body, Bytes};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -27,4 +30,10 @@ where
         .enable_http1()
         .build();
     Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+/// An error with its causes: the client itself says only at which step it happened.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -25,7 +25,7 @@ use tokio::{
 use super::Traces;
 use crate::{
     config::TracesConfig,
-    https::{HttpsClient, https_client},
+    https::{HttpsClient, https_client, with_causes},
     log_limit::LogLimit,
     metrics::Metrics,
 };
@@ -179,7 +179,7 @@ impl HttpClient for CollectorClient {
         let answered = self.0.request(request.map(Full::new));
         Box::pin(async move {
             let answer = async {
-                let (head, body) = answered.await?.into_parts();
+                let (head, body) = answered.await.map_err(|error| with_causes(&error))?.into_parts();
                 let body = Limited::new(body, LONGEST_ANSWER).collect().await?;
                 Ok::<_, HttpError>(Response::from_parts(head, body.to_bytes()))
             };

@@ -20,7 +20,10 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use crate::{config::KeySource, https::https_client};
+use crate::{
+    config::KeySource,
+    https::{https_client, with_causes},
+};
 
 /// The largest key set, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -91,10 +94,11 @@ pub(super) struct KeyStore {
     read: tokio::sync::Mutex<Option<Reading>>,
 }
 
-/// When a key set was read, and what its file was like then.
+/// When a key set was read, what its file was like then, and whether it could be used.
 struct Reading {
     at: Instant,
     file: Option<(SystemTime, u64)>,
+    failed: bool,
 }
 
 impl KeyStore {
@@ -126,14 +130,17 @@ impl KeyStore {
             KeySource::Url(_) => None,
         };
         let is_fresh = |last: &Reading| match &self.source {
-            KeySource::File(_) => last.file == file,
+            // What is in the way may go without a trace at the file: its owner, a folder, a want of descriptors.
+            KeySource::File(_) => last.file == file && (!last.failed || last.at.elapsed() < AT_MOST_EVERY),
             KeySource::Url(_) => last.at.elapsed() < age,
         };
         if read.as_ref().is_some_and(is_fresh) {
             return;
         }
-        *read = Some(Reading { at: Instant::now(), file });
-        match load(&self.source).await.and_then(|text| KeySet::parse(&text)) {
+        let at = Instant::now();
+        let loaded = load(&self.source).await.and_then(|text| KeySet::parse(&text));
+        *read = Some(Reading { at, file, failed: loaded.is_err() });
+        match loaded {
             Ok(keys) => *self.keys.write() = Arc::new(keys),
             Err(error) => {
                 let (tenant, source) = (&*self.tenant, &self.source);
@@ -167,10 +174,56 @@ async fn load(source: &KeySource) -> Result<Vec<u8>, String> {
 
 async fn fetch(address: Uri) -> Result<Vec<u8>, String> {
     let client = https_client::<Empty<Bytes>>()?;
-    let answer = client.get(address).await.map_err(|error| error.to_string())?;
+    let answer = client.get(address).await.map_err(|error| with_causes(&error))?;
     if !answer.status().is_success() {
         return Err(format!("it answers {}", answer.status()));
     }
-    let body = Limited::new(answer.into_body(), LARGEST).collect().await.map_err(|error| error.to_string())?;
+    let body = Limited::new(answer.into_body(), LARGEST).collect().await.map_err(|error| with_causes(&*error))?;
     Ok(body.to_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::{
+        fs::{self, File},
+        net::{Ipv4Addr, SocketAddrV4},
+    };
+
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+
+    use super::*;
+
+    const KEYS: &str =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    /// A file that looks as it did before, whatever is in it.
+    fn write(path: &Path, text: &str) {
+        fs::write(path, format!("{text:200}")).unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_could_not_be_read_is_read_again_though_it_looks_as_before() {
+        let path = std::env::temp_dir().join(format!("jackfield-keys-{}.json", std::process::id()));
+        write(&path, "no key set");
+        let store = KeyStore::new("acme", KeySource::File(path.clone()));
+        assert!(store.newest().await.0.is_empty());
+        write(&path, KEYS);
+        assert!(store.newest().await.0.is_empty(), "not for each token that comes");
+        tokio::time::sleep(AT_MOST_EVERY).await;
+        assert_eq!(store.current().await.0.len(), 1);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_issuer_that_cannot_be_reached_is_told_with_the_cause() {
+        // The port is taken, and nobody listens there.
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = SocketAddrV4::try_from(getsockname(&socket).unwrap()).unwrap();
+        let error = fetch(format!("http://{address}/keys").parse().unwrap()).await.unwrap_err();
+        assert!(error.contains("onnection refused"), "{error}");
+    }
 }
