@@ -3,7 +3,7 @@
 //! Owns: the tenant's adapter connections, requests by HTTP, the move of sessions from one adapter connection to another,
 //! and their common end. Must never: touch a session's state; it sends each what it wants of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use hyper::body::Bytes;
@@ -341,8 +341,9 @@ impl SessionManager {
             if share >= 1.0 {
                 // Whoever logged in meanwhile, before the new connection served the tenant.
                 let newcomers = self.on(from);
-                let known: Vec<_> = busy.iter().chain(&refused).cloned().collect();
-                busy.extend(newcomers.into_iter().filter(|session| !known.contains(session)));
+                // Looked up, not looked for: there may be ten thousand of each.
+                let known: HashSet<String> = busy.iter().chain(&refused).map(|session| session.id().into()).collect();
+                busy.extend(newcomers.into_iter().filter(|session| !known.contains(session.id())));
             }
             left = busy;
             if left.is_empty() {
