@@ -247,7 +247,7 @@ impl Task {
             } else if !self.asked && silent >= ASK_AFTER {
                 // No number of the switch's: the answer only shows that somebody is there.
                 self.asked = true;
-                connection.send(Request::get("asterisk/ping").frame(0));
+                connection.send(0, Request::ping());
             }
         } else {
             self.heard = Instant::now();
@@ -261,13 +261,14 @@ impl Task {
         for missing in &found.missing {
             tracing::warn!("{missing}");
         }
+        let leaves_transfers = found.leaves_transfers;
         self.why_not.clear();
         self.connection = Some(connection);
         self.heard = Instant::now();
         self.asked = false;
         self.backoff.reset();
         self.pause = self.backoff.next_pause();
-        self.step(Input::Connected);
+        self.step(Input::Connected { leaves_transfers });
     }
 
     /// Said once, and again when it is for another reason.
@@ -334,7 +335,7 @@ impl Task {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Send { id, request } => {
-                let sent = self.connection.as_ref().is_some_and(|connection| connection.send(request.frame(id)));
+                let sent = self.connection.as_ref().is_some_and(|connection| connection.send(id, request));
                 if !sent && self.connection.is_some() {
                     // Noticed at the next turn, so that this input's effects stay in order.
                     self.asked = true;

@@ -100,6 +100,7 @@ impl Asterisk {
              exten => 601,1,Goto(parkedcalls,601,1)\n\
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
              exten => mail,1,Answer()\n same => n,Wait(600)\n\
+             [from-phones]\nexten => 801,1,Dial(PJSIP/801@trunk)\n\
              {hints}\n{agents}\n{mailboxes}\n{parking}\n"
         )
     }
@@ -135,7 +136,7 @@ impl Asterisk {
         let root = root().as_ref().expect("installed");
         let own = self.folder.display();
         // Unpacked only, the package of sounds is not linked to as "en".
-        let (modules, data) = (libraries().join("asterisk/modules"), root.join("usr/share/asterisk"));
+        let (modules, data) = (libraries(root).join("asterisk/modules"), root.join("usr/share/asterisk"));
         format!(
             "[directories]\nastetcdir => {own}/etc\nastmoddir => {}\nastvarlibdir => {own}/var\nastdbdir => {own}/var\n\
              astkeydir => {own}/var\nastdatadir => {}\nastagidir => {own}/var\nastspooldir => {own}/spool\n\

@@ -1,8 +1,8 @@
 //! A real Asterisk with SIPp phones and customers, for the tests of the adapter.
 //!
 //! Owns: the process and its end; `configuration.rs` has its files. Everything listens on 127.0.0.1 on ports of its own.
-//! Where Asterisk is not installed (see `tests/asterisk/install`), [`Asterisk::start`] says so and the test is skipped;
-//! with `CI` set it is installed.
+//! It is Asterisk 22, or with `JACKFIELD_ASTERISK=20` that one. Where it is not installed (see `tests/asterisk/install`),
+//! [`Asterisk::start`] says so and the test is skipped; with `CI` set it is installed.
 
 mod configuration;
 pub mod cut;
@@ -32,40 +32,56 @@ use crate::until;
 /// The application that the README's dialplan names.
 pub const APPLICATION: &str = "jackfield-acme";
 
-/// Where the installer puts it.
-fn directory() -> PathBuf {
+/// Which Asterisk is tested with, in the installer's word.
+fn release() -> String {
+    std::env::var("JACKFIELD_ASTERISK").unwrap_or_else(|_| "22".to_owned())
+}
+
+/// Where the installer puts a release.
+fn directory(release: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the test has a file");
     // The target folder is the one that cargo has marked, whatever the profile's folder in it is called.
     let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    target.expect("in a target folder").join("asterisk")
+    let name = if release == "22" { "asterisk".to_owned() } else { format!("asterisk-{release}") };
+    target.expect("in a target folder").join(name)
 }
 
-/// The unpacked root, or why there is none.
+/// The root that Asterisk is unpacked into, or why there is none.
 fn root() -> &'static Result<PathBuf, String> {
     static ROOT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    ROOT.get_or_init(|| {
-        let directory = directory();
-        let installer = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/install");
-        if !directory.join("complete").exists() {
-            if std::env::var_os("CI").is_none() {
-                return Err("Asterisk is not installed; tests/asterisk/install does it".to_owned());
-            }
-            let done = Command::new(&installer).arg(&directory).output().map_err(|error| error.to_string())?;
-            assert!(
-                done.status.success(),
-                "in CI these tests must run, but {} failed:\n{}",
-                installer.display(),
-                String::from_utf8_lossy(&done.stderr)
-            );
-        }
-        Ok(directory.join("root"))
-    })
+    // SIPp is the newer one's for both.
+    ROOT.get_or_init(|| installed("22").and_then(|_| installed(&release())))
 }
 
-/// A program of the unpacked root: it runs with that root's own loader and libraries.
-fn program(path: &str) -> Command {
-    let root = root().as_ref().expect("installed");
-    let libraries = libraries();
+fn installed(release: &str) -> Result<PathBuf, String> {
+    let directory = directory(release);
+    let installer = Path::new(env!("CARGO_MANIFEST_DIR")).join("asterisk/install");
+    if !directory.join("complete").exists() {
+        if std::env::var_os("CI").is_none() {
+            return Err(format!("Asterisk {release} is not installed; tests/asterisk/install {release} does it"));
+        }
+        let done = Command::new(&installer).arg(release).arg(&directory).output().map_err(|error| error.to_string())?;
+        assert!(
+            done.status.success(),
+            "in CI these tests must run, but {} failed:\n{}",
+            installer.display(),
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+    Ok(directory.join("root"))
+}
+
+fn asterisk() -> Command {
+    program(root().as_ref().expect("installed"), "usr/sbin/asterisk")
+}
+
+fn sipp() -> Command {
+    program(&directory("22").join("root"), "usr/bin/sipp")
+}
+
+/// A program of an unpacked root: it runs with that root's own loader and libraries.
+fn program(root: &Path, path: &str) -> Command {
+    let libraries = libraries(root);
     let loader = fs::read_dir(&libraries)
         .expect("libraries")
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -77,9 +93,8 @@ fn program(path: &str) -> Command {
     command
 }
 
-fn libraries() -> PathBuf {
-    let lib = root().as_ref().expect("installed").join("usr/lib");
-    fs::read_dir(lib)
+fn libraries(root: &Path) -> PathBuf {
+    fs::read_dir(root.join("usr/lib"))
         .expect("usr/lib")
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.to_string_lossy().ends_with("-linux-gnu"))
@@ -185,7 +200,7 @@ impl Asterisk {
     }
 
     async fn run(&mut self) {
-        let mut command = program("usr/sbin/asterisk");
+        let mut command = asterisk();
         command.arg("-f").arg("-C").arg(self.folder.join("etc/asterisk.conf"));
         self.process = Some(command.spawn().expect("Asterisk starts"));
         until("Asterisk answers", || async {
@@ -206,6 +221,12 @@ impl Asterisk {
     pub async fn restart(&mut self) {
         self.kill();
         self.run().await;
+    }
+
+    /// Whether what a phone's transfer key asks for is left to the adapter; else Asterisk carries it out by itself, with
+    /// channels of its own.
+    pub fn leaves_transfers(&self) -> bool {
+        release() != "20"
     }
 
     /// The process's number.
@@ -327,9 +348,17 @@ impl Asterisk {
         (status == 200).then(|| answer["value"].as_str().map(str::to_owned)).flatten()
     }
 
+    /// Waits until a channel has a variable: Asterisk says that it has set one before it has.
+    pub async fn has_variable(&self, of: &str, name: &str, value: &str) {
+        until(&format!("{name} of {of} is {value}"), || async {
+            self.variable(of, name).await.filter(|it| it == value).map(drop)
+        })
+        .await;
+    }
+
     /// The answer of Asterisk's command line to a command.
     pub fn command_line(&self, command: &str) -> String {
-        let mut remote = program("usr/sbin/asterisk");
+        let mut remote = asterisk();
         remote.arg("-C").arg(self.folder.join("etc/asterisk.conf")).args(["-rx", command]);
         let output = remote.stdout(Stdio::piped()).output().expect("Asterisk's command line runs");
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Asterisk, free_udp_port, media::Media, program};
+use super::{Asterisk, free_udp_port, media::Media, sipp};
 use crate::until;
 
 /// What a call can be asked to do.
@@ -81,7 +81,7 @@ impl Sipp {
     ) -> Self {
         let media = Media::open(tone).await;
         let messages = asterisk.folder().join(format!("{name}-{port}.messages"));
-        let mut command = program("usr/bin/sipp");
+        let mut command = sipp();
         command
             .arg("-sf")
             .arg(scenario(&format!("{name}.xml")))

@@ -56,7 +56,7 @@ async fn a_call_from_the_queue_with_all_that_can_be_done_in_it() {
     assert_eq!(asterisk.recordings().len(), 1);
     let data = json!({"key": "ORDER", "value": "77"});
     act(&mut agent, "interaction.request.setinteractiondata", "interaction", data, &["interaction.datachanged"]).await;
-    assert_eq!(asterisk.variable("555", "ORDER").await.as_deref(), Some("77"));
+    asterisk.has_variable("555", "ORDER", "77").await;
     act(&mut agent, "conversation.request.release", "primary", none(), &[CALL_ENDS]).await;
     assert!(customer.succeeds().await);
     act(&mut agent, "interaction.request.complete", "interaction", none(), &[COMPLETED]).await;

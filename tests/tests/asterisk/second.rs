@@ -44,7 +44,7 @@ async fn a_colleague_is_consulted_and_gets_the_customer() {
         value: json!({"id": 7}).into(),
     })
     .await;
-    assert_eq!(lab.asterisk.variable("555", "ORDER").await.as_deref(), Some(r#"{"id":7}"#));
+    lab.asterisk.has_variable("555", "ORDER", r#"{"id":7}"#).await;
     anna.consults("1002").await;
     bert.rings().await;
     assert_eq!(
@@ -69,7 +69,7 @@ async fn a_colleague_is_consulted_and_gets_the_customer() {
     lab.asterisk.has_bridged(&["555", "1002"]).await;
     assert_eq!(bert.members(Role::Primary), ["555"]);
     assert_eq!(bert.newest().data["ORDER"], Some(json!({"id": 7}).into()));
-    assert_eq!(lab.asterisk.variable("555", "ORDER").await.as_deref(), Some(r#"{"id":7}"#));
+    lab.asterisk.has_variable("555", "ORDER", r#"{"id":7}"#).await;
     customer.media.hears(COLLEAGUE).await;
     bert.phone.media.hears(CUSTOMER).await;
     bert.does(Command::Release { conversation: bert.primary() }).await;

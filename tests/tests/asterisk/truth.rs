@@ -178,7 +178,7 @@ async fn a_recording_is_found_by_the_name_that_call_data_and_the_channel_tell() 
     anna.does(Command::Record { interaction: anna.interaction(), action: RecordAction::Start }).await;
     let name = anna.newest().data["JACKFIELD_RECORDING"].clone().unwrap().parse::<String>().unwrap();
     assert!(name.starts_with("acme/sales/555-") && name.ends_with(".wav"), "{name}");
-    assert_eq!(lab.asterisk.variable("555", "JACKFIELD_RECORDING").await.as_deref(), Some(name.as_str()));
+    lab.asterisk.has_variable("555", "JACKFIELD_RECORDING", &name).await;
     anna.does(Command::Record { interaction: anna.interaction(), action: RecordAction::Stop }).await;
     let file = lab.asterisk.folder().join("spool/recording").join(name);
     until("the recording is where its name says", || async { file.exists().then_some(()) }).await;

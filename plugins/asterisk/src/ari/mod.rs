@@ -1,11 +1,13 @@
 //! The Asterisk REST Interface, as far as calls need it: what is sent ([`Request`]), what comes back ([`Message`]), the
 //! connection on which both travel ([`connection`]), and whether this Asterisk has what is needed ([`selftest`]).
 //!
-//! Owns: the words of ARI. Must never: know what a call or an agent is. Requests go *over the events WebSocket*
-//! (Asterisk 22.4, 21.9 and 20.14 or later), not by plain HTTP: answers and events then stand in one order, so the
-//! answer to an originate always comes before that channel's first event, and no HTTP session limit applies.
+//! Owns: the words of ARI. Must never: know what a call or an agent is. Where Asterisk takes them there (22.4, 21.9 and
+//! 20.14 or later), requests go *over the events WebSocket*: answers and events then stand in one order, so the answer to
+//! an originate comes before that channel's first event, and no HTTP session limit applies. Elsewhere they go by plain
+//! HTTP ([`http`]), one after the other, and events wait while one is under way, so that the order is the same.
 
 pub(crate) mod connection;
+mod http;
 mod message;
 mod selftest;
 pub(crate) mod tls;
@@ -13,6 +15,8 @@ pub(crate) mod tls;
 pub(crate) use message::{Bridge, Caller, Channel, Endpoint, Event, Message, Response, bridges, channels};
 
 use serde_json::{Value, json};
+
+const PING: &str = "asterisk/ping";
 
 /// The verb of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +79,26 @@ impl Request {
         self
     }
 
+    /// Asks for a sign of life: the answer comes behind all that was said before.
+    pub(crate) fn ping() -> Self {
+        Self::get(PING)
+    }
+
+    fn is_ping(&self) -> bool {
+        self.uri == PING
+    }
+
+    /// What an HTTP request for it names, behind the server's prefix.
+    fn target(&self) -> String {
+        if self.query.is_empty() {
+            return format!("/ari/{}", self.uri);
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        format!("/ari/{}?{query}", self.uri)
+    }
+
     /// The frame that carries it; `id` comes back in the answer.
-    pub(crate) fn frame(&self, id: u64) -> String {
+    fn frame(&self, id: u64) -> String {
         let mut frame = json!({
             "type": "RESTRequest",
             "transaction_id": id.to_string(),
@@ -100,6 +122,13 @@ impl Request {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_a_request_asks_with_stands_in_the_target_of_one_by_http() {
+        assert_eq!(Request::get("channels").target(), "/ari/channels");
+        let request = Request::post("channels/c1/variable").with("variable", "A").with("value", "{\"ü\": 1+1}");
+        assert_eq!(request.target(), "/ari/channels/c1/variable?variable=A&value=%7B%22%C3%BC%22%3A+1%2B1%7D");
+    }
 
     #[test]
     fn a_request_becomes_the_frame_that_asterisk_wants() {

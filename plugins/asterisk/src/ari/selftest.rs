@@ -6,19 +6,28 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::{
     Message, Request, Response,
-    connection::{Address, Refused, Socket},
+    connection::{Address, Connection, Refused},
+    http::Http,
 };
 
 /// How long Asterisk may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Answers to nobody's request: the switch's own begin with 1.
 const ID: u64 = 0;
+
+/// Since when the WebSocket takes requests …
+const ON_WEBSOCKET: [Version; 3] = [(20, 14), (21, 9), (22, 4)];
+/// … and since when what a phone's transfer key asks for is left to us (`PJSIP_TRANSFER_HANDLING`).
+const LEAVES_TRANSFERS: [Version; 3] = [(20, 13), (21, 8), (22, 3)];
+/// What the adapter is tried on.
+const TRIED: [Version; 1] = [(20, 6)];
+
+type Version = (u32, u32);
 
 /// Modules without which something does not work, and what.
 const MODULES: &[(&str, &str)] = &[
@@ -38,70 +47,128 @@ const MODULES: &[(&str, &str)] = &[
 pub(crate) struct Report {
     /// Asterisk's version.
     pub(crate) version: String,
+    /// It leaves to us what a phone's transfer key asks for.
+    pub(crate) leaves_transfers: bool,
     /// One line for each thing that is missing.
     pub(crate) missing: Vec<String>,
 }
 
-/// Tries what matters. An error: nothing would work.
-pub(super) async fn check(socket: &mut Socket, address: &Address) -> Result<Report, Refused> {
-    let info = ask(socket, Request::get("asterisk/info")).await?.ok_or_else(|| {
-        Refused::Unreachable(
-            "Asterisk does not answer requests on its WebSocket: it is too old; 22.4, 21.9 or 20.14 is needed"
-                .to_owned(),
-        )
-    })?;
+impl Report {
+    /// What follows from the version alone.
+    pub(super) fn of(version: String) -> Self {
+        let leaves_transfers = has(&version, &LEAVES_TRANSFERS);
+        let mut missing = Vec::new();
+        if !has(&version, &TRIED) {
+            missing.push(format!("Asterisk {version} is older than 20.6, the oldest that this adapter is tried on"));
+        }
+        if !leaves_transfers {
+            missing.push(format!(
+                "Asterisk {version} is older than 22.3, 21.8 or 20.13: it carries out the phones' transfer key by itself, \
+                 in the dialplan of the phone's context"
+            ));
+        }
+        Self { version, leaves_transfers, missing }
+    }
+}
+
+/// Asterisk's version, asked by HTTP, as every Asterisk understands that.
+pub(super) async fn version(http: &mut Http) -> Result<String, Refused> {
+    let info = http.ask(ID, &Request::get("asterisk/info")).await?;
     if info.status == 404 {
         return Err(Refused::Settings("Asterisk's module res_ari_asterisk.so is not loaded".to_owned()));
     }
-    let version = info.body.pointer("/system/version").and_then(serde_json::Value::as_str).unwrap_or("unknown");
-    let mut missing = Vec::new();
-    may_write(socket, address).await?;
-    if is_missing(socket, Request::get("channels")).await? {
+    let version = info.body.pointer("/system/version").and_then(Value::as_str);
+    Ok(version.unwrap_or("unknown").to_owned())
+}
+
+/// Whether an Asterisk of this version takes requests on the WebSocket.
+pub(super) fn answers_on_its_websocket(version: &str) -> bool {
+    has(version, &ON_WEBSOCKET)
+}
+
+/// Whether a version has what came into these. One that is no number is somebody's own build of the newest.
+fn has(version: &str, since: &[Version]) -> bool {
+    let mut numbers = version.split(['.', '~', '-']).map_while(|number| number.parse::<u32>().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return true };
+    match since.iter().find(|(branch, _)| *branch == major) {
+        Some(since) => (major, minor) >= *since,
+        None => since.iter().all(|(branch, _)| *branch < major),
+    }
+}
+
+/// Tries what matters. An error: nothing would work.
+pub(super) async fn check(connection: &mut Connection, address: &Address) -> Result<(), Refused> {
+    may_write(connection, address).await?;
+    if is_missing(connection, Request::get("channels")).await? {
         return Err(Refused::Settings("Asterisk's module res_ari_channels.so is not loaded".to_owned()));
     }
     for (module, what) in MODULES {
-        if is_missing(socket, Request::get(format!("asterisk/modules/{module}"))).await? {
-            missing.push(format!("Asterisk's module {module} is not loaded: {what}"));
+        if is_missing(connection, Request::get(format!("asterisk/modules/{module}"))).await? {
+            connection.found.missing.push(format!("Asterisk's module {module} is not loaded: {what}"));
         }
     }
-    Ok(Report { version: version.to_owned(), missing })
+    Ok(())
 }
 
 /// A bridge is made and unmade: that needs the right to write, and the module.
-async fn may_write(socket: &mut Socket, address: &Address) -> Result<(), Refused> {
+async fn may_write(connection: &mut Connection, address: &Address) -> Result<(), Refused> {
     let bridge = format!("jackfield:{}:self-test", address.application);
-    let made = ask(socket, Request::post("bridges").with("type", "mixing").with("bridgeId", bridge.clone())).await?;
-    match made.map(|response| response.status) {
-        Some(403) => Err(Refused::Settings(format!(
+    let make = Request::post("bridges").with("type", "mixing").with("bridgeId", bridge.clone());
+    match ask(connection, make).await?.status {
+        403 => Err(Refused::Settings(format!(
             "Asterisk lets the user {} only read (ari.conf: read_only = no)",
             address.user
         ))),
-        Some(404) => Err(Refused::Settings("Asterisk's module res_ari_bridges.so is not loaded".to_owned())),
-        _ => ask(socket, Request::delete(format!("bridges/{bridge}"))).await.map(drop),
+        404 => Err(Refused::Settings("Asterisk's module res_ari_bridges.so is not loaded".to_owned())),
+        _ => ask(connection, Request::delete(format!("bridges/{bridge}"))).await.map(drop),
     }
 }
 
-async fn is_missing(socket: &mut Socket, request: Request) -> Result<bool, Refused> {
-    Ok(ask(socket, request).await?.is_some_and(|response| response.status == 404))
+async fn is_missing(connection: &mut Connection, request: Request) -> Result<bool, Refused> {
+    Ok(ask(connection, request).await?.status == 404)
 }
 
-/// Asks on the raw socket. `None`: no answer in time.
-async fn ask(socket: &mut Socket, request: Request) -> Result<Option<Response>, Refused> {
-    let lost = |what: String| Refused::Unreachable(format!("the connection is lost: {what}"));
-    socket.send(Frame::text(request.frame(ID))).await.map_err(|error| lost(error.to_string()))?;
+/// Asks on a connection that nobody else uses yet.
+async fn ask(connection: &mut Connection, request: Request) -> Result<Response, Refused> {
+    let lost = |what: &str| Refused::Unreachable(format!("the connection is lost: {what}"));
+    if !connection.send(ID, request) {
+        return Err(lost("it takes nothing"));
+    }
     let answer = async {
         loop {
-            match socket.next().await {
-                Some(Ok(Frame::Text(text))) => {
-                    if let Some(Message::Response(response)) = Message::read(&text) {
-                        return Ok(response);
-                    }
-                }
-                Some(Ok(Frame::Close(_))) | None => return Err(lost("Asterisk closed it".to_owned())),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(lost(error.to_string())),
+            match connection.next().await {
+                Ok(Message::Response(response)) => return Ok(response),
+                Ok(Message::Event(_)) => {}
+                Err(why) => return Err(lost(&why)),
             }
         }
     };
-    timeout(PATIENCE, answer).await.ok().transpose()
+    match timeout(PATIENCE, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Refused::Unreachable("Asterisk does not answer".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Report, answers_on_its_websocket};
+
+    #[test]
+    fn the_version_says_whether_requests_go_over_the_websocket() {
+        for old in ["20.6.0~dfsg+~cs6.13.40431414-2build5", "20.13.0", "21.8.0", "22.3.0", "18.10.0", "20.9-cert1"] {
+            assert!(!answers_on_its_websocket(old), "{old}");
+        }
+        for new in ["20.14.0", "21.9.1", "22.4.0", "22.10.1~dfsg+~cs6.15.60671435-1", "23.0.0", "GIT-master-1a2b3c4"] {
+            assert!(answers_on_its_websocket(new), "{new}");
+        }
+    }
+
+    #[test]
+    fn an_old_version_is_told_with_what_it_lacks() {
+        let lines = |version: &str| Report::of(version.to_owned()).missing.len();
+        assert_eq!(
+            (lines("18.10.0"), lines("20.5.2"), lines("20.6.0~dfsg"), lines("20.13.0"), lines("22.10.1")),
+            (2, 2, 1, 0, 0)
+        );
+    }
 }

@@ -41,8 +41,11 @@ impl Switch {
         phone.waiting = waiter;
         phone.rings_until = Some(self.now + timeout);
         phone.recall_at = None;
-        // A REFER from the phone comes to us instead of being carried out behind our back (Asterisk 22.3 and later).
-        let mut variables = json!({"PJSIP_TRANSFER_HANDLING()": "ari-only"});
+        let mut variables = json!({});
+        if self.leaves_transfers {
+            // A REFER from the phone comes to us instead of being carried out behind our back.
+            variables["PJSIP_TRANSFER_HANDLING()"] = "ari-only".into();
+        }
         if self.settings.auto_answer && self.settings.leg == LegMode::Stay {
             variables["PJSIP_HEADER(add,Call-Info)"] = "<sip:localhost>;answer-after=0".into();
             variables["PJSIP_HEADER(add,Alert-Info)"] = "<http://localhost>;info=alert-autoanswer".into();

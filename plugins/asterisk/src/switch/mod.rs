@@ -73,8 +73,8 @@ pub(crate) enum Input {
     Ari(Message),
     /// So does its manager interface.
     Manager(News),
-    /// There is a connection again.
-    Connected,
+    /// There is a connection again, to an Asterisk that leaves phones' transfers to us, or does not.
+    Connected { leaves_transfers: bool },
     /// There is none any more.
     Disconnected,
     /// The host ends, or the tenant does: who talks goes on talking, everything else must go.
@@ -178,6 +178,8 @@ pub(crate) struct Switch {
     counter: u64,
     now: Instant,
     up: bool,
+    /// Asterisk leaves to us what a phone's transfer key asks for.
+    leaves_transfers: bool,
     /// Since when it is not.
     down_since: Instant,
     fenced: bool,
@@ -249,6 +251,7 @@ impl Switch {
             counter: 0,
             now,
             up: false,
+            leaves_transfers: false,
             down_since: now,
             fenced: false,
             leaving: false,
@@ -305,7 +308,7 @@ impl Switch {
             Input::Ari(Message::Event(event)) => self.event(event),
             Input::Ari(Message::Response(response)) => self.response(response),
             Input::Manager(news) => self.manager_news(news),
-            Input::Connected => self.connected(),
+            Input::Connected { leaves_transfers } => self.connected(leaves_transfers),
             Input::Disconnected => self.disconnected(),
             Input::Close => self.close(),
             Input::Tick => {}

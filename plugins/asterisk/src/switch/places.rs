@@ -120,7 +120,7 @@ impl Switch {
     pub(super) fn extension_command(&mut self, id: CommandId, agent: &str, name: &str, target: Target, data: &Json) {
         match (name, target) {
             ("session.request.asterisk.ping", _) => {
-                self.send(Request::get("asterisk/ping"), What::Plain);
+                self.send(Request::ping(), What::Plain);
                 self.reply(id, Outcome::data(Json::empty_object()));
             }
             ("session.request.asterisk.directory", _) => {

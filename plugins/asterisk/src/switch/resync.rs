@@ -50,8 +50,9 @@ pub(super) struct Listing {
 }
 
 impl Switch {
-    pub(super) fn connected(&mut self) {
+    pub(super) fn connected(&mut self, leaves_transfers: bool) {
         self.up = true;
+        self.leaves_transfers = leaves_transfers;
         self.list(true);
     }
 

@@ -53,7 +53,7 @@ impl Bench {
     /// At work for a while.
     fn new(more: Value) -> Self {
         let mut bench = Self::at(Instant::now(), "n", more);
-        bench.input(Input::Connected);
+        bench.input(Input::Connected { leaves_transfers: true });
         assert!(bench.ready);
         bench.tick(super::resync::STRAYS_STAY.as_secs());
         bench
@@ -546,7 +546,7 @@ fn after_a_lost_link_what_ended_is_ended_and_what_lives_goes_on() {
     let up = |id: &str| json!({"id": id, "state": "Up"});
     bench.listed_channels = json!([up(&anna), up(&bert), up("c2")]);
     bench.ready = false;
-    bench.input(Input::Connected);
+    bench.input(Input::Connected { leaves_transfers: true });
     assert!(bench.ready);
     let ended = bench.interaction("anna");
     assert_eq!((ended.state, ended.reason), (Some(InteractionState::Ended), Some(Reason::Lost)));
