@@ -24,6 +24,7 @@ use jackfield_plugin_api::{
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{
     AgentSink, Delivery, FromAgent, RequestId,
@@ -156,7 +157,7 @@ pub(super) struct AgentRoute {
     pub(super) tenant: String,
     pub(super) session: String,
     sink: Arc<dyn AgentSink>,
-    unanswered: Mutex<Vec<PendingRequest>>,
+    unanswered: Mutex<SmallVec<[PendingRequest; 1]>>,
     /// How many snapshots were read.
     snapshots: AtomicU64,
 }

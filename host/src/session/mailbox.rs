@@ -92,7 +92,7 @@ impl Mailbox {
         queue.command_bytes = bytes;
         queue.commands += 1;
         queue.unhandled += 1;
-        queue.requests.push_back(QueuedRequest::Command(command));
+        push(&mut queue.requests, QueuedRequest::Command(command));
         drop(queue);
         self.arrived.notify_one();
         Ok(())
@@ -129,7 +129,7 @@ impl Mailbox {
             return Delivery::Full;
         }
         queue.adapter_bytes = bytes;
-        queue.adapter_messages.push_back((generation, message));
+        push(&mut queue.adapter_messages, (generation, message));
         drop(queue);
         self.arrived.notify_one();
         Delivery::Accepted
@@ -141,7 +141,7 @@ impl Mailbox {
         if queue.closed {
             return false;
         }
-        queue.requests.push_back(QueuedRequest::Control(control));
+        push(&mut queue.requests, QueuedRequest::Control(control));
         drop(queue);
         self.arrived.notify_one();
         true
@@ -224,6 +224,14 @@ impl Mailbox {
         self.queue.lock().closed = true;
         self.room.notify_waiters();
     }
+}
+
+/// Most of what waits waits alone: it gets room for one.
+fn push<T>(list: &mut VecDeque<T>, item: T) {
+    if list.capacity() == 0 {
+        list.reserve_exact(1);
+    }
+    list.push_back(item);
 }
 
 /// An idle session keeps no room that a burst has needed.

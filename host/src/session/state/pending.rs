@@ -8,6 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 use jackfield_model::Tree;
 use jackfield_plugin_api::command::{ObjectKind, StandardCommand};
 use jackfield_protocol::message::Request;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::super::{
@@ -108,9 +109,9 @@ impl PendingCommand {
     }
 }
 
-/// All of them, in the order in which they came.
+/// All of them, in the order in which they came; hardly ever more than one.
 #[derive(Default)]
-pub(super) struct PendingCommands(Vec<PendingCommand>);
+pub(super) struct PendingCommands(SmallVec<[PendingCommand; 1]>);
 
 impl PendingCommands {
     pub(super) fn len(&self) -> usize {
@@ -136,8 +137,9 @@ impl PendingCommands {
     /// Takes one out: it is answered.
     pub(super) fn remove(&mut self, at: usize) -> PendingCommand {
         let command = self.0.remove(at);
-        if self.0.is_empty() && self.0.capacity() > 4 {
-            self.0 = Vec::new();
+        if self.0.is_empty() {
+            // An idle session keeps no room that a burst has needed.
+            self.0.shrink_to_fit();
         }
         command
     }
