@@ -61,6 +61,7 @@ pub(super) const KEYS: &[(&str, WhenApplied)] = &[
     ("log.format", WhenApplied::Restart),
     ("traces.endpoint", WhenApplied::Restart),
     ("traces.ratio", WhenApplied::Restart),
+    ("traces.commands_per_second", WhenApplied::Restart),
     ("traces.headers_file", WhenApplied::Restart),
     ("shutdown.drain", WhenApplied::Reload),
     ("shutdown.retry_after", WhenApplied::Reload),

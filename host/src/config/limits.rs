@@ -52,7 +52,7 @@ pub(crate) struct TenantLimits {
 pub(super) const SECOND: u64 = 1_000;
 pub(super) const HOUR: u64 = 3_600_000;
 /// The most of anything that is counted one by one.
-const MOST: usize = 1_000_000;
+pub(super) const MOST: usize = 1_000_000;
 
 /// Takes values that lie within their bounds, and notes those that do not.
 pub(super) struct Bounds<'a> {
@@ -73,7 +73,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// The same for what is kept in fewer bits.
-    fn number(&mut self, key: &str, value: usize, bounds: RangeInclusive<usize>) -> u32 {
+    pub(super) fn number(&mut self, key: &str, value: usize, bounds: RangeInclusive<usize>) -> u32 {
         self.count(key, value, bounds).try_into().unwrap_or(u32::MAX)
     }
 

@@ -112,6 +112,7 @@ pub(super) struct RawTraces {
     #[serde(default)]
     pub(super) endpoint: Option<String>,
     pub(super) ratio: f64,
+    pub(super) commands_per_second: usize,
     #[serde(default)]
     pub(super) headers_file: Option<String>,
 }

@@ -10,7 +10,11 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 
-use super::{limits::Bounds, raw::RawTraces};
+use super::{
+    limits::{Bounds, MOST},
+    raw::RawTraces,
+};
+use crate::rate::Rate;
 
 /// Where spans go, and which.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +23,8 @@ pub(crate) struct TracesConfig {
     pub endpoint: Uri,
     /// The share of commands that are traced, 0 to 1.
     pub ratio: f64,
+    /// How many of one tenant's commands are traced.
+    pub of_tenant: Rate,
     /// The file of the headers that the collector wants.
     headers_file: Option<PathBuf>,
 }
@@ -29,12 +35,14 @@ impl TracesConfig {
         if !(0.0..=1.0).contains(&raw.ratio) {
             bounds.wrong("traces.ratio", "a share is a number from 0 to 1");
         }
+        let per_second = bounds.number("traces.commands_per_second", raw.commands_per_second, 0..=MOST);
         let endpoint = endpoint(raw.endpoint.as_deref()?).map_err(|wrong| bounds.wrong("traces.endpoint", wrong));
         let headers_file = raw.headers_file.as_ref().map(|file| folder.join(file));
         if let Some(Err(wrong)) = headers_file.as_deref().map(read_headers) {
             bounds.wrong("traces.headers_file", wrong);
         }
-        Some(Self { endpoint: endpoint.ok()?, ratio: raw.ratio, headers_file })
+        let of_tenant = Rate { per_second, burst: per_second };
+        Some(Self { endpoint: endpoint.ok()?, ratio: raw.ratio, of_tenant, headers_file })
     }
 
     /// Reads the headers that the collector wants, such as its token.

@@ -156,11 +156,13 @@ pub enum LimitLabel {
     OutboxMessages,
     /// The same, because its queue was longer than its share.
     QueuedBytes,
+    /// A command was carried out, but not traced.
+    TracedCommandsPerSecond,
 }
 
 impl LimitLabel {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sessions,
         Self::Connections,
         Self::LoginsPerSecond,
@@ -170,6 +172,7 @@ impl LimitLabel {
         Self::MessageBytes,
         Self::OutboxMessages,
         Self::QueuedBytes,
+        Self::TracedCommandsPerSecond,
     ];
 
     /// The label's value.
@@ -185,6 +188,7 @@ impl LimitLabel {
             Self::MessageBytes => "message_bytes",
             Self::OutboxMessages => "outbox_messages",
             Self::QueuedBytes => "queued_bytes",
+            Self::TracedCommandsPerSecond => "traced_commands_per_second",
         }
     }
 }

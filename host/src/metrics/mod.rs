@@ -149,7 +149,7 @@ impl Metrics {
         let series = self.series(name);
         let declared = self.inner.declared.series(adapter, &series.label);
         let audit = Arc::new(LimitAudit::new(name));
-        let traces = self.inner.traces.get().cloned().unwrap_or_default();
+        let traces = self.inner.traces.get().and_then(Traces::of_tenant).map(Arc::new);
         TenantMetrics { series, declared, audit, adapter: self.adapter(adapter), traces }
     }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     audit::LimitAudit,
-    traces::{CommandTrace, Traces},
+    traces::{CommandTrace, TenantTraces, TooManyTraced},
 };
 
 /// Depths of a tenant's queues, summed over its sessions and connections just before a scrape.
@@ -48,7 +48,7 @@ pub struct TenantMetrics {
     pub(super) series: Arc<TenantSeries>,
     pub(super) adapter: AdapterMetrics,
     pub(super) declared: Arc<DeclaredSeries>,
-    pub(super) traces: Traces,
+    pub(super) traces: Option<Arc<TenantTraces>>,
 }
 
 impl TenantMetrics {
@@ -64,10 +64,14 @@ impl TenantMetrics {
         self.series.commands[outcome.class() as usize].inc();
     }
 
-    /// Begins the trace of a command that has come.
+    /// Begins the trace of a command that has come. `None`: it is not traced.
     #[must_use]
     pub fn trace(&self, request: &Request, command: CommandLabel, received: Instant) -> Option<Box<CommandTrace>> {
-        self.traces.begin(request, command, (self.tenant(), self.adapter.id()), received)
+        let begun = self.traces.as_ref()?.begin(request, command, (self.tenant(), self.adapter.id()), received);
+        begun.unwrap_or_else(|TooManyTraced| {
+            self.limited(LimitLabel::TracedCommandsPerSecond);
+            None
+        })
     }
 
     /// The tenant's name, whatever its series are called.

@@ -22,7 +22,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::Traces;
+use super::{Traces, Tracing};
 use crate::{
     config::TracesConfig,
     https::{HttpsClient, https_client, with_causes},
@@ -70,12 +70,18 @@ pub(crate) fn start(config: &TracesConfig, metrics: &Metrics) -> Result<(Traces,
     let (spans, waiting) = mpsc::channel(WAITING);
     let provider = SdkTracerProvider::builder()
         .with_span_processor(Queue { spans, metrics: metrics.clone() })
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.ratio))))
+        // Which commands are traced has been decided when a span begins.
+        .with_sampler(Sampler::AlwaysOn)
         .with_resource(resource)
         .build();
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(send(exporter, waiting, metrics.clone(), stopped));
-    Ok((Traces(Some(provider.tracer("jackfield"))), Exporting { stop, task }))
+    let tracing = Tracing {
+        tracer: provider.tracer("jackfield"),
+        sampler: Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.ratio))),
+        of_tenant: config.of_tenant,
+    };
+    Ok((Traces(Some(tracing)), Exporting { stop, task }))
 }
 
 impl Exporting {

@@ -1,8 +1,9 @@
 //! Traces: where the time of a desktop's command goes, as spans of OpenTelemetry, for a collector.
 //!
 //! Owns: the spans of a command and of what its adapter is asked for, and what they say: the command's name, tenant, adapter
-//! and outcome. Must never: hold a command up, say anything of an agent, a call, its data or a token, or cost a command
-//! anything where `traces.endpoint` is not set. [`export`] carries the spans to the collector.
+//! and outcome. Must never: hold a command up, say anything of an agent, a call, its data or a token, trace more of one tenant
+//! than its share, or cost a command anything where `traces.endpoint` is not set. [`export`] carries the spans to the
+//! collector.
 
 use std::{borrow::Cow, collections::HashMap, fmt, time::SystemTime};
 
@@ -14,13 +15,17 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
-    trace::{SdkTracer, Span},
+    trace::{IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, SdkTracer, ShouldSample as _, Span},
 };
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub(crate) mod export;
 
-use crate::metrics::labels::{CommandLabel, OutcomeClass, OutcomeLabel};
+use crate::{
+    metrics::labels::{CommandLabel, OutcomeClass, OutcomeLabel},
+    rate::{Rate, TokenBucket},
+};
 
 const TENANT: &str = "jackfield.tenant";
 const ADAPTER: &str = "jackfield.adapter";
@@ -28,22 +33,63 @@ const OUTCOME: &str = "jackfield.outcome";
 /// As OpenTelemetry's semantic conventions name the kind of a failure.
 const ERROR_TYPE: &str = "error.type";
 
-/// Begins spans. Cheap to clone; one that is made by [`Default`] begins none.
+/// Begins spans of the tenants' commands. Cheap to clone; one that is made by [`Default`] begins none.
 #[derive(Clone, Default)]
-pub struct Traces(Option<SdkTracer>);
+pub struct Traces(Option<Tracing>);
+
+#[derive(Clone)]
+struct Tracing {
+    tracer: SdkTracer,
+    /// Which commands are traced.
+    sampler: Sampler,
+    /// How many of one tenant's are.
+    of_tenant: Rate,
+}
 
 impl Traces {
-    /// Begins the span of a command that has come, in the trace that the command names if it names one. `None`: nobody wants
-    /// spans, or this one is not among the share that is wanted.
-    #[must_use]
-    pub fn begin(
+    /// What begins spans of one more tenant. `None`: nobody wants spans.
+    pub(crate) fn of_tenant(&self) -> Option<TenantTraces> {
+        let tracing = self.0.clone()?;
+        let left = Mutex::new(TokenBucket::full(tracing.of_tenant, Instant::now()));
+        Some(TenantTraces { tracing, left })
+    }
+}
+
+/// Begins spans of one tenant's commands.
+pub(crate) struct TenantTraces {
+    tracing: Tracing,
+    /// How many more may be traced.
+    left: Mutex<TokenBucket>,
+}
+
+/// The tenant has as many commands traced as it may: this one would be one more.
+#[derive(Debug)]
+pub(crate) struct TooManyTraced;
+
+impl TenantTraces {
+    /// Begins the span of a command that has come, in the trace that the command names if it names one. `None`: this one is
+    /// not among the share that is wanted.
+    ///
+    /// # Errors
+    /// It is wanted, but one too many.
+    pub(crate) fn begin(
         &self,
         request: &Request,
         label: CommandLabel,
         (tenant, adapter): (&str, &str),
         received: Instant,
-    ) -> Option<Box<CommandTrace>> {
-        let tracer = self.0.as_ref()?;
+    ) -> Result<Option<Box<CommandTrace>>, TooManyTraced> {
+        let Tracing { tracer, sampler, of_tenant } = &self.tracing;
+        let parent = parent(request);
+        let trace_id = RandomIdGenerator::default().new_trace_id();
+        let sampled = sampler.should_sample(Some(&parent), trace_id, label.as_str(), &SpanKind::Server, &[], &[]);
+        if sampled.decision != SamplingDecision::RecordAndSample {
+            return Ok(None);
+        }
+        // A desktop can have each of its commands traced by saying so.
+        if of_tenant.is_bounded() && !self.left.lock().take(*of_tenant, 1, 0, received) {
+            return Err(TooManyTraced);
+        }
         // A name that nobody has declared may be anything.
         let name = match label {
             CommandLabel::EXTENSION => Cow::Owned(request.command().to_owned()),
@@ -52,11 +98,8 @@ impl Traces {
         let attributes = [KeyValue::new(TENANT, tenant.to_owned()), KeyValue::new(ADAPTER, adapter.to_owned())];
         let builder = tracer.span_builder(name).with_kind(SpanKind::Server).with_attributes(attributes);
         let begun = SystemTime::now().checked_sub(received.elapsed()).unwrap_or_else(SystemTime::now);
-        let span = tracer.build_with_context(builder.with_start_time(begun), &parent(request));
-        if !span.is_recording() {
-            return None;
-        }
-        Some(Box::new(CommandTrace { tracer: tracer.clone(), span, call: None, adapter: adapter.to_owned() }))
+        let span = tracer.build_with_context(builder.with_start_time(begun), &parent);
+        Ok(Some(Box::new(CommandTrace { tracer: tracer.clone(), span, call: None, adapter: adapter.to_owned() })))
     }
 }
 

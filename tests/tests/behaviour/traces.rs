@@ -206,6 +206,37 @@ async fn a_command_joins_the_trace_that_its_desktop_names() {
 }
 
 #[tokio::test]
+async fn a_tenant_whose_desktops_want_everything_traced_is_traced_within_its_share() {
+    let collector = Collector::start().await;
+    let main = format!("[traces]\nendpoint = \"{}\"\nratio = 0.0\ncommands_per_second = 1", collector.endpoint);
+    let setup = Setup::new().main(&main).tenant(Tenant::simulator("greedy")).tenant(Tenant::simulator("modest"));
+    let host = setup.start().await;
+    for (tenant, commands) in [("greedy", 20), ("modest", 1)] {
+        let mut agent = Agent::connect(&host, tenant).await;
+        agent.log_in("1001").await;
+        let command = json!({
+            "command": "session.request.simulator.link",
+            "target": agent.session,
+            "data": {"up": true},
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        });
+        for _ in 0..commands {
+            agent.send_text(&command.to_string()).await;
+            assert_eq!(agent.any_response().await["result"], "success", "it is carried out all the same");
+        }
+    }
+    let of = |tenant: &str| {
+        let (spans, tenant) = (collector.spans(), tenant.to_owned());
+        spans.iter().filter(|span| attributes(span).get("jackfield.tenant") == Some(&tenant)).count()
+    };
+    until("the modest tenant's command is traced", || async { (of("modest") == 1).then_some(()) }).await;
+    let limited = "jackfield_limited_total{limit=\"traced_commands_per_second\",tenant=\"greedy\"}";
+    let limited = host.metric(limited).await;
+    assert!(limited > 0.0, "the operator is told who wants more");
+    until("the others were traced", || async { (of("greedy") as f64 + limited == 20.0).then_some(()) }).await;
+}
+
+#[tokio::test]
 async fn what_waits_is_sent_when_the_host_ends() {
     let collector = Collector::start().await;
     let mut host = host(&collector, [Tenant::simulator("demo")]).await;
