@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -134,7 +134,7 @@ fn block() -> u16 {
 
 /// A running Asterisk.
 pub struct Asterisk {
-    process: Option<Child>,
+    process: Mutex<Option<Child>>,
     folder: PathBuf,
     /// Of ARI.
     pub http: u16,
@@ -191,18 +191,18 @@ impl Asterisk {
         let (http, https, manager, manager_tls) = (free_tcp_port(), free_tcp_port(), free_tcp_port(), free_tcp_port());
         let certificate = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let (sip, outside) = (free_udp_port(), free_udp_port());
-        let process = None;
-        let mut asterisk =
+        let process = Mutex::new(None);
+        let asterisk =
             Self { process, folder, http, https, manager, manager_tls, certificate, sip, outside, phones, registered };
         asterisk.configure();
         asterisk.run().await;
         Some(asterisk)
     }
 
-    async fn run(&mut self) {
+    async fn run(&self) {
         let mut command = asterisk();
         command.arg("-f").arg("-C").arg(self.folder.join("etc/asterisk.conf"));
-        self.process = Some(command.spawn().expect("Asterisk starts"));
+        *self.process() = Some(command.spawn().expect("Asterisk starts"));
         until("Asterisk answers", || async {
             self.ari("GET", "asterisk/info").await.filter(|(status, _)| *status == 200)
         })
@@ -210,15 +210,15 @@ impl Asterisk {
     }
 
     /// Kills it, as a power cut does.
-    pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
+    pub fn kill(&self) {
+        if let Some(mut process) = self.process().take() {
             let _ = process.kill();
             let _ = process.wait();
         }
     }
 
-    /// Starts it again after [`kill`](Self::kill).
-    pub async fn restart(&mut self) {
+    /// Starts it again after [`kill`](Self::kill), or after it has ended by itself.
+    pub async fn restart(&self) {
         self.kill();
         self.run().await;
     }
@@ -229,9 +229,18 @@ impl Asterisk {
         release() != "20"
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_crashed(&self) -> bool {
+        self.process().as_mut().is_some_and(|process| process.try_wait().expect("its status").is_some())
+    }
+
     /// The process's number.
     pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("it runs").id()
+        self.process().as_ref().expect("it runs").id()
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Child>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks ARI over plain HTTP: the test's own look at Asterisk.

@@ -165,7 +165,7 @@ impl Sipp {
     }
 
     /// How many calls it began, and how many of them went well and did not.
-    pub fn counts(&self) -> (usize, usize, usize) {
+    pub fn counts(&self) -> [usize; 3] {
         let text = fs::read_to_string(self.messages.with_extension("csv")).expect("SIPp's statistics");
         let mut lines = text.lines();
         let names: Vec<&str> = lines.next().expect("a line of names").split(';').collect();
@@ -174,7 +174,7 @@ impl Sipp {
             let at = names.iter().position(|other| *other == name).expect("SIPp counts it");
             last[at].parse().expect("a number")
         };
-        (number("TotalCallCreated"), number("SuccessfulCall(C)"), number("FailedCall(C)"))
+        [number("TotalCallCreated"), number("SuccessfulCall(C)"), number("FailedCall(C)")]
     }
 
     /// The process's number.

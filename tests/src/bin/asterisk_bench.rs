@@ -103,7 +103,7 @@ async fn main() {
     // No new customers; those who wait or talk are served to the end.
     customers.stop_calling();
     let all_good = customers.succeeds().await;
-    let (created, succeeded, failed) = customers.counts();
+    let [created, succeeded, failed] = customers.counts();
     stop.send_replace(true);
     let done = work.join_all().await;
 

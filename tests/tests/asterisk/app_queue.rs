@@ -125,7 +125,7 @@ async fn members_are_those_who_are_at_work_after_every_restart() {
     let mut all = settings();
     all["manager"] = asterisk.manager_settings();
     let tenant = crate::desk::connect(&asterisk, asterisk.http, all).await;
-    let mut lab = Lab { asterisk, tenant };
+    let lab = Lab { asterisk, tenant };
     let _anna = lab.agent("anna", "1001", AGENT).await;
     until("who is not at work is a member no more", || async {
         member(&lab.asterisk, "Local/1009@agents").is_none().then_some(())

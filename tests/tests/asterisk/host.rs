@@ -236,7 +236,7 @@ async fn a_conference_with_an_outside_number_and_a_blind_transfer() {
 
 #[tokio::test]
 async fn asterisk_restarts_and_the_desktop_ends_right() {
-    let Some((mut asterisk, host)) = open(&["1001"]).await else { return };
+    let Some((asterisk, host)) = open(&["1001"]).await else { return };
     let (mut anna, _phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
     let customer = in_call(&asterisk, &mut anna).await;
     asterisk.kill();

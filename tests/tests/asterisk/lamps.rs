@@ -74,7 +74,7 @@ async fn what_an_earlier_life_left_is_put_right_and_others_are_left_alone() {
 
 #[tokio::test]
 async fn a_lamp_is_right_after_asterisk_was_killed_in_a_call_and_dark_when_the_tenant_ends() {
-    let Some(mut lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;
     let _customer = lab.call(&anna).await;
     lab.asterisk.lamp_shows("1001", "INUSE").await;

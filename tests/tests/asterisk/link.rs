@@ -80,7 +80,7 @@ async fn the_link_is_cut_for_ten_seconds_while_one_customer_hangs_up_and_another
 
 #[tokio::test]
 async fn asterisk_restarts_in_the_middle_of_calls() {
-    let Some(mut lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
     let desk = lab.agent("anna", "1001", AGENT).await;
     let customer = lab.call(&desk).await;
     customer.media.hears(AGENT).await;

@@ -177,7 +177,7 @@ async fn members_come_pause_and_go() {
 
 #[tokio::test]
 async fn lines_wait_for_asterisk_to_come_back() {
-    let Some(mut lab) = open(&["1001"], json!({})).await else { return };
+    let Some(lab) = open(&["1001"], json!({})).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;
     logged(&lab.asterisk, "sales", "anna", "UNPAUSE").await;
     lab.asterisk.restart().await;

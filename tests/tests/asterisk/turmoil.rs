@@ -79,7 +79,7 @@ async fn nobody_who_talks_notices_what_becomes_of_the_adapter() {
     let Measure { kinds, reloads, kills, cuts, stops, restarts } = Measure::chosen();
     let extensions: Vec<String> = (0..kinds.agents()).map(|number| (1001 + number).to_string()).collect();
     let extensions: Vec<&str> = extensions.iter().map(String::as_str).collect();
-    let Some(mut asterisk) = Asterisk::start(&extensions).await else { return };
+    let Some(asterisk) = Asterisk::start(&extensions).await else { return };
     let cut = Cut::to(asterisk.http).await;
     let mut host = setup(&asterisk, &cut).start().await;
     let mut calls = LiveCalls::begin(&asterisk, &host, &kinds).await;

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jackfield_tests::asterisk::{
-    Asterisk,
-    sipp::{Ask, Sipp},
+use jackfield_tests::{
+    asterisk::{
+        Asterisk,
+        sipp::{Ask, Sipp},
+    },
+    until,
 };
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -66,7 +69,9 @@ impl Mischief {
             let back = back.expect("a phone registers");
             self.gone.retain(|extension| *extension != back);
         }
-        let channels: Vec<Value> = self.asterisk.channels().await.into_iter().filter(is_of_sip).collect();
+        // None while Asterisk is not there.
+        let Some((200, Value::Array(channels))) = self.asterisk.ari("GET", "channels").await else { return };
+        let channels: Vec<Value> = channels.into_iter().filter(is_of_sip).collect();
         let Some(channel) = self.dice.one_of(&channels).cloned() else { return };
         let what = match whose(&channel) {
             Whose::Customer => {
@@ -112,6 +117,7 @@ impl Mischief {
         let (asterisk, port) = (Arc::clone(&self.asterisk), self.phones.port);
         self.away.spawn(async move {
             tokio::time::sleep(AWAY).await;
+            until("Asterisk is there", || async { asterisk.ari("GET", "asterisk/info").await }).await;
             Sipp::register(&asterisk, &extension, port, REGISTERED).await;
             extension
         });
