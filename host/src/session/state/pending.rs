@@ -1,7 +1,8 @@
 //! The commands of one session that have no answer yet.
 //!
 //! Owns: their order, which of them may go on, and their deadlines. Must never: know what a command does. Commands to one
-//! object, its parents and its children keep their order; others go side by side. Release and reject wait for nothing.
+//! object, its parents and its children keep their order; others go side by side. Release and reject wait for nothing, and
+//! what takes an offered call only for what was sent to it.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,7 +13,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::super::{
-    commands::{LOGOUT, SessionCommand},
+    commands::{LOGOUT, START, SessionCommand},
     input::Reply,
     translate::{ChannelStep, Each},
 };
@@ -97,15 +98,29 @@ impl PendingCommand {
         matches!(self.command, SessionCommand::Standard(StandardCommand::Watch | StandardCommand::Unwatch))
     }
 
-    /// Whether the command is about a call, whatever its channel's availability is. Who accepts a call answers it.
-    fn is_about_a_call(&self) -> bool {
-        self.command.kind() == ObjectKind::Conversation
-            || matches!(self.command, SessionCommand::Standard(StandardCommand::Accept))
+    /// The target of the interaction that the command takes, if it does: who answers an offered call, or accepts it, keeps
+    /// somebody waiting.
+    fn takes(&self) -> Option<&str> {
+        let target = self.request.target()?;
+        match self.command {
+            SessionCommand::Standard(StandardCommand::Accept) => Some(target),
+            SessionCommand::Standard(StandardCommand::Answer) => target.rsplit_once('.').map(|(above, _)| above),
+            _ => None,
+        }
     }
 
-    fn is_independent_of(&self, other: &Self) -> bool {
-        let one_way = |a: &Self, b: &Self| a.is_about_availability() && b.is_about_a_call();
-        one_way(self, other) || one_way(other, self)
+    /// Whether it is there that the session is begun or ended.
+    fn is_about_the_whole(&self) -> bool {
+        self.command.is(START) || self.is_logout()
+    }
+
+    fn is_independent_of(&self, earlier: &Self) -> bool {
+        if let Some(offered) = self.takes() {
+            return !earlier.is_about_the_whole() && !is_within(earlier.request.target().unwrap_or_default(), offered);
+        }
+        let one_way = |a: &Self, b: &Self| a.is_about_availability() && b.command.kind() == ObjectKind::Conversation;
+        let takes = |a: &Self, b: &Self| a.is_about_availability() && b.takes().is_some();
+        one_way(self, earlier) || one_way(earlier, self) || takes(self, earlier)
     }
 }
 
@@ -222,6 +237,10 @@ fn is_there(command: &PendingCommand, tree: &Tree) -> bool {
 
 /// Whether one of two targets is the other, or a parent of it.
 fn are_related(a: &str, b: &str) -> bool {
-    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    is_within(a, b) || is_within(b, a)
+}
+
+/// Whether a target is the other one, or below it.
+fn is_within(target: &str, other: &str) -> bool {
+    target.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -326,16 +326,29 @@ async fn a_channels_availability_and_what_its_calls_are_asked_do_not_wait_for_ea
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offer_is_accepted_while_the_platform_says_nothing_to_the_channels_availability() {
-    let tenant = Tenant::new();
-    let (mut client, line) = tenant.at_work().await;
-    line.report(call("a", ConversationState::Alerting));
-    let calls = paths(&mut client).await;
-    let interaction = calls[0].rsplit_once('.').unwrap().0;
-    client.send("channel.request.notready", ".c1", json!({"reasoncode": "a"}));
-    client.send("interaction.request.accept", interaction, json!({}));
-    assert!(matches!(line.next_command().await.1, Command::NotReady { .. }));
-    assert!(matches!(line.next_command().await.1, Command::Answer { .. }));
+async fn an_offer_is_taken_whatever_the_platform_has_not_answered_yet() {
+    for (object, command, data) in [
+        ("", "session.request.addchannel", json!({"channel": {"endpoint": "7", "type": "Chat"}})),
+        (".c1", "channel.request.notready", json!({"reasoncode": "a"})),
+        (".c1", "channel.request.deactivate", json!({})),
+    ] {
+        for take in ["interaction.request.accept", "conversation.request.answer"] {
+            let tenant = Tenant::new();
+            let (mut client, line) = tenant.at_work().await;
+            line.report(call("a", ConversationState::Alerting));
+            let calls = paths(&mut client).await;
+            let interaction = calls[0].rsplit_once('.').unwrap().0;
+            client.send(command, object, data.clone());
+            line.next_command().await;
+            let offered = if take.starts_with("interaction") { interaction } else { &*calls[0] };
+            client.send(take, offered, json!({}));
+            assert!(matches!(line.next_command().await.1, Command::Answer { .. }), "{take} behind {command}");
+            // One that is being taken is not taken twice.
+            client.send("interaction.request.accept", interaction, json!({}));
+            client.send("conversation.request.answer", &calls[0], json!({}));
+            assert!(line.is_idle().await, "behind {take}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
