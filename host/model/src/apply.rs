@@ -64,7 +64,7 @@ impl Tree {
         }
         self.early.append(&mut emitted);
         if !report.snapshot {
-            self.bound_early();
+            self.bound_early(diagnostics);
             return Vec::new();
         }
         self.started = true;
@@ -76,14 +76,17 @@ impl Tree {
         emitted
     }
 
-    /// Forgets what is too much of the extension events that wait for the first snapshot.
-    fn bound_early(&mut self) {
+    /// Forgets what is too much of the extension events that wait for the first snapshot, and notes it.
+    fn bound_early(&mut self, diagnostics: &mut Diagnostics) {
         let mut weight = 0;
         let fits = self.early.iter().take(limits::LIST).take_while(|event| {
             weight += event.weight();
             weight <= limits::EARLY
         });
         let fits = fits.count();
+        for _ in fits..self.early.len() {
+            diagnostics.add(DiagnosticKind::TooMany, || "an extension event before the first snapshot".to_owned());
+        }
         self.early.truncate(fits);
     }
 
