@@ -82,7 +82,7 @@ pub(super) fn undo(session: &SessionHandle) {
 }
 
 impl SessionManager {
-    /// prepareSession by HTTP, from an address. Dropping the future undoes it.
+    /// prepareSession by HTTP, from an address. Dropping the future undoes it, when the platform has answered.
     pub(crate) async fn prepare(&self, identity: Identity, address: IpAddr, text: &str) -> HttpAnswer {
         let request = match self.parse(text) {
             Ok(request) => request,
@@ -94,9 +94,23 @@ impl SessionManager {
         if request.command() != PREPARE {
             return HttpAnswer::carried(self.answer_unbound(&request));
         }
-        match self.prepare_session(&request, &identity, address).await {
-            Prepared::Session(_, text) => HttpAnswer::carried(text),
-            Prepared::Refused(text) => match self.registry().closing() {
+        // In a task of its own, which outlives a client that gives up: whoever does not wait for the platform's word on a
+        // password has tried it all the same, and that is counted and told.
+        let (answer, answered) = oneshot::channel();
+        let (manager, prepares) = (self.clone(), request.clone());
+        tokio::spawn(async move {
+            let prepared = manager.prepare_session(&prepares, &identity, address).await;
+            if let Err(Prepared::Session(session, _)) = answer.send(prepared) {
+                undo(&session);
+            }
+        });
+        match answered.await {
+            Err(_) => {
+                let failure = Failure::new(Code::Internal, "a fault of the host");
+                HttpAnswer::carried(self.refuse_for_now(&request, &failure))
+            }
+            Ok(Prepared::Session(_, text)) => HttpAnswer::carried(text),
+            Ok(Prepared::Refused(text)) => match self.registry().closing() {
                 Some(Closing { retry_after: Some(retry_after) }) => {
                     HttpAnswer { text, outcome: HttpOutcome::ShuttingDown { retry_after } }
                 }
@@ -105,7 +119,7 @@ impl SessionManager {
         }
     }
 
-    /// Carries out prepareSession. Dropping the future undoes it.
+    /// Carries out prepareSession. Dropping the future undoes it; the platform's word on the password is then never known.
     pub(super) async fn prepare_session(&self, request: &Request, identity: &Identity, address: IpAddr) -> Prepared {
         let since = Instant::now();
         let label = CommandLabel::of(PREPARE);

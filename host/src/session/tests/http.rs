@@ -104,6 +104,8 @@ async fn a_request_that_is_given_up_is_undone_when_it_prepares_and_carried_out_w
         tokio::time::timeout(Duration::from_millis(500), tenant.manager.prepare(Identity::Anyone, HERE, &message));
     assert!(given_up.await.is_err());
     assert!(tenant.list().await.is_empty());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(tenant.list().await.is_empty() && tenant.adapter.line().is_gone().await);
 
     let session = prepare(&tenant, &Identity::Anyone).await;
     command(&tenant, &session, "session.start", "", json!({})).await;
@@ -116,6 +118,29 @@ async fn a_request_that_is_given_up_is_undone_when_it_prepares_and_carried_out_w
     line.report(ready(false));
     line.answer(request, Outcome::success());
     assert_eq!(events(&mut outlet).await, ["channel.infochanged", "state.updated"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_nobody_waited_for_counts_for_what_the_platform_says_of_it() {
+    let tenant = Tenant::new();
+    *tenant.adapter.slow.lock().unwrap() = Duration::from_millis(100);
+    let message = Client::prepare_message("ann", false).to_string();
+    let give_up = async || {
+        let prepared = tenant.manager.prepare(Identity::Anyone, HERE, &message);
+        assert!(tokio::time::timeout(Duration::from_millis(50), prepared).await.is_err());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    // A page that is loaded again and again while its log-in takes its time.
+    for _ in 0..10 {
+        give_up().await;
+    }
+    prepare(&tenant, &Identity::Anyone).await;
+    tenant.adapter.refuse(Code::Unauthorized);
+    for _ in 0..5 {
+        give_up().await;
+    }
+    let answer = tenant.manager.prepare(Identity::Anyone, HERE, &message).await;
+    assert!(answer.text.contains("rate_limited"), "{}", answer.text);
 }
 
 #[tokio::test(start_paused = true)]
