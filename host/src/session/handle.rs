@@ -9,6 +9,7 @@ use std::sync::{
 };
 
 use jackfield_plugin_api::{Code, Failure};
+use jackfield_protocol::message::Request;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use super::{
     input::Control,
     mailbox::Mailbox,
     status::{SessionDetails, SessionStatus, StateSummary},
-    throttle::cost,
+    throttle::{cost, credit},
 };
 use crate::{
     metrics::Depths,
@@ -107,12 +108,13 @@ impl SessionHandle {
     ///
     /// # Errors
     /// `rate_limited`: the agent sends more than it may.
-    pub(super) fn admit(&self, rate: Rate, bytes: usize, now: Instant) -> Result<(), Failure> {
+    pub(super) fn admit(&self, rate: Rate, request: &Request, now: Instant) -> Result<(), Failure> {
         if !rate.is_bounded() {
             return Ok(());
         }
-        let mut bucket = self.0.by_http.lock();
-        if bucket.get_or_insert_with(|| TokenBucket::full(rate, now)).take(rate, cost(bytes), 0, now) {
+        let (mut bucket, credit) = (self.0.by_http.lock(), credit(rate, request));
+        let bucket = bucket.get_or_insert_with(|| TokenBucket::full(rate, now));
+        if bucket.take(rate, cost(request.bytes()), credit, now) {
             return Ok(());
         }
         let words = format!("an agent may send {} commands a second", rate.per_second);

@@ -451,7 +451,7 @@ impl SessionManager {
             |failure| HttpAnswer { text: self.refuse_for_now(request, &failure), outcome: HttpOutcome::RateLimited };
         if let Some(session) = session {
             let rate = registry.limits().connection_commands;
-            session.admit(rate, request.bytes(), now).map_err(|failure| {
+            session.admit(rate, request, now).map_err(|failure| {
                 self.metrics().limited(LimitLabel::ConnectionCommandsPerSecond);
                 refused(failure)
             })?;

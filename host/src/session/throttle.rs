@@ -79,9 +79,7 @@ impl TenantThrottle {
             return Ok(());
         }
         let (rate, bucket) = &mut *self.state.lock();
-        // What ends a call is let in on credit, so that nobody is kept in one because a colleague floods.
-        let credit = if is_urgent(request.command()) { rate.burst } else { 0 };
-        if bucket.take(*rate, cost(request.bytes()), credit, now) {
+        if bucket.take(*rate, cost(request.bytes()), credit(*rate, request), now) {
             return Ok(());
         }
         let words = format!("the tenant's agents may send {} commands a second", rate.per_second);
@@ -89,8 +87,12 @@ impl TenantThrottle {
     }
 }
 
-fn is_urgent(command: &str) -> bool {
-    ProtocolCommand::from_name(command).is_some_and(|command| command.specification().lane == Lane::Urgent)
+/// How far beyond a rate a command may go: what ends a call is let in on credit, so that nobody is kept in one because a
+/// colleague floods, or a part of his own desktop.
+pub(super) fn credit(rate: Rate, request: &Request) -> u32 {
+    let command = ProtocolCommand::from_name(request.command());
+    let is_urgent = command.is_some_and(|command| command.specification().lane == Lane::Urgent);
+    if is_urgent { rate.burst } else { 0 }
 }
 
 /// The bound of one connection.

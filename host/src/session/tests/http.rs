@@ -162,4 +162,8 @@ async fn an_agent_who_sends_too_much_is_refused_and_its_colleagues_are_not() {
     assert_eq!(words(&colleague.wait().await), "unknown_command nonsense");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(ask().await, HttpOutcome::Carried);
+    while ask().await == HttpOutcome::Carried {}
+    let logout = json!({"command": "session.request.logout", "target": session}).to_string();
+    let ended = tenant.manager.command(&Identity::Anyone, &session, &logout).await.unwrap();
+    assert_eq!(ended.outcome, HttpOutcome::Carried, "what ends something is refused last");
 }
