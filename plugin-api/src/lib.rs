@@ -92,7 +92,8 @@
 //! | crashes, aborts | the worker dies | the host ends | deaths, `kind="signal"` |
 //! | exits | the worker dies | the host ends | deaths, `kind="exit"` |
 //! | spins, deadlocks, blocks all its threads | the worker dies after `worker.patience` | its commands end with `timeout`; nothing of the library runs, for any tenant; other libraries go on | deaths, `kind="hang"`; inside the host `jackfield_plugin_failures_total{kind="unresponsive"}` |
-//! | leaks | the worker dies at `worker.memory` | the host grows | deaths, `kind="memory"` |
+//! | leaks | the worker dies at `worker.memory`, which counts what it has started and files in memory as well | the host grows | deaths, `kind="memory"` |
+//! | starts more and more threads or processes | the worker dies at `worker.tasks` | they are there | deaths, `kind="tasks"` |
 //! | floods with reports | they are merged, and the session takes what it can; the worker dies only at more messages a second than 50 for each session that the tenant may have, and than 20 000 | they are merged, and the session takes what it can | `jackfield_plugin_breaches_total{kind="reports_dropped"}`; deaths, `kind="flood"` |
 //! | answers late | `timeout` at the deadline; the answer is thrown away when it comes, the session goes on | the same | `jackfield_plugin_late_answers_total` |
 //! | says that it reported a snapshot, and did not | the session goes on with what it knew | the same | `jackfield_plugin_breaches_total{kind="no_snapshot"}` |

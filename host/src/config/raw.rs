@@ -185,6 +185,7 @@ pub(super) struct RawTenant {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawWorker {
     pub(super) memory: Option<Size>,
+    pub(super) tasks: Option<usize>,
     pub(super) files: Option<u64>,
     pub(super) nice: Option<i32>,
     pub(super) read: Vec<std::path::PathBuf>,

@@ -76,8 +76,13 @@ pub(crate) struct WorkerConfig {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        let confinement =
-            Confinement { memory: Some(1 << 30), files: Some(4096), nice: Some(0), ..Confinement::default() };
+        let confinement = Confinement {
+            memory: Some(1 << 30),
+            tasks: Some(1024),
+            files: Some(4096),
+            nice: Some(0),
+            ..Confinement::default()
+        };
         Self { confinement, patience: Duration::from_secs(5), rules: RestartRules::default() }
     }
 }
@@ -88,6 +93,9 @@ impl WorkerConfig {
         let nice = raw.nice.or(usual.confinement.nice);
         if nice.is_some_and(|nice| !(0..=19).contains(&nice)) {
             return Err(Problem::key(file, "worker.nice", "0 to 19"));
+        }
+        if raw.tasks == Some(0) {
+            return Err(Problem::key(file, "worker.tasks", "1 or more"));
         }
         if raw.crashes == Some(0) {
             return Err(Problem::key(file, "worker.crashes", "1 or more"));
@@ -101,6 +109,7 @@ impl WorkerConfig {
         Ok(Self {
             confinement: Confinement {
                 memory: raw.memory.map(|size| size.0).or(usual.confinement.memory),
+                tasks: raw.tasks.or(usual.confinement.tasks),
                 files: raw.files.or(usual.confinement.files),
                 nice,
                 read: raw.read,

@@ -26,7 +26,7 @@ impl Stage {
         let tenant = |name| {
             Tenant::new(name, "odd")
                 .isolation(isolation)
-                .worker("patience = \"1s\"\nmemory = \"200MiB\"")
+                .worker("patience = \"1s\"\nmemory = \"200MiB\"\ntasks = 100")
                 .limits("command_deadline = \"20s\"")
         };
         Self::of(tenant("odd"), tenant("other")).await
@@ -126,6 +126,22 @@ async fn a_deadlock_costs_a_worker() {
 #[tokio::test]
 async fn a_leak_costs_a_worker_at_its_limit() {
     costs_a_worker("leak", "memory").await;
+}
+
+#[tokio::test]
+async fn memory_in_files_and_in_what_a_worker_has_started_counts() {
+    costs_a_worker("memory file", "memory").await;
+    costs_a_worker("memory of children", "memory").await;
+}
+
+#[tokio::test]
+async fn more_and_more_threads_cost_a_worker() {
+    costs_a_worker("threads", "tasks").await;
+}
+
+#[tokio::test]
+async fn more_and_more_processes_cost_a_worker_even_those_that_it_has_let_go_of() {
+    costs_a_worker("processes", "tasks").await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 //! sandbox.rs   what it may use
 //! syscalls.rs  what it is refused
 //! monitor.rs   whether it is alive, and why it died
+//! usage.rs     what it uses
 //! recorder.rs  what was said last
 //! restart.rs   how often it may die, and when it is started again
 //! ```
@@ -22,6 +23,7 @@ pub mod recorder;
 pub mod restart;
 pub mod sandbox;
 mod syscalls;
+mod usage;
 
 use std::{
     os::unix::net::UnixStream as StdUnixStream,

@@ -25,7 +25,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{OnDeath, ReadEnd, Shared, WorkerOptions};
+use super::{OnDeath, ReadEnd, Shared, WorkerOptions, sandbox::Confinement, usage::Usage};
 
 /// How often a worker is sent a heartbeat, and its bounds are checked.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
@@ -49,6 +49,8 @@ pub enum DeathKind {
     Flood,
     /// It used more memory than it may.
     Memory,
+    /// It had more processes and threads than it may.
+    Tasks,
     /// It sent what is no frame.
     Protocol,
 }
@@ -64,6 +66,7 @@ impl DeathKind {
             Self::Hang => "hang",
             Self::Flood => "flood",
             Self::Memory => "memory",
+            Self::Tasks => "tasks",
             Self::Protocol => "protocol",
         }
     }
@@ -306,11 +309,14 @@ struct Heartbeat {
     last_answer: Instant,
     unsolicited: u64,
     last_check: Instant,
+    /// The last look found that it and what it has started use too much memory.
+    was_too_large: bool,
 }
 
 impl Heartbeat {
     fn new() -> Self {
-        Self { sent: 0, answered: 0, last_answer: Instant::now(), unsolicited: 0, last_check: Instant::now() }
+        let now = Instant::now();
+        Self { sent: 0, answered: 0, last_answer: now, unsolicited: 0, last_check: now, was_too_large: false }
     }
 
     /// Checks the worker once. Returns why it must be ended, if it must.
@@ -337,16 +343,21 @@ impl Heartbeat {
             ));
         }
         (self.unsolicited, self.last_check) = (unsolicited, now);
-        let (used, limit) = (pid.and_then(resident)?, options.confinement.memory?);
-        (used > limit).then(|| (DeathKind::Memory, format!("it uses {used} bytes of memory; {limit} are allowed")))
+        self.check_usage(pid?, &options.confinement)
     }
-}
 
-/// The resident memory of a process, in bytes.
-pub(crate) fn resident(pid: u32) -> Option<u64> {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
+    fn check_usage(&mut self, pid: u32, confinement: &Confinement) -> Option<(DeathKind, String)> {
+        let most = confinement.tasks.unwrap_or(usize::MAX);
+        let Usage { memory, own_memory, tasks } = Usage::of(pid, most);
+        if tasks > most {
+            return Some((DeathKind::Tasks, format!("it has more than {most} processes and threads")));
+        }
+        let limit = confinement.memory?;
+        // A process that is just being started has the memory of the one that starts it, for a moment.
+        let was_too_large = std::mem::replace(&mut self.was_too_large, memory > limit);
+        let too_large = own_memory > limit || memory > limit && was_too_large;
+        too_large.then(|| (DeathKind::Memory, format!("it uses {memory} bytes of memory; {limit} are allowed")))
+    }
 }
 
 fn last_line(stderr: &StderrTail) -> Option<String> {

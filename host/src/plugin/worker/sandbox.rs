@@ -18,9 +18,13 @@ use super::syscalls;
 /// What one worker may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
-    /// Memory in bytes; the host ends a worker that uses more, and the kernel refuses a worker twice as much.
+    /// Memory in bytes; the host ends a worker that uses more, together with all that it has started, and the kernel
+    /// refuses each process twice as much.
     #[serde(default)]
     pub memory: Option<u64>,
+    /// Processes and threads; the host ends a worker that has more.
+    #[serde(default)]
+    pub tasks: Option<usize>,
     /// Open files.
     #[serde(default)]
     pub files: Option<u64>,
@@ -72,6 +76,8 @@ pub fn enter(confinement: &Confinement, library: &std::path::Path) -> Vec<String
     };
     // The host may end in a way that leaves it no time to end its workers; the socket's end is the second sign.
     tried("end with the host", text(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))));
+    // What it has started stays below it, so that the host finds it, when those between have ended.
+    tried("keep what it has started", text(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))));
     tried("no_new_privs", text(rustix::thread::set_no_new_privs(true)));
     if let Some(nice) = confinement.nice {
         tried("nice", text(setpriority_process(None, nice)));

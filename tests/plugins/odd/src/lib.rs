@@ -6,6 +6,7 @@
 use std::{
     io::Write as _,
     os::{fd::BorrowedFd, unix::net::UnixStream},
+    process,
     sync::{Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -195,6 +196,12 @@ impl OddAgent {
                 let _second = lock.lock();
             }
             "leak" => leak().await,
+            what @ ("threads" | "processes" | "memory file" | "memory of children") => {
+                let what = what.to_owned();
+                // Beside the runtime, which goes on answering.
+                std::thread::spawn(move || tracing::info!(begun = ?spread(&what), "more than it may have"));
+                std::future::pending::<()>().await;
+            }
             "storm" => loop {
                 self.set_ready(true);
                 let happened = ExtensionEvent::new(Target::Session, "session.odd.happened", json!({}));
@@ -281,6 +288,27 @@ fn forge_bytes(frame: &[u8]) {
         // One write for the whole frame, so that no other gets in between.
         let _ = socket.write_all(frame);
     }
+}
+
+/// Takes more than it may have, where limits of its own process do not count it.
+fn spread(what: &str) -> std::io::Result<()> {
+    let shell = |script: &str| process::Command::new("sh").args(["-c", script]).spawn();
+    match what {
+        "threads" => (0..200).for_each(|_| drop(std::thread::spawn(|| std::thread::sleep(Duration::from_secs(1000))))),
+        // One after the other has ended: they are nobody's children any more.
+        "processes" => (0..200).try_for_each(|_| shell("sleep 1000 &")?.wait().map(drop))?,
+        "memory file" => {
+            let file = rustix::fs::memfd_create("odd", rustix::fs::MemfdFlags::empty())?;
+            let mut file = std::fs::File::from(file);
+            (0..300).try_for_each(|_| file.write_all(&vec![1; 1 << 20]))?;
+            std::mem::forget(file);
+        }
+        // Each of them less than one process may have.
+        _ => (0..4).try_for_each(|_| {
+            shell("text=$(head -c 80000000 /dev/zero | tr '\\0' x); sleep 1000; echo $text").map(drop)
+        })?,
+    }
+    Ok(())
 }
 
 /// Takes memory until something ends the process.
