@@ -217,12 +217,27 @@ fn describe(file: &Path, error: figment::Error) -> Problem {
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains('|'));
             lines.collect::<Vec<_>>().join(": ")
         }
-        Kind::InvalidType(found, expected) => format!("{} is found where {expected} is expected", kind_of(found)),
-        Kind::InvalidValue(_, expected) => format!("expected {expected}"),
+        Kind::InvalidType(found, expected) => {
+            format!("{} is found where {} is expected", kind_of(found), in_words(&expected.to_string()))
+        }
+        Kind::InvalidValue(_, expected) => format!("expected {}", in_words(&expected.to_string())),
         other => other.to_string(),
     };
     let message = format!("{message}{from}");
     if key.is_empty() { Problem::file(file, message) } else { Problem::key(file, key, message) }
+}
+
+/// What is expected, in the words of whoever writes the file and not in those of our types.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u16" | "u32" | "u64" => "a whole number, 0 or larger",
+        "i32" | "i64" => "a whole number",
+        "f64" => "a number",
+        "sequence" | "a sequence" => "a list",
+        "a map" => "a table",
+        expected if expected.starts_with("struct ") => "a table",
+        expected => expected,
+    }
 }
 
 /// The type of a value without the value.

@@ -130,6 +130,11 @@ fn wrong_keys_types_and_values_are_named_by_their_keys() {
         ("[traces]\nratio = 1.5\n", "traces.ratio: a share is a number from 0 to 1"),
         ("[traces]\nendpoint = \"http://[::1]:4318/v1/traces\"\nheaders_file = \"nowhere\"\n", "traces.headers_file: "),
         ("[log]\nformat = \"loud\"\n", "log.format: it is none of \"auto\", \"text\", \"json\""),
+        ("listener = 5\n", "listener: an integer is found where a table is expected"),
+        ("[listener]\nmax_connections = -1\n", "listener.max_connections: expected a whole number, 0 or larger"),
+        ("[limits]\nsessions = \"many\"\n", "limits.sessions: a string is found where a whole number, 0 or larger is"),
+        ("[traces]\nratio = \"half\"\n", "traces.ratio: a string is found where a number is expected"),
+        ("[listener]\norigins = \"all\"\n", "listener.origins: a string is found where a list is expected"),
     ] {
         let problems = Folder::host(text);
         assert!(problems.contains(expected), "{text}\ngives {problems:?}\nand not {expected:?}");
