@@ -423,11 +423,14 @@ impl Tree {
     #[must_use]
     pub fn no_room_for_data(&self, interaction: &InteractionNode, key: &str, value: &Json) -> Option<String> {
         let after = interaction.data.weight_with(key, value);
+        if after <= interaction.data.weight() {
+            return None;
+        }
         if after > limits::DATA.command {
             return Some(format!("the interaction's data would be more than {} bytes", limits::DATA.command));
         }
         let all = self.channels.iter().flat_map(|channel| &channel.interactions).map(|one| one.data.weight());
-        (all.sum::<usize>() + after.saturating_sub(interaction.data.weight()) > limits::DATA_IN_SESSION.command)
+        (all.sum::<usize>() + after - interaction.data.weight() > limits::DATA_IN_SESSION.command)
             .then(|| format!("the session's data would be more than {} bytes", limits::DATA_IN_SESSION.command))
     }
 

@@ -2,7 +2,7 @@
 
 use jackfield_model::{DiagnosticKind, limits};
 use jackfield_plugin_api::{
-    Report,
+    Json, Report,
     report::{
         Channel, ChannelInfo, ChannelStatus, ChannelType, Conversation, ConversationState, Direction, ExtensionEvent,
         Group, Interaction, InteractionState, Member, MemberRole, Role, Target,
@@ -220,6 +220,19 @@ fn what_desktops_set_never_hides_the_platforms_own_data() {
     desk.apply(&Report::new().channel(Channel::new("1").interaction(later)));
     let data = &desk.tree.channels()[0].interactions[0].data;
     assert!(data.iter().any(|(_, value)| value.get() == quoted("47123")), "it may grow where the others may not");
+}
+
+#[test]
+fn an_entry_of_call_data_can_be_made_shorter_however_many_there_are() {
+    let mut desk = Desk::started(false);
+    let big = || Json::from(json!("x".repeat(10_000)));
+    let full = (0..8).fold(call("M"), |call, n| call.data(format!("k{n}"), big()));
+    desk.apply(&Report::new().channel(channel(1).interaction(full)));
+    let interaction = &desk.tree.channels()[0].interactions[0];
+    assert_eq!(interaction.data.iter().len(), 8, "a platform may bring more than a desktop may set");
+    let fits = |key: &str, value: Json| desk.tree.no_room_for_data(interaction, key, &value).is_none();
+    assert!(!fits("new", json!(1).into()) && !fits("k0", json!("x".repeat(10_001)).into()));
+    assert!(fits("k0", json!(null).into()) && fits("k0", json!(1).into()) && fits("k0", big()));
 }
 
 #[test]
