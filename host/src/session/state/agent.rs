@@ -202,7 +202,10 @@ impl SessionState {
                 let failure = Failure::new(Code::Timeout, "the link to the platform was lost: the outcome is unknown");
                 self.fail_asked(&failure.context(reason.clone()), effects, |command| !command.is(LOGOUT));
             }
-            self.emit(event.as_slice(), effects);
+            // A start that has failed by it is as if it had not begun.
+            if self.lifecycle.is_started() {
+                self.emit(event.as_slice(), effects);
+            }
         }
     }
 }

@@ -244,6 +244,23 @@ async fn an_adapter_lost_while_a_session_starts_fails_the_start_and_it_can_be_st
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_lost_while_a_session_starts_fails_the_start_and_is_told_by_nothing_else() {
+    let tenant = Tenant::new();
+    let (mut client, line) = tenant.at_the_start().await;
+    line.tell(FromAgent::Link(Link::Down { reason: "gone".to_owned() }));
+    assert_eq!(client.heard().await, ["timeout session.start"]);
+    line.tell(FromAgent::Link(Link::Up));
+    assert_eq!(client.heard().await, [""; 0]);
+    line.next().await.expect("it was asked to start");
+    client.send("session.start", "", json!({}));
+    let (request, _) = line.next().await.expect("it is asked to start again");
+    line.report(shop());
+    line.answer(request, Outcome::success());
+    let heard = client.heard().await;
+    assert_eq!((heard[0].as_str(), heard.last().unwrap().as_str()), ("success session.start", "session.initialized"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_logout_that_succeeds_after_its_deadline_ends_the_session() {
     let tenant = Tenant::new();
     let (mut client, line) = tenant.at_work().await;
