@@ -131,7 +131,9 @@ impl Settings {
     /// [`Code::Rejected`], naming what does not fit: the schema in the manifest let through what the adapter cannot
     /// read.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        self.0.parse().map_err(|error| Failure::new(Code::Rejected, format!("settings: {error}")))
+        self.0
+            .parse()
+            .map_err(|error| Failure::new(Code::Rejected, format!("settings: {}", crate::wire::without_values(&error))))
     }
 }
 

@@ -52,7 +52,9 @@ impl HostSender {
 
     /// Reads a payload; what cannot be read is told to the host.
     pub(crate) fn read<T: DeserializeOwned>(&self, kind: Kind, id: u64, payload: &str) -> Option<T> {
-        let unreadable = |error| self.breach(id, BreachKind::BadMessage, &format!("{kind:?}: {error}"));
+        let unreadable = |error| {
+            self.breach(id, BreachKind::BadMessage, &format!("{kind:?}: {}", wire::without_values(&error)));
+        };
         wire::read(payload).map_err(unreadable).ok()
     }
 

@@ -120,6 +120,20 @@ pub fn read<T: DeserializeOwned>(payload: &str) -> Result<T, serde_json::Error> 
     serde_json::from_str(payload)
 }
 
+/// What is wrong with a JSON text, without the value that stands in it: that may be a customer's number or a secret, and
+/// these words end in a log.
+#[must_use]
+pub fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid ") || found.starts_with("unknown ") => {
+            let what = found.split([':', '`']).next().unwrap_or_default().trim_end();
+            format!("{what}, expected {expected}")
+        }
+        _ => text,
+    }
+}
+
 /// Writes a payload.
 ///
 /// # Errors
@@ -337,6 +351,22 @@ mod tests {
         assert_eq!(read::<Resume>(&write(&resume).unwrap()).unwrap(), resume);
         assert!(read::<Resume>(r#"{"state":"abc"}"#).is_err());
         assert!(read::<Resume>(r#"{"state":"zz"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_message_is_told_without_what_stands_in_it() {
+        let wrong = |payload: &str| without_values(&read::<crate::Report>(payload).unwrap_err());
+        assert_eq!(wrong(r#"{"channels":"5551234"}"#), "invalid type, expected a sequence at line 1 column 21");
+        let wrong = [
+            wrong(r#"{"channels":[{"key":5551234}]}"#),
+            wrong(r#"{"channels":"5551234, expected 5551234"}"#),
+            wrong(r#"{"snapshot":5551234}"#),
+        ];
+        for wrong in wrong {
+            assert!(wrong.contains(", expected ") && !wrong.contains("555"), "{wrong}");
+        }
+        let no_json = without_values(&read::<crate::Report>("nothing").unwrap_err());
+        assert!(no_json.starts_with("expected ident at line 1"), "{no_json}");
     }
 
     #[test]

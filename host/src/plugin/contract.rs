@@ -80,7 +80,10 @@ impl ContractGuard {
         payload: &str,
     ) -> Option<T> {
         wire::read(payload)
-            .map_err(|error| self.breach(BreachKind::BadMessage, &tenant(), &format!("{kind:?}: {error}"), 1))
+            .map_err(|error| {
+                let detail = format!("{kind:?}: {}", wire::without_values(&error));
+                self.breach(BreachKind::BadMessage, &tenant(), &detail, 1);
+            })
             .ok()
     }
 
