@@ -5,16 +5,19 @@ use jackfield_plugin_api::{
     report::{ConversationState::Talking, Reason, Role, Target},
 };
 use jackfield_tests::{
+    agent::Agent,
     asterisk::{
         Asterisk,
         sipp::{Ask, Sipp},
     },
-    until,
+    host::{Host, Setup},
+    patience, until,
 };
 use serde_json::{Value, json};
 
 use crate::{
     desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, connect},
+    floor::{at_work, in_call, logs_out},
     queue_log::open,
 };
 
@@ -144,6 +147,98 @@ async fn who_is_taken_by_nobody_comes_back_to_the_desktop_of_who_parked_him() {
     customer.media.hears(AGENT).await;
     anna.phone.media.hears(CUSTOMER).await;
     lab.close().await;
+}
+
+/// A host whose tenant has a parking lot.
+async fn host_with_lot(asterisk: &Asterisk) -> Host {
+    let (port, password) = (asterisk.manager, "{ file = \"acme.password\" }");
+    let manager = format!("{{ url = \"tcp://127.0.0.1:{port}\", user = \"jackfield\", password = {password} }}");
+    let lot = "{ context = \"parkedcalls\", parkext = \"600\", parkpos = \"601-620\" }";
+    Setup::new().tenant(asterisk.tenant(&format!("manager = {manager}\nparking = {lot}"))).start().await
+}
+
+/// Who is parked, as a desktop sees it once both links to Asterisk are there.
+async fn parked(agent: &mut Agent) -> Value {
+    let session = agent.session.clone();
+    patience("the lot can be asked", async {
+        loop {
+            let response = agent.command("session.request.asterisk.parked", &session, json!({})).await;
+            if response["result"] == "success" {
+                break response["data"]["calls"].clone();
+            }
+            assert_eq!(response["failure"]["code"], "link_down", "{response}");
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_parked_call_outlives_the_worker_and_the_host_and_is_taken_from_the_next_one() {
+    let Some(asterisk) = Asterisk::start(&["1001", "1002"]).await else { return };
+    let mut host = host_with_lot(&asterisk).await;
+    let (mut anna, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let mut customer = in_call(&asterisk, &mut anna).await;
+    customer.speak().await;
+    phone.speak().await;
+    customer.media.hears(AGENT).await;
+    let primary = anna.the("primary");
+    let answer = anna.command("conversation.request.asterisk.park", &primary, json!({})).await;
+    assert_eq!(answer["data"], json!({"space": "601"}), "{answer}");
+    customer.media.hears_music(&[AGENT]).await;
+
+    host.kill_worker("acme").await;
+    anna.hears_until("session.linkchanged").await;
+    anna.hears("session.linkchanged").await;
+    let calls = parked(&mut anna).await;
+    assert_eq!((&calls[0]["space"], &calls[0]["address"]), (&json!("601"), &json!("555")), "{calls}");
+    customer.media.hears_music(&[AGENT]).await;
+    // The tenant goes on: the next one is served.
+    let interaction = anna.the("interaction");
+    anna.command("interaction.request.complete", &interaction, json!({})).await;
+    let mut next = Sipp::customer(&asterisk, "556", "700", COLLEAGUE).await;
+    anna.hears_until("interaction.initialized").await;
+    let primary = anna.the("primary");
+    anna.command("conversation.request.answer", &primary, json!({})).await;
+    asterisk.has_bridged(&["556", "1001"]).await;
+    anna.command("conversation.request.release", &primary, json!({})).await;
+    assert!(next.succeeds().await);
+
+    host.terminate();
+    assert!(host.ends().await.success());
+    customer.media.hears_music(&[AGENT]).await;
+
+    let host = host_with_lot(&asterisk).await;
+    let (mut bert, bert_phone) = at_work(&asterisk, &host, "bert", "1002", COLLEAGUE).await;
+    assert_eq!(parked(&mut bert).await[0]["space"], "601");
+    let channel = bert.the("channel");
+    let response = bert.command("channel.request.dial", &channel, json!({"destination": "601"})).await;
+    assert_eq!(response["result"], "success", "{response}");
+    bert_phone.speak().await;
+    customer.media.hears(COLLEAGUE).await;
+    bert_phone.media.hears(CUSTOMER).await;
+    let primary = bert.the("primary");
+    bert.command("conversation.request.release", &primary, json!({})).await;
+    assert!(customer.succeeds().await);
+    logs_out(bert).await;
+    asterisk.is_empty().await;
+}
+
+#[tokio::test]
+async fn who_is_parked_no_more_when_that_is_asked_is_told_so_at_once() {
+    // Stand-ins for a lot that does not keep whom it is given: one connects him at once, one hangs up.
+    for (context, parkext) in [("from-phones", "801"), ("from-trunk", "703")] {
+        let lot = json!({"parking": {"context": context, "parkext": parkext, "parkpos": "601-620"}});
+        let Some(lab) = open(&["1001"], lot).await else { return };
+        let _outside = Sipp::outside(&lab.asterisk, 1500).await;
+        let anna = lab.agent("anna", "1001", AGENT).await;
+        let _customer = lab.call(&anna).await;
+        match anna.parks().await {
+            Outcome::Success(Some(data)) if parkext == "801" => assert_eq!(data.parse::<Value>().unwrap(), json!({})),
+            Outcome::Failure(failure) if parkext == "703" => assert_eq!(failure.code, Code::InvalidState, "{failure}"),
+            other => panic!("{parkext}: {other:?}"),
+        }
+        lab.close().await;
+    }
 }
 
 #[tokio::test]

@@ -133,6 +133,8 @@ pub(crate) struct Endpoint {
 #[serde(default)]
 pub(crate) struct Bridge {
     pub(crate) id: String,
+    /// `mixing` or `holding`.
+    pub(crate) bridge_type: String,
     pub(crate) channels: Vec<String>,
 }
 

@@ -154,6 +154,9 @@ enum What {
     Dialed(ChannelId),
     /// A channel that hears another one.
     Supervised(ChannelId),
+    /// A channel that was parked, and where it is, for a question for the parking lot.
+    ParkedChannel(u64),
+    ParkedBridges(u64),
 }
 
 struct Pending {
@@ -496,6 +499,8 @@ impl Switch {
                     self.not_supervised(&channel, failure.context(response.words()));
                 }
             }
+            What::ParkedChannel(id) => self.parked_channel_told(id, &response),
+            What::ParkedBridges(id) => self.parked_bridges_told(id, &response),
             What::Kept(channel) => self.record_read(channel, &response),
             What::Dialed(channel) => {
                 if !response.is_ok() {

@@ -17,9 +17,10 @@ use super::{
     confirm::{Act, set_variable},
     dialing::{Calling, Found},
     model::{ChannelId, Seat},
+    rooms::segment,
 };
 use crate::{
-    ari::Caller,
+    ari::{self, Bridge, Caller, Request, Response},
     manager::{Order, ParkedCall},
 };
 
@@ -141,9 +142,11 @@ impl Switch {
                     None if until <= self.now => {
                         self.refuse(command, Code::Timeout, "Asterisk does not say where it has parked the call");
                     }
+                    // Not yet, or not any more.
                     None => {
-                        let again = Some(self.now + ASK_AGAIN);
-                        self.parking.insert(id, Question::Where { command, channel, until, again });
+                        let uri = format!("channels/{}", segment(&channel));
+                        self.parking.insert(id, Question::Where { command, channel, until, again: None });
+                        self.send(Request::get(uri), What::ParkedChannel(id));
                     }
                 }
             }
@@ -175,6 +178,31 @@ impl Switch {
     /// Asterisk has the call; the command is answered with its space.
     pub(super) fn parked(&mut self, command: CommandId, channel: ChannelId) {
         self.ask_parking(Question::Where { command, channel, until: self.now + FOUND_WITHIN, again: None });
+    }
+
+    /// Whether there is still a call whose place in the lot is asked for.
+    pub(super) fn parked_channel_told(&mut self, id: u64, response: &Response) {
+        if response.is_ok() {
+            return self.send(Request::get("bridges"), What::ParkedBridges(id));
+        }
+        if let Some(Question::Where { command, .. }) = self.parking.remove(&id) {
+            self.refuse(command, Code::InvalidState, "the call has ended");
+        }
+    }
+
+    /// A parked call is in a bridge that holds those who are parked; one that is in another, or in our keeping, was taken or
+    /// is back.
+    pub(super) fn parked_bridges_told(&mut self, id: u64, response: &Response) {
+        let Some(Question::Where { command, channel, again, .. }) = self.parking.get_mut(&id) else { return };
+        let bridges = ari::bridges(&response.body);
+        let elsewhere = |bridge: &Bridge| bridge.bridge_type != "holding" && bridge.channels.contains(channel);
+        if bridges.iter().any(elsewhere) || self.owners.contains_key(channel) {
+            let command = *command;
+            self.parking.remove(&id);
+            self.reply(command, Outcome::data(Json::empty_object()));
+        } else {
+            *again = Some(self.now + ASK_AGAIN);
+        }
     }
 
     /// The call data of a parked call stand on a channel that is not ours.
