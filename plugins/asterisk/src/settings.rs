@@ -102,6 +102,7 @@ struct RawQueue {
     join_when_empty: Option<bool>,
     leave_when_empty: bool,
     announce_seconds: Option<u64>,
+    announce_holdtime: AnnounceHoldtime,
     overflow_seconds: Option<u64>,
     overflow: Option<String>,
     wrap_up_seconds: Option<u64>,
@@ -194,6 +195,18 @@ pub(crate) enum Strategy {
     Linear,
 }
 
+/// Whether callers are told with their position how long they will wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AnnounceHoldtime {
+    #[default]
+    No,
+    /// Each time.
+    Yes,
+    /// The first time that it is known.
+    Once,
+}
+
 /// A queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Queue {
@@ -208,6 +221,7 @@ pub(crate) struct Queue {
     pub(crate) leave_when_empty: bool,
     /// How often a caller is told the position.
     pub(crate) announce: Option<Duration>,
+    pub(crate) announce_holdtime: AnnounceHoldtime,
     pub(crate) overflow: Option<(Duration, Overflow)>,
     pub(crate) wrap_up: Duration,
     /// How long a caller should wait at the most.
@@ -445,6 +459,9 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
             Some((Duration::from_secs(after), to))
         }
     };
+    if raw.announce_holdtime != AnnounceHoldtime::No && raw.announce_seconds.is_none() {
+        return Err(wrong(format!("settings: queues.{name}: announce_holdtime needs announce_seconds")));
+    }
     Ok(Queue {
         caller_id: raw.caller_id.clone(),
         priority: raw.priority,
@@ -453,6 +470,7 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
         join_when_empty: raw.join_when_empty.unwrap_or(true),
         leave_when_empty: raw.leave_when_empty,
         announce: raw.announce_seconds.filter(|every| *every > 0).map(Duration::from_secs),
+        announce_holdtime: raw.announce_holdtime,
         overflow,
         wrap_up: raw.wrap_up_seconds.map_or(wrap_up, Duration::from_secs),
         service_level: seconds(raw.service_level_seconds, 20),
@@ -547,6 +565,7 @@ pub(crate) mod tests {
             (serde_json::json!({"phone": "1001"}), "phone"),
             (serde_json::json!({"variables": ["CDR(x)"]}), "variables"),
             (serde_json::json!({"queues": {"a": {"overflow": "queue:b"}}}), "queues.a"),
+            (serde_json::json!({"queues": {"a": {"announce_holdtime": "yes"}}}), "announce_holdtime"),
             (serde_json::json!({"queues": {"a": {"overflow_seconds": 1, "overflow": "queue:b"}}}), "queues.a.overflow"),
             (serde_json::json!({"agents": {"x": {"queues": ["none"]}}}), "agents.x.queues"),
             (serde_json::json!({"manager": {"url": "x:1", "user": "u", "password": "p"}}), "manager.url"),

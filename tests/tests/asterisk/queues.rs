@@ -1,10 +1,13 @@
 //! Who is offered what, and when.
 
 use jackfield_plugin_api::{
-    Command, Ending, Json,
+    Command, Ending, Json, Link,
     report::{Availability, ChannelStatus},
 };
-use jackfield_tests::asterisk::sipp::{Ask, Sipp};
+use jackfield_tests::{
+    asterisk::sipp::{Ask, Sipp},
+    until,
+};
 use serde_json::json;
 
 use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab};
@@ -87,6 +90,49 @@ async fn a_queue_overflows_into_the_dialplan_and_an_unknown_queue_goes_on_there(
     customer.ask(&lab.asterisk.has_channel("555").await, Ask::HangUp);
     let stranger = Sipp::customer(&lab.asterisk, "556", "703", CUSTOMER).await;
     stranger.saw("486 Busy").await;
+    lab.close().await;
+}
+
+async fn plays(lab: &Lab, sound: &str) {
+    let playing = format!("Playing '{sound}");
+    until(&format!("Asterisk plays {sound}"), || async { lab.asterisk.log().contains(&playing).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn callers_are_told_how_long_it_takes_about_once_somebody_has_waited() {
+    let settings = json!({"queues": {"sales": {"announce_seconds": 1, "announce_holdtime": "yes"}}});
+    let Some(lab) = Lab::open(&["1001"], settings.clone()).await else { return };
+    let _first = Sipp::customer(&lab.asterisk, "555", "701", CUSTOMER).await;
+    plays(&lab, "queue-youarenext").await;
+    // She has waited for ten minutes, as Asterisk keeps it for the adapter's next life.
+    let id = lab.asterisk.has_channel("555").await["id"].as_str().unwrap().to_owned();
+    let kept = lab.asterisk.variable("555", "JACKFIELD").await.unwrap();
+    let (before, entered) = kept.split_once("\"entered\":").unwrap();
+    let (entered, after) = entered.split_once(',').unwrap();
+    let earlier = entered.parse::<u64>().unwrap() - 600_000;
+    let kept = format!("{before}\"entered\":{earlier},{after}");
+    let escaped = |byte: u8| match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    let value: String = kept.bytes().map(escaped).collect();
+    lab.asterisk.ari("POST", &format!("channels/{id}/variable?variable=JACKFIELD&value={value}")).await;
+    lab.asterisk.has_variable("555", "JACKFIELD", &kept).await;
+    let tenant = crate::desk::connect(&lab.asterisk, lab.asterisk.http, settings).await;
+    until("the earlier life is over", || async { (lab.tenant.link() != Some(Link::Up)).then_some(()) }).await;
+    let lab = Lab { tenant, ..lab };
+
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    anna.rings().await;
+    assert!(!lab.asterisk.log().contains("Playing 'queue-holdtime"));
+    anna.does(Command::Answer { conversation: anna.primary() }).await;
+    let _second = Sipp::customer(&lab.asterisk, "556", "701", CUSTOMER).await;
+    plays(&lab, "queue-holdtime").await;
+    plays(&lab, "queue-minutes").await;
+    let log = lab.asterisk.log();
+    let told: Vec<&str> = log.split("Playing '").skip(1).filter_map(|it| it.split(['.', '\'']).next()).collect();
+    let time = told.split(|it| *it == "queue-holdtime").nth(1).unwrap();
+    assert!(matches!(time, [number, "queue-minutes", ..] if number.starts_with("digits/")), "{told:?}");
     lab.close().await;
 }
 

@@ -75,6 +75,8 @@ pub(crate) enum Event {
     BridgeDestroyed { bridge: String },
     /// A recording is over or could not be made.
     RecordingEnded { name: String, failed: Option<String> },
+    /// What was played to a channel is over.
+    PlaybackEnded { id: String },
     /// Another client has taken the application over.
     Replaced,
     /// What does not matter here.
@@ -212,6 +214,9 @@ fn event(kind: &str, value: &Value) -> Event {
                 let cause = value.pointer("/recording/cause").and_then(Value::as_str);
                 cause.unwrap_or("no reason given").to_owned()
             }),
+        },
+        "PlaybackFinished" => Event::PlaybackEnded {
+            id: value.pointer("/playback/id").and_then(Value::as_str).unwrap_or_default().to_owned(),
         },
         "ApplicationReplaced" => Event::Replaced,
         _ => Event::Other,

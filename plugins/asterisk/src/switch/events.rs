@@ -49,6 +49,7 @@ impl Switch {
             Event::Endpoint { endpoint } => self.endpoint_changed(&endpoint),
             Event::BridgeDestroyed { bridge } => self.bridge_destroyed(&bridge),
             Event::RecordingEnded { name, failed } => self.recording_ended(&name, failed),
+            Event::PlaybackEnded { id } => self.announcing.retain(|_, playback| *playback != id),
             Event::Replaced => {
                 self.disconnected();
                 self.fenced = true;

@@ -10,6 +10,7 @@
 //! What Asterisk may refuse it is asked first (see [`confirm`]); what a command changes is reported when Asterisk has
 //! confirmed all of it, and then the command is answered.
 
+mod announcements;
 mod app_queue;
 mod commands;
 mod confirm;
@@ -243,6 +244,8 @@ pub(crate) struct Switch {
     mailboxes: BTreeMap<u64, voicemail::Asked>,
     /// And those for the parking lot.
     parking: BTreeMap<u64, parking::Question>,
+    /// What is being played to callers who wait, by their channels, each as one part of a path.
+    announcing: BTreeMap<ChannelId, String>,
     effects: Vec<Effect>,
 }
 
@@ -293,6 +296,7 @@ impl Switch {
             queue_lists: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
             parking: BTreeMap::new(),
+            announcing: BTreeMap::new(),
             effects: Vec::new(),
         }
     }
@@ -389,6 +393,7 @@ impl Switch {
         if !self.up {
             return;
         }
+        self.end_announcement(&request);
         let id = self.number();
         self.requests.insert(id, Pending { what, batch: self.batch });
         self.batches.entry(self.batch).or_default().left += 1;

@@ -282,6 +282,8 @@ pub(crate) struct Ticket {
     pub(crate) refused: BTreeMap<PhoneKey, Instant>,
     /// When the caller is told the position.
     pub(crate) announce_at: Option<Instant>,
+    /// The caller was told how long it will take.
+    pub(crate) told_holdtime: bool,
     /// For the history; `None` once the caller's last way into the queue has come to its end.
     pub(super) entry: Option<Entry>,
 }
@@ -296,6 +298,7 @@ impl Ticket {
             unread: 0,
             refused: BTreeMap::new(),
             announce_at: None,
+            told_holdtime: false,
             entry: None,
         }
     }

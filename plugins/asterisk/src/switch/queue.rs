@@ -200,38 +200,6 @@ impl Switch {
         }
     }
 
-    /// Tells callers how many are before them.
-    fn announce(&mut self) {
-        let due = |room: &&Room| room.ticket.as_ref().and_then(|it| it.announce_at).is_some_and(|at| at <= self.now);
-        if !self.rooms.values().any(|room| due(&room)) {
-            return;
-        }
-        let mut places: BTreeMap<String, usize> = BTreeMap::new();
-        for id in self.waiting_in_order() {
-            let now = self.now;
-            let Some(room) = self.rooms.get_mut(&id) else { continue };
-            let (channel, rings) = (room.parties.first().cloned(), !room.seats.is_empty());
-            let Some(ticket) = room.ticket.as_mut() else { continue };
-            let place = places.entry(ticket.queue.clone()).or_default();
-            *place += 1;
-            let place = *place;
-            if ticket.announce_at.is_none_or(|at| at > now) {
-                continue;
-            }
-            let every = self.settings.queues.get(&ticket.queue).and_then(|queue| queue.announce);
-            ticket.announce_at = every.map(|every| now + every);
-            let hears = |it: &String| self.parties.get(it).is_some_and(|party| party.state == PartyState::Up);
-            if let Some(channel) = channel.filter(hears).filter(|_| !rings) {
-                let media = match place {
-                    1 => "sound:queue-youarenext".to_owned(),
-                    _ => format!("sound:queue-thereare,number:{place},sound:queue-callswaiting"),
-                };
-                let uri = format!("channels/{}/play", segment(&channel));
-                self.send(Request::post(uri).with("media", media), What::Lenient);
-            }
-        }
-    }
-
     /// All who wait, those of the highest priority first, then those who came first.
     pub(super) fn waiting_in_order(&self) -> Vec<RoomId> {
         let tickets = self.rooms.iter().filter_map(|(id, room)| Some((*id, room.ticket.as_ref()?)));

@@ -41,7 +41,7 @@ pub(super) struct Entry {
     /// The place at which the caller entered.
     position: usize,
     /// In milliseconds since 1970, as it outlives this process.
-    entered: u64,
+    pub(super) entered: u64,
     served: Option<Served>,
 }
 
@@ -61,6 +61,8 @@ pub(super) struct Figures {
     /// Of them, those that did not wait longer than they should.
     in_time: u64,
     abandoned: u64,
+    /// How many seconds those who were served waited, the latest most, as `app_queue` counts.
+    pub(super) holdtime: Option<u64>,
     answered_by: BTreeMap<String, u64>,
 }
 
@@ -140,6 +142,7 @@ impl Switch {
         let figures = self.figures.entry(queue).or_default();
         figures.answered += 1;
         figures.in_time += u64::from(in_time);
+        figures.holdtime = Some(figures.holdtime.map_or(waited_seconds, |before| (3 * before + waited_seconds) / 4));
         *figures.answered_by.entry(agent.clone()).or_default() += 1;
         let since = Timestamp::now().0;
         entry.served = Some(Served { agent, phone: seat.phone.clone(), waited_seconds, since });
@@ -313,6 +316,6 @@ fn membership(phone: &Phone) -> Membership {
     Membership { agent: phone.agent.clone(), queues: phone.queues.clone(), paused }
 }
 
-fn seconds_since(timestamp: u64) -> u64 {
+pub(super) fn seconds_since(timestamp: u64) -> u64 {
     Timestamp::now().0.saturating_sub(timestamp) / 1000
 }

@@ -122,6 +122,7 @@ impl Switch {
             self.down_since = self.now;
         }
         self.resync = None;
+        self.announcing.clear();
         self.drop_requests();
         self.give_up_parking();
         // What waits for a phone to be picked up waits in vain: its answer may never be told.

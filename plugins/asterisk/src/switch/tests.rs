@@ -1,6 +1,7 @@
 //! The switch without Asterisk: every request is confirmed, unless a test says otherwise.
 #![allow(clippy::unwrap_used)]
 
+mod announcements;
 mod memory;
 mod refused;
 
