@@ -106,7 +106,10 @@ async fn callers_are_told_how_long_it_takes_about_once_somebody_has_waited() {
     plays(&lab, "queue-youarenext").await;
     // She has waited for ten minutes, as Asterisk keeps it for the adapter's next life.
     let id = lab.asterisk.has_channel("555").await["id"].as_str().unwrap().to_owned();
-    let kept = lab.asterisk.variable("555", "JACKFIELD").await.unwrap();
+    let kept = until("Asterisk keeps when she came", || async {
+        lab.asterisk.variable("555", "JACKFIELD").await.filter(|kept| kept.contains("\"entered\":"))
+    })
+    .await;
     let (before, entered) = kept.split_once("\"entered\":").unwrap();
     let (entered, after) = entered.split_once(',').unwrap();
     let earlier = entered.parse::<u64>().unwrap() - 600_000;
