@@ -119,7 +119,8 @@ async fn main() {
     println!("{} agents at work", options.agents);
 
     let mut customers = Sipp::many_customers(&asterisk, options.customers).await;
-    let worker = u32::try_from(host.worker("acme").await).expect("a process's number");
+    let worker = async || u32::try_from(host.worker("acme").await).expect("a process's number");
+    let first_worker = worker().await;
     let mut memory = Memory(["jackfield", "its worker", "asterisk"].map(|name| (name, Vec::new())));
     let began = Instant::now();
     let day = Duration::from_secs(60 * options.minutes);
@@ -127,7 +128,7 @@ async fn main() {
     let mut look = tokio::time::interval(day / 40);
     let mut next = tokio::time::interval(Duration::from_millis(options.mischief_ms));
     let mut before_crashes = [0; 3];
-    let mut crashes = 0;
+    let (mut crashes, mut deaths) = (0, 0);
     while began.elapsed() < day {
         let is_time_to_look = tokio::select! {
             _ = look.tick() => true,
@@ -145,7 +146,12 @@ async fn main() {
             customers = Sipp::many_customers(&asterisk, options.customers).await;
         }
         if is_time_to_look {
-            memory.look([host.pid(), worker, asterisk.pid()]);
+            memory.look([host.pid(), worker().await, asterisk.pid()]);
+            // A log of an hour is long, and what is to be known at the end may be gone by then.
+            for line in host.log_lines("the worker died").split_off(deaths) {
+                deaths += 1;
+                println!("after {} minutes: {line}", began.elapsed().as_secs() / 60);
+            }
         }
     }
 
@@ -184,6 +190,7 @@ async fn main() {
     asterisk.is_empty().await;
     println!("{home} agents logged out; no channel and no bridge is left in Asterisk");
     let without_asterisk: &[&str] = if crashes > 0 { &["link_down", "timeout"] } else { &[] };
+    let same_worker = worker().await == first_worker;
     let is_expected = |answer: &str| worker::EXPECTED.contains(&answer) || without_asterisk.contains(&answer);
     let unexpected: Vec<_> = answers.keys().filter(|(_, answer)| !is_expected(answer)).collect();
     assert!(stuck.is_empty(), "stuck: {stuck:?}");
@@ -191,4 +198,5 @@ async fn main() {
     assert_eq!(home, options.agents, "somebody could not log out");
     assert!(ended, "the customers' calls did not come to an end");
     assert!(grown.is_empty(), "more memory than before: {grown:?}");
+    assert!(same_worker, "the adapter's process died");
 }
