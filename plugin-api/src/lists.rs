@@ -8,8 +8,8 @@
 //! A kind that is declared with `watch` can be watched: from the success of [`Command::Watch`](crate::Command::Watch) to
 //! that of [`Command::Unwatch`](crate::Command::Unwatch) report each change of the list
 //! ([`Report::list`](crate::Report::list)), at any level of it. Watching twice is as watching once. An agent who was
-//! logged in again is asked to watch again; a snapshot says nothing of lists, and after one the host lets desktops read
-//! what they watch anew.
+//! logged in again is asked to watch again, once more where that fails otherwise than with `unsupported`; a snapshot says
+//! nothing of lists, and after one the host lets desktops read what they watch anew.
 //!
 //! Since 1.1. An older host never asks for a list.
 
