@@ -121,12 +121,12 @@ pub fn read<T: DeserializeOwned>(payload: &str) -> Result<T, serde_json::Error> 
 }
 
 /// What is wrong with a JSON text, without the value that stands in it: that may be a customer's number or a secret, and
-/// these words end in a log.
+/// these words end in a log. A field that nobody knows is named.
 #[must_use]
 pub fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(", expected ") {
-        Some((found, expected)) if found.starts_with("invalid ") || found.starts_with("unknown ") => {
+        Some((found, expected)) if found.starts_with("invalid ") || found.starts_with("unknown variant ") => {
             let what = found.split([':', '`']).next().unwrap_or_default().trim_end();
             format!("{what}, expected {expected}")
         }
@@ -353,6 +353,19 @@ mod tests {
         assert!(read::<Resume>(r#"{"state":"zz"}"#).is_err());
     }
 
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {
+        #[serde(rename = "kind")]
+        _kind: StrictKind,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum StrictKind {
+        One,
+        Other,
+    }
+
     #[test]
     fn what_is_wrong_with_a_message_is_told_without_what_stands_in_it() {
         let wrong = |payload: &str| without_values(&read::<crate::Report>(payload).unwrap_err());
@@ -365,6 +378,10 @@ mod tests {
         for wrong in wrong {
             assert!(wrong.contains(", expected ") && !wrong.contains("555"), "{wrong}");
         }
+        let unknown = without_values(&read::<Strict>(r#"{"colour":5551234}"#).unwrap_err());
+        assert!(unknown.starts_with("unknown field `colour`, ") && !unknown.contains("555"), "{unknown}");
+        let unknown = without_values(&read::<Strict>(r#"{"kind":"5551234"}"#).unwrap_err());
+        assert!(unknown.starts_with("unknown variant, expected ") && !unknown.contains("555"), "{unknown}");
         let no_json = without_values(&read::<crate::Report>("nothing").unwrap_err());
         assert!(no_json.starts_with("expected ident at line 1"), "{no_json}");
     }
