@@ -145,7 +145,7 @@ async fn a_dial_asks_for_the_skill_and_goes_out_with_the_chosen_one(emulator: Em
     assert_eq!(ui["id"], "inContact.outboundskill");
     let skill = json!({"id": ui["skills"][0]["id"]});
     let dial = json!({"destination": "5550001", "extensions": {"skill": skill}});
-    let heard = anna.does("channel.request.dial", &channel, dial, CALL_COMES).await;
+    let heard = anna.begins("channel.request.dial", &channel, dial, CALL_COMES).await;
     assert_eq!(heard.data("interaction.created")["interaction"]["direction"], "outbound");
     anna.hears(ANSWERED).await;
     assert_eq!(emulator.control("agent", json!({"agent": ANNA}))["contacts"][0]["Skill"], "200");
@@ -158,7 +158,7 @@ async fn a_consult_is_alternated_and_transferred(emulator: Emulator, host: Host)
     answered(&emulator, &mut anna, ANNA).await;
     let interaction = anna.the("interaction");
     let to = json!({"destination": "5550001"});
-    anna.does("interaction.request.consult", &interaction, to, CONSULTED).await;
+    anna.begins("interaction.request.consult", &interaction, to, CONSULTED).await;
     anna.hears("state.updated(consult)").await;
     anna.does("interaction.request.alternate", &interaction, json!({}), ALTERNATED).await;
     anna.does("interaction.request.alternate", &interaction, json!({}), ALTERNATED).await;
@@ -172,7 +172,7 @@ async fn a_consult_becomes_a_conference_that_the_agent_leaves(emulator: Emulator
     let mut anna = ready(&host, "anna", "7001").await;
     answered(&emulator, &mut anna, ANNA).await;
     let (interaction, primary) = (anna.the("interaction"), anna.the("primary"));
-    anna.does("interaction.request.consult", &interaction, json!({"destination": "5550001"}), CONSULTED).await;
+    anna.begins("interaction.request.consult", &interaction, json!({"destination": "5550001"}), CONSULTED).await;
     anna.hears("state.updated(consult)").await;
     let conferenced = list(&["state.updated(primary)", CONFERENCED]);
     let heard = anna.does("interaction.request.consultconference", &interaction, json!({}), &conferenced).await;
