@@ -8,6 +8,7 @@ use std::{
     net::UdpSocket,
     path::{Path, PathBuf},
     process::{Child, Command},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -219,10 +220,13 @@ impl Sipp {
     pub async fn register(asterisk: &Asterisk, extension: &str, port: u16, seconds: u32) {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let own = socket.local_addr().expect("its address").port();
+        // Another one's port may be had again, and a request that looks like another one's is answered and not carried out.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let request = format!(
-            "REGISTER sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bK-register-{own}-{seconds}\r\n\
+            "REGISTER sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bK-register-{own}-{number}\r\n\
              From: <sip:{extension}@127.0.0.1>;tag=r{seconds}\r\nTo: <sip:{extension}@127.0.0.1>\r\n\
-             Call-ID: register-{own}-{port}-{seconds}\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\n\
+             Call-ID: register-{own}-{port}-{number}\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\n\
              Contact: <sip:{extension}@127.0.0.1:{port}>;expires={seconds}\r\nContent-Length: 0\r\n\r\n"
         );
         socket.set_nonblocking(true).expect("a socket that does not wait");
