@@ -144,7 +144,7 @@ impl Worker {
         let (mut child, socket) = spawn(options).map_err(|error| format!("a worker cannot be started: {error}"))?;
         let pid = child.id().ok_or_else(|| "the worker ended at once".to_owned())?;
         let group = ProcessGroup::of(pid);
-        let stderr = monitor::follow_stderr(&mut child, &options.name);
+        let (stderr, reading_stderr) = monitor::follow_stderr(&mut child, &options.name);
         let (read, mut write) = socket.into_split();
         let mut frames = FramedRead::new(read, FrameDecoder::default());
         let setup = Setup {
@@ -177,7 +177,8 @@ impl Worker {
         tokio::spawn(send(Arc::clone(&shared), write));
         let reading = tokio::spawn(receive(Arc::clone(&shared), frames, host));
         let (group, options) = (Some(group), options.clone());
-        let monitor = WorkerMonitor { shared: Arc::clone(&shared), child, group, reading, stderr, options };
+        let monitor =
+            WorkerMonitor { shared: Arc::clone(&shared), child, group, reading, stderr, reading_stderr, options };
         tokio::spawn(monitor.until_the_end(on_death));
         Ok(Self { shared, pid })
     }

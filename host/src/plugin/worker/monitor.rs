@@ -31,6 +31,8 @@ use super::{OnDeath, ReadEnd, Shared, WorkerOptions, sandbox::Confinement, usage
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a worker whose socket is closed may take to exit.
 const EXIT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the last words of one that has exited may take to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Ids from here on are those of heartbeats; no platform or agent gets so far.
 const PING: u64 = 1 << 63;
 
@@ -135,14 +137,15 @@ impl WorkerActivity {
 /// The last lines of a worker's standard error.
 pub(super) type StderrTail = Arc<Mutex<VecDeque<String>>>;
 
-/// Writes a worker's standard error into the host's log, under its name.
-pub(super) fn follow_stderr(child: &mut Child, name: &str) -> StderrTail {
+/// Writes a worker's standard error into the host's log, under its name. The task ends when all of it has been read.
+pub(super) fn follow_stderr(child: &mut Child, name: &str) -> (StderrTail, JoinHandle<()>) {
     const LINES_PER_SECOND: u32 = 100;
     const LONGEST: u64 = 2048;
     let tail = StderrTail::default();
-    let Some(stderr) = child.stderr.take() else { return tail };
+    let stderr = child.stderr.take();
     let (name, kept) = (name.to_owned(), Arc::clone(&tail));
-    tokio::spawn(async move {
+    let reading = tokio::spawn(async move {
+        let Some(stderr) = stderr else { return };
         let mut stderr = BufReader::new(stderr);
         let (mut since, mut lines) = (Instant::now(), 0);
         loop {
@@ -166,7 +169,7 @@ pub(super) fn follow_stderr(child: &mut Child, name: &str) -> StderrTail {
             }
         }
     });
-    tail
+    (tail, reading)
 }
 
 /// What to say of a worker that ended before it was ready.
@@ -210,6 +213,7 @@ pub(super) struct WorkerMonitor {
     pub(super) group: Option<ProcessGroup>,
     pub(super) reading: JoinHandle<ReadEnd>,
     pub(super) stderr: StderrTail,
+    pub(super) reading_stderr: JoinHandle<()>,
     pub(super) options: WorkerOptions,
 }
 
@@ -221,6 +225,8 @@ impl WorkerMonitor {
         self.shared.close();
         let status = self.end(verdict.is_some()).await;
         self.group = None;
+        // Its last words say how it died, and may still be on their way.
+        let _ = tokio::time::timeout(LAST_WORDS, &mut self.reading_stderr).await;
         let (kind, how) = verdict.unwrap_or_else(|| self.classify(status));
         let in_flight = self.shared.recorder.in_flight();
         let recording = if kind == DeathKind::Released { None } else { self.record(kind, &how, &in_flight).await };
