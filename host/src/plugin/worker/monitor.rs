@@ -278,7 +278,8 @@ impl WorkerMonitor {
             return (DeathKind::Released, "the host let go of it".to_owned());
         }
         let Some(status) = status else { return (DeathKind::Exit, "its end could not be seen".to_owned()) };
-        if last_line(&self.stderr).is_some_and(|line| line.contains("memory allocation of")) {
+        // Not always the last one: a word on the backtrace may follow.
+        if self.stderr.lock().iter().any(|line| line.starts_with("memory allocation of ")) {
             return (DeathKind::Memory, "the kernel gave it no more memory".to_owned());
         }
         let kind = if status.signal().is_some() { DeathKind::Signal } else { DeathKind::Exit };
