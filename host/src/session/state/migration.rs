@@ -1,10 +1,10 @@
 //! How an agent is moved from one adapter connection to another while its desktop works on.
 //!
 //! Owns: the order of a move. New commands are held back (they wait, as behind another command), but for those that end a
-//! call; when those in flight are answered, the agent leaves the old adapter ([`Ending::Leave`]: its calls stay), is logged in at the new one with
-//! its resume state, and a snapshot is applied; then the commands go on. So none is sent twice and none fails. Must
-//! never: hold a session back without a deadline, or leave it without an agent: what cannot be moved goes back where it
-//! was, and where that fails too it is logged in again as after a crash.
+//! call; when those in flight are answered, the agent leaves the old adapter ([`Ending::Leave`]: its calls stay), is logged
+//! in at the new one with its resume state, and a snapshot is applied; then the commands go on. So none is sent twice and
+//! none fails. Must never: hold a session back without a deadline, or leave it without an agent: what cannot be moved goes
+//! back where it was, and where that fails too it is logged in again as after a crash.
 
 use std::{sync::Arc, time::Duration};
 
