@@ -33,7 +33,7 @@ impl Usage {
             let Some(resident) = Resident::of(process) else { continue };
             private += resident.private;
             shared += resident.shared;
-            memory_files(process, &mut files);
+            memory_files(&format!("{}/fd", resident.folder), &mut files);
             if process == worker {
                 usage.own_memory = resident.private + resident.shared;
             }
@@ -58,27 +58,33 @@ impl Usage {
 
 /// The resident memory of one process, in bytes.
 struct Resident {
+    /// Where the kernel tells of a thread of it that lives.
+    folder: String,
     private: u64,
     shared: u64,
 }
 
 impl Resident {
-    /// `None`: it has ended.
+    /// `None`: it has ended. Its first thread may have, while others go on.
     fn of(process: u32) -> Option<Self> {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let threads = format!("/proc/{process}/task");
+        entries(&threads).find_map(|thread| Self::read(format!("{threads}/{thread}")))
+    }
+
+    fn read(folder: String) -> Option<Self> {
+        let status = fs::read_to_string(format!("{folder}/status")).ok()?;
         // Without an address space there are no such lines.
         let bytes = |line: &str| {
             let kibibytes = status.lines().find_map(|it| it.strip_prefix(line))?.trim().strip_suffix(" kB")?;
             Some(kibibytes.parse::<u64>().ok()? * 1024)
         };
-        Some(Self { private: bytes("RssAnon:")? + bytes("RssFile:")?, shared: bytes("RssShmem:")? })
+        Some(Self { private: bytes("RssAnon:")? + bytes("RssFile:")?, shared: bytes("RssShmem:")?, folder })
     }
 }
 
 /// The sizes of the files in memory that a process has open, by their numbers.
-fn memory_files(process: u32, files: &mut HashMap<u64, u64>) {
-    let folder = format!("/proc/{process}/fd");
-    for number in entries(&folder) {
+fn memory_files(folder: &str, files: &mut HashMap<u64, u64>) {
+    for number in entries(folder) {
         let path = format!("{folder}/{number}");
         let is_in_memory = fs::read_link(&path).is_ok_and(|target| target.to_string_lossy().starts_with(MEMORY_FILE));
         if let Some(file) = is_in_memory.then(|| fs::metadata(&path).ok()).flatten() {
