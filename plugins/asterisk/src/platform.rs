@@ -261,14 +261,14 @@ impl Task {
         for missing in &found.missing {
             tracing::warn!("{missing}");
         }
-        let leaves_transfers = found.leaves_transfers;
+        let (leaves_transfers, marks_records) = (found.leaves_transfers, found.marks_records);
         self.why_not.clear();
         self.connection = Some(connection);
         self.heard = Instant::now();
         self.asked = false;
         self.backoff.reset();
         self.pause = self.backoff.next_pause();
-        self.step(Input::Connected { leaves_transfers });
+        self.step(Input::Connected { leaves_transfers, marks_records });
     }
 
     /// Said once, and again when it is for another reason.

@@ -44,6 +44,7 @@ struct Raw {
     reasons: BTreeMap<String, String>,
     #[serde(default)]
     variables: BTreeSet<String>,
+    call_id: Option<String>,
     recording_format: Option<String>,
     recording_name: Option<String>,
     /// `name = "CONTEXT,EXTENSION,PRIORITY"`.
@@ -259,6 +260,8 @@ pub(crate) struct Settings {
     pub(crate) wrap_up: Duration,
     pub(crate) reasons: BTreeMap<String, String>,
     pub(crate) variables: BTreeSet<String>,
+    /// Where each channel of a call is told which customer's it is: a variable, or a function of the dialplan.
+    pub(crate) call_id: Option<String>,
     pub(crate) recording_format: String,
     pub(crate) recording_name: String,
     pub(crate) destinations: BTreeMap<String, Place>,
@@ -314,6 +317,10 @@ impl Settings {
         }
         if let Some(variable) = raw.variables.iter().find(|name| !is_variable(name)) {
             return Err(wrong(format!("settings: variables: {variable:?} is not the name of a channel variable")));
+        }
+        if let Some(name) = raw.call_id.as_ref().filter(|name| !is_variable(name) && !is_function(name)) {
+            let like = "must be the name of a channel variable, or like \"CHANNEL(userfield)\"";
+            return Err(wrong(format!("settings: call_id: {name:?} {like}")));
         }
         let phone = raw.phone.unwrap_or_else(|| "PJSIP/{extension}".to_owned());
         if !phone.contains("{extension}") || !phone.contains('/') {
@@ -381,6 +388,7 @@ impl Settings {
             wrap_up,
             reasons: raw.reasons,
             variables: raw.variables,
+            call_id: raw.call_id,
             recording_format: raw.recording_format.unwrap_or_else(|| "wav".to_owned()),
             recording_name,
             destinations,
@@ -524,6 +532,12 @@ pub(crate) fn is_variable(text: &str) -> bool {
     !text.is_empty() && text.len() <= 79 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// Whether a text names something that a function of the dialplan sets.
+fn is_function(text: &str) -> bool {
+    let parts = text.split_once('(').and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)));
+    parts.is_some_and(|(name, of)| is_variable(name) && is_variable(of))
+}
+
 /// Whether a text can be the name of an extension. Anything that means something in a dial string cannot.
 pub(crate) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+*#-_.".contains(&b))
@@ -564,6 +578,8 @@ pub(crate) mod tests {
             (serde_json::json!({"dial": "PJSIP/1"}), "dial"),
             (serde_json::json!({"phone": "1001"}), "phone"),
             (serde_json::json!({"variables": ["CDR(x)"]}), "variables"),
+            (serde_json::json!({"call_id": "CHANNEL(userfield"}), "call_id"),
+            (serde_json::json!({"call_id": "SHELL(rm -r x)"}), "call_id"),
             (serde_json::json!({"queues": {"a": {"overflow": "queue:b"}}}), "queues.a"),
             (serde_json::json!({"queues": {"a": {"announce_holdtime": "yes"}}}), "announce_holdtime"),
             (serde_json::json!({"queues": {"a": {"overflow_seconds": 1, "overflow": "queue:b"}}}), "queues.a.overflow"),

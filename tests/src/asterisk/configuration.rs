@@ -12,6 +12,10 @@ const README: &str = include_str!("../../../plugins/asterisk/README.md");
 /// The password in the README's ari.conf.
 const PASSWORD: &str = "change-me";
 
+/// What stands in a line about an event of a channel, in the order of [`ChannelEvent`](super::ChannelEvent).
+const CHANNEL_EVENTS: &str = "[mappings]\nMaster.csv => ${eventtype},${CHANNEL(channame)},${CHANNEL(uniqueid)},\
+                              ${CHANNEL(linkedid)},${CHANNEL(userfield)}\n";
+
 /// A block of the README by its file's name.
 fn from_readme(file: &str) -> &'static str {
     let at = [format!("```ini {file}\n"), format!("```toml {file}\n")];
@@ -40,7 +44,7 @@ impl Asterisk {
     /// Writes all files into a new folder.
     pub(super) fn configure(&self) {
         let _ = fs::remove_dir_all(&self.folder);
-        for folder in ["etc", "run", "log", "spool/recording", "var"] {
+        for folder in ["etc", "run", "log/cdr-csv", "log/cel-custom", "spool/recording", "var"] {
             fs::create_dir_all(self.folder.join(folder)).expect("a folder for Asterisk");
         }
         for (file, text) in [
@@ -57,6 +61,9 @@ impl Asterisk {
             ("asterisk.conf", self.folders()),
             ("modules.conf", include_str!("../../asterisk/modules.conf").to_owned()),
             ("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n".to_owned()),
+            ("cdr.conf", "[general]\n[csv]\nloguniqueid = yes\nloguserfield = yes\nnewcdrcolumns = yes\n".to_owned()),
+            ("cel.conf", "[general]\nenable = yes\nevents = CHAN_START,CHAN_END,ANSWER,BRIDGE_ENTER,BRIDGE_EXIT\n".to_owned()),
+            ("cel_custom.conf", CHANNEL_EVENTS.to_owned()),
             ("rtp.conf", "[general]\nrtpstart = 20000\nrtpend = 29999\n".to_owned()),
             ("musiconhold.conf", self.music()),
             ("indications.conf", "[general]\ncountry = us\n[us]\ndescription = US\nringcadence = 2000,4000\nring = 440+480/2000,0/4000\n".to_owned()),

@@ -132,6 +132,25 @@ fn block() -> u16 {
     CLAIM.get_or_init(|| (0..20).find_map(claim).expect("fewer than 20 processes test with Asterisk at once")).1
 }
 
+/// An event of a channel (CEL).
+#[derive(Debug, Clone)]
+pub struct ChannelEvent {
+    pub event: String,
+    /// The channel's name.
+    pub channel: String,
+    pub unique_id: String,
+    pub linked_id: String,
+    pub user_field: String,
+}
+
+/// A record of a call (CDR).
+#[derive(Debug, Clone)]
+pub struct CallRecord {
+    pub unique_id: String,
+    /// The channel that it was connected with; empty: none.
+    pub connected: String,
+}
+
 /// A running Asterisk.
 pub struct Asterisk {
     process: Mutex<Option<Child>>,
@@ -443,6 +462,32 @@ impl Asterisk {
         let text = fs::read_to_string(self.folder.join("log/queue_log")).unwrap_or_default();
         let lines = text.lines().map(|line| line.split('|').skip(1).map(str::to_owned).collect::<Vec<_>>());
         lines.filter(|line| line.get(1).is_some_and(|queue| queue != "NONE")).collect()
+    }
+
+    /// The events of channels (CEL) so far, in order.
+    pub fn channel_events(&self) -> Vec<ChannelEvent> {
+        let text = fs::read_to_string(self.folder.join("log/cel-custom/Master.csv")).unwrap_or_default();
+        let field = |line: &str, at: usize| line.split(',').nth(at).unwrap_or_default().trim_matches('"').to_owned();
+        let event = |line: &str| ChannelEvent {
+            event: field(line, 0),
+            channel: field(line, 1),
+            unique_id: field(line, 2),
+            linked_id: field(line, 3),
+            user_field: field(line, 4),
+        };
+        text.lines().map(event).collect()
+    }
+
+    /// The calls (CDR) that are over.
+    pub fn call_records(&self) -> Vec<CallRecord> {
+        let text = fs::read_to_string(self.folder.join("log/cdr-csv/Master.csv")).unwrap_or_default();
+        let record = |line: &str| {
+            // All texts are in quotes, and numbers stand beside the last ones of them: the channel, who it was connected with,
+            // and, behind times and outcome, the id.
+            let texts: Vec<_> = line.split("\",\"").map(|it| it.trim_matches('"').to_owned()).collect();
+            CallRecord { connected: texts[6].clone(), unique_id: texts[13].clone() }
+        };
+        text.lines().map(record).collect()
     }
 
     /// What it has written into its log.

@@ -15,6 +15,7 @@ mod phones;
 mod places;
 mod queue_log;
 mod queues;
+mod records;
 mod second;
 mod staffing;
 mod supervise;

@@ -40,8 +40,12 @@ const MODULES: &[(&str, &str)] = &[
     ("bridge_softmix.so", "conferences are silent"),
     ("bridge_simple.so", "calls of two are silent"),
     ("func_callerid.so", "called numbers do not see the caller id"),
+    (MARKS_RECORDS, "with leg = \"stay\" the records (CDR) of customers do not say which phone they talked to"),
     ("res_pjsip_refer.so", "the phones' transfer key does nothing"),
 ];
+
+/// The module by which it is said whose record (CDR) tells of a call.
+const MARKS_RECORDS: &str = "func_cdr.so";
 
 /// What was found.
 pub(crate) struct Report {
@@ -49,6 +53,8 @@ pub(crate) struct Report {
     pub(crate) version: String,
     /// It leaves to us what a phone's transfer key asks for.
     pub(crate) leaves_transfers: bool,
+    /// It can be told whose record tells of a call.
+    pub(crate) marks_records: bool,
     /// One line for each thing that is missing.
     pub(crate) missing: Vec<String>,
 }
@@ -67,7 +73,7 @@ impl Report {
                  in the dialplan of the phone's context"
             ));
         }
-        Self { version, leaves_transfers, missing }
+        Self { version, leaves_transfers, marks_records: true, missing }
     }
 }
 
@@ -105,6 +111,7 @@ pub(super) async fn check(connection: &mut Connection, address: &Address) -> Res
     for (module, what) in MODULES {
         if is_missing(connection, Request::get(format!("asterisk/modules/{module}"))).await? {
             connection.found.missing.push(format!("Asterisk's module {module} is not loaded: {what}"));
+            connection.found.marks_records &= *module != MARKS_RECORDS;
         }
     }
     Ok(())

@@ -49,6 +49,12 @@ impl Switch {
         for phone in &phones {
             self.stop_ringing(phone);
         }
+        for (id, _) in &rooms {
+            self.name_call_to_parties(*id);
+        }
+        for phone in &phones {
+            self.name_call_to_leg(phone);
+        }
         for (id, wanted) in &rooms {
             self.stop_members_music(*id);
             self.enter(*id, wanted);
@@ -64,13 +70,15 @@ impl Switch {
             self.start_ringing(phone);
             self.mute(phone);
         }
-        for bridge in std::mem::take(&mut self.dead_bridges) {
+        for (bridge, inside) in std::mem::take(&mut self.dead_bridges) {
+            self.take_legs_out(&bridge, &inside);
             self.send(Request::delete(bridge_uri(&bridge)), What::Lenient);
         }
         for (id, _) in &rooms {
             self.keep_parties(*id);
         }
         for phone in &phones {
+            self.take_call_from_leg(phone);
             self.keep_leg(phone);
             self.tell_device_state(phone);
             self.log_membership(phone);

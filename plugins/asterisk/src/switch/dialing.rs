@@ -201,7 +201,7 @@ impl Switch {
                 if let Some(seat) = self.seat_of(&calling.phone, &original) {
                     self.set_state(&seat, ConversationState::Held);
                 }
-                let room = self.new_room(None);
+                let room = self.new_room_of_call(&calling.phone, &interaction);
                 let key = self.new_key();
                 let state = ConversationState::Dialing;
                 self.open_conversation(&calling.phone, &interaction, &key, Role::Consult, state, room);

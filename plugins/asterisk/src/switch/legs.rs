@@ -51,6 +51,13 @@ impl Switch {
             variables["PJSIP_HEADER(add,Alert-Info)"] = "<http://localhost>;info=alert-autoanswer".into();
         }
         phone.told_record.clear();
+        let call = self.call_on(key);
+        if let (Some(name), false) = (&self.settings.call_id, call.is_empty()) {
+            variables[name] = call.clone().into();
+        }
+        if let Some(phone) = self.phones.get_mut(key) {
+            phone.told_call = Some(call);
+        }
         if let Some(record) = self.leg_record(key) {
             variables[VARIABLE] = record.into();
         }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     CommandId, Switch, What,
     model::{
-        Availability, Desk, Interaction, Leg, LegWaiter, Owner, Party, PartyState, Phone, PhoneKey, Recording, RoomId,
-        Seat, Ticket, Work, WrapUp,
+        Availability, ChannelId, Desk, Interaction, Leg, LegWaiter, Owner, Party, PartyState, Phone, PhoneKey,
+        Recording, RoomId, Seat, Ticket, Work, WrapUp,
     },
     queue_history::Entry,
     rooms::segment,
@@ -65,6 +65,8 @@ struct KnownRoom {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entry: Option<Entry>,
     recording: Option<Recording>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    call: Option<ChannelId>,
 }
 
 // Writing.
@@ -92,6 +94,7 @@ impl Switch {
             ticket: room.ticket.as_ref().map(|ticket| (ticket.queue.clone(), ticket.waiting)),
             entry: room.ticket.as_ref().and_then(|ticket| ticket.entry.clone()),
             recording: room.recording.clone(),
+            call: room.call.clone(),
         })
     }
 
@@ -254,6 +257,7 @@ impl Switch {
         if let Some(room) = self.rooms.get_mut(&id) {
             room.bridge.clone_from(&known.bridge);
             room.recording.clone_from(&known.recording);
+            room.call.clone_from(&known.call);
         }
         match &known.ticket {
             Some((queue, true)) => self.wait_in_queue(id, queue),
@@ -279,6 +283,7 @@ impl Switch {
             phone.pending = known.pending;
             phone.wrap_up = known.wrap_up.map(|ends| WrapUp { until: ends.then_some(wrap_up_ends) });
             phone.muted = known.muted;
+            phone.told_call = None;
             if let Some(channel) = leg {
                 phone.leg = if matches!(known.leg, Leg::Up(_)) { Leg::Up(channel.id.clone()) } else { known.leg };
                 phone.waiting = known.offer.then_some(LegWaiter::Offer);

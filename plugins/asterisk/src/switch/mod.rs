@@ -12,6 +12,7 @@
 
 mod announcements;
 mod app_queue;
+mod call_records;
 mod commands;
 mod confirm;
 mod converge;
@@ -74,8 +75,9 @@ pub(crate) enum Input {
     Ari(Message),
     /// So does its manager interface.
     Manager(News),
-    /// There is a connection again, to an Asterisk that leaves phones' transfers to us, or does not.
-    Connected { leaves_transfers: bool },
+    /// There is a connection again, to an Asterisk that leaves phones' transfers to us and can be told whose record tells of a
+    /// call, or does not.
+    Connected { leaves_transfers: bool, marks_records: bool },
     /// There is none any more.
     Disconnected,
     /// The host ends, or the tenant does: who talks goes on talking, everything else must go.
@@ -184,6 +186,8 @@ pub(crate) struct Switch {
     up: bool,
     /// Asterisk leaves to us what a phone's transfer key asks for.
     leaves_transfers: bool,
+    /// Asterisk can be told whose record tells of a call.
+    marks_records: bool,
     /// Since when it is not.
     down_since: Instant,
     fenced: bool,
@@ -203,8 +207,8 @@ pub(crate) struct Switch {
     supervisions: HashMap<ChannelId, supervise::AskedSupervision>,
     /// Channels of those that there are.
     supervising: BTreeSet<ChannelId>,
-    /// Bridges of rooms that are no more.
-    dead_bridges: Vec<String>,
+    /// Bridges of rooms that are no more, and who was in them.
+    dead_bridges: BTreeMap<String, BTreeSet<ChannelId>>,
     resync: Option<resync::Listing>,
     /// When Asterisk was last asked how things are, and when it is to be asked again.
     looked_at: Option<Instant>,
@@ -258,6 +262,7 @@ impl Switch {
             now,
             up: false,
             leaves_transfers: false,
+            marks_records: false,
             down_since: now,
             fenced: false,
             leaving: false,
@@ -270,7 +275,7 @@ impl Switch {
             picked_up: HashMap::new(),
             supervisions: HashMap::new(),
             supervising: BTreeSet::new(),
-            dead_bridges: Vec::new(),
+            dead_bridges: BTreeMap::new(),
             resync: None,
             looked_at: None,
             look_at: None,
@@ -315,7 +320,10 @@ impl Switch {
             Input::Ari(Message::Event(event)) => self.event(event),
             Input::Ari(Message::Response(response)) => self.response(response),
             Input::Manager(news) => self.manager_news(news),
-            Input::Connected { leaves_transfers } => self.connected(leaves_transfers),
+            Input::Connected { leaves_transfers, marks_records } => {
+                self.marks_records = marks_records;
+                self.connected(leaves_transfers);
+            }
             Input::Disconnected => self.disconnected(),
             Input::Close => self.close(),
             Input::Tick => {}

@@ -125,6 +125,8 @@ pub(crate) struct Phone {
     pub(crate) told_ringing: bool,
     pub(crate) told_muted: bool,
     pub(crate) told_record: String,
+    /// Of which call the leg was told; empty: none. `None`: not known.
+    pub(crate) told_call: Option<String>,
 }
 
 /// Who waits for an agent's leg.
@@ -240,6 +242,8 @@ pub(crate) struct Room {
     /// The queue that the customer came from.
     pub(crate) ticket: Option<Ticket>,
     pub(crate) recording: Option<Recording>,
+    /// Which customer's call this belongs to: his channel; `None` where no customer has come yet.
+    pub(crate) call: Option<ChannelId>,
     /// What Asterisk was told.
     pub(crate) bridge: String,
     pub(crate) told_bridge: bool,
@@ -349,6 +353,9 @@ pub(crate) struct Party {
     /// What Asterisk was told to keep of it.
     #[serde(skip)]
     pub(crate) told_record: String,
+    /// And of which call it was told. `None`: of none, or that is not known.
+    #[serde(skip)]
+    pub(crate) told_call: Option<String>,
 }
 
 impl Party {
@@ -387,6 +394,7 @@ impl Party {
             told_music: false,
             supervises: None,
             told_record: String::new(),
+            told_call: None,
         }
     }
 }

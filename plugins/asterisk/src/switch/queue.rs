@@ -42,6 +42,7 @@ impl Switch {
         if state == PartyState::Waiting {
             self.send(Request::post(format!("channels/{}/ring", segment(&channel.id))), What::Lenient);
         }
+        self.mark_record(&channel.id);
         self.read_variables(&channel.id);
         self.effects.push(Effect::Count { metric: "calls_total", label: "inbound" });
     }
@@ -376,6 +377,7 @@ impl Switch {
         if state == PartyState::Waiting {
             self.send(Request::post(format!("channels/{}/ring", segment(&channel.id))), What::Lenient);
         }
+        self.mark_record(&channel.id);
         self.read_variables(&channel.id);
         self.offer_to(extension, room, Direction::Inbound, None);
         self.effects.push(Effect::Count { metric: "calls_total", label: "inbound" });

@@ -374,7 +374,7 @@ impl Switch {
         }
         let ours: BTreeSet<&str> = self.rooms.values().map(|room| room.bridge.as_str()).collect();
         let empty = bridges.iter().filter(|it| it.id.starts_with(&prefix) && (late || it.channels.is_empty()));
-        let empty = empty.filter(|it| !ours.contains(it.id.as_str()) && !self.dead_bridges.contains(&it.id));
+        let empty = empty.filter(|it| !ours.contains(it.id.as_str()) && !self.dead_bridges.contains_key(&it.id));
         for uri in empty.map(|bridge| bridge_uri(&bridge.id)).collect::<Vec<_>>() {
             self.send(Request::delete(uri), What::Lenient);
         }

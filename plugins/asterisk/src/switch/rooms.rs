@@ -60,6 +60,7 @@ impl Switch {
                 seats: Vec::new(),
                 ticket,
                 recording: None,
+                call: None,
                 bridge,
                 told_bridge: false,
                 told_music: false,
@@ -76,6 +77,7 @@ impl Switch {
         }
         self.parties.insert(channel.clone(), party);
         if let Some(room) = self.rooms.get_mut(&room) {
+            room.call.get_or_insert_with(|| channel.clone());
             room.parties.push(channel);
         }
         self.touch_room(room);
@@ -334,7 +336,7 @@ impl Switch {
         self.touched_rooms.remove(&id);
         self.queues_touched |= room.ticket.is_some();
         if room.told_bridge {
-            self.dead_bridges.push(room.bridge);
+            self.dead_bridges.insert(room.bridge, room.placed);
         }
     }
 

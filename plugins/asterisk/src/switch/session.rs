@@ -80,6 +80,7 @@ impl Switch {
                 told_ringing: false,
                 told_muted: false,
                 told_record: String::new(),
+                told_call: None,
             },
         );
         if let Some(desk) = self.desks.get_mut(agent) {

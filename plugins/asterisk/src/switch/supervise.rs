@@ -109,7 +109,7 @@ impl Switch {
             self.hang_up_channel(channel, "normal");
             return self.refuse(command, Code::InvalidState, "the call has ended, or the supervisor has another one");
         }
-        let room = goes_on.unwrap_or_else(|| self.new_room(None));
+        let room = goes_on.unwrap_or_else(|| self.new_room_of_call(&agent.number, &interaction));
         let before = self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default();
         let mut party = Party::new(&agent, MemberRole::Agent, PartyState::Up, room);
         party.supervises = Some(interaction);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod announcements;
+mod call_records;
 mod memory;
 mod refused;
 
@@ -54,7 +55,7 @@ impl Bench {
     /// At work for a while.
     fn new(more: Value) -> Self {
         let mut bench = Self::at(Instant::now(), "n", more);
-        bench.input(Input::Connected { leaves_transfers: true });
+        bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
         assert!(bench.ready);
         bench.tick(super::resync::STRAYS_STAY.as_secs());
         bench
@@ -547,7 +548,7 @@ fn after_a_lost_link_what_ended_is_ended_and_what_lives_goes_on() {
     let up = |id: &str| json!({"id": id, "state": "Up"});
     bench.listed_channels = json!([up(&anna), up(&bert), up("c2")]);
     bench.ready = false;
-    bench.input(Input::Connected { leaves_transfers: true });
+    bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
     assert!(bench.ready);
     let ended = bench.interaction("anna");
     assert_eq!((ended.state, ended.reason), (Some(InteractionState::Ended), Some(Reason::Lost)));

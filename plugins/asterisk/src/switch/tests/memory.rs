@@ -6,7 +6,7 @@ use crate::switch::model::PartyState;
 impl Bench {
     /// Another process, in which Asterisk still has these channels, and each room's bridge with those of them in it who
     /// were there.
-    fn reborn(&self, living: &[&str]) -> Self {
+    pub(super) fn reborn(&self, living: &[&str]) -> Self {
         self.reborn_with(living, |bridges| bridges)
     }
 
@@ -23,12 +23,12 @@ impl Bench {
             json!({"id": room.bridge, "channels": inside.collect::<Vec<_>>()})
         };
         bench.listed_bridges = bridges(self.switch.rooms.values().map(bridge).collect());
-        bench.input(Input::Connected { leaves_transfers: true });
+        bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
         bench
     }
 
     /// The host logs an agent in again and asks for a snapshot.
-    fn comes_back(&mut self, agent: &str, dead: &Bench) {
+    pub(super) fn comes_back(&mut self, agent: &str, dead: &Bench) {
         let session = format!("s-{agent}");
         let memory = dead.remembered[&session].clone();
         let (id, snapshot) = (self.last + 1, self.last + 2);
@@ -71,7 +71,7 @@ fn a_number_that_was_called_and_is_in_the_dialplan_now_is_left_alone() {
     let channel = |id: &str, application: &str| json!({"id": id, "state": "Up", "dialplan": {"app_name": application}});
     let (handed, stray) = ("jackfield:jackfield-acme:n-7", "jackfield:jackfield-acme:n-8");
     bench.listed_channels = json!([channel(handed, "Park"), channel(stray, "Stasis")]);
-    bench.input(Input::Connected { leaves_transfers: true });
+    bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
     bench.tick(60);
     assert_eq!((bench.deleted(handed), bench.deleted(stray)), (false, true));
 }
@@ -239,7 +239,7 @@ fn who_waited_keeps_the_place_in_the_queue_and_what_is_known_of_the_call() {
 #[test]
 fn a_memory_that_cannot_be_read_is_none() {
     let mut bench = Bench::at(Instant::now(), "m", json!({}));
-    bench.input(Input::Connected { leaves_transfers: true });
+    bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
     let effects = bench.switch.handle(
         bench.now,
         Input::Resume { id: 1, agent: "anna".into(), session: "s-anna".into(), memory: b"{".to_vec() },

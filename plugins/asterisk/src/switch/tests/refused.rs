@@ -88,7 +88,7 @@ fn an_offer_does_not_run_out_while_the_link_is_down() {
     bench.tick(600);
     let up = |id: &str, state: &str| json!({"id": id, "state": state});
     bench.listed_channels = json!([up(&leg, "Up"), up("c1", "Ring")]);
-    bench.input(Input::Connected { leaves_transfers: true });
+    bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
     assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
     assert!(matches!(bench.status("anna"), ChannelStatus::Active(info) if info.reason_code.is_none()));
     bench.tick(20);
