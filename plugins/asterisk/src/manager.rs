@@ -1,5 +1,5 @@
 //! The Asterisk Manager Interface (AMI), for what ARI cannot do: lines in `queue_log`, `app_queue`, `app_voicemail`,
-//! and the parking lot.
+//! the parking lot, and entries in Asterisk's own database (AstDB).
 //!
 //! Owns: a connection beside ARI's, and the orders that wait for it. They are carried out one after the other, as they
 //! came. While there is no connection they wait, up to a bound; one that was not answered when the connection was lost is
@@ -70,7 +70,16 @@ pub(crate) enum Order {
     Parked(u64),
     /// Asks for a variable of a channel that is not ours, by the channel's name.
     Variable { id: u64, channel: String, name: String },
+    /// Writes an entry into AstDB. A number: comes back when that is done.
+    Keep { id: Option<u64>, family: String, key: String, value: String },
+    /// Removes an entry from AstDB, and all below it.
+    Forget { id: Option<u64>, family: String, key: String },
+    /// Asks for all entries of a family of AstDB.
+    Kept { family: String },
 }
+
+/// The longest value that [`Order::Keep`] can carry, in bytes: the interface takes no line of more than 1024.
+pub(crate) const LONGEST_VALUE: usize = 1000;
 
 /// A call that is parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +141,10 @@ pub(crate) enum News {
     Parked { id: u64, calls: Result<Vec<ParkedCall>, String> },
     /// A variable; empty where there is none.
     Variable { id: u64, name: String, value: String },
+    /// An entry of AstDB is written or removed, or why not.
+    Stored { id: u64, done: Result<(), String> },
+    /// The entries of a family of AstDB by their keys in it, or why they are not known.
+    Kept { entries: Result<Vec<(String, String)>, String> },
 }
 
 /// A queue of `app_queue`.
@@ -225,12 +238,22 @@ impl From<&Order> for Action {
             Order::Variable { channel, name, .. } => {
                 ("Getvar", vec![("Channel", plain(channel)), ("Variable", plain(name))])
             }
+            Order::Keep { family, key, value, .. } => {
+                ("DBPut", vec![("Family", plain(family)), ("Key", plain(key)), ("Val", one_line(value))])
+            }
+            Order::Forget { family, key, .. } => ("DBDelTree", vec![("Family", plain(family)), ("Key", plain(key))]),
+            Order::Kept { family } => ("DBGetTree", vec![("Family", plain(family))]),
             Order::Mailbox { mailbox, .. } => {
                 ("VoicemailUserStatus", vec![("Context", plain(&mailbox.context)), ("Mailbox", plain(&mailbox.name))])
             }
         };
         Self { name, fields }
     }
+}
+
+/// A text that stays one line of the protocol.
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
 }
 
 /// A text as one field of a line of `queue_log`, which a `|` or an end of line would break.
@@ -306,8 +329,9 @@ async fn serve(
             if let (Err(why), false) = (&answer, refused) {
                 let queue = action.fields.iter().find(|(name, _)| *name == "Queue").map_or("", |(_, value)| value);
                 tracing::warn!(
-                    "Asterisk's manager interface refuses {} {queue}: {why} (the user must have write = agent)",
-                    action.name
+                    "Asterisk's manager interface refuses {} {queue}: {why} (the user must have write = {})",
+                    action.name,
+                    right(order)
                 );
             }
             refused = answer.is_err();
@@ -329,6 +353,14 @@ async fn serve(
                 let value = answer.first().map_or("", |answer| field(answer, "Value")).to_owned();
                 let _ = news.try_send(News::Variable { id: *id, name: name.clone(), value });
             }
+            // Somebody waits for these until they are told.
+            Order::Keep { id: Some(id), .. } | Order::Forget { id: Some(id), .. } => {
+                let _ = news.send(News::Stored { id: *id, done: answer.map(drop) }).await;
+            }
+            Order::Kept { family } => {
+                let entries = answer.map(|events| entries(family, &events));
+                let _ = news.send(News::Kept { entries }).await;
+            }
             _ => {}
         }
         *unanswered = None;
@@ -341,9 +373,20 @@ fn is_expected(order: &Order, why: &str) -> bool {
     match order {
         Order::Add { .. } => why.contains("Already there"),
         Order::Remove { .. } => why.contains("Not there"),
-        Order::Mailbox { .. } | Order::Parked(_) | Order::Variable { .. } => true,
+        Order::Forget { .. } => why.contains(NOT_THERE),
+        Order::Mailbox { .. } | Order::Parked(_) | Order::Variable { .. } | Order::Keep { .. } | Order::Kept { .. } => {
+            true
+        }
         _ => false,
     }
+}
+
+/// What Asterisk says of an entry of AstDB that is not there.
+pub(crate) const NOT_THERE: &str = "entry not found";
+
+/// What the user of `manager.conf` must be allowed to write for an order.
+const fn right(order: &Order) -> &'static str {
+    if matches!(order, Order::Forget { .. }) { "system" } else { "agent" }
 }
 
 /// One message: fields and their values.
@@ -400,6 +443,13 @@ fn parked_calls(events: &[Fields]) -> Vec<ParkedCall> {
         seconds: field(event, "ParkingDuration").parse().unwrap_or_default(),
     };
     calls.map(call).collect()
+}
+
+/// The entries of an answer that are in a family, whose name Asterisk takes for a pattern.
+fn entries(family: &str, events: &[Fields]) -> Vec<(String, String)> {
+    let prefix = format!("/{family}/");
+    let entries = events.iter().filter_map(|event| Some((field(event, "Key").strip_prefix(&prefix)?, event)));
+    entries.map(|(key, event)| (key.to_owned(), field(event, "Val").to_owned())).collect()
 }
 
 /// What is in the mailbox of an answer.

@@ -25,7 +25,7 @@ use crate::{
         Request,
         connection::{Connection, Refused},
     },
-    manager::{Manager, News},
+    manager::{Manager, News, Order},
     settings::{KnownAgent, Settings},
     switch::{CommandId, Effect, Input, Switch},
 };
@@ -366,13 +366,21 @@ impl Task {
                 tracing::error!("{reason}; nothing is done any more until the tenant is restarted");
                 self.host.link(Link::Down { reason });
             }
-            Effect::Waiting { queue, count } => {
-                self.host.metric("waiting_calls", &[&queue], u32::try_from(count).unwrap_or(u32::MAX).into());
+            Effect::Waiting { metric, queue, count } => {
+                self.host.metric(metric, &[&queue], u32::try_from(count).unwrap_or(u32::MAX).into());
             }
             Effect::Count { metric, label } => self.host.metric(metric, &[label], 1.0),
             Effect::Manager(order) => {
+                let stores = match &order {
+                    Order::Keep { id, .. } | Order::Forget { id, .. } => *id,
+                    _ => None,
+                };
                 if self.manager.as_ref().is_some_and(|manager| !manager.send(order)) {
                     self.host.metric("manager_orders_lost_total", &[], 1.0);
+                    if let Some(id) = stores {
+                        let done = Err("too much waits for the manager interface".to_owned());
+                        self.step(Input::Manager(News::Stored { id, done }));
+                    }
                 }
             }
             Effect::Warn(text) => tracing::warn!("{text}"),

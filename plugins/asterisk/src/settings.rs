@@ -110,6 +110,17 @@ struct RawQueue {
     service_level_seconds: Option<u64>,
     app_queue: bool,
     mailbox: Option<String>,
+    callback: Option<RawCallback>,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+struct RawCallback {
+    key: String,
+    prompt: Option<String>,
+    confirmation: Option<String>,
+    attempts: Option<u32>,
+    retry_seconds: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -231,6 +242,21 @@ pub(crate) struct Queue {
     pub(crate) app_queue: bool,
     /// Where its callers leave messages.
     pub(crate) mailbox: Option<Mailbox>,
+    /// Its callers may hang up and be called back.
+    pub(crate) callback: Option<Callback>,
+}
+
+/// How callers ask to be called back, and how often they are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Callback {
+    pub(crate) key: char,
+    /// What offers it, with the position, in ARI's words for media.
+    pub(crate) prompt: Option<String>,
+    /// What is heard before the call is ended.
+    pub(crate) confirmation: Option<String>,
+    pub(crate) attempts: u32,
+    /// From one attempt to the next.
+    pub(crate) retry: Duration,
 }
 
 /// An agent whom the settings name.
@@ -347,6 +373,10 @@ impl Settings {
         }
         if raw.manager.is_none() && (mailbox.is_some() || queues.values().any(|queue| queue.mailbox.is_some())) {
             return Err(wrong("settings: mailbox needs manager"));
+        }
+        let can_call_back = raw.dial.is_some() && raw.manager.is_some();
+        if let Some((name, _)) = queues.iter().find(|(_, queue)| queue.callback.is_some() && !can_call_back) {
+            return Err(wrong(format!("settings: queues.{name}: callback needs dial and manager")));
         }
         let parking = raw.parking.as_ref().map(parking_lot).transpose()?;
         if raw.manager.is_none() && parking.is_some() {
@@ -470,7 +500,12 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
     if raw.announce_holdtime != AnnounceHoldtime::No && raw.announce_seconds.is_none() {
         return Err(wrong(format!("settings: queues.{name}: announce_holdtime needs announce_seconds")));
     }
+    let callback = raw.callback.as_ref().map(|callback| checked_callback(name, callback)).transpose()?;
+    if callback.as_ref().is_some_and(|it| it.prompt.is_some()) && raw.announce_seconds.is_none() {
+        return Err(wrong(format!("settings: queues.{name}: callback.prompt needs announce_seconds")));
+    }
     Ok(Queue {
+        callback,
         caller_id: raw.caller_id.clone(),
         priority: raw.priority,
         strategy: raw.strategy,
@@ -485,6 +520,33 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
         app_queue: raw.app_queue,
         mailbox: raw.mailbox.as_deref().map(|text| mailbox(&format!("queues.{name}.mailbox"), text)).transpose()?,
     })
+}
+
+fn checked_callback(name: &str, raw: &RawCallback) -> Result<Callback, Failure> {
+    let mut keys = raw.key.chars().filter(|key| "0123456789*#".contains(*key));
+    let (Some(key), None, 1) = (keys.next(), keys.next(), raw.key.len()) else {
+        return Err(wrong(format!("settings: queues.{name}.callback.key: must be one of 0 to 9, * and #")));
+    };
+    for (what, media) in [("prompt", &raw.prompt), ("confirmation", &raw.confirmation)] {
+        if media.as_deref().is_some_and(|media| !media.split(',').all(is_media)) {
+            return Err(wrong(format!(
+                "settings: queues.{name}.callback.{what}: must be like \"sound:custom/press-one\""
+            )));
+        }
+    }
+    Ok(Callback {
+        key,
+        prompt: raw.prompt.clone(),
+        confirmation: raw.confirmation.clone(),
+        attempts: raw.attempts.unwrap_or(3).max(1),
+        retry: seconds(raw.retry_seconds, 900),
+    })
+}
+
+/// Whether a text names something that ARI can play.
+fn is_media(text: &str) -> bool {
+    let kinds = ["sound", "recording", "number", "digits", "characters", "tone"];
+    text.split_once(':').is_some_and(|(kind, what)| kinds.contains(&kind) && !what.trim().is_empty())
 }
 
 fn parking_lot(raw: &RawParking) -> Result<Parking, Failure> {
@@ -595,6 +657,20 @@ pub(crate) mod tests {
             (
                 serde_json::json!({"parking": {"context": "p", "parkext": "1", "parkpos": "1-2"}}),
                 "parking needs manager",
+            ),
+            (
+                serde_json::json!({"queues": {"a": {"callback": {"key": "1"}}}}),
+                "queues.a: callback needs dial and manager",
+            ),
+            (serde_json::json!({"queues": {"a": {"callback": {"key": "12"}}}}), "queues.a.callback.key"),
+            (serde_json::json!({"queues": {"a": {"callback": {"key": "x"}}}}), "queues.a.callback.key"),
+            (
+                serde_json::json!({"queues": {"a": {"callback": {"key": "1", "prompt": "sound:x"}}}}),
+                "callback.prompt needs announce_seconds",
+            ),
+            (
+                serde_json::json!({"queues": {"a": {"callback": {"key": "1", "confirmation": "x"}}}}),
+                "callback.confirmation",
             ),
             (serde_json::json!({"nonsense": 1}), "nonsense"),
         ] {

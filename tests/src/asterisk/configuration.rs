@@ -41,6 +41,19 @@ impl Asterisk {
         Tenant::new("acme", "asterisk").written(&text).file("acme.password", PASSWORD)
     }
 
+    /// The README's tenant whose callers are called back.
+    pub fn tenant_that_calls_back(&self) -> Tenant {
+        let (port, password) = (self.manager, "{ file = \"acme.password\" }");
+        let manager = format!("{{ url = \"tcp://127.0.0.1:{port}\", user = \"jackfield\", password = {password} }}");
+        let queue = "[settings.queues.sales]\n";
+        let callbacks = from_readme("callbacks.toml").strip_prefix(queue).expect("of the queue");
+        let text = with_port(from_readme("acme.toml"), self.http)
+            .replace("[settings]\n", &format!("[settings]\nmanager = {manager}\n"))
+            .replace(queue, &format!("{queue}{callbacks}"));
+        assert!(text.contains(callbacks), "the README has that queue:\n{text}");
+        Tenant::new("acme", "asterisk").written(&text).file("acme.password", PASSWORD)
+    }
+
     /// Writes all files into a new folder.
     pub(super) fn configure(&self) {
         let _ = fs::remove_dir_all(&self.folder);
@@ -60,7 +73,7 @@ impl Asterisk {
             ("pjsip.conf", self.pjsip()),
             ("asterisk.conf", self.folders()),
             ("modules.conf", include_str!("../../asterisk/modules.conf").to_owned()),
-            ("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose\n".to_owned()),
+            ("logger.conf", "[general]\n[logfiles]\nfull => notice,warning,error,verbose,dtmf\n".to_owned()),
             ("cdr.conf", "[general]\n[csv]\nloguniqueid = yes\nloguserfield = yes\nnewcdrcolumns = yes\n".to_owned()),
             ("cel.conf", "[general]\nenable = yes\nevents = CHAN_START,CHAN_END,ANSWER,BRIDGE_ENTER,BRIDGE_EXIT\n".to_owned()),
             ("cel_custom.conf", CHANNEL_EVENTS.to_owned()),
@@ -84,7 +97,9 @@ impl Asterisk {
         assert!(lines.contains("5038"), "the README names the port:\n{lines}");
         let (general, users) = lines.split_once("\n\n").expect("an empty line behind [general]");
         let encrypted = self.encrypted("manager-tls.conf", "5039", self.manager_tls);
-        format!("{general}\n{encrypted}\n{users}").replace("5038", &self.manager.to_string())
+        // One who may do all but write into the database.
+        let clerk = format!("[clerk]\nsecret = {PASSWORD}\nwrite = agent,reporting,call\n");
+        format!("{general}\n{encrypted}\n{users}\n{clerk}").replace("5038", &self.manager.to_string())
     }
 
     fn dialplan(&self) -> String {

@@ -490,6 +490,23 @@ impl Asterisk {
         text.lines().map(record).collect()
     }
 
+    /// The values in its database of the callbacks that the adapter keeps there.
+    pub fn kept_callbacks(&self) -> Vec<String> {
+        let shown = self.command_line(&format!("database show jackfield/{APPLICATION}/callback"));
+        let lines = shown.lines().filter(|line| line.starts_with("/jackfield/"));
+        lines.filter_map(|line| Some(line.split_once(": ")?.1.trim().to_owned())).collect()
+    }
+
+    /// Waits until a text stands in its database's file, where it outlives a power cut.
+    pub async fn has_written(&self, text: &str) {
+        let file = self.folder.join("var/astdb.sqlite3");
+        until(&format!("Asterisk's database has {text:?} on the disk"), || async {
+            let bytes = fs::read(&file).ok()?;
+            bytes.windows(text.len()).any(|part| part == text.as_bytes()).then_some(())
+        })
+        .await;
+    }
+
     /// What it has written into its log.
     pub fn log(&self) -> String {
         fs::read(self.folder.join("log/full")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()

@@ -24,6 +24,8 @@ pub enum Ask<'a> {
     HangUp,
     /// Answer (850 of the outside world, while it rings).
     Answer,
+    /// Press the key 1 (customers).
+    Key,
     /// Press the hold key (phones).
     Hold,
     /// Press it again (phones).
@@ -46,6 +48,7 @@ impl Ask<'_> {
     fn method(self) -> &'static str {
         match self {
             Self::HangUp => "MESSAGE",
+            Self::Key => "OPTIONS",
             Self::Hold | Self::Answer => "SUBSCRIBE",
             Self::Retrieve => "PUBLISH",
             Self::Transfer | Self::Join(_) => "REFER",
@@ -194,8 +197,11 @@ impl Sipp {
     pub fn ask(&self, channel: &Value, what: Ask<'_>) {
         let call = channel["protocol_id"].as_str().expect("the channel's Call-ID");
         let (method, refer_to) = (what.method(), what.refer_to());
+        // What is asked twice must not look like one request that is sent twice.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let request = format!(
-            "{method} sip:test@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-{method}-{call}\r\n\
+            "{method} sip:test@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-{method}-{number}-{call}\r\n\
              From: <sip:test@127.0.0.1>;tag=test\r\nTo: <sip:test@127.0.0.1>\r\nCall-ID: {call}\r\n\
              CSeq: 999 {method}\r\n{refer_to}Content-Length: 0\r\n\r\n"
         );

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod app_queue;
+mod callbacks;
 mod calls;
 mod desk;
 mod floor;

@@ -93,7 +93,7 @@ async fn a_queue_overflows_into_the_dialplan_and_an_unknown_queue_goes_on_there(
     lab.close().await;
 }
 
-async fn plays(lab: &Lab, sound: &str) {
+pub async fn plays(lab: &Lab, sound: &str) {
     let playing = format!("Playing '{sound}");
     until(&format!("Asterisk plays {sound}"), || async { lab.asterisk.log().contains(&playing).then_some(()) }).await;
 }

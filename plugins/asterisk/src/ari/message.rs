@@ -59,6 +59,8 @@ pub(crate) enum Event {
     HangupRequest { channel: String, cause: Option<u16> },
     /// A channel is no more.
     Destroyed { channel: String, cause: u16 },
+    /// Somebody pressed a key.
+    Key { channel: String, key: String },
     /// The phone's own hold key.
     Hold { channel: String },
     /// The phone's own hold key, again.
@@ -193,6 +195,9 @@ fn event(kind: &str, value: &Value) -> Event {
         "ChannelStateChange" => Event::State { channel: channel() },
         "ChannelHangupRequest" => Event::HangupRequest { channel: channel_id(value), cause: cause(value) },
         "ChannelDestroyed" => Event::Destroyed { channel: channel_id(value), cause: cause(value).unwrap_or_default() },
+        "ChannelDtmfReceived" => {
+            Event::Key { channel: channel_id(value), key: text(value, "digit").unwrap_or_default() }
+        }
         "ChannelHold" => Event::Hold { channel: channel_id(value) },
         "ChannelUnhold" => Event::Unhold { channel: channel_id(value) },
         "ChannelVarset" => Event::Varset {

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::{Switch, What, model::PartyState, queue_history::seconds_since, rooms::segment};
-use crate::{ari::Request, settings::AnnounceHoldtime};
+use crate::{
+    ari::Request,
+    settings::{AnnounceHoldtime, is_dialable},
+};
 
 impl Switch {
     /// Tells all who are to be told now.
@@ -41,7 +44,11 @@ impl Switch {
             let minutes = holdtime.zip(waited).and_then(|(holdtime, waited)| minutes_left(holdtime, waited));
             let minutes = minutes.filter(|_| tells_time);
             ticket.told_holdtime |= minutes.is_some();
-            let (media, playback) = (sounds(*place, minutes), self.new_channel_id());
+            let number = self.parties.get(&channel).map_or("", |party| party.number.as_str());
+            let prompt = settings.callback.as_ref().filter(|_| is_dialable(number));
+            let prompt = prompt.and_then(|callback| callback.prompt.clone());
+            let media = [Some(sounds(*place, minutes)), prompt].into_iter().flatten().collect::<Vec<_>>().join(",");
+            let playback = self.new_channel_id();
             let request = Request::post(format!("channels/{}/play", segment(&channel)));
             self.send(request.with("media", media).with("playbackId", playback.clone()), What::Lenient);
             self.announcing.insert(segment(&channel), playback);

@@ -57,6 +57,7 @@ impl Switch {
                 self.manager_up = true;
                 self.say_members();
                 self.look_for_members();
+                self.read_callbacks();
             }
             News::Down => {
                 self.manager_up = false;
@@ -65,7 +66,10 @@ impl Switch {
                 }
                 self.give_up_mailboxes();
                 self.give_up_parking();
+                self.suspend_callbacks();
             }
+            News::Stored { id, done } => self.stored(id, done),
+            News::Kept { entries } => self.callbacks_read(entries),
             News::Parked { id, calls } => self.parking_told(id, calls),
             News::Variable { id, name, value } => self.parked_data_told(id, name, value),
             News::Mailbox { id, mailbox, messages } => self.messages_counted(id, &mailbox, messages),

@@ -12,7 +12,7 @@ use super::{
     Switch, What,
     confirm::set_variable,
     converge::bridge_uri,
-    model::{ChannelId, Owner, Phone, RoomId},
+    model::{ChannelId, Owner, PartyState, Phone, RoomId},
 };
 use crate::{ari::Request, settings::LegMode};
 
@@ -44,6 +44,7 @@ impl Switch {
         };
         for channel in parties {
             if let Some(party) = self.parties.get_mut(&channel)
+                && party.state != PartyState::Away
                 && party.told_call != call
             {
                 party.told_call.clone_from(&call);

@@ -375,7 +375,7 @@ impl Switch {
         if self.phones.get(&seat.phone).is_none_or(|phone| phone.leg.up().is_none() || phone.unreachable.is_some()) {
             return self.refuse(id, Code::Unreachable, "the phone is not connected");
         }
-        self.ask(id, Act::Connect(seat.clone()));
+        self.take(id, seat);
     }
 
     fn send_dtmf(&mut self, id: CommandId, seat: &Seat, digits: &str) {

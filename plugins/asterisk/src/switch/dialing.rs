@@ -44,10 +44,24 @@ pub(crate) struct Found {
 /// What for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    Dial { queue: Option<String> },
-    Consult { interaction: String },
-    BlindTransfer { conversation: String },
-    BlindConference { conversation: String },
+    Dial {
+        queue: Option<String>,
+    },
+    Consult {
+        interaction: String,
+    },
+    BlindTransfer {
+        conversation: String,
+    },
+    BlindConference {
+        conversation: String,
+    },
+    /// An agent takes a callback: who is called by which channel.
+    Callback {
+        id: String,
+        queue: String,
+        channel: ChannelId,
+    },
 }
 
 /// Who is called.
@@ -90,8 +104,13 @@ impl Switch {
             Ok(way) => way,
             Err(failure) => return self.not_called(calling, failure),
         };
-        let channel = self.new_channel_id();
+        let channel = match &calling.purpose {
+            Purpose::Callback { channel, .. } => channel.clone(),
+            _ => self.new_channel_id(),
+        };
         calling.callee = Callee::Channel(channel.clone());
+        let mut variables = self.callback_variables(&channel);
+        variables.insert("CONNECTEDLINE(all,i)".to_owned(), caller_id.into());
         // Made first and called when it is in its place: so it is in Asterisk's keeping, and ours, whatever happens to
         // this process before it answers.
         let request = Request::post("channels/create")
@@ -99,7 +118,7 @@ impl Switch {
             .with("app", self.settings.address.application.clone())
             .with("appArgs", "called")
             .with("channelId", channel.clone())
-            .body(json!({"variables": {"CONNECTEDLINE(all,i)": caller_id}}));
+            .body(json!({"variables": variables}));
         self.owners.insert(channel.clone(), Owner::Party);
         self.calls.insert(channel.clone(), calling);
         self.send(request, What::Made(channel));
@@ -124,13 +143,16 @@ impl Switch {
     fn way_to(&self, phone: &str, destination: &str, purpose: &Purpose) -> Result<(String, String), Failure> {
         // A place is the own Asterisk's, which knows by the extension who it is: whose mailbox, for one.
         let own = format!("<{phone}>");
-        if let Some(Place { context, extension, priority }) = self.settings.destinations.get(destination) {
+        let is_callback = matches!(purpose, Purpose::Callback { .. });
+        let destinations = Some(&self.settings.destinations).filter(|_| !is_callback);
+        if let Some(Place { context, extension, priority }) = destinations.and_then(|all| all.get(destination)) {
             return match priority {
                 1 => Ok((format!("Local/{extension}@{context}/n"), own)),
                 _ => Err(Failure::new(Code::Rejected, "this place can be transferred to only: its priority is not 1")),
             };
         }
-        if let Some(parking) = self.settings.parking.as_ref().filter(|parking| parking.has(destination)) {
+        let parking = self.settings.parking.as_ref().filter(|_| !is_callback);
+        if let Some(parking) = parking.filter(|parking| parking.has(destination)) {
             return Ok((format!("Local/{destination}@{}/n", parking.place.context), own));
         }
         if !is_dialable(destination) {
@@ -148,6 +170,7 @@ impl Switch {
         let phone = self.phones.get(phone)?;
         let queue = match purpose {
             Purpose::Dial { queue } => queue.as_ref(),
+            Purpose::Callback { queue, .. } => Some(queue),
             _ => phone.live().and_then(|live| live.queue.as_ref()),
         };
         let queue = queue.or_else(|| phone.queues.first())?;
@@ -208,6 +231,7 @@ impl Switch {
                 self.add_callee(room, &calling, false, None);
                 self.reply(calling.command, Outcome::success());
             }
+            Purpose::Callback { id, channel, .. } => self.calls_back(calling, &id, &channel),
             Purpose::BlindTransfer { conversation } => self.transfer_to(calling, &conversation),
             Purpose::BlindConference { conversation } => {
                 let Some(seat) = self.seat_of(&calling.phone, &conversation) else {
@@ -232,9 +256,12 @@ impl Switch {
     }
 
     /// What was to be called for is no more.
-    fn too_late(&mut self, calling: Calling, why: &str) {
+    pub(super) fn too_late(&mut self, calling: Calling, why: &str) {
         if let Callee::Channel(channel) = &calling.callee {
             self.hang_up_channel(channel, "normal");
+        }
+        if let Purpose::Callback { id, .. } = &calling.purpose {
+            self.uncount_attempt(id);
         }
         self.release_idle_leg(&calling.phone);
         self.refuse(calling.command, Code::InvalidState, why);
@@ -251,6 +278,9 @@ impl Switch {
     pub(super) fn not_called(&mut self, calling: Calling, failure: Failure) {
         if let Callee::Channel(channel) = &calling.callee {
             self.owners.remove(channel);
+        }
+        if let Purpose::Callback { id, channel, .. } = &calling.purpose {
+            self.not_called_back(id, channel);
         }
         // A blind transfer disconnects the agent in any case; the customer goes back to the queue if there is one.
         if let Purpose::BlindTransfer { conversation } = &calling.purpose

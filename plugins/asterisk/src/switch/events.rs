@@ -41,6 +41,7 @@ impl Switch {
                 }
             }
             Event::State { channel } => self.state_changed(&channel),
+            Event::Key { channel, key } => self.key_pressed(&channel, &key),
             Event::Hold { channel } => self.phone_hold(&channel, true),
             Event::Unhold { channel } => self.phone_hold(&channel, false),
             Event::Varset { channel, variable, value } => self.variable_set(&channel, &variable, value),
@@ -49,7 +50,10 @@ impl Switch {
             Event::Endpoint { endpoint } => self.endpoint_changed(&endpoint),
             Event::BridgeDestroyed { bridge } => self.bridge_destroyed(&bridge),
             Event::RecordingEnded { name, failed } => self.recording_ended(&name, failed),
-            Event::PlaybackEnded { id } => self.announcing.retain(|_, playback| *playback != id),
+            Event::PlaybackEnded { id } => {
+                self.announcing.retain(|_, playback| *playback != id);
+                self.confirmation_heard(&id);
+            }
             Event::Replaced => {
                 self.disconnected();
                 self.fenced = true;
@@ -118,6 +122,7 @@ impl Switch {
         if let Some(command) = waiter {
             self.reply(command, Outcome::success());
         }
+        self.callback_reached(channel);
         self.someone_answered(room);
     }
 
@@ -132,7 +137,7 @@ impl Switch {
                 let room = party.room;
                 self.touch_room(room);
             }
-            PartyState::Up => {}
+            PartyState::Up | PartyState::Away => {}
         }
     }
 
@@ -169,6 +174,7 @@ impl Switch {
 
     /// Somebody has left. `unseen`: while nobody listened.
     pub(super) fn party_over(&mut self, channel: &str, cause: Option<u16>, unseen: bool) {
+        self.caller_hangs_up(channel);
         self.log_caller_gone(channel);
         let Some((room, party)) = self.remove_party(channel) else {
             self.not_supervised(channel, Failure::new(Code::InvalidState, "the call has ended"));
@@ -184,6 +190,9 @@ impl Switch {
             _ => Left::hung_up(),
         };
         self.answer_waiter(party.waiter, left.cause);
+        if party.callback.is_some() && party.state == PartyState::Dialing {
+            self.tell_not_reached(room, left.cause);
+        }
         self.settle(room, if unseen { left.unseen() } else { left });
     }
 

@@ -13,7 +13,6 @@ use serde_json::json;
 
 use super::{
     Switch, What,
-    confirm::Act,
     dialing::cause_of,
     events::NOBODY,
     memory::VARIABLE,
@@ -185,7 +184,7 @@ impl Switch {
             live.conversations.iter().find(|it| it.state == ConversationState::Alerting).map(|it| it.key.clone())
         });
         if let Some(seat) = offered.and_then(|conversation| self.seat_of(key, &conversation)) {
-            self.ask(NOBODY, Act::Connect(seat));
+            self.take(NOBODY, &seat);
         }
     }
 

@@ -39,7 +39,7 @@ impl Switch {
     /// One of the adapter's own queues.
     pub(super) fn listed_queue(&self, name: &str) -> ListEntry {
         let tickets = self.rooms.values().filter_map(|room| room.ticket.as_ref());
-        let waiting = || tickets.clone().filter(|ticket| ticket.waiting && ticket.queue == *name);
+        let waiting = || tickets.clone().filter(|ticket| ticket.is_on_line() && ticket.queue == *name);
         let ready = self.phones.values().filter(|it| self.takes_contacts(it) && it.queues.contains(name));
         let mut entry = ListEntry::new(name).channel_type(ChannelType::Telephony);
         entry.waiting = Some(waiting().count() as u64);
@@ -49,6 +49,8 @@ impl Switch {
         });
         entry.ready = Some(ready.count() as u64);
         entry.data = self.figures_of(name);
+        let callbacks = self.callbacks_in(name).map(|count| ("callbacks".to_owned(), json!(count).into()));
+        entry.data.extend(callbacks);
         entry
     }
 

@@ -64,6 +64,9 @@ struct KnownRoom {
     ticket: Option<(String, bool)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entry: Option<Entry>,
+    /// When the customer came, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arrived: Option<u64>,
     recording: Option<Recording>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     call: Option<ChannelId>,
@@ -93,6 +96,7 @@ impl Switch {
             bridge: room.bridge.clone(),
             ticket: room.ticket.as_ref().map(|ticket| (ticket.queue.clone(), ticket.waiting)),
             entry: room.ticket.as_ref().and_then(|ticket| ticket.entry.clone()),
+            arrived: room.ticket.as_ref().map(|ticket| ticket.arrived),
             recording: room.recording.clone(),
             call: room.call.clone(),
         })
@@ -106,7 +110,7 @@ impl Switch {
     }
 
     fn party_record(&self, channel: &str) -> Option<String> {
-        let party = self.parties.get(channel)?;
+        let party = self.parties.get(channel).filter(|party| party.state != PartyState::Away)?;
         let rooms = self.known_room(party.room).into_iter().collect();
         Some(Memory { phones: Vec::new(), rooms, party: Some(party.clone()) }.record())
     }
@@ -251,7 +255,7 @@ impl Switch {
         let ticket = ticket.map(|(queue, waiting)| Ticket {
             waiting: *waiting,
             entry: known.entry.clone(),
-            ..Ticket::new(queue, self.now)
+            ..self.ticket_since(queue, known.arrived)
         });
         let id = self.new_room(ticket);
         if let Some(room) = self.rooms.get_mut(&id) {

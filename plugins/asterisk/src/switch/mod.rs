@@ -13,6 +13,9 @@
 mod announcements;
 mod app_queue;
 mod call_records;
+mod callback_store;
+mod callback_turn;
+mod callbacks;
 mod commands;
 mod confirm;
 mod converge;
@@ -101,8 +104,8 @@ pub(crate) enum Effect {
     Ready,
     /// Another client has the application now.
     Fenced,
-    /// For a metric: contacts that wait in a queue.
-    Waiting { queue: String, count: usize },
+    /// For a metric: how many wait in a queue.
+    Waiting { metric: &'static str, queue: String, count: usize },
     /// For a metric: an event that is counted.
     Count { metric: &'static str, label: &'static str },
     /// For the manager interface.
@@ -234,7 +237,7 @@ pub(crate) struct Switch {
     /// Those of them that this input changed.
     changed: BTreeSet<PhoneKey>,
     queues_touched: bool,
-    told_waiting: BTreeMap<String, usize>,
+    told_waiting: BTreeMap<(&'static str, String), usize>,
     /// What Asterisk was told of how agents are, by extension.
     told_device_states: BTreeMap<PhoneKey, String>,
     /// What was said of agents as members of queues, by extension.
@@ -250,6 +253,7 @@ pub(crate) struct Switch {
     parking: BTreeMap<u64, parking::Question>,
     /// What is being played to callers who wait, by their channels, each as one part of a path.
     announcing: BTreeMap<ChannelId, String>,
+    callbacks: callbacks::Callbacks,
     effects: Vec<Effect>,
 }
 
@@ -302,6 +306,7 @@ impl Switch {
             mailboxes: BTreeMap::new(),
             parking: BTreeMap::new(),
             announcing: BTreeMap::new(),
+            callbacks: callbacks::Callbacks::default(),
             effects: Vec::new(),
         }
     }
@@ -385,11 +390,13 @@ impl Switch {
         let desks = self.desks.iter().filter(|(agent, _)| !self.in_call(agent)).filter_map(|(_, desk)| desk.keep_until);
         let picked_up = self.picked_up.values().map(|(_, until)| *until);
         let parking = self.parking.values().filter_map(parking::Question::again);
+        let callbacks = self.callbacks.next_deadline(self.now);
         phones
             .chain(rooms)
             .chain(desks)
             .chain(picked_up)
             .chain(parking)
+            .chain(callbacks)
             .chain(self.strays_stay_until)
             .chain(self.look_at)
             .min()

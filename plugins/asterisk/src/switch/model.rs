@@ -9,7 +9,7 @@ use std::{
 };
 
 use jackfield_plugin_api::{
-    Json,
+    Json, Timestamp,
     report::{Cause, ConversationState, Direction, MemberRole, Reason, Role, Supervision},
 };
 use serde::{Deserialize, Serialize};
@@ -288,11 +288,21 @@ pub(crate) struct Ticket {
     pub(crate) announce_at: Option<Instant>,
     /// The caller was told how long it will take.
     pub(crate) told_holdtime: bool,
+    /// When the caller came, in milliseconds since 1970: `since` as it outlives this process.
+    pub(crate) arrived: u64,
+    /// The caller has hung up and keeps this place until called back.
+    pub(crate) is_callback: bool,
+    pub(super) wish: Wish,
     /// For the history; `None` once the caller's last way into the queue has come to its end.
     pub(super) entry: Option<Entry>,
 }
 
 impl Ticket {
+    /// A caller on the line waits.
+    pub(crate) fn is_on_line(&self) -> bool {
+        self.waiting && !self.is_callback
+    }
+
     pub(crate) fn new(queue: &str, since: Instant) -> Self {
         Self {
             queue: queue.to_owned(),
@@ -303,14 +313,29 @@ impl Ticket {
             refused: BTreeMap::new(),
             announce_at: None,
             told_holdtime: false,
+            arrived: Timestamp::now().0,
+            is_callback: false,
+            wish: Wish::None,
             entry: None,
         }
     }
 }
 
+/// Whether a caller who waits wants to be called back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    None,
+    /// The key was pressed.
+    Wanted,
+    /// Asterisk is being asked to keep it.
+    Asked,
+}
+
 /// How far a party's call has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PartyState {
+    /// Has hung up, and is to be called: there is no channel yet.
+    Away,
     /// Called us and is not answered.
     Waiting,
     /// We call it.
@@ -350,6 +375,9 @@ pub(crate) struct Party {
     /// It is the ear of a supervisor, and ends with this interaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) supervises: Option<String>,
+    /// It is called back: which callback this is, until that is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) callback: Option<String>,
     /// What Asterisk was told to keep of it.
     #[serde(skip)]
     pub(crate) told_record: String,
@@ -393,6 +421,7 @@ impl Party {
             held: false,
             told_music: false,
             supervises: None,
+            callback: None,
             told_record: String::new(),
             told_call: None,
         }

@@ -246,7 +246,7 @@ impl Switch {
     }
 }
 
-fn no_manager() -> Failure {
+pub(super) fn no_manager() -> Failure {
     Failure::new(Code::LinkDown, "there is no connection to Asterisk's manager interface")
 }
 

@@ -33,6 +33,9 @@ impl Switch {
     /// Hands a call to whom the agent is calling to consult; to a queue or a place in the dialplan, by the names of the
     /// settings; else to a number or a colleague.
     pub(super) fn blind_transfer(&mut self, id: CommandId, seat: &Seat, destination: &str) {
+        if self.is_being_called_back(seat) {
+            return self.refuse(id, Code::InvalidState, "the customer has not answered yet");
+        }
         if let Some((consult, ringing)) = self.ringing_consult(seat, destination) {
             return self.transfer_to_ringing(id, seat, &consult, ringing, destination);
         }
@@ -130,6 +133,8 @@ impl Switch {
             ("session.request.asterisk.notready", _) => self.pause_colleague(id, agent, data, true),
             ("session.request.asterisk.ready", _) => self.pause_colleague(id, agent, data, false),
             ("session.request.asterisk.voicemail", _) => self.ask_for_messages(id, agent),
+            ("session.request.asterisk.callbacks", _) => self.list_callbacks(id, agent),
+            ("session.request.asterisk.callback.cancel", _) => self.cancel_callback(id, agent, data),
             ("session.request.asterisk.parked", _) => self.list_parked(id),
             ("conversation.request.asterisk.park", Target::Conversation(conversation)) => {
                 self.with_seat(id, agent, &conversation, |switch, seat| switch.park(id, seat));

@@ -13,7 +13,7 @@ use jackfield_plugin_api::{
 
 use super::{
     Effect, Switch, What,
-    model::{Availability, LegWaiter, Party, PartyState, Phone, PhoneKey, Room, RoomId, Seat, Ticket, Work},
+    model::{Availability, LegWaiter, Party, PartyState, Phone, PhoneKey, Room, RoomId, Seat, Ticket, Wish, Work},
     places::continue_at,
     rooms::{Left, segment},
 };
@@ -21,6 +21,9 @@ use crate::{
     ari::{Channel, Request, Response},
     settings::{AfterNoAnswer, LegMode, Overflow, Strategy, is_variable},
 };
+
+/// The metric of callers on the line.
+const WAITING: &str = "waiting_calls";
 
 impl Switch {
     /// A customer enters from the dialplan: `Stasis(application,queue,NAME,KEY=VALUE,…)`.
@@ -72,6 +75,7 @@ impl Switch {
             ticket.overflow_at = overflow_at;
             ticket.announce_at = announce_at;
             ticket.refused.clear();
+            ticket.wish = Wish::None;
         }
         self.queues_touched = true;
         self.touch_room(room);
@@ -115,6 +119,7 @@ impl Switch {
         }
         if self.up && self.resync.is_none() && !self.closing {
             self.leave_empty_queues();
+            self.turn_callbacks();
             for room in self.waiting_rooms() {
                 if let Some(phone) = self.next_agent(room) {
                     let queue = self.rooms.get(&room).and_then(|it| it.ticket.as_ref()).map(|it| it.queue.clone());
@@ -127,7 +132,8 @@ impl Switch {
 
     /// Rooms that wait for an agent and are offered to none, in order.
     fn waiting_rooms(&self) -> Vec<RoomId> {
-        let is_offerable = |room: &Room| room.seats.is_empty() && room.ticket.as_ref().is_some_and(|it| it.unread == 0);
+        let is_free = |ticket: &Ticket| ticket.unread == 0 && ticket.wish != Wish::Asked;
+        let is_offerable = |room: &Room| room.seats.is_empty() && room.ticket.as_ref().is_some_and(is_free);
         let waiting = self.waiting_in_order().into_iter();
         waiting.filter(|id| self.rooms.get(id).is_some_and(is_offerable)).collect()
     }
@@ -154,8 +160,9 @@ impl Switch {
         self.phones.values().any(|phone| phone.work != Work::Inactive && phone.queues.contains(queue))
     }
 
+    /// Callers on the line who wait in a queue.
     fn is_waiting_in<'a>(&'a self, queue: &'a str) -> impl Iterator<Item = RoomId> + 'a {
-        let waits = move |ticket: &Ticket| ticket.waiting && ticket.queue == queue;
+        let waits = move |ticket: &Ticket| ticket.is_on_line() && ticket.queue == queue;
         self.rooms.iter().filter(move |(_, room)| room.ticket.as_ref().is_some_and(waits)).map(|(id, _)| *id)
     }
 
@@ -191,7 +198,8 @@ impl Switch {
         let leaves =
             self.settings.queues.iter().filter(|(name, queue)| queue.leave_when_empty && !self.has_agents(name));
         let empty: Vec<String> = leaves.map(|(name, _)| name.clone()).collect();
-        for room in empty.iter().flat_map(|queue| self.is_waiting_in(queue)).collect::<Vec<_>>() {
+        let empty: Vec<RoomId> = empty.iter().flat_map(|queue| self.is_waiting_in(queue)).collect();
+        for room in empty.into_iter().filter(|room| !self.asks_to_be_called(*room)).collect::<Vec<_>>() {
             self.log_unserved(room, "EXITEMPTY");
             for channel in self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default() {
                 self.remove_party(&channel);
@@ -297,6 +305,7 @@ impl Switch {
             self.overflow(room);
         }
         self.announce();
+        self.callbacks_due();
         self.ask_parking_again();
         let rested: Vec<PhoneKey> = self
             .phones
@@ -320,8 +329,8 @@ impl Switch {
         let Some(state) = self.rooms.get_mut(&room) else { return };
         let Some(ticket) = &mut state.ticket else { return };
         ticket.overflow_at = None;
-        // Ringing at an agent already: that attempt is not cut short; the next is not made.
-        if !state.seats.is_empty() {
+        // Ringing at an agent already: that attempt is not cut short; the next is not made. The same of a callback.
+        if !state.seats.is_empty() || ticket.wish == Wish::Asked {
             ticket.overflow_at = Some(self.now + std::time::Duration::from_secs(1));
             return;
         }
@@ -352,13 +361,15 @@ impl Switch {
 
     fn tell_waiting(&mut self) {
         let own = self.settings.queues.iter().filter(|(_, queue)| !queue.app_queue);
-        let mut waiting: BTreeMap<String, usize> = own.map(|(name, _)| (name.clone(), 0)).collect();
-        for ticket in self.rooms.values().filter_map(|room| room.ticket.as_ref()).filter(|ticket| ticket.waiting) {
-            *waiting.entry(ticket.queue.clone()).or_default() += 1;
+        let mut waiting: BTreeMap<_, usize> = own.map(|(name, _)| ((WAITING, name.clone()), 0)).collect();
+        for ticket in self.rooms.values().filter_map(|room| room.ticket.as_ref()).filter(|it| it.is_on_line()) {
+            *waiting.entry((WAITING, ticket.queue.clone())).or_default() += 1;
         }
-        for (queue, count) in &waiting {
-            if self.told_waiting.get(queue) != Some(count) {
-                self.effects.push(Effect::Waiting { queue: queue.clone(), count: *count });
+        waiting.extend(self.count_callbacks());
+        for (series, count) in &waiting {
+            if self.told_waiting.get(series) != Some(count) {
+                let (metric, queue) = series.clone();
+                self.effects.push(Effect::Waiting { metric, queue, count: *count });
             }
         }
         self.told_waiting = waiting;

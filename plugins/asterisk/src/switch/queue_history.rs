@@ -3,7 +3,8 @@
 //!
 //! Owns: which line is written when, and what its fields mean: what they mean in Asterisk's documentation of `queue_log`.
 //! A member is named by the agent's name. Must never: change what happens. Each time that a caller enters a queue ends in
-//! exactly one line: CONNECT (and then one that says how the call ended), ABANDON, EXITWITHTIMEOUT or EXITEMPTY.
+//! exactly one line: CONNECT (and then one that says how the call ended), ABANDON, EXITWITHTIMEOUT, EXITEMPTY or
+//! EXITWITHKEY.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -151,6 +152,19 @@ impl Switch {
         }
     }
 
+    /// A customer who is called back has answered; the agent who took that is `seat`'s. Nobody has waited for it on the
+    /// line, so it says nothing of how long that takes.
+    pub(super) fn log_called_back(&mut self, room: RoomId, seat: &Seat) {
+        let queue = self.rooms.get(&room).and_then(|it| it.ticket.as_ref()).map(|it| it.queue.clone());
+        let holdtime = |switch: &Self| switch.figures.get(queue.as_deref()?)?.holdtime;
+        let before = holdtime(self);
+        self.log_entered(room);
+        self.log_connected(room, seat);
+        if let Some(figures) = queue.as_deref().and_then(|queue| self.figures.get_mut(queue)) {
+            figures.holdtime = before;
+        }
+    }
+
     /// An agent was offered the call and did not take it.
     pub(super) fn log_not_answered(&mut self, seat: &Seat) {
         let Some(room) = self.conversation(seat).map(|it| it.room) else { return };
@@ -185,7 +199,10 @@ impl Switch {
         }
         if self.rooms.get(&room).and_then(|room| room.ticket.as_ref()).is_some_and(|ticket| ticket.waiting) {
             self.log_ring_canceled(room);
-            self.log_unserved(room, ABANDONED);
+            match self.key_to_be_called(room) {
+                Some(key) => self.log_left_by_key(room, key),
+                None => self.log_unserved(room, ABANDONED),
+            }
         } else {
             self.log_served(room, "COMPLETECALLER", Vec::new());
         }
@@ -193,9 +210,20 @@ impl Switch {
 
     /// A caller who waits goes, as the event says: ABANDON, EXITWITHTIMEOUT or EXITEMPTY.
     pub(super) fn log_unserved(&mut self, room: RoomId, event: &'static str) {
+        self.log_left(room, event, Vec::new());
+    }
+
+    /// A caller who waits goes and keeps the place: pressed the key for it.
+    pub(super) fn log_left_by_key(&mut self, room: RoomId, key: char) {
+        self.log_left(room, "EXITWITHKEY", vec![key.to_string()]);
+    }
+
+    /// `how` stands before the fields that all of these lines have.
+    fn log_left(&mut self, room: RoomId, event: &'static str, how: Vec<String>) {
         let Some((queue, entry)) = self.entry(room) else { return };
         let place = self.place_of(room, &queue).to_string();
-        let data = vec![place, entry.position.to_string(), seconds_since(entry.entered).to_string()];
+        let mut data = how;
+        data.extend([place, entry.position.to_string(), seconds_since(entry.entered).to_string()]);
         self.log(&queue, event, Some(&entry), None, data);
         if event == ABANDONED {
             self.figures.entry(queue).or_default().abandoned += 1;

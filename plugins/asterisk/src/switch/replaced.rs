@@ -67,6 +67,10 @@ impl Switch {
     /// The phone that rings was answered at another one, which enters next in its place.
     pub(super) fn offer_picked_up(&mut self, key: &str, leg: &ChannelId) {
         let Some(seat) = self.alerting_seat(key) else { return };
+        // Nobody is on the line whom the other one could talk to.
+        if self.callback_of(&seat).is_some() {
+            return self.refuse_offer(&seat);
+        }
         let Some(room) = self.leave_room(&seat, Reason::Redirected, Some(Cause::Cancelled)) else { return };
         if let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) {
             ticket.waiting = false;

@@ -131,7 +131,7 @@ impl Switch {
         let all = it.state == ConversationState::Dialing;
         if let Some(room) = self.rooms.get(&it.room) {
             for (key, party) in room.parties.iter().filter_map(|key| Some((key, self.parties.get(key)?))) {
-                if all || party.state != PartyState::Dialing {
+                if all || party.state != PartyState::Dialing || party.callback.is_some() {
                     let member = Member::new(party.member_key(key), &party.number, party.role).muted(party.muted);
                     let member = member.held(party.held);
                     members.push(if party.name.is_empty() { member } else { member.name(&party.name) });

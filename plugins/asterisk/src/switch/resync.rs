@@ -123,6 +123,7 @@ impl Switch {
         }
         self.resync = None;
         self.announcing.clear();
+        self.callbacks.end_confirmations(self.now);
         self.drop_requests();
         self.give_up_parking();
         // What waits for a phone to be picked up waits in vain: its answer may never be told.

@@ -71,7 +71,9 @@ impl Switch {
     }
 
     pub(super) fn add_party(&mut self, room: RoomId, channel: ChannelId, party: Party) {
-        self.owners.insert(channel.clone(), Owner::Party);
+        if party.state != PartyState::Away {
+            self.owners.insert(channel.clone(), Owner::Party);
+        }
         if party.supervises.is_some() {
             self.supervising.insert(channel.clone());
         }
@@ -266,6 +268,11 @@ impl Switch {
         if let Some(room) = self.rooms.get_mut(&party.room) {
             room.parties.retain(|other| other != channel);
             room.placed.remove(channel);
+        }
+        if party.state == PartyState::Dialing
+            && let Some(callback) = &party.callback
+        {
+            self.callback_failed(callback);
         }
         Some((party.room, party))
     }

@@ -12,7 +12,7 @@ use jackfield_plugin_api::{
 
 use super::{
     CommandId, Switch, What,
-    model::{Availability, Desk, Leg, Phone, PhoneKey, RoomId, Work},
+    model::{Availability, Desk, Leg, PartyState, Phone, PhoneKey, RoomId, Work},
     rooms::{Left, segment},
 };
 use crate::{
@@ -299,6 +299,9 @@ impl Switch {
         for channel in parties {
             let Some((_, party)) = self.remove_party(&channel) else { continue };
             self.answer_waiter(party.waiter, Cause::Cancelled);
+            if party.state == PartyState::Away {
+                continue;
+            }
             if channel.starts_with(&prefix) {
                 self.hang_up_channel(&channel, "normal");
             } else {

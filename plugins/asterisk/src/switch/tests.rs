@@ -3,6 +3,7 @@
 
 mod announcements;
 mod call_records;
+mod callbacks;
 mod memory;
 mod refused;
 
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 use super::{Effect, Input, Switch};
 use crate::{
     ari::{Caller, Channel, Event, Message, Method, Request, Response},
+    manager::Order,
     settings::tests::settings,
 };
 
@@ -32,6 +34,7 @@ struct Bench {
     now: Instant,
     last: u64,
     sent: Vec<Request>,
+    orders: Vec<Order>,
     refuse: Option<(&'static str, u16)>,
     reports: Vec<(String, Report)>,
     replies: Vec<(u64, Outcome)>,
@@ -67,6 +70,7 @@ impl Bench {
             now,
             last: 0,
             sent: Vec::new(),
+            orders: Vec::new(),
             refuse: None,
             reports: Vec::new(),
             replies: Vec::new(),
@@ -102,6 +106,7 @@ impl Bench {
                     Effect::Report { session, report } => self.reports.push((session, report)),
                     Effect::Remember { session, memory } => drop(self.remembered.insert(session, memory)),
                     Effect::Reply { id, outcome } => self.replies.push((id, outcome)),
+                    Effect::Manager(order) => self.orders.push(order),
                     Effect::Ready => self.ready = true,
                     Effect::Fenced => self.fenced = true,
                     _ => {}
