@@ -265,6 +265,10 @@ export interface Session {
   removechannelgroup(data: Commands["session.request.removechannelgroup"]): Promise<Success>;
   /** Lets this agent hear a colleague's call: an interaction that `supervises` comes of it. */
   supervise(data: Commands["session.request.supervise"]): Promise<Success>;
+  /** Lets a colleague take contacts again. */
+  colleagueReady(data: Commands["session.request.colleague.ready"]): Promise<Success>;
+  /** Lets a colleague take no contacts; in a call, after it. */
+  colleagueNotready(data: Commands["session.request.colleague.notready"]): Promise<Success>;
   /** One page of a list, as it is now. */
   list(kind: ListKind, options?: ListOptions): Promise<ListPage>;
   /** A list that is kept up to date from now on, also when the connection was lost or the session is another one. */

@@ -19,7 +19,7 @@ export { JackfieldError } from "./transport.js";
 
 /** The standard commands of each kind of object, by the part of their names behind `<object>.request.`. */
 const COMMANDS = {
-  session: ["addchannel", "removechannel", "addchannelgroup", "removechannelgroup", "supervise", "logout"],
+  session: ["addchannel", "removechannel", "addchannelgroup", "removechannelgroup", "supervise", "colleague.ready", "colleague.notready", "logout"],
   channelgroup: ["activateall", "deactivateall"],
   channel: ["activate", "deactivate", "ready", "notready", "dial"],
   interaction: [

@@ -931,6 +931,32 @@ export interface CommandData {
     channelgroup: NewGroup;
   };
   /**
+   * let a colleague take no contacts
+   */
+  "session.request.colleague.notready": {
+    /**
+     * The colleague: the id of an entry of the list `destinations`, or the name that he logs in with.
+     */
+    agent: string;
+    /**
+     * The platform's code.
+     */
+    reasoncode: string | number;
+    /**
+     * In words, for the record.
+     */
+    reasondesc?: string;
+  };
+  /**
+   * let a colleague take contacts again
+   */
+  "session.request.colleague.ready": {
+    /**
+     * The colleague: the id of an entry of the list `destinations`, or the name that he logs in with.
+     */
+    agent: string;
+  };
+  /**
    * read a list for a menu
    */
   "session.request.list": {

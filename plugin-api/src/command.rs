@@ -239,6 +239,23 @@ pub enum Command {
         /// How to take part.
         mode: SupervisionMode,
     },
+    /// Let a colleague take contacts again, on each channel on which he is active. Success: he does, or will after the call
+    /// that he is in; his own session is told as if he had said so. Who may not do that: [`Code::Forbidden`]; no such
+    /// colleague: [`Code::NotFound`]; one who is not active: [`Code::InvalidState`]. Since 1.1.
+    ColleagueReady {
+        /// The colleague, as in [`Supervise`](Self::Supervise).
+        agent: String,
+    },
+    /// Let a colleague take no contacts, on each channel on which he is active; a call that he is in goes on. Success and
+    /// failures as for [`ColleagueReady`](Self::ColleagueReady). Since 1.1.
+    ColleagueNotReady {
+        /// The colleague, as in [`Supervise`](Self::Supervise).
+        agent: String,
+        /// The platform's reason code. Unknown: [`Code::Rejected`].
+        reason_code: String,
+        /// For the record.
+        reason_desc: Option<String>,
+    },
     /// Give one page of a list that the manifest declares: answer with a [`ListPage`](crate::ListPage). An entry under
     /// which nothing is listed, or that is not there: [`Code::NotFound`]. Since 1.1.
     List(ListRequest),
@@ -309,6 +326,8 @@ impl Command {
                 MemberAction::Retrieve => &[S::MemberRetrieve],
             },
             Self::Supervise { .. } => &[S::Supervise],
+            Self::ColleagueReady { .. } => &[S::ColleagueReady],
+            Self::ColleagueNotReady { .. } => &[S::ColleagueNotReady],
             Self::List(_) => &[S::List],
             Self::Watch { .. } => &[S::Watch],
             Self::Unwatch { .. } => &[S::Unwatch],
@@ -439,6 +458,8 @@ pub enum StandardCommand {
     MemberHold,
     MemberRetrieve,
     Supervise,
+    ColleagueReady,
+    ColleagueNotReady,
     List,
     Watch,
     Unwatch,
@@ -486,6 +507,8 @@ impl StandardCommand {
         Self::MemberHold,
         Self::MemberRetrieve,
         Self::Supervise,
+        Self::ColleagueReady,
+        Self::ColleagueNotReady,
         Self::List,
         Self::Watch,
         Self::Unwatch,
@@ -537,6 +560,8 @@ impl StandardCommand {
             Self::MemberHold => "conversation.request.member.hold",
             Self::MemberRetrieve => "conversation.request.member.retrieve",
             Self::Supervise => "session.request.supervise",
+            Self::ColleagueReady => "session.request.colleague.ready",
+            Self::ColleagueNotReady => "session.request.colleague.notready",
             Self::List => "session.request.list",
             Self::Watch => "session.request.watch",
             Self::Unwatch => "session.request.unwatch",

@@ -203,6 +203,12 @@ fn supervisions() -> [Command; 3] {
     SupervisionMode::ALL.map(|mode| Command::Supervise { agent: "agent-1".into(), mode })
 }
 
+fn commands_for_colleagues() -> [Command; 3] {
+    let not_ready =
+        |reason_desc| Command::ColleagueNotReady { agent: "agent-1".into(), reason_code: "7".into(), reason_desc };
+    [Command::ColleagueReady { agent: "agent-1".into() }, not_ready(Some("lunch".into())), not_ready(None)]
+}
+
 /// With something under each member that there is.
 fn full_entry() -> ListEntry {
     let presence = Presence::new(PresenceState::NotReady).reason(Some("7".to_owned()), Some("lunch".to_owned()));
@@ -277,7 +283,8 @@ fn commands_are_written_and_read_as_they_were_released() {
     let lists = commands_of_lists();
     let members = commands_to_members();
     let supervisions = supervisions();
-    let later = lists.iter().chain(&members).chain(&supervisions);
+    let colleagues = commands_for_colleagues();
+    let later = lists.iter().chain(&members).chain(&supervisions).chain(&colleagues);
     let messages: Vec<_> = later.clone().map(|it| Execute { request: 7, command: Cow::Borrowed(it) }).collect();
     holds_1_1("command", &messages);
     let standard: Vec<StandardCommand> =

@@ -209,8 +209,8 @@ describe("an agent at work", () => {
     const hears = async (mode, told) => {
       await supervisor.button("Supervise").click();
       await supervisor.dialog.locator(`[data-entry="agent:${one.agent}"]`).click();
-      await supervisor.dialog.getByLabel("You are heard by").selectOption(mode);
-      await supervisor.button("Hear", supervisor.dialog).click();
+      await supervisor.dialog.getByLabel("What you do").selectOption(mode);
+      await supervisor.button("Do it", supervisor.dialog).click();
       await supervisor.dialog.waitFor({ state: "detached" });
       await supervisor.shows(`${told} ${one.agent}`, supervisor.contact);
     };
@@ -223,6 +223,29 @@ describe("an agent at work", () => {
     await one.button("Release").click();
     await supervisor.shows("Ended", supervisor.contact);
     await supervisor.button("Complete").click();
+    for (const it of [one, supervisor]) hasNoProblems(it);
+  });
+
+  test("lets a colleague pause and go on", async () => {
+    const [one, supervisor] = [await atWork(), await atWork()];
+    const does = async (deed, reason) => {
+      await supervisor.button("Supervise").click();
+      await supervisor.dialog.locator(`[data-entry="agent:${one.agent}"]`).click();
+      await supervisor.dialog.getByLabel("What you do").selectOption(deed);
+      if (reason) await supervisor.dialog.getByLabel("Reason code").fill(reason);
+      await supervisor.button("Do it", supervisor.dialog).click();
+    };
+    await does("not ready");
+    await supervisor.dialog.getByRole("alert").getByText("reasoncode").waitFor();
+    await supervisor.isAccessible("a colleague is to pause");
+    await supervisor.picture("colleague");
+    await supervisor.button("Cancel", supervisor.dialog).click();
+    await does("not ready", "lunch");
+    await supervisor.dialog.waitFor({ state: "detached" });
+    await one.shows("Not ready", one.channel(one.endpoint));
+    await does("ready");
+    await supervisor.dialog.waitFor({ state: "detached" });
+    await one.button("Not ready", one.channel(one.endpoint)).waitFor();
     for (const it of [one, supervisor]) hasNoProblems(it);
   });
 

@@ -101,24 +101,36 @@ export class Desk {
       h("p", { class: `pill ${linkDown ? "stop" : tone}`, role: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), linkDown ? "Platform link down" : word),
       h("nav", { class: "buttons", "aria-label": "Session" },
         this.#extensions.some(({ target }) => target === "session") && this.#sessionExtensions(),
-        session.can("supervise") && this.#supervise(),
+        this.#supervise(),
         h("button", { key: "sound", type: "button", class: "button bare", "aria-pressed": String(silent()), "aria-label": "Silence the ring tone", title: silent() ? "The ring tone is off" : "The ring tone is on", onclick: () => { toggleSound(); this.draw(); } }, icon(silent() ? "silent" : "sound")),
         h("button", { key: "theme", type: "button", class: "button bare", "aria-label": "Switch between light and dark", title: "Light or dark", onclick: theme }, icon("theme")),
         h("button", { key: "messages", id: "show-messages", type: "button", class: "button small quiet", "aria-pressed": String(this.#showsMessages), onclick: () => this.#toggleMessages() }, icon("messages"), h("span", null, "Messages")),
         h("button", { key: "out", type: "button", class: "button small quiet", disabled: this.isAway, onclick: () => attempt("Log out", () => session.logout()) }, icon("out"), h("span", null, "Log out"))));
   }
 
+  /** What a supervisor can do with a colleague, in one dialog; nothing where the platform has nothing of it. */
   #supervise() {
     const { session } = this;
+    const hears = (mode) => ["supervise", ({ agent }) => session.supervise({ agent, mode })];
+    const deeds = {
+      listen: hears("listen"),
+      whisper: hears("whisper"),
+      barge: hears("barge"),
+      "not ready": ["colleague.notready", ({ agent, reasoncode }) => session.colleagueNotready({ agent, reasoncode })],
+      ready: ["colleague.ready", ({ agent }) => session.colleagueReady({ agent })],
+    };
+    const options = Object.keys(deeds).filter((deed) => session.can(deeds[deed][0]));
+    if (options.length === 0) return null;
     const onclick = () => ask({
-      title: "Hear a colleague's call", submit: "Hear",
+      title: "Supervise a colleague", submit: "Do it",
       fields: [
         { name: "agent", label: "Colleague", required: true, list: { session, kind: "destinations", only: "colleague" } },
-        { name: "mode", label: "You are heard by", required: true, options: ["listen", "whisper", "barge"], hint: "listen: by nobody; whisper: by the colleague alone; barge: by all in the call" },
-      ],
-      onsubmit: (data) => session.supervise(data),
+        { name: "deed", label: "What you do", required: true, options, hint: "listen, whisper, barge: hear the call, and be heard by nobody, by the colleague alone, by all; not ready, ready: whether the colleague takes contacts" },
+        options.includes("not ready") && { name: "reasoncode", label: "Reason code", remember: "reasons", list: { session, kind: "reasons" }, hint: "for not ready" },
+      ].filter(Boolean),
+      onsubmit: (data) => deeds[data.deed][1](data),
     });
-    return h("button", { key: "supervise", type: "button", class: "button small quiet", "data-command": "session.request.supervise", "aria-haspopup": "dialog", disabled: this.isAway, onclick }, icon("listen"), h("span", null, "Supervise"));
+    return h("button", { key: "supervise", type: "button", class: "button small quiet", "aria-haspopup": "dialog", disabled: this.isAway, onclick }, icon("listen"), h("span", null, "Supervise"));
   }
 
   #sessionExtensions() {

@@ -353,6 +353,12 @@ const fn standard(command: StandardCommand) -> Specification {
         S::Supervise => {
             does("hear a colleague's call, speak to him alone, or to all").short("supervise", &["agent", "mode"])
         }
+        S::ColleagueReady => {
+            does("let a colleague take contacts again").aside().short("colleague", &["=ready", "agent"])
+        }
+        S::ColleagueNotReady => does("let a colleague take no contacts")
+            .aside()
+            .short("colleague", &["=notready", "agent", "reasoncode", "reasondesc?…"]),
         S::List => does("read a list for a menu").aside().short("list", &["kind", "query?…"]),
         S::Watch => does("be told what changes in a list").aside().short("watch", &["kind"]),
         S::Unwatch => does("be told it no more").aside().short("unwatch", &["kind"]),

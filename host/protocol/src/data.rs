@@ -60,6 +60,8 @@ pub enum Arguments {
     BlindConference { destination: String },
     Member { id: String, action: MemberAction },
     Supervise { agent: String, mode: SupervisionMode },
+    ColleagueReady { agent: String },
+    ColleagueNotReady { agent: String, code: String, text: Option<String> },
     List(ListArguments),
     Watch { kind: ListKind },
     Unwatch { kind: ListKind },
@@ -201,6 +203,8 @@ impl Arguments {
             S::MemberHold => member(data, MemberAction::Hold)?,
             S::MemberRetrieve => member(data, MemberAction::Retrieve)?,
             S::Supervise => supervise(data)?,
+            S::ColleagueReady => Self::ColleagueReady { agent: parse::<Colleague>(data)?.agent },
+            S::ColleagueNotReady => colleague_not_ready(data)?,
             S::List => Self::List(parse(data)?),
             S::Watch => Self::Watch { kind: parse::<WatchedList>(data)?.kind },
             S::Unwatch => Self::Unwatch { kind: parse::<WatchedList>(data)?.kind },
@@ -236,6 +240,11 @@ fn set_data(data: &str) -> Result<Arguments, String> {
 fn supervise(data: &str) -> Result<Arguments, String> {
     let Supervise { agent, mode } = parse(data)?;
     Ok(Arguments::Supervise { agent, mode })
+}
+
+fn colleague_not_ready(data: &str) -> Result<Arguments, String> {
+    let ColleagueNotReady { agent, reasoncode, reasondesc } = parse(data)?;
+    Ok(Arguments::ColleagueNotReady { agent, code: reasoncode, text: reasondesc })
 }
 
 fn destination(data: &str) -> Result<String, String> {
@@ -407,6 +416,34 @@ pub(crate) struct Supervise {
     /// How to take part.
     #[serde(deserialize_with = "supervision_mode")]
     mode: SupervisionMode,
+}
+
+/// The data of `colleague.ready`.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Colleague {
+    /// The colleague: the id of an entry of the list `destinations`, or the name that he logs in with.
+    #[serde(deserialize_with = "short_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short_text"))]
+    agent: String,
+}
+
+/// The data of `colleague.notready`.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct ColleagueNotReady {
+    /// The colleague: the id of an entry of the list `destinations`, or the name that he logs in with.
+    #[serde(deserialize_with = "short_text")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short_text"))]
+    agent: String,
+    /// The platform's code.
+    #[serde(deserialize_with = "reason_code")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::reason_code"))]
+    reasoncode: String,
+    /// In words, for the record.
+    #[serde(default, deserialize_with = "short")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema_members::short"))]
+    reasondesc: Option<String>,
 }
 
 /// The options of `activate`; all of them go to the platform.

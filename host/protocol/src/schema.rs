@@ -20,9 +20,9 @@ use crate::{
     close::CloseCode,
     command::ProtocolCommand,
     data::{
-        ActivateAll, ActivateOptions, BindData, ById, ChannelData, DeactivateOptions, Destination, Dial, Digits,
-        DispositionData, GroupData, GroupToRemove, MemberData, NewChannel, NotReady, Options, PrepareData, SetData,
-        StartData, Supervise,
+        ActivateAll, ActivateOptions, BindData, ById, ChannelData, Colleague, ColleagueNotReady, DeactivateOptions,
+        Destination, Dial, Digits, DispositionData, GroupData, GroupToRemove, MemberData, NewChannel, NotReady,
+        Options, PrepareData, SetData, StartData, Supervise,
     },
     event::{EventData, EventName, ObjectId},
     list::{ListAnswer, ListArguments, WatchedList},
@@ -100,6 +100,8 @@ fn data_of(command: ProtocolCommand) -> Value {
                 read_as::<MemberData>
             }
             S::Supervise => read_as::<Supervise>,
+            S::ColleagueReady => read_as::<Colleague>,
+            S::ColleagueNotReady => read_as::<ColleagueNotReady>,
             S::List => read_as::<ListArguments>,
             S::Watch | S::Unwatch => read_as::<WatchedList>,
             S::DeactivateAll

@@ -48,6 +48,8 @@ pub const FILES: &[(&str, &str)] = &[
     ("commands/prepareSession.json", include_str!("../schema/commands/prepareSession.json")),
     ("commands/session.request.addchannel.json", include_str!("../schema/commands/session.request.addchannel.json")),
     ("commands/session.request.addchannelgroup.json", include_str!("../schema/commands/session.request.addchannelgroup.json")),
+    ("commands/session.request.colleague.notready.json", include_str!("../schema/commands/session.request.colleague.notready.json")),
+    ("commands/session.request.colleague.ready.json", include_str!("../schema/commands/session.request.colleague.ready.json")),
     ("commands/session.request.list.json", include_str!("../schema/commands/session.request.list.json")),
     ("commands/session.request.logout.json", include_str!("../schema/commands/session.request.logout.json")),
     ("commands/session.request.removechannel.json", include_str!("../schema/commands/session.request.removechannel.json")),

@@ -114,6 +114,10 @@ pub(super) fn translate(
             None => return Ok(Translation::Nothing),
         },
         A::Supervise { agent, mode } => Command::Supervise { agent, mode },
+        A::ColleagueReady { agent } => Command::ColleagueReady { agent },
+        A::ColleagueNotReady { agent, code: reason_code, text: reason_desc } => {
+            Command::ColleagueNotReady { agent, reason_code, reason_desc }
+        }
         A::List(asked) => list(asked, tree, command_set)?,
         A::Watch { kind } => Command::Watch { kind: watchable(kind, command_set)? },
         A::Unwatch { kind } => Command::Unwatch { kind: watchable(kind, command_set)? },

@@ -67,6 +67,9 @@ fn changes_something(command: &Command) -> bool {
             | Command::SendDtmf { .. }
             // Some platforms tell nothing of what a supervisor hears.
             | Command::Supervise { .. }
+            // The colleague's session is told.
+            | Command::ColleagueReady { .. }
+            | Command::ColleagueNotReady { .. }
             | Command::Extension { .. }
             | Command::List(_)
             | Command::Watch { .. }

@@ -60,7 +60,7 @@ fn step(stage: &mut Stage, sessions: &mut [Session], step: Step) {
     let number = NUMBERS[choice % NUMBERS.len()].to_owned();
     let at = newest(stage, session, choice);
     let conversation = at.as_ref().and_then(|at| conversation(stage, session, at, choice));
-    let command = match what % 31 {
+    let command = match what % 33 {
         0 => activate(&channel),
         1 => Command::Ready { channel },
         2 => Command::NotReady { channel, reason_code: "1".into(), reason_desc: None },
@@ -80,6 +80,12 @@ fn step(stage: &mut Stage, sessions: &mut [Session], step: Step) {
             let mode = SupervisionMode::ALL[choice % 3];
             Command::Supervise { agent: AGENTS[choice % AGENTS.len()].0.into(), mode }
         }
+        31 => Command::ColleagueReady { agent: AGENTS[choice % AGENTS.len()].0.into() },
+        32 => Command::ColleagueNotReady {
+            agent: AGENTS[choice % AGENTS.len()].0.into(),
+            reason_code: "1".into(),
+            reason_desc: None,
+        },
         other => match (at, conversation) {
             // The host lets a supervision be muted, released and completed.
             (Some(at), _) if ![14, 23, 26, 29].contains(&other) && supervises(stage, session, &at) => return,
@@ -232,13 +238,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_day_is_told_truly(steps in prop::collection::vec((0..3_usize, 0..31_usize, 0..1000_usize, 0..3000_u64), 1..120)) {
+    fn any_day_is_told_truly(steps in prop::collection::vec((0..3_usize, 0..33_usize, 0..1000_usize, 0..3000_u64), 1..120)) {
         live_through(json!({ "no_answer_ms": 2000, "offer_ms": 2500 }), steps);
     }
 
     #[test]
     fn any_day_with_after_call_work_is_told_truly(
-        steps in prop::collection::vec((0..3_usize, 0..31_usize, 0..1000_usize, 0..3000_u64), 1..120)
+        steps in prop::collection::vec((0..3_usize, 0..33_usize, 0..1000_usize, 0..3000_u64), 1..120)
     ) {
         live_through(json!({ "acw": true, "acw_ms": 1000, "capacity": { "chat": 3 }, "ring_ms": 0 }), steps);
     }

@@ -566,3 +566,53 @@ fn of_two_supervisors_each_leaves_alone() {
     assert_eq!(stage.fails(berta, listen("carl")), Code::InvalidState);
     stage.everybody_goes_home();
 }
+
+// ---- what a supervisor decides for a colleague -------------------------------------------------------------------
+
+fn pauses(agent: &str) -> Command {
+    Command::ColleagueNotReady { agent: agent.into(), reason_code: "1".into(), reason_desc: None }
+}
+
+#[test]
+fn a_colleague_who_is_to_pause_takes_no_contacts_until_told_otherwise() {
+    let (mut stage, anna, berta) = two(json!({}));
+    stage.does(berta, not_ready("1002"));
+    stage.events(anna);
+    stage.does(berta, pauses("agent:anna"));
+    assert_eq!(stage.events(anna), PAIR);
+    stage.does(berta, inbound("Telephony", "1", Some("sales")));
+    assert_eq!((stage.count(anna), stage.count(berta)), (0, 0));
+    stage.does(berta, Command::ColleagueReady { agent: "anna".into() });
+    assert_eq!(stage.count(anna), 1);
+    // In the call that she takes it waits until that has ended.
+    stage.answer(anna);
+    stage.does(berta, pauses("anna"));
+    let conversation = stage.call(anna, Role::Primary);
+    stage.does(anna, Command::Release { conversation });
+    stage.does(berta, inbound("Telephony", "2", Some("sales")));
+    assert_eq!(stage.driver.switch.census().waiting, 1);
+    stage.everybody_goes_home();
+}
+
+#[test]
+fn nothing_is_decided_for_nobody_oneself_or_one_who_is_not_at_work() {
+    let (mut stage, anna, _) = two(json!({"agents": [
+        { "id": "anna", "password": "any", "supervisor": true }, { "id": "berta", "password": "any" }, { "id": "carl", "password": "any" }
+    ], "reasons": [{ "code": "1" }]}));
+    let whim = Command::ColleagueNotReady { agent: "berta".into(), reason_code: "whim".into(), reason_desc: None };
+    assert_eq!(stage.fails(anna, whim), Code::Rejected);
+    assert_eq!(stage.fails(anna, pauses("nobody")), Code::NotFound);
+    assert_eq!(stage.fails(anna, pauses("anna")), Code::NotFound);
+    assert_eq!(stage.fails(anna, pauses("carl")), Code::InvalidState);
+    stage.everybody_goes_home();
+}
+
+#[test]
+fn who_is_no_supervisor_decides_for_nobody() {
+    let (mut stage, _, berta) = two(
+        json!({"agents": [{ "id": "anna", "password": "any", "supervisor": true }, { "id": "berta", "password": "any" }]}),
+    );
+    assert_eq!(stage.fails(berta, pauses("anna")), Code::Forbidden);
+    assert_eq!(stage.fails(berta, Command::ColleagueReady { agent: "anna".into() }), Code::Forbidden);
+    stage.everybody_goes_home();
+}

@@ -26,6 +26,8 @@ export async function work(): Promise<void> {
   session.on("list", (list) => console.log(list.kind));
   await destinations.stop();
   await session.supervise({ agent: "1002", mode: "whisper" });
+  if (session.can("colleague.notready")) await session.colleagueNotready({ agent: "1002", reasoncode: "meeting" });
+  await session.colleagueReady({ agent: "1002" });
   if (channel.can("deactivate")) await channel.deactivate();
   await session.logout().catch((error: unknown) => {
     if (error instanceof JackfieldError && error.code === "timeout") console.log(error.context);

@@ -12,9 +12,17 @@ use crate::{
     queue_log::{logged, open},
 };
 
-fn asks(what: &str, data: Value) -> Command {
-    let name = format!("session.request.asterisk.{what}");
+fn queues(data: Value) -> Command {
+    let name = "session.request.asterisk.queues".to_owned();
     Command::Extension { name, target: Target::Session, data: data.into() }
+}
+
+fn ready(agent: &str) -> Command {
+    Command::ColleagueReady { agent: agent.into() }
+}
+
+fn not_ready(agent: &str, reason: &str) -> Command {
+    Command::ColleagueNotReady { agent: agent.into(), reason_code: reason.into(), reason_desc: None }
 }
 
 impl Desk {
@@ -53,20 +61,22 @@ async fn floor() -> Option<(Lab, Desk, Desk)> {
 #[tokio::test]
 async fn a_supervisor_lets_a_colleague_pause_and_go_on() {
     let Some((lab, anna, sue)) = floor().await else { return };
-    anna.fails(asks("notready", json!({"agent": "sue", "reasoncode": "meeting"})), Code::Forbidden).await;
-    sue.fails(asks("notready", json!({"agent": "nobody", "reasoncode": "meeting"})), Code::NotFound).await;
-    sue.fails(asks("notready", json!({"agent": "anna", "reasoncode": "whim"})), Code::Rejected).await;
-    sue.does(asks("notready", json!({"agent": "anna", "reasoncode": "meeting"}))).await;
+    anna.fails(not_ready("sue", "meeting"), Code::Forbidden).await;
+    anna.fails(ready("sue"), Code::Forbidden).await;
+    sue.fails(not_ready("nobody", "meeting"), Code::NotFound).await;
+    sue.fails(not_ready("sue", "meeting"), Code::NotFound).await;
+    sue.fails(not_ready("anna", "whim"), Code::Rejected).await;
+    sue.does(not_ready("anna", "meeting")).await;
     anna.is_available(Availability::NotReady, Some("meeting")).await;
     let _customer = Sipp::customer(&lab.asterisk, "555", "700", CUSTOMER).await;
     sue.sees("sales", 1, 0).await;
     assert_eq!(anna.session.view().interactions().count(), 0);
     // By the extension, as the list of destinations names her.
-    sue.does(asks("ready", json!({"agent": "1001"}))).await;
+    sue.does(ready("1001")).await;
     anna.rings().await;
     // In a call it holds for the time after.
     anna.does(Command::Answer { conversation: anna.primary() }).await;
-    sue.does(asks("notready", json!({"agent": "anna", "reasoncode": "meeting"}))).await;
+    sue.does(not_ready("anna", "meeting")).await;
     anna.is_available(Availability::Ready, None).await;
     anna.does(Command::Release { conversation: anna.primary() }).await;
     anna.is_available(Availability::NotReady, Some("meeting")).await;
@@ -77,14 +87,14 @@ async fn a_supervisor_lets_a_colleague_pause_and_go_on() {
 async fn an_agent_changes_queues_without_leaving_work() {
     let Some((lab, anna, sue)) = floor().await else { return };
     let leg = lab.asterisk.has_channel("1001").await;
-    anna.fails(asks("queues", json!({"queues": ["none"]})), Code::Rejected).await;
-    anna.does(asks("queues", json!({"queues": ["short"]}))).await;
+    anna.fails(queues(json!({"queues": ["none"]})), Code::Rejected).await;
+    anna.does(queues(json!({"queues": ["short"]}))).await;
     logged(&lab.asterisk, "sales", "anna", "REMOVEMEMBER").await;
     let _customer = Sipp::customer(&lab.asterisk, "555", "700", CUSTOMER).await;
     sue.sees("sales", 1, 0).await;
     assert_eq!(anna.session.view().interactions().count(), 0);
-    anna.fails(asks("queues", json!({"queues": [], "agent": "sue"})), Code::Forbidden).await;
-    sue.does(asks("queues", json!({"queues": ["sales", "short"], "agent": "anna"}))).await;
+    anna.fails(queues(json!({"queues": [], "agent": "sue"})), Code::Forbidden).await;
+    sue.does(queues(json!({"queues": ["sales", "short"], "agent": "anna"}))).await;
     anna.rings().await;
     assert_eq!(lab.asterisk.has_channel("1001").await["id"], leg["id"]);
     lab.close().await;

@@ -71,6 +71,8 @@ fn what_would_come_back_cut_is_refused() {
         ("interaction.request.consult", r#"{"destination":"%"}"#),
         ("conversation.request.blindtransfer", r#"{"destination":"%"}"#),
         ("session.request.supervise", r#"{"agent":"%","mode":"barge"}"#),
+        ("session.request.colleague.ready", r#"{"agent":"%"}"#),
+        ("session.request.colleague.notready", r#"{"agent":"1001","reasoncode":"%"}"#),
     ] {
         read(command, &data.replace('%', &fits)).unwrap();
         let words = read(command, &data.replace('%', &long)).unwrap_err();
@@ -120,6 +122,8 @@ fn required_members_are_required_and_types_are_checked() {
             r#"{"agent":"1","mode":"Listen"}"#,
         ],
     );
+    refused("session.request.colleague.ready", &["{}", r#"{"agent":""}"#, r#"{"agent":5}"#]);
+    refused("session.request.colleague.notready", &["{}", r#"{"agent":"1"}"#, r#"{"reasoncode":"1"}"#]);
     refused("conversation.request.senddtmf", &["{}", r#"{"digits":""}"#, r#"{"digits":"12x"}"#, r#"{"digits":5}"#]);
     refused(
         "channelgroup.request.activateall",

@@ -102,6 +102,10 @@ impl Switch {
                 self.with_interaction(id, agent, &interaction, |switch, phone| switch.record(id, phone, action));
             }
             Command::Supervise { agent: whom, mode } => self.supervise(id, agent, &whom, mode),
+            Command::ColleagueReady { agent: whom } => self.colleague_ready(id, agent, &whom),
+            Command::ColleagueNotReady { agent: whom, reason_code, reason_desc } => {
+                self.colleague_not_ready(id, agent, &whom, reason_code, reason_desc);
+            }
             Command::List(request) => self.show_list(id, request),
             Command::Extension { name, target, data } => self.extension_command(id, agent, &name, target, &data),
             other => self.conversation_command(id, agent, other),

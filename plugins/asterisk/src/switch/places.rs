@@ -130,8 +130,6 @@ impl Switch {
                 self.send(Request::get("endpoints"), What::Directory(id));
             }
             ("session.request.asterisk.queues", _) => self.work_for(id, agent, data),
-            ("session.request.asterisk.notready", _) => self.pause_colleague(id, agent, data, true),
-            ("session.request.asterisk.ready", _) => self.pause_colleague(id, agent, data, false),
             ("session.request.asterisk.voicemail", _) => self.ask_for_messages(id, agent),
             ("session.request.asterisk.callbacks", _) => self.list_callbacks(id, agent),
             ("session.request.asterisk.callback.cancel", _) => self.cancel_callback(id, agent, data),

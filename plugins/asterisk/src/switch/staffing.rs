@@ -1,5 +1,5 @@
-//! Who works for which queue, and who pauses, beyond the standard commands: an agent's queues while at work, and what a
-//! supervisor decides for a colleague.
+//! Who works for which queue, and who pauses: an agent's queues while at work, and what a supervisor decides for a
+//! colleague.
 //!
 //! Owns: these commands. Must never: do for a supervisor what the agent himself could not do.
 
@@ -13,15 +13,6 @@ use super::{
     model::{Availability, PhoneKey, Work},
 };
 
-/// `session.request.asterisk.notready`, and `…ready`, where only the agent is read.
-#[derive(Debug, Deserialize)]
-struct Pause {
-    agent: String,
-    #[serde(default)]
-    reasoncode: String,
-    reasondesc: Option<String>,
-}
-
 /// `session.request.asterisk.queues`.
 #[derive(Debug, Deserialize)]
 struct Queues {
@@ -31,24 +22,40 @@ struct Queues {
 }
 
 impl Switch {
-    /// A supervisor lets a colleague pause, or ends that.
-    pub(super) fn pause_colleague(&mut self, id: CommandId, supervisor: &str, data: &Json, pauses: bool) {
-        let Ok(Pause { agent, reasoncode, reasondesc }) = data.parse() else {
-            return self.refuse(id, Code::Rejected, "agent: whom; reasoncode: why");
-        };
-        let phones = match self.staffed(supervisor, Some(&agent)) {
-            Ok(phones) => phones,
-            Err(failure) => return self.reply(id, failure),
-        };
-        let availability = match self.reason(reasoncode, reasondesc) {
-            _ if !pauses => Availability::Ready,
-            Ok(availability) => availability,
-            Err(failure) => return self.reply(id, failure),
-        };
-        for phone in phones {
-            self.make_available(&phone, availability.clone());
+    /// A supervisor lets a colleague take contacts again.
+    pub(super) fn colleague_ready(&mut self, id: CommandId, supervisor: &str, whom: &str) {
+        self.make_colleague_available(id, supervisor, whom, Ok(Availability::Ready));
+    }
+
+    /// A supervisor lets a colleague pause.
+    pub(super) fn colleague_not_ready(
+        &mut self,
+        id: CommandId,
+        supervisor: &str,
+        whom: &str,
+        code: String,
+        desc: Option<String>,
+    ) {
+        let availability = self.reason(code, desc);
+        self.make_colleague_available(id, supervisor, whom, availability);
+    }
+
+    fn make_colleague_available(
+        &mut self,
+        id: CommandId,
+        supervisor: &str,
+        whom: &str,
+        availability: Result<Availability, Failure>,
+    ) {
+        match self.colleagues_phones(supervisor, whom).and_then(|phones| Ok((phones, availability?))) {
+            Ok((phones, availability)) => {
+                for phone in phones {
+                    self.make_available(&phone, availability.clone());
+                }
+                self.reply(id, Outcome::success());
+            }
+            Err(failure) => self.reply(id, failure),
         }
-        self.reply(id, Outcome::success());
     }
 
     /// The queues that an agent works for are others from now on.
@@ -59,7 +66,11 @@ impl Switch {
         if let Some(unknown) = queues.iter().find(|queue| !self.settings.queues.contains_key(*queue)) {
             return self.refuse(id, Code::Rejected, format!("no queue {unknown:?}"));
         }
-        let phones = match self.staffed(by, agent.as_deref()) {
+        let phones = match agent.filter(|whom| whom != by) {
+            None => self.staffed_phones(by),
+            Some(whom) => self.colleagues_phones(by, &whom),
+        };
+        let phones = match phones {
             Ok(phones) => phones,
             Err(failure) => return self.reply(id, failure),
         };
@@ -73,20 +84,22 @@ impl Switch {
         self.reply(id, Outcome::success());
     }
 
-    /// The extensions at which an agent is at work; `whom`, by name or extension, unless the agent asks for himself.
-    fn staffed(&self, by: &str, whom: Option<&str>) -> Result<Vec<PhoneKey>, Failure> {
-        let whom = match whom.filter(|whom| *whom != by) {
-            None => by.to_owned(),
-            Some(_) if !self.is_supervisor(by) => {
-                return Err(Failure::new(Code::Forbidden, "the settings do not name this agent as a supervisor"));
-            }
-            Some(whom) => self.phones.get(whom).map_or_else(|| whom.to_owned(), |phone| phone.agent.clone()),
-        };
-        if !self.desks.contains_key(&whom) && !self.settings.agents.contains_key(&whom) {
+    /// The extensions at which a colleague is at work whom a supervisor names, or one of them.
+    fn colleagues_phones(&self, supervisor: &str, whom: &str) -> Result<Vec<PhoneKey>, Failure> {
+        if !self.is_supervisor(supervisor) {
+            return Err(Failure::new(Code::Forbidden, "the settings do not name this agent as a supervisor"));
+        }
+        let whom = self.phones.get(whom).map_or(whom, |phone| phone.agent.as_str());
+        if whom == supervisor || !self.desks.contains_key(whom) && !self.settings.agents.contains_key(whom) {
             return Err(Failure::new(Code::NotFound, "there is no such colleague"));
         }
+        self.staffed_phones(whom)
+    }
+
+    /// The extensions at which an agent is at work.
+    fn staffed_phones(&self, agent: &str) -> Result<Vec<PhoneKey>, Failure> {
         let active = |key: &PhoneKey| self.phones.get(key).is_some_and(|phone| phone.work != Work::Inactive);
-        let phones: Vec<PhoneKey> = self.phones_of(&whom).into_iter().filter(active).collect();
+        let phones: Vec<PhoneKey> = self.phones_of(agent).into_iter().filter(active).collect();
         match phones.is_empty() {
             true => Err(Failure::new(Code::InvalidState, "the agent is not at work")),
             false => Ok(phones),

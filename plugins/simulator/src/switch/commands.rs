@@ -41,6 +41,10 @@ impl Switch {
                 self.dial(self.channel_at(agent, &channel)?, &destination, &extensions)
             }
             Command::Supervise { agent: whom, mode } => self.supervise(agent, &whom, mode),
+            Command::ColleagueReady { agent: whom } => self.colleague_ready(agent, &whom),
+            Command::ColleagueNotReady { agent: whom, reason_code, reason_desc } => {
+                self.colleague_not_ready(agent, &whom, &reason_code, reason_desc.as_ref())
+            }
             Command::List(request) => self.list(agent, &request),
             Command::Watch { kind } => self.watch(session, kind, true),
             Command::Unwatch { kind } => self.watch(session, kind, false),

@@ -18,7 +18,7 @@
 //! contacts.rs    queues, offers, what becomes of a contact
 //! calls.rs       calls are placed, answered, ended
 //! transfer.rs    consult, transfer, conference
-//! supervise.rs   an agent hears a colleague's call
+//! supervise.rs   an agent hears a colleague's call, and lets him pause
 //! lists.rs       what agents choose from, and who watches it
 //! happenings.rs  the extension commands: what the world outside does
 //! report.rs      what is told to the host

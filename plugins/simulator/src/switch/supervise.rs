@@ -1,6 +1,6 @@
-//! Supervision: an agent hears a colleague's call.
+//! Supervision: an agent hears a colleague's call, and decides whether the colleague takes contacts.
 //!
-//! Owns: who may, whom, and that it ends with the colleague's interaction. The supervisor has a call of his own with the
+//! Owns: who may, whom, and that hearing ends with the colleague's interaction. The supervisor has a call of his own with the
 //! colleague in it, so his desktop has an interaction, whose release ends it. Must never: change the call that is heard.
 //! Commands come from [`commands`](super::commands).
 
@@ -22,16 +22,8 @@ use super::{
 
 impl Switch {
     pub(super) fn supervise(&mut self, agent: AgentNo, whom: &str, mode: SupervisionMode) -> Done {
-        let accounts = &self.settings.agents;
-        let own = &self.agents[agent].id;
-        if !accounts.is_empty() && !accounts.iter().any(|account| account.id == *own && account.supervisor) {
-            return Err(Failure::new(Code::Forbidden, "the settings do not name this agent as a supervisor"));
-        }
         let whom = agent_id(whom);
-        let colleague = self.agent_by_id.get(whom).copied();
-        if colleague == Some(agent) || colleague.is_none() && !accounts.iter().any(|account| account.id == whom) {
-            return Err(Failure::new(Code::NotFound, format!("there is no colleague {whom:?}")));
-        }
+        let colleague = self.supervised(agent, whom)?;
         if let Some(going_on) = self.supervision_of(agent, whom) {
             self.interactions[going_on].supervises = Some(Supervision::new(whom, mode));
             self.touch(going_on);
@@ -58,6 +50,54 @@ impl Switch {
         heard_by.retain(|call| calls.get(*call).is_some());
         heard_by.push(call);
         Ok(Some(Outcome::success()))
+    }
+
+    /// A colleague takes contacts again on all his active channels.
+    pub(super) fn colleague_ready(&mut self, agent: AgentNo, whom: &str) -> Done {
+        for channel in self.active_channels_of(agent, whom)? {
+            self.ready(channel)?;
+        }
+        Ok(Some(Outcome::success()))
+    }
+
+    /// A colleague takes no contacts on all his active channels.
+    pub(super) fn colleague_not_ready(
+        &mut self,
+        agent: AgentNo,
+        whom: &str,
+        code: &str,
+        desc: Option<&String>,
+    ) -> Done {
+        // An unknown reason is refused on the first of them, so on all.
+        for channel in self.active_channels_of(agent, whom)? {
+            self.not_ready(channel, code.to_owned(), desc.cloned())?;
+        }
+        Ok(Some(Outcome::success()))
+    }
+
+    fn active_channels_of(&self, agent: AgentNo, whom: &str) -> Result<Vec<ChannelNo>, Failure> {
+        let colleague = self.supervised(agent, agent_id(whom))?;
+        let channels = colleague.map(|colleague| self.agents[colleague].channels.clone()).unwrap_or_default();
+        let is_active = |channel: &ChannelNo| self.channels[*channel].presence == Presence::Active;
+        let active: Vec<ChannelNo> = channels.into_iter().filter(is_active).collect();
+        match active.is_empty() {
+            true => Err(wrong_state("the colleague is not active on any channel")),
+            false => Ok(active),
+        }
+    }
+
+    /// The colleague with this name, if the agent may supervise at all; `None`: one who is not at work.
+    fn supervised(&self, agent: AgentNo, whom: &str) -> Result<Option<AgentNo>, Failure> {
+        let accounts = &self.settings.agents;
+        let own = &self.agents[agent].id;
+        if !accounts.is_empty() && !accounts.iter().any(|account| account.id == *own && account.supervisor) {
+            return Err(Failure::new(Code::Forbidden, "the settings do not name this agent as a supervisor"));
+        }
+        let colleague = self.agent_by_id.get(whom).copied();
+        if colleague == Some(agent) || colleague.is_none() && !accounts.iter().any(|account| account.id == whom) {
+            return Err(Failure::new(Code::NotFound, format!("there is no colleague {whom:?}")));
+        }
+        Ok(colleague)
     }
 
     /// The agent's live interactions.
