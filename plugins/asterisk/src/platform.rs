@@ -248,6 +248,7 @@ impl Task {
                 // No number of the switch's: the answer only shows that somebody is there.
                 self.asked = true;
                 connection.send(0, Request::ping());
+                return self.step(Input::Silent { since: self.heard });
             }
         } else {
             self.heard = Instant::now();

@@ -340,6 +340,14 @@ impl Settings {
             if let Some(queue) = agent.queues.iter().find(|queue| !queues.contains_key(*queue)) {
                 return Err(wrong(format!("settings: agents.{name}.queues: no queue {queue:?}")));
             }
+            let Some(extension) = &agent.extension else { continue };
+            if !is_number(extension) {
+                return Err(wrong(format!("settings: agents.{name}.extension: {extension:?} is not an extension")));
+            }
+            let shares = |(other, it): &(&String, &KnownAgent)| *other != name && it.extension == agent.extension;
+            if let Some((other, _)) = agents.iter().find(shares) {
+                return Err(wrong(format!("settings: agents.{name}.extension: {extension:?} is {other}'s already")));
+            }
         }
         if let Some(variable) = raw.variables.iter().find(|name| !is_variable(name)) {
             return Err(wrong(format!("settings: variables: {variable:?} is not the name of a channel variable")));
@@ -391,7 +399,8 @@ impl Settings {
             })?;
             destinations.insert(name, place);
         }
-        if let Some((name, number)) = raw.contacts.iter().find(|(_, number)| !is_number(number)) {
+        let is_callable = |to: &String| is_dialable(to) || destinations.contains_key(to) || queues.contains_key(to);
+        if let Some((name, number)) = raw.contacts.iter().find(|(_, number)| !is_callable(number)) {
             return Err(wrong(format!("settings: contacts.{name}: {number:?} cannot be called")));
         }
         let recording_name =
@@ -646,6 +655,9 @@ pub(crate) mod tests {
             (serde_json::json!({"queues": {"a": {"announce_holdtime": "yes"}}}), "announce_holdtime"),
             (serde_json::json!({"queues": {"a": {"overflow_seconds": 1, "overflow": "queue:b"}}}), "queues.a.overflow"),
             (serde_json::json!({"agents": {"x": {"queues": ["none"]}}}), "agents.x.queues"),
+            (serde_json::json!({"agents": {"x": {"extension": "PJSIP/1001"}}}), "agents.x.extension"),
+            (serde_json::json!({"agents": {"x": {"extension": "1"}, "y": {"extension": "1"}}}), "x.extension"),
+            (serde_json::json!({"contacts": {"Help desk": "help"}}), "contacts.Help desk"),
             (serde_json::json!({"manager": {"url": "x:1", "user": "u", "password": "p"}}), "manager.url"),
             (serde_json::json!({"queues": {"a": {"app_queue": true}}}), "queues.a: app_queue needs manager"),
             (serde_json::json!({"queues": {"a": {"app_queue": true, "priority": 1}}}), "queues.conf"),

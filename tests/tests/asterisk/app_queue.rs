@@ -15,7 +15,7 @@ use jackfield_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{AGENT, CUSTOMER, Desk, Lab},
+    desk::{AGENT, CUSTOMER, Desk, Lab, hear_each_other},
     queue_log::{logged, open},
 };
 
@@ -70,7 +70,7 @@ async fn a_call_that_app_queue_distributes_is_taken_on_the_desktop() {
     anna.does(Command::Hold { conversation: anna.primary() }).await;
     customer.media.hears_music(&[AGENT]).await;
     anna.does(Command::Retrieve { conversation: anna.primary() }).await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
     // Asterisk's figures and log are its own.
     logged(&lab.asterisk, "support", "anna", "CONNECT").await;
     anna.does(Command::Release { conversation: anna.primary() }).await;

@@ -8,7 +8,7 @@ use jackfield_plugin_api::{
 use jackfield_tests::asterisk::sipp::{Ask, Sipp};
 use serde_json::json;
 
-use crate::desk::{AGENT, CUSTOMER, Lab, OUTSIDE};
+use crate::desk::{AGENT, CUSTOMER, Lab, OUTSIDE, hear_each_other};
 
 #[tokio::test]
 async fn a_customer_is_answered_and_both_hear_each_other_until_the_customer_hangs_up() {
@@ -82,7 +82,7 @@ async fn a_muted_agent_is_not_heard_but_hears() {
     desk.phone.media.hears(CUSTOMER).await;
     desk.does(Command::Unmute { conversation: desk.primary() }).await;
     assert_eq!(desk.newest().conversations.unwrap()[0].muted, Some(false));
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
     lab.close().await;
 }
 

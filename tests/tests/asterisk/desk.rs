@@ -82,6 +82,12 @@ pub async fn connect(asterisk: &Asterisk, port: u16, more: Value) -> Tenant<Aste
     tenant
 }
 
+/// Each of two parties hears the other's tone.
+pub async fn hear_each_other(one: &Sipp, tone: u32, other: &Sipp, other_tone: u32) {
+    one.media.hears(other_tone).await;
+    other.media.hears(tone).await;
+}
+
 /// An agent with a phone.
 pub struct Desk {
     pub session: Session<AsteriskAgent>,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jackfield_plugin_api::{
     Code, Command, Link, StartOptions,
-    report::{ChannelStatus, InteractionState, Role},
+    command::MemberAction,
+    report::{Availability, ChannelStatus, InteractionState, Role, SupervisionMode},
 };
 use jackfield_tests::{
     asterisk::{
@@ -14,9 +15,9 @@ use jackfield_tests::{
     },
     until,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, connect};
+use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, OUTSIDE, connect, hear_each_other};
 
 impl Lab {
     async fn link_is(&self, up: bool) {
@@ -72,6 +73,7 @@ async fn the_link_is_cut_for_ten_seconds_while_one_customer_hangs_up_and_another
     bert.does(Command::Hold { conversation: bert.primary() }).await;
     stays.media.hears_music(&[COLLEAGUE]).await;
     bert.does(Command::Retrieve { conversation: bert.primary() }).await;
+    hear_each_other(&stays, CUSTOMER, &bert.phone, COLLEAGUE).await;
     bert.does(Command::Release { conversation: bert.primary() }).await;
     assert!(stays.succeeds().await);
     drop(waits);
@@ -100,7 +102,7 @@ async fn asterisk_restarts_in_the_middle_of_calls() {
         .await;
     desk.completes().await;
     let customer = lab.call(&desk).await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
     lab.close().await;
 }
 
@@ -130,6 +132,117 @@ async fn whoever_is_replaced_stops_acting() {
     // The first stays fenced; it does not fight for the application.
     assert!(matches!(second.tenant.link(), Some(Link::Up)));
     second.close().await;
+}
+
+#[tokio::test]
+async fn an_offer_does_not_run_out_while_the_link_is_silent() {
+    let Some(asterisk) = Asterisk::start(&["1001"]).await else { return };
+    let cut = Cut::to(asterisk.http).await;
+    // Less than it takes until nothing more is expected of a link that nothing comes from.
+    let tenant = connect(&asterisk, cut.port, json!({"offer_timeout_seconds": 10})).await;
+    let lab = Lab { asterisk, tenant };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let customer = Sipp::customer(&lab.asterisk, "555", "700", CUSTOMER).await;
+    anna.rings().await;
+    let offered = anna.newest().key;
+    cut.silence();
+    lab.link_is(false).await;
+    cut.mend();
+    lab.link_is(true).await;
+    // The offer is the same, and can be taken; nobody was made not ready.
+    assert_eq!(anna.newest().key, offered);
+    let status = anna.session.view().channel("1001").unwrap().status.clone().unwrap();
+    let ChannelStatus::Active(info) = status else { panic!("{status:?}") };
+    assert_eq!((info.availability, info.reason_code), (Some(Availability::Ready), None));
+    anna.does(Command::Answer { conversation: anna.primary() }).await;
+    customer.speak().await;
+    anna.phone.speak().await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
+    lab.close().await;
+}
+
+/// Another process takes the calls over, as after the death of the first one.
+async fn taken_over(lab: Lab, more: Value, desks: Vec<(&str, Desk)>) -> (Lab, Vec<Desk>) {
+    let tenant = connect(&lab.asterisk, lab.asterisk.http, more).await;
+    let mut again = Vec::new();
+    for (name, desk) in desks {
+        let session = tenant.log_in(name, "secret").await.unwrap();
+        session.start_with(StartOptions::new(Some(desk.extension.clone()))).await.unwrap();
+        again.push(Desk { session, ..desk });
+    }
+    (Lab { tenant, ..lab }, again)
+}
+
+#[tokio::test]
+async fn who_is_muted_or_waits_is_and_does_so_for_the_next_process_too() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
+    let customer = lab.call(&anna).await;
+    anna.does(Command::BlindConference { conversation: anna.primary(), destination: "800".into() }).await;
+    outside.speak().await;
+    hear_each_other(&customer, CUSTOMER, &outside, OUTSIDE).await;
+    let member = |desk: &Desk, address: &str, action| Command::Member {
+        conversation: desk.primary(),
+        member: desk.member(address).key,
+        action,
+    };
+    anna.does(member(&anna, "555", MemberAction::Hold)).await;
+    anna.does(Command::Mute { conversation: anna.primary() }).await;
+
+    let (lab, mut desks) = taken_over(lab, json!({}), vec![("anna", anna)]).await;
+    let anna = desks.remove(0);
+    assert!(anna.member("555").held);
+    assert_eq!(anna.newest().conversations.unwrap()[0].muted, Some(true));
+    customer.media.hears_music(&[AGENT, OUTSIDE]).await;
+    outside.media.hears_no(AGENT).await;
+    anna.phone.media.hears(OUTSIDE).await;
+    anna.does(Command::Unmute { conversation: anna.primary() }).await;
+    hear_each_other(&outside, OUTSIDE, &anna.phone, AGENT).await;
+    anna.does(member(&anna, "555", MemberAction::Mute)).await;
+    anna.does(member(&anna, "555", MemberAction::Retrieve)).await;
+
+    // Now one who is there and muted.
+    let (lab, mut desks) = taken_over(lab, json!({}), vec![("anna", anna)]).await;
+    let anna = desks.remove(0);
+    assert!(anna.member("555").muted && !anna.member("555").held);
+    for tone in [AGENT, OUTSIDE] {
+        customer.media.hears(tone).await;
+    }
+    anna.phone.media.hears_no(CUSTOMER).await;
+    anna.does(member(&anna, "555", MemberAction::Unmute)).await;
+    for (party, tone) in [(&anna.phone, AGENT), (&outside, OUTSIDE)] {
+        hear_each_other(&customer, CUSTOMER, party, tone).await;
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_supervision_goes_on_in_the_next_process_and_ends_with_its_call_there() {
+    let agents = json!({"agents": {"anna": {}, "sue": {"supervisor": true}}});
+    let Some(lab) = Lab::open(&["1001", "1002"], agents.clone()).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let customer = lab.call(&anna).await;
+    let sue = lab.agent("sue", "1002", COLLEAGUE).await;
+    sue.phone.speak().await;
+    let hears = |mode| Command::Supervise { agent: "anna".to_owned(), mode };
+    sue.does(hears(SupervisionMode::Whisper)).await;
+    anna.phone.media.hears(COLLEAGUE).await;
+
+    let (lab, mut desks) = taken_over(lab, agents, vec![("anna", anna), ("sue", sue)]).await;
+    let (sue, anna) = (desks.remove(1), desks.remove(0));
+    assert_eq!(sue.newest().supervises.map(|it| it.mode), Some(SupervisionMode::Whisper));
+    for tone in [AGENT, CUSTOMER] {
+        sue.phone.media.hears(tone).await;
+    }
+    anna.phone.media.hears(COLLEAGUE).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
+    customer.media.hears_no(COLLEAGUE).await;
+    sue.does(hears(SupervisionMode::Barge)).await;
+    customer.media.hears(COLLEAGUE).await;
+    anna.does(Command::Release { conversation: anna.primary() }).await;
+    sue.ends().await;
+    lab.close().await;
 }
 
 #[tokio::test]
@@ -174,7 +287,7 @@ async fn a_call_is_answered_over_an_encrypted_link_and_who_is_not_trusted_is_not
     let mut customer = lab.call(&anna).await;
     anna.does(Command::Hold { conversation: anna.primary() }).await;
     anna.does(Command::Retrieve { conversation: anna.primary() }).await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
     anna.does(Command::Release { conversation: anna.primary() }).await;
     assert!(customer.succeeds().await);
     lab.close().await;

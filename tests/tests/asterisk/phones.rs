@@ -7,7 +7,7 @@ use jackfield_plugin_api::{
 use jackfield_tests::asterisk::sipp::{Ask, Sipp};
 use serde_json::json;
 
-use crate::desk::{AGENT, CUSTOMER, Desk, Lab};
+use crate::desk::{AGENT, CUSTOMER, Desk, Lab, hear_each_other};
 
 fn activate(extension: &str) -> Command {
     Command::Activate { channel: extension.into(), queue: None, options: Json::empty_object() }
@@ -32,7 +32,7 @@ async fn the_phones_hold_key_is_the_desktops_hold() {
     customer.media.hears_music(&[AGENT]).await;
     desk.phone.ask(&leg, Ask::Retrieve);
     desk.talks().await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
     lab.close().await;
 }
 
@@ -50,7 +50,8 @@ async fn hanging_up_the_phone_ends_the_call_and_the_phone_is_called_again() {
     waits_for(&desk, |it| matches!(it, ChannelStatus::Active(_))).await;
     assert_ne!(lab.asterisk.has_channel("1001").await["id"], leg["id"]);
     desk.completes().await;
-    let _customer = lab.call(&desk).await;
+    let customer = lab.call(&desk).await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
     lab.close().await;
 }
 
@@ -67,7 +68,7 @@ async fn the_phones_transfer_key_transfers() {
         lab.asterisk.has_bridged(&["555", "trunk"]).await;
     }
     outside.speak().await;
-    customer.media.hears(1500).await;
+    hear_each_other(&customer, CUSTOMER, &outside, 1500).await;
     // The phone was told how it went.
     desk.phone.saw("SIP/2.0 200").await;
     desk.phone.saw("Subscription-State: terminated").await;
@@ -104,8 +105,13 @@ async fn with_a_leg_per_call_the_phone_rings_for_each_call() {
     desk.fails(Command::Answer { conversation: desk.primary() }, Code::Unsupported).await;
     desk.talks().await;
     lab.asterisk.has_bridged(&["555", "1001"]).await;
+    customer.speak().await;
+    desk.phone.speak().await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
     desk.does(Command::Hold { conversation: desk.primary() }).await;
+    customer.media.hears_music(&[AGENT]).await;
     desk.does(Command::Retrieve { conversation: desk.primary() }).await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
     customer.ask(&lab.asterisk.has_channel("555").await, Ask::HangUp);
     assert!(customer.succeeds().await);
     desk.ends().await;

@@ -17,7 +17,7 @@ use jackfield_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, MANIFEST, OUTSIDE};
+use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, MANIFEST, OUTSIDE, hear_each_other};
 
 impl Desk {
     async fn transfers_to(&self, destination: &str) {
@@ -65,6 +65,24 @@ async fn a_call_is_transferred_into_the_dialplan_where_the_settings_say() {
 }
 
 #[tokio::test]
+async fn whom_the_dialplan_connects_a_transferred_customer_with_talks_to_him() {
+    let Some(lab) = Lab::open(&["1001"], json!({"destinations": {"crisis": "from-phones,801,1"}})).await else {
+        return;
+    };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
+    let customer = lab.call(&anna).await;
+    anna.transfers_to("crisis").await;
+    outside.saw("INVITE sip:801@").await;
+    outside.speak().await;
+    hear_each_other(&customer, CUSTOMER, &outside, OUTSIDE).await;
+    customer.media.hears_no(AGENT).await;
+    customer.ask(&lab.asterisk.has_channel("555").await, Ask::HangUp);
+    lab.asterisk.has_no_channel("555").await;
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn one_member_is_taken_out_of_a_conference_and_the_others_talk_on() {
     let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;
@@ -81,7 +99,7 @@ async fn one_member_is_taken_out_of_a_conference_and_the_others_talk_on() {
     assert_eq!(remove("800").await, Outcome::success());
     assert_eq!(anna.members(Role::Primary), ["555"]);
     lab.asterisk.has_no_channel("trunk").await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
 
     // By the protocol's own commands, which name the member.
     drop(outside);

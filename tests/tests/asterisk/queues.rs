@@ -10,7 +10,7 @@ use jackfield_tests::{
 };
 use serde_json::json;
 
-use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab};
+use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, hear_each_other};
 
 impl Desk {
     fn status(&self) -> ChannelStatus {
@@ -181,6 +181,7 @@ async fn a_session_that_logs_out_leaves_nothing_and_one_that_leaves_finds_its_ca
     again.start().await.unwrap();
     let anna = Desk { session: again, ..anna };
     anna.talks().await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
     anna.does(Command::Hold { conversation: anna.primary() }).await;
     anna.session.log_out(Ending::LogOut).await.unwrap();
     assert!(customer.succeeds().await);
@@ -212,6 +213,31 @@ async fn two_tenants_share_an_asterisk() {
     // Anna's tenant has seen nothing of it.
     assert_eq!(anna.session.reports().len(), reports);
     lab.asterisk.has_channel("1001").await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn whom_an_agent_does_not_take_goes_on_in_the_dialplan() {
+    let settings = json!({"offer_timeout_seconds": 1, "after_no_answer": "ready"});
+    let Some(lab) = Lab::open(&["1001"], settings).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let patient = Sipp::customer(&lab.asterisk, "555", "704", CUSTOMER).await;
+    patient.saw("486 Busy").await;
+    anna.has_nothing().await;
+    lab.asterisk.has_no_channel("555").await;
+    // Nobody is at the desktop, though the phone is connected.
+    anna.session.log_out(Ending::Leave).await.unwrap();
+    let unseen = Sipp::customer(&lab.asterisk, "556", "704", CUSTOMER).await;
+    unseen.saw("486 Busy").await;
+    assert!(!unseen.messages().contains("180 Ringing"));
+    lab.close().await;
+
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let refused = Sipp::customer(&lab.asterisk, "557", "704", CUSTOMER).await;
+    anna.rings().await;
+    anna.does(Command::Reject { interaction: anna.interaction() }).await;
+    refused.saw("486 Busy").await;
     lab.close().await;
 }
 

@@ -10,7 +10,7 @@ use jackfield_plugin_api::{
 use jackfield_tests::asterisk::sipp::{Ask, Sipp};
 use serde_json::json;
 
-use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, OUTSIDE};
+use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, OUTSIDE, hear_each_other};
 
 /// Anna in a call with a customer, Bert at work.
 async fn two_agents() -> Option<(Lab, Desk, Desk, Sipp)> {
@@ -61,8 +61,11 @@ async fn a_colleague_is_consulted_and_gets_the_customer() {
     anna.does(alternate(&anna, Role::Consult)).await;
     anna.is(Role::Primary, Talking).await;
     anna.is(Role::Consult, Held).await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
+    bert.phone.media.hears_music(&[AGENT, CUSTOMER]).await;
     anna.does(alternate(&anna, Role::Primary)).await;
+    hear_each_other(&bert.phone, COLLEAGUE, &anna.phone, AGENT).await;
+    customer.media.hears_music(&[AGENT, COLLEAGUE]).await;
 
     anna.does(Command::ConsultTransfer { interaction: anna.interaction() }).await;
     assert_eq!(anna.newest().reason, Some(Reason::Transferred));
@@ -106,6 +109,8 @@ async fn a_conference_with_a_colleague_goes_on_without_who_began_it() {
     anna.does(Command::Release { conversation: anna.primary() }).await;
     lab.asterisk.has_bridged(&["555", "1002"]).await;
     assert_eq!(bert.members(Role::Primary), ["555"]);
+    hear_each_other(&customer, CUSTOMER, &bert.phone, COLLEAGUE).await;
+    customer.media.hears_no(AGENT).await;
     bert.does(Command::Release { conversation: bert.primary() }).await;
     assert!(customer.succeeds().await);
     lab.close().await;
@@ -120,10 +125,10 @@ async fn an_outside_number_is_consulted_and_gets_the_customer() {
     anna.consults("800").await;
     anna.is(Role::Consult, Talking).await;
     outside.speak().await;
-    outside.media.hears(AGENT).await;
+    hear_each_other(&outside, OUTSIDE, &anna.phone, AGENT).await;
+    customer.media.hears_music(&[AGENT, OUTSIDE]).await;
     anna.does(Command::ConsultTransfer { interaction: anna.interaction() }).await;
-    outside.media.hears(CUSTOMER).await;
-    customer.media.hears(OUTSIDE).await;
+    hear_each_other(&outside, OUTSIDE, &customer, CUSTOMER).await;
     // Nobody of ours is in that call any more; when one leaves, Asterisk must not keep the other.
     let bridge = lab.asterisk.bridges().await;
     assert_eq!(bridge.len(), 1);
@@ -146,8 +151,9 @@ async fn a_consultation_that_comes_to_nothing_leaves_the_customer_on_hold() {
             conversations.len() == 1 && conversations[0].state == Some(Held)
         })
         .await;
+    customer.media.hears_music(&[AGENT]).await;
     anna.does(Command::Retrieve { conversation: anna.primary() }).await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
     lab.close().await;
 }
 
@@ -167,7 +173,7 @@ async fn the_customer_hangs_up_while_an_expert_is_consulted() {
         })
         .await;
     outside.speak().await;
-    outside.media.hears(AGENT).await;
+    hear_each_other(&outside, OUTSIDE, &anna.phone, AGENT).await;
     anna.does(Command::Release { conversation: anna.consult() }).await;
     assert_eq!(anna.ends().await.reason, Some(Reason::Released));
     lab.asterisk.has_no_channel("trunk").await;
@@ -184,7 +190,7 @@ async fn a_blind_transfer_hands_the_customer_to_a_number() {
     assert_eq!(anna.newest().reason, Some(Reason::Transferred));
     lab.asterisk.has_bridged(&["555", "trunk"]).await;
     outside.speak().await;
-    customer.media.hears(OUTSIDE).await;
+    hear_each_other(&outside, OUTSIDE, &customer, CUSTOMER).await;
     outside.ask(&lab.asterisk.has_channel("trunk").await, Ask::HangUp);
     lab.asterisk.has_no_channel("555").await;
     lab.close().await;
@@ -205,7 +211,7 @@ async fn a_blind_transfer_that_nobody_takes_gives_the_customer_back_to_the_queue
         })
         .await;
     anna.does(Command::Answer { conversation: anna.primary() }).await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
     lab.close().await;
 }
 
@@ -218,7 +224,7 @@ async fn a_blind_transfer_to_a_colleague_rings_there() {
     assert_eq!(bert.members(Role::Primary), ["555"]);
     customer.media.hears_music(&[AGENT, COLLEAGUE]).await;
     bert.answers().await;
-    customer.media.hears(COLLEAGUE).await;
+    hear_each_other(&customer, CUSTOMER, &bert.phone, COLLEAGUE).await;
     lab.close().await;
 }
 
@@ -252,10 +258,9 @@ async fn a_number_is_called_into_the_call() {
     assert_eq!(anna.members(Role::Primary), ["555", "800"]);
     lab.asterisk.has_bridged(&["555", "trunk", "1001"]).await;
     outside.speak().await;
-    for heard in [CUSTOMER, AGENT] {
-        outside.media.hears(heard).await;
-    }
-    customer.media.hears(OUTSIDE).await;
+    hear_each_other(&outside, OUTSIDE, &customer, CUSTOMER).await;
+    hear_each_other(&outside, OUTSIDE, &anna.phone, AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
     outside.ask(&lab.asterisk.has_channel("trunk").await, Ask::HangUp);
     anna.session
         .wait_until("it has left", |view| {
@@ -283,8 +288,10 @@ async fn a_colleague_is_called_and_refuses() {
     anna.talks().await;
     lab.asterisk.has_bridged(&["1001", "1002"]).await;
     anna.phone.speak().await;
-    anna.phone.media.hears(COLLEAGUE).await;
+    hear_each_other(&anna.phone, AGENT, &bert.phone, COLLEAGUE).await;
     bert.does(Command::Hold { conversation: bert.primary() }).await;
     anna.phone.media.hears_music(&[COLLEAGUE]).await;
+    bert.does(Command::Retrieve { conversation: bert.primary() }).await;
+    hear_each_other(&anna.phone, AGENT, &bert.phone, COLLEAGUE).await;
     lab.close().await;
 }

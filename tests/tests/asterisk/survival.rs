@@ -15,7 +15,7 @@ use jackfield_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{AGENT, CUSTOMER, OUTSIDE},
+    desk::{AGENT, CUSTOMER, OUTSIDE, hear_each_other},
     floor::{act, at_work, in_call, open},
 };
 
@@ -31,11 +31,6 @@ async fn transferred(asterisk: &Asterisk, anna: &mut Agent, outside: &Sipp) -> S
     hear_each_other(&customer, CUSTOMER, outside, OUTSIDE).await;
     anna.forget_heard();
     customer
-}
-
-async fn hear_each_other(one: &Sipp, tone: u32, other: &Sipp, other_tone: u32) {
-    one.media.hears(other_tone).await;
-    other.media.hears(tone).await;
 }
 
 /// A leg that nobody knows. When it is gone, the adapter has tidied what an earlier life left.
@@ -257,4 +252,35 @@ async fn a_host_that_stops_hangs_up_nobody_and_one_that_starts_takes_the_calls_o
     let session = anna.session.clone();
     anna.command("session.request.logout", &session, none()).await;
     asterisk.is_empty().await;
+}
+
+#[tokio::test]
+async fn who_is_with_an_agent_that_calls_somebody_else_is_with_the_agent_when_the_host_stops() {
+    for (command, on) in
+        [("interaction.request.consult", "interaction"), ("conversation.request.blindconference", "primary")]
+    {
+        let Some((asterisk, mut host)) = patient(&["1001"]).await else { return };
+        let (mut anna, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+        let outside = Sipp::outside(&asterisk, OUTSIDE).await;
+        let mut customer = in_call(&asterisk, &mut anna).await;
+        customer.speak().await;
+        phone.speak().await;
+        hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
+        let target = anna.the(on);
+        anna.send(command, &target, json!({"destination": "850"})).await;
+        outside.saw("180 Ringing").await;
+        host.terminate();
+        assert!(host.ends().await.success());
+        // Nobody is there who could connect whom the number rings with anybody.
+        asterisk.has_no_channel("trunk").await;
+        hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
+
+        let host = Setup::new().tenant(asterisk.tenant("")).start().await;
+        let mut anna = Agent::connect(&host, "acme").await;
+        anna.prepare("anna", false).await;
+        anna.start(json!({"extension": "1001"})).await;
+        hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
+        act(&mut anna, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
+        assert!(customer.succeeds().await);
+    }
 }

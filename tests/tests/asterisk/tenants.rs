@@ -12,7 +12,7 @@ use jackfield_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{AGENT, COLLEAGUE, CUSTOMER, OUTSIDE},
+    desk::{AGENT, COLLEAGUE, CUSTOMER, OUTSIDE, hear_each_other},
     floor::{act, at_work, at_work_for, in_call, logs_out, open},
 };
 
@@ -91,7 +91,7 @@ async fn a_killed_worker_costs_a_link_change_and_no_call() {
     let Some((asterisk, host)) = open(&["1001", "1002"]).await else { return };
     let (mut anna, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
     let mut customer = in_call(&asterisk, &mut anna).await;
-    let (mut bert, _bert_phone) = at_work(&asterisk, &host, "bert", "1002", COLLEAGUE).await;
+    let (mut bert, bert_phone) = at_work(&asterisk, &host, "bert", "1002", COLLEAGUE).await;
     let leg = asterisk.has_channel("1001").await;
     customer.speak().await;
     phone.speak().await;
@@ -104,13 +104,14 @@ async fn a_killed_worker_costs_a_link_change_and_no_call() {
             assert_eq!(heard.data("session.linkchanged")["link"], link);
         }
     }
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
     assert_eq!(asterisk.has_channel("1001").await["id"], leg["id"]);
 
     // Everything works on that call, and on the next.
     act(&mut anna, "conversation.request.hold", "primary", json!({}), &["state.updated(primary)"]).await;
     customer.media.hears_music(&[AGENT]).await;
     act(&mut anna, "conversation.request.retrieve", "primary", json!({}), &["state.updated(primary)"]).await;
+    hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
     let invite = json!({"destination": "1002"});
     let request = {
         let primary = anna.the("primary");
@@ -123,11 +124,16 @@ async fn a_killed_worker_costs_a_link_change_and_no_call() {
     anna.hears(&list(&joined)).await;
     asterisk.has_bridged(&["555", "1001", "1002"]).await;
 
+    bert_phone.speak().await;
+
     // Now with both in one call.
     host.kill_worker("acme").await;
     for agent in [&mut anna, &mut bert] {
         agent.hears("session.linkchanged session.linkchanged").await;
     }
+    hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &bert_phone, COLLEAGUE).await;
+    hear_each_other(&phone, AGENT, &bert_phone, COLLEAGUE).await;
     asterisk.has_bridged(&["555", "1001", "1002"]).await;
     act(&mut anna, "conversation.request.release", "primary", json!({}), &[CALL_ENDS]).await;
     bert.hears(&list(&["conversation.member.removed(primary)", "state.updated(interaction)"])).await;
@@ -171,6 +177,5 @@ async fn other_settings_cost_no_call_and_neither_does_the_tenants_end() {
     host.post("/tenants/acme/remove").await;
     assert_eq!(anna.hears("session.disposed").await.data("session.disposed")["reason"], "tenant_removed");
     // She held the customer; nobody else can take the call back.
-    customer.media.hears(AGENT).await;
-    phone.media.hears(CUSTOMER).await;
+    hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
 }

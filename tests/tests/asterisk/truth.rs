@@ -14,7 +14,7 @@ use jackfield_tests::{
 };
 use serde_json::json;
 
-use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab};
+use crate::desk::{AGENT, COLLEAGUE, CUSTOMER, Desk, Lab, hear_each_other};
 
 /// Somebody who calls the agent's phone past the adapter.
 const DIRECT: u32 = 1200;
@@ -73,8 +73,7 @@ async fn the_phones_attended_transfer_of_another_call_connects_the_two_and_the_a
     .await;
     anna.phone.ask(&other, Ask::Join(&anna.phone.replaces(&leg)));
     assert_eq!(anna.ends().await.reason, Some(Reason::Transferred));
-    customer.media.hears(DIRECT).await;
-    direct.media.hears(CUSTOMER).await;
+    hear_each_other(&customer, CUSTOMER, &direct, DIRECT).await;
     // The phone is called again, as after any hang-up.
     anna.shows("the phone is back", |it| matches!(it, ChannelStatus::Active(_))).await;
     customer.ask(&caller, Ask::HangUp);
@@ -158,7 +157,7 @@ async fn a_phone_that_goes_away_while_it_is_offered_a_call_leaves_it_to_the_next
     anna.does(Command::Answer { conversation: anna.primary() }).await;
     anna.phone.speak().await;
     customer.speak().await;
-    customer.media.hears(AGENT).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
     // It is back: so is the agent, as before.
     Sipp::register(&lab.asterisk, "1099", port, 700).await;
     bert.shows(

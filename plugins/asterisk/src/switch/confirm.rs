@@ -139,6 +139,15 @@ impl Switch {
         self.requests.values().any(|pending| goes_on(&pending.what))
     }
 
+    /// Whether Asterisk is asked to connect an agent who has answered.
+    pub(super) fn is_being_answered(&self, seat: &Seat) -> bool {
+        let answers = |what: &What| match what {
+            What::Decides { act: Act::Connect(other), .. } => other.conversation == seat.conversation,
+            _ => false,
+        };
+        self.requests.values().any(|pending| answers(&pending.what))
+    }
+
     fn decisive(&mut self, act: &Act) -> Option<(Request, Effected)> {
         match act {
             Act::Hold(seat) => self.leaving(self.leg_of(seat)?, self.conversation(seat)?.room),

@@ -167,8 +167,9 @@ impl Switch {
         let going: Vec<_> = room.placed.difference(&wanted.inside).cloned().collect();
         room.placed.retain(|channel| wanted.inside.contains(channel));
         for channel in going {
+            // Refused, it is out already.
             if self.owners.contains_key(&channel) {
-                self.send(Request::post(uri.clone()).with("channel", channel), What::Plain);
+                self.send(Request::post(uri.clone()).with("channel", channel), What::Lenient);
             }
         }
     }

@@ -73,10 +73,9 @@ impl Switch {
         } else if any(ConversationState::Alerting) {
             return RINGING;
         }
-        let is_watched = self.desks.get(&phone.agent).is_some_and(|desk| desk.session.is_some());
         if phone.elsewhere || phone.waiting.is_some() {
             IN_USE
-        } else if phone.unreachable.is_some() || !is_watched {
+        } else if phone.unreachable.is_some() || !self.is_watched(phone) {
             UNAVAILABLE
         } else if phone.wrap_up.is_some() || phone.availability != Availability::Ready {
             BUSY

@@ -84,7 +84,7 @@ impl Switch {
             found: None,
         };
         if let Some(colleague) = self.phones.get(destination).filter(|colleague| colleague.work == Work::Active) {
-            let free = colleague.is_free() && colleague.key != phone;
+            let free = colleague.is_free() && self.is_watched(colleague) && colleague.key != phone;
             return if free {
                 self.called(calling);
             } else {

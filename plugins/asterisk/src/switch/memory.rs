@@ -5,7 +5,10 @@
 //! the agent has) and which bridge it belongs to. The host keeps the rest: what an agent has whose phone has no leg.
 //! Must never: trust what it reads to be whole; whatever is missing is made up for by [`resync`](super::resync).
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jackfield_plugin_api::{Outcome, report::ConversationState};
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,7 @@ use super::{
         Availability, ChannelId, Desk, Interaction, Leg, LegWaiter, Owner, Party, PartyState, Phone, PhoneKey,
         Recording, RoomId, Seat, Ticket, Work, WrapUp,
     },
-    queue_history::Entry,
+    queue_history::{Entry, seconds_since},
     rooms::segment,
     session::KEEP,
 };
@@ -80,7 +83,7 @@ impl Switch {
         let phones: Vec<&Phone> = self.phones_of(agent).iter().filter_map(|key| self.phones.get(key)).collect();
         let memory =
             Memory { rooms: self.rooms_of(&phones), phones: phones.iter().map(|it| known(it)).collect(), party: None };
-        serde_json::to_vec(&memory).ok().filter(|bytes| bytes.len() <= LARGEST).unwrap_or_default()
+        memory.text(LARGEST).into_bytes()
     }
 
     fn rooms_of(&self, phones: &[&Phone]) -> Vec<KnownRoom> {
@@ -106,13 +109,15 @@ impl Switch {
     pub(super) fn leg_record(&self, key: &str) -> Option<String> {
         let phone = self.phones.get(key)?;
         let kept = phone.leg.up().is_some() || phone.waiting == Some(LegWaiter::Offer);
-        kept.then(|| Memory { phones: vec![known(phone)], rooms: self.rooms_of(&[phone]), party: None }.record())
+        kept.then(|| {
+            Memory { phones: vec![known(phone)], rooms: self.rooms_of(&[phone]), party: None }.text(LARGEST_RECORD)
+        })
     }
 
     fn party_record(&self, channel: &str) -> Option<String> {
         let party = self.parties.get(channel).filter(|party| party.state != PartyState::Away)?;
         let rooms = self.known_room(party.room).into_iter().collect();
-        Some(Memory { phones: Vec::new(), rooms, party: Some(party.clone()) }.record())
+        Some(Memory { phones: Vec::new(), rooms, party: Some(party.clone()) }.text(LARGEST_RECORD))
     }
 
     /// Tells Asterisk what changed of what it keeps on a leg.
@@ -148,10 +153,10 @@ impl Memory {
         serde_json::from_str(text).ok()
     }
 
-    /// As the text of a variable. Call data that is too much for one is left out: better that than the call.
-    fn record(mut self) -> String {
+    /// As a text of so many bytes at the most. Call data that is too much for it is left out: better that than the call.
+    fn text(mut self, most: usize) -> String {
         let text = serde_json::to_string(&self).unwrap_or_default();
-        if text.len() <= LARGEST_RECORD {
+        if text.len() <= most {
             return text;
         }
         for interaction in self.phones.iter_mut().flat_map(|phone| &mut phone.interactions) {
@@ -264,10 +269,22 @@ impl Switch {
             room.call.clone_from(&known.call);
         }
         match &known.ticket {
-            Some((queue, true)) => self.wait_in_queue(id, queue),
+            Some((queue, true)) => {
+                self.wait_in_queue(id, queue);
+                self.overflows_as_before(id);
+            }
             _ => self.touch_room(id),
         }
         id
+    }
+
+    /// What a caller has waited before counts; but agents may still come back.
+    fn overflows_as_before(&mut self, room: RoomId) {
+        let not_before = self.strays_stay_until.unwrap_or(self.now);
+        let Some(ticket) = self.rooms.get_mut(&room).and_then(|room| room.ticket.as_mut()) else { return };
+        let waited = ticket.entry.as_ref().map_or(0, |entry| seconds_since(entry.entered));
+        let at = ticket.overflow_at.map(|at| at.checked_sub(Duration::from_secs(waited)).unwrap_or(not_before));
+        ticket.overflow_at = at.map(|at| at.max(not_before));
     }
 
     /// A phone, by the leg that Asterisk has or by what the host kept.

@@ -85,6 +85,8 @@ pub(crate) enum Input {
     Disconnected,
     /// The host ends, or the tenant does: who talks goes on talking, everything else must go.
     Close,
+    /// Nothing has been heard for a while, since then, and a sign of life is asked for.
+    Silent { since: Instant },
     /// Time has passed.
     Tick,
 }
@@ -193,6 +195,8 @@ pub(crate) struct Switch {
     marks_records: bool,
     /// Since when it is not.
     down_since: Instant,
+    /// Nothing is heard of Asterisk: since when, and when it was asked for a sign of life.
+    silent: Option<(Instant, Instant)>,
     fenced: bool,
     /// Everything is being left as it should be without us …
     leaving: bool,
@@ -268,6 +272,7 @@ impl Switch {
             leaves_transfers: false,
             marks_records: false,
             down_since: now,
+            silent: None,
             fenced: false,
             leaving: false,
             closing: false,
@@ -322,8 +327,16 @@ impl Switch {
             Input::Snapshot { id, agent } => self.snapshot(id, agent),
             Input::LogOut { id, agent } => self.log_out(id, &agent),
             Input::Leave { agent, session } => self.leave(&agent, &session),
-            Input::Ari(Message::Event(event)) => self.event(event),
-            Input::Ari(Message::Response(response)) => self.response(response),
+            Input::Ari(message) => {
+                if let Some((_, asked)) = self.silent.take() {
+                    self.time_stood_still(asked);
+                }
+                match message {
+                    Message::Event(event) => self.event(event),
+                    Message::Response(response) => self.response(response),
+                }
+            }
+            Input::Silent { since } => self.silent = self.up.then_some((since, now)),
             Input::Manager(news) => self.manager_news(news),
             Input::Connected { leaves_transfers, marks_records } => {
                 self.marks_records = marks_records;
@@ -371,7 +384,7 @@ impl Switch {
 
     /// The moment at which [`Input::Tick`] is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        if self.fenced || !self.up || self.resync.is_some() {
+        if self.fenced || !self.up || self.silent.is_some() || self.resync.is_some() {
             return None;
         }
         let phones = self.phones.values().flat_map(|phone| {

@@ -15,6 +15,7 @@ use super::{
     Effect, Switch, What,
     model::{Availability, LegWaiter, Party, PartyState, Phone, PhoneKey, Room, RoomId, Seat, Ticket, Wish, Work},
     places::continue_at,
+    resync::LOOK_AGAIN_AFTER,
     rooms::{Left, segment},
 };
 use crate::{
@@ -229,7 +230,7 @@ impl Switch {
             && (phone.leg.up().is_some() || self.settings.leg == LegMode::PerCall)
             && phone.availability == Availability::Ready
             && phone.wrap_up.is_none()
-            && self.desks.get(&phone.agent).is_some_and(|desk| desk.session.is_some())
+            && self.is_watched(phone)
     }
 
     /// Offers what is in a room to an agent.
@@ -265,6 +266,11 @@ impl Switch {
         self.take_offer_back(seat, Reason::Redirected, Cause::NoAnswer, now + self.settings.offer_again);
     }
 
+    fn offer_lasts(&mut self, seat: &Seat, until: std::time::Instant) {
+        let seats = self.rooms.values_mut().flat_map(|room| &mut room.seats);
+        seats.filter(|it| it.conversation == seat.conversation).for_each(|it| it.until = Some(until));
+    }
+
     fn take_offer_back(&mut self, seat: &Seat, reason: Reason, cause: Cause, again: std::time::Instant) {
         self.log_not_answered(seat);
         let Some(room) = self.leave_room(seat, reason, Some(cause)) else { return };
@@ -278,7 +284,7 @@ impl Switch {
     /// All that is due.
     pub(super) fn timers(&mut self) {
         // While nobody can do anything about it, no time passes.
-        if !self.up || self.resync.is_some() {
+        if !self.up || self.silent.is_some() || self.resync.is_some() {
             return;
         }
         let now = self.now;
@@ -286,7 +292,11 @@ impl Switch {
         let unanswered: Vec<Seat> =
             self.rooms.values().flat_map(|room| &room.seats).filter(|seat| due(&seat.until)).cloned().collect();
         for seat in &unanswered {
-            self.offer_timed_out(seat);
+            if self.is_being_answered(seat) {
+                self.offer_lasts(seat, now + LOOK_AGAIN_AFTER);
+            } else {
+                self.offer_timed_out(seat);
+            }
         }
         for room in self.rooms.values_mut() {
             if let Some(ticket) = room.ticket.as_mut().filter(|ticket| ticket.waiting) {
@@ -377,7 +387,7 @@ impl Switch {
 
     /// Somebody calls an agent's extension: `Stasis(application,agent,EXTENSION,KEY=VALUE,…)`.
     pub(super) fn caller_for_agent(&mut self, channel: &Channel, extension: &str, rest: &[String]) {
-        if !self.phones.get(extension).is_some_and(Phone::is_free) {
+        if !self.phones.get(extension).is_some_and(|phone| phone.is_free() && self.is_watched(phone)) {
             // The dialplan knows what else to do: voice mail, another extension, busy.
             return self.send_back(&channel.id);
         }

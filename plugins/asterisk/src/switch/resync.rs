@@ -8,7 +8,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jackfield_plugin_api::{Outcome, report::MemberRole};
@@ -118,8 +118,10 @@ impl Switch {
     }
 
     pub(super) fn disconnected(&mut self) {
-        if std::mem::take(&mut self.up) {
-            self.down_since = self.now;
+        let silent = self.silent.take().map(|(since, _)| since);
+        // One that is lost again before all is known has not been back.
+        if std::mem::take(&mut self.up) && self.resync.as_ref().is_none_or(|listing| !listing.news) {
+            self.down_since = silent.unwrap_or(self.now);
         }
         self.resync = None;
         self.announcing.clear();
@@ -191,7 +193,7 @@ impl Switch {
         let Some(mut listing) = self.resync.take_if(|listing| listing.unread == 0) else { return };
         let Some(channels) = listing.channels.take() else { return };
         if listing.news {
-            self.time_stood_still();
+            self.time_stood_still(self.down_since);
             for key in self.phones.keys().cloned().collect::<Vec<_>>() {
                 self.watch_phone(&key);
             }
@@ -225,10 +227,10 @@ impl Switch {
         }
     }
 
-    /// While the link was down nobody could answer an offer or take a caller: that time does not count.
-    fn time_stood_still(&mut self) {
-        let pause = self.now.duration_since(self.down_since);
-        let later = |at: &mut std::time::Instant| *at += pause;
+    /// While the link was down, or silent, nobody could answer an offer or take a caller: that time does not count.
+    pub(super) fn time_stood_still(&mut self, since: Instant) {
+        let pause = self.now.duration_since(since);
+        let later = |at: &mut Instant| *at += pause;
         for phone in self.phones.values_mut() {
             let wrap_up = phone.wrap_up.as_mut().and_then(|wrap_up| wrap_up.until.as_mut());
             wrap_up.into_iter().chain(phone.unreachable.as_mut()).for_each(later);

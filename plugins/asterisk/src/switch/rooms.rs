@@ -14,6 +14,9 @@ use super::{
 };
 use crate::{ari::Request, settings::LegMode};
 
+/// How many calls that are over a phone has until they are completed; one more, and the oldest of them is.
+const ENDED: usize = 50;
+
 /// Why somebody left, as far as those who stay must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Left {
@@ -228,6 +231,13 @@ impl Switch {
                 phone.wrap_up = Some(WrapUp { until: Some(now + wrap_up) });
             }
             phone.ready_since = now;
+            let ended = |it: &Interaction| it.ended.is_some();
+            if phone.interactions.iter().filter(|it| ended(it)).count() > ENDED
+                && let Some(oldest) = phone.interactions.iter().position(ended)
+            {
+                let oldest = phone.interactions.remove(oldest);
+                phone.gone.push(oldest);
+            }
         }
         if phone.wrap_up.is_none()
             && let Some(pending) = phone.pending.take()
@@ -307,13 +317,19 @@ impl Switch {
             return;
         }
         if seats.is_empty() && parties.len() == 1 && anyone {
-            let ticket = self.rooms.get_mut(&id).and_then(|room| room.ticket.as_mut());
-            match ticket {
+            let is_called = parties[0].starts_with(&self.own_prefix());
+            match &room.ticket {
                 Some(ticket) if ticket.waiting => {
                     self.queues_touched = true;
                     return;
                 }
                 Some(_) if left.keep_customer => return self.wait_again(id),
+                // The dialplan that brought him knows what else to do: voice mail, another extension.
+                None if left.keep_customer && !is_called => {
+                    self.remove_party(&parties[0]);
+                    self.send_back(&parties[0]);
+                    return self.destroy_room(id);
+                }
                 _ => {}
             }
         }

@@ -207,6 +207,11 @@ impl Switch {
         }
     }
 
+    /// Whether anybody is at the desktop of a phone.
+    pub(super) fn is_watched(&self, phone: &Phone) -> bool {
+        self.desks.get(&phone.agent).is_some_and(|desk| desk.session.is_some())
+    }
+
     /// Whether one of an agent's phones is in a call.
     pub(super) fn in_call(&self, agent: &str) -> bool {
         self.phones.values().any(|phone| phone.agent == agent && phone.live().is_some_and(|live| live.taken))
@@ -251,6 +256,7 @@ impl Switch {
         if !self.up {
             return;
         }
+        self.give_up_calling();
         for agent in self.desks.keys().cloned().collect::<Vec<_>>() {
             self.connect_held(&agent);
         }
@@ -271,6 +277,27 @@ impl Switch {
         self.touched_phones.extend(self.phones.keys().cloned());
         self.converge();
         self.closing = true;
+    }
+
+    /// Nobody will be there who could connect whom an agent calls with the agent.
+    fn give_up_calling(&mut self) {
+        let cancelled = Left::because(Cause::Cancelled);
+        for (id, seats) in self.rooms.iter().map(|(id, room)| (*id, room.seats.clone())).collect::<Vec<_>>() {
+            if seats.is_empty() {
+                continue;
+            }
+            let is_called = |it: &&String| self.parties.get(*it).is_some_and(|it| it.state == PartyState::Dialing);
+            let called = self.rooms.get(&id).into_iter().flat_map(|room| &room.parties).filter(is_called).cloned();
+            for channel in called.collect::<Vec<_>>() {
+                self.hang_up_party(&channel);
+            }
+            for seat in &seats {
+                if self.conversation(seat).is_some_and(|it| it.state == ConversationState::Dialing) {
+                    self.leave_room(seat, Reason::Failed, Some(Cause::Cancelled));
+                }
+            }
+            self.settle(id, cancelled);
+        }
     }
 
     /// Whether somebody in a room hears somebody, or is on hold for somebody who is being asked.

@@ -33,13 +33,15 @@ fn a_leg_is_named_after_the_call_as_long_as_it_is_offered_or_goes_on() {
 
 #[test]
 fn who_is_called_for_a_call_is_named_after_it_also_by_another_process() {
-    let dead = Bench::in_call();
-    let mut bench = dead.reborn(&[&dead.originated(), "c1"]);
-    bench.switch.settings.call_id = Some("CHANNEL(userfield)".into());
+    let (dead, outside) = Bench::consulting();
+    let leg = dead.sent.iter().find(|it| it.method == Method::Post && it.uri == "channels").unwrap();
+    let leg = leg.query.iter().find(|(name, _)| *name == "channelId").unwrap().1.clone();
+    let mut bench =
+        dead.reborn_with(&[&leg, "c1", &outside], |bridges| bridges, json!({"call_id": "CHANNEL(userfield)"}));
     bench.comes_back("anna", &dead);
-    let interaction = bench.at_interaction("anna", "1001");
-    assert_eq!(bench.command("anna", Command::Consult { interaction, destination: "700".into() }), Outcome::success());
-    assert_eq!(bench.named(&bench.originated()), Some("c1"));
+    for channel in [&*leg, "c1", &outside] {
+        assert_eq!(bench.named(channel), Some("c1"), "{channel}");
+    }
 }
 
 #[test]

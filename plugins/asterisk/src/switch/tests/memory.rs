@@ -7,11 +7,12 @@ impl Bench {
     /// Another process, in which Asterisk still has these channels, and each room's bridge with those of them in it who
     /// were there.
     pub(super) fn reborn(&self, living: &[&str]) -> Self {
-        self.reborn_with(living, |bridges| bridges)
+        self.reborn_with(living, |bridges| bridges, json!({}))
     }
 
-    fn reborn_with(&self, living: &[&str], bridges: impl FnOnce(Value) -> Value) -> Self {
-        let mut bench = Self::at(self.now, "m", json!({}));
+    /// The same with what these bridges are said to be, and other settings.
+    pub(super) fn reborn_with(&self, living: &[&str], bridges: impl FnOnce(Value) -> Value, settings: Value) -> Self {
+        let mut bench = Self::at(self.now, "m", settings);
         let dialplan = json!({"app_name": "Stasis", "app_data": "jackfield-acme,queue,sales"});
         let rings = |id: &str| self.switch.parties.get(id).is_some_and(|it| it.state == PartyState::Dialing);
         let state = |id: &str| if rings(id) { "Ringing" } else { "Up" };
@@ -102,7 +103,7 @@ fn bridges_that_are_gone_meanwhile_are_made_again() {
     let (dead, party) = Bench::consulting();
     let leg = dead.sent.iter().find(|it| it.method == Method::Post && it.uri == "channels").unwrap();
     let leg = leg.query.iter().find(|(name, _)| *name == "channelId").unwrap().1.clone();
-    let mut bench = dead.reborn_with(&[&leg, "c1", &party], |_| json!([]));
+    let mut bench = dead.reborn_with(&[&leg, "c1", &party], |_| json!([]), json!({}));
     bench.comes_back("anna", &dead);
     assert_eq!(bench.states("anna"), [ConversationState::Held, ConversationState::Talking]);
     assert_eq!(bench.posted("/addChannel"), 3);
@@ -246,4 +247,39 @@ fn a_memory_that_cannot_be_read_is_none() {
     );
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Warn(_))), "{effects:?}");
     assert!(bench.switch.desks.contains_key("anna"));
+}
+
+#[test]
+fn who_came_first_is_first_in_the_next_process_and_waits_no_longer_than_was_said() {
+    let queues = json!({"sales": {"overflow_seconds": 60, "overflow": "hangup"}});
+    let mut dead = Bench::new(json!({"queues": queues}));
+    // The second's channel is the older one: he was somewhere else before.
+    dead.enters("first", &["queue", "sales"], "555");
+    dead.enters("second", &["queue", "sales"], "556");
+    for (channel, seconds_ago) in [("first", 40), ("second", 10)] {
+        let kept = dead.kept.get_mut(channel).unwrap();
+        let mut record: Value = serde_json::from_str(kept).unwrap();
+        let room = &mut record["rooms"][0];
+        for at in [room["arrived"].clone(), room["entry"]["entered"].clone()] {
+            assert!(at.is_u64(), "{room}");
+        }
+        let earlier = jackfield_plugin_api::Timestamp::now().0 - seconds_ago * 1000;
+        room["arrived"] = earlier.into();
+        room["entry"]["entered"] = earlier.into();
+        *kept = record.to_string();
+    }
+    let mut bench = Bench::at(dead.now, "m", json!({"queues": queues}));
+    bench.kept.clone_from(&dead.kept);
+    let dialplan = json!({"app_name": "Stasis", "app_data": "jackfield-acme,queue,sales"});
+    let channel =
+        |id: &str, created: &str| json!({"id": id, "state": "Up", "dialplan": dialplan, "creationtime": created});
+    bench.listed_channels = json!([channel("first", "2026-01-01T10:05"), channel("second", "2026-01-01T10:00")]);
+    bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
+    let of = |bench: &Bench, room: &u64| bench.switch.rooms[room].parties[0].clone();
+    let order: Vec<_> = bench.switch.waiting_in_order().iter().map(|room| of(&bench, room)).collect();
+    assert_eq!(order, ["first", "second"]);
+    bench.tick(25);
+    assert!(bench.deleted("first") && !bench.deleted("second"));
+    bench.tick(30);
+    assert!(bench.deleted("second"));
 }

@@ -96,6 +96,87 @@ fn an_offer_does_not_run_out_while_the_link_is_down() {
 }
 
 #[test]
+fn a_link_that_is_back_only_for_a_moment_has_not_been_back() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let leg = bench.originated();
+    bench.enters("c1", &["queue", "sales"], "555");
+    bench.input(Input::Disconnected);
+    bench.tick(600);
+    // Connected, and lost before Asterisk has told how things are.
+    let _unanswered = bench.switch.handle(bench.now, Input::Connected { leaves_transfers: true, marks_records: false });
+    bench.input(Input::Disconnected);
+    bench.tick(1);
+    let up = |id: &str, state: &str| json!({"id": id, "state": state});
+    bench.listed_channels = json!([up(&leg, "Up"), up("c1", "Ring")]);
+    bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
+    bench.tick(10);
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+}
+
+#[test]
+fn an_offer_does_not_run_out_while_nothing_is_heard_and_goes_on_when_something_is() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    bench.enters("c1", &["queue", "sales"], "555");
+    bench.input(Input::Silent { since: bench.now });
+    bench.tick(600);
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+    bench.event(Event::Other);
+    bench.tick(19);
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+    bench.tick(2);
+    assert!(matches!(bench.status("anna"), ChannelStatus::Active(info) if info.reason_code.is_some()));
+}
+
+#[test]
+fn an_offer_does_not_run_out_while_asterisk_is_asked_to_connect_who_has_answered_it() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    bench.enters("c1", &["queue", "sales"], "555");
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    let command = Command::Answer { conversation };
+    let answers = bench.switch.handle(bench.now, Input::Command { id: 900, agent: "anna".into(), command });
+    bench.tick(30);
+    assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
+    bench.deliver(answers);
+    assert_eq!(
+        (bench.outcome(900), bench.states("anna")),
+        (Some(Outcome::success()), vec![ConversationState::Talking])
+    );
+}
+
+#[test]
+fn an_agent_whose_leg_asterisk_cannot_take_out_of_a_bridge_is_out_of_it() {
+    let mut bench = Bench::in_call();
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    bench.refuse = Some(("/removeChannel", 404));
+    let transfer = Command::BlindTransfer { conversation, destination: "web".into() };
+    assert_eq!(bench.command("anna", transfer), Outcome::success());
+    assert_eq!(bench.interaction("anna").reason, Some(Reason::Transferred));
+}
+
+#[test]
+fn calls_that_nobody_completes_are_completed_from_the_oldest_on() {
+    let mut bench = Bench::new(json!({"offer_again_seconds": 0}));
+    bench.agent("anna", "1001");
+    let mut first = None;
+    for number in 0..300 {
+        let customer = format!("c{number}");
+        bench.enters(&customer, &["queue", "sales", "ORDER=77"], "555");
+        let conversation = bench.conversation("anna", "1001", Role::Primary);
+        first.get_or_insert(conversation.interaction.clone());
+        assert_eq!(bench.command("anna", Command::Answer { conversation }), Outcome::success());
+        bench.over(&customer, 16);
+    }
+    let told: Vec<_> = bench.reports.iter().flat_map(|(_, it)| &it.channels).flat_map(|it| &it.interactions).collect();
+    assert_eq!(told.iter().filter(|it| it.gone).count(), 250);
+    assert!(told.iter().any(|it| it.gone && Some(&it.key) == first.as_ref()));
+    assert!(bench.reports.iter().all(|(_, it)| it.channels.iter().all(|it| it.interactions.len() <= 52)));
+    assert!(bench.kept.values().all(|record| record.len() <= 16 << 10));
+}
+
+#[test]
 fn cause_0_hides_no_cause_that_was_told_before_and_our_own_limit_is_no_answer() {
     for (told, waits, cause) in [(Some(17), 1, Cause::Busy), (None, 60, Cause::NoAnswer), (None, 1, Cause::Unreachable)]
     {
