@@ -105,7 +105,7 @@ impl Asterisk {
     fn dialplan(&self) -> String {
         let (readme, hints) = (from_readme("extensions.conf"), from_readme("hints.conf"));
         let (agents, mailboxes) = (from_readme("agents.conf"), from_readme("mailboxes.conf"));
-        let parking = from_readme("parking.conf");
+        let (parking, phones) = (from_readme("parking.conf"), from_readme("phones.conf"));
         // What only the tests need: a call that was answered by the dialplan, one with a variable, one for an agent.
         format!(
             "{readme}\n\
@@ -123,7 +123,7 @@ impl Asterisk {
              exten => 790,1,Stasis(jackfield-other,queue,sales)\n same => n,Hangup(34)\n\
              exten => mail,1,Answer()\n same => n,Wait(600)\n\
              [from-phones]\nexten => 801,1,Dial(PJSIP/801@trunk)\n\
-             {hints}\n{agents}\n{mailboxes}\n{parking}\n"
+             {hints}\n{agents}\n{mailboxes}\n{parking}\n{phones}\n"
         )
     }
 
@@ -148,7 +148,7 @@ impl Asterisk {
             "[trunk](phone)\ncontext = from-trunk\naors = trunk\ndtmf_mode = info\n\
              [trunk]\ntype = aor\ncontact = sip:127.0.0.1:{}\n\
              [trunk]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n\
-             [1099](phone)\naors = 1099\n[1099]\ntype = aor\nmax_contacts = 1\n",
+             [1099](phone)\naors = 1099\n[1099]\ntype = aor\nmax_contacts = 2\n",
             self.outside
         );
         text

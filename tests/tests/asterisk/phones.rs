@@ -4,7 +4,10 @@ use jackfield_plugin_api::{
     Code, Command, Json, StartOptions,
     report::{ChannelStatus, Reason, Role},
 };
-use jackfield_tests::asterisk::sipp::{Ask, Sipp};
+use jackfield_tests::asterisk::{
+    free_udp_port,
+    sipp::{Ask, Sipp},
+};
 use serde_json::json;
 
 use crate::desk::{AGENT, CUSTOMER, Desk, Lab, hear_each_other};
@@ -124,5 +127,33 @@ async fn with_a_leg_per_call_the_phone_rings_for_each_call() {
     lab.asterisk.has_bridged(&["1001", "trunk"]).await;
     desk.does(Command::Release { conversation: desk.primary() }).await;
     lab.asterisk.is_empty().await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn all_phones_of_an_extension_ring_and_the_first_that_is_picked_up_has_the_call() {
+    let Some(lab) = Lab::open(&["1001"], json!({"phone": "Local/{extension}@phones"})).await else { return };
+    let (desk_port, home_port) = (free_udp_port(), free_udp_port());
+    let on_desk = Sipp::phone_at(&lab.asterisk, desk_port, AGENT, 60_000).await;
+    let at_home = Sipp::phone_at(&lab.asterisk, home_port, 620, 1500).await;
+    Sipp::register(&lab.asterisk, "1099", desk_port, 600).await;
+    Sipp::register(&lab.asterisk, "1099", home_port, 600).await;
+    let session = lab.tenant.log_in("anna", "x").await.unwrap();
+    session.start().await.unwrap();
+    let desk = Desk { session, extension: "1099".into(), phone: at_home };
+    let add =
+        Command::AddChannel { endpoint: "1099".into(), kind: jackfield_plugin_api::report::ChannelType::Telephony };
+    desk.does(add).await;
+    desk.does(activate("1099")).await;
+    desk.ready().await;
+    on_desk.saw("180 Ringing").await;
+    on_desk.saw("CANCEL sip:").await;
+    let customer = lab.call(&desk).await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, 620).await;
+    desk.does(Command::Hold { conversation: desk.primary() }).await;
+    customer.media.hears_music(&[620]).await;
+    desk.does(Command::Retrieve { conversation: desk.primary() }).await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, 620).await;
+    assert!(!lab.asterisk.log().contains("requires a PJSIP channel"));
     lab.close().await;
 }

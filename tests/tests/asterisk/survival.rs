@@ -36,9 +36,14 @@ async fn transferred(asterisk: &Asterisk, anna: &mut Agent, outside: &Sipp) -> S
 /// A leg that nobody knows. When it is gone, the adapter has tidied what an earlier life left.
 async fn leaves_a_stray(asterisk: &Asterisk) {
     let stray = format!("jackfield:{APPLICATION}:earlier-1");
-    let path = format!("channels/create?endpoint=Local/mail@from-trunk&app={APPLICATION}&channelId={stray}");
+    let path = format!("channels?endpoint=Local/mail@from-trunk&app={APPLICATION}&channelId={stray}");
     let (status, answer) = asterisk.ari("POST", &path).await.unwrap();
     assert_eq!(status, 200, "{answer}");
+    // One that is not up yet rings for nobody, and is ended at once.
+    until("it is up", || async {
+        asterisk.channels().await.iter().any(|it| it["id"] == stray && it["state"] == "Up").then_some(())
+    })
+    .await;
 }
 
 async fn has_tidied(asterisk: &Asterisk) {

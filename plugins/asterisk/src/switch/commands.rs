@@ -342,6 +342,13 @@ impl Switch {
 
     pub(super) fn recorded(&mut self, id: CommandId, room: RoomId, then: Option<Recording>, response: &Response) {
         if !response.is_ok() {
+            // It may have ended while nobody listened; another can be begun then.
+            if response.status == 404
+                && let Some(state) = self.rooms.get_mut(&room).filter(|state| state.recording.is_some())
+            {
+                state.recording = None;
+                self.touch_room(room);
+            }
             let failure = jackfield_plugin_api::Failure::new(Code::Rejected, "Asterisk does not record this");
             return self.reply(id, failure.context(response.words()));
         }

@@ -41,11 +41,13 @@ impl Switch {
         phone.rings_until = Some(self.now + timeout);
         phone.recall_at = None;
         let mut variables = json!({});
-        if self.leaves_transfers {
+        // What a channel of another kind is told, its phones are not.
+        let is_phone = phone.endpoint.starts_with("PJSIP/");
+        if self.leaves_transfers && is_phone {
             // A REFER from the phone comes to us instead of being carried out behind our back.
             variables["PJSIP_TRANSFER_HANDLING()"] = "ari-only".into();
         }
-        if self.settings.auto_answer && self.settings.leg == LegMode::Stay {
+        if self.settings.auto_answer && self.settings.leg == LegMode::Stay && is_phone {
             variables["PJSIP_HEADER(add,Call-Info)"] = "<sip:localhost>;answer-after=0".into();
             variables["PJSIP_HEADER(add,Alert-Info)"] = "<http://localhost>;info=alert-autoanswer".into();
         }
@@ -306,7 +308,7 @@ impl Switch {
 }
 
 /// The technology and the resource of an endpoint, if it is one that Asterisk can watch.
-fn watched(endpoint: &str) -> Option<(&str, &str)> {
+pub(super) fn watched(endpoint: &str) -> Option<(&str, &str)> {
     endpoint.split_once('/').filter(|(technology, resource)| *technology == "PJSIP" && !resource.contains(['/', '@']))
 }
 

@@ -108,7 +108,7 @@ impl Switch {
     /// What Asterisk keeps on an agent's leg. `None`: the leg goes with the command that it is called for.
     pub(super) fn leg_record(&self, key: &str) -> Option<String> {
         let phone = self.phones.get(key)?;
-        let kept = phone.leg.up().is_some() || phone.waiting == Some(LegWaiter::Offer);
+        let kept = !matches!(phone.waiting, Some(LegWaiter::Activate(_) | LegWaiter::Dial { .. }));
         kept.then(|| {
             Memory { phones: vec![known(phone)], rooms: self.rooms_of(&[phone]), party: None }.text(LARGEST_RECORD)
         })

@@ -87,6 +87,7 @@ impl Switch {
         let queue = self.rooms.get(&room).and_then(|room| room.ticket.as_ref()).map(|ticket| ticket.queue.clone());
         if let Some(queue) = queue {
             self.enter_queue(room, &queue);
+            self.leave_lost_queues();
         }
     }
 
@@ -201,13 +202,28 @@ impl Switch {
         let empty: Vec<String> = leaves.map(|(name, _)| name.clone()).collect();
         let empty: Vec<RoomId> = empty.iter().flat_map(|queue| self.is_waiting_in(queue)).collect();
         for room in empty.into_iter().filter(|room| !self.asks_to_be_called(*room)).collect::<Vec<_>>() {
-            self.log_unserved(room, "EXITEMPTY");
-            for channel in self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default() {
-                self.remove_party(&channel);
-                self.leaves_queue(&channel, "LEAVEEMPTY");
-            }
-            self.settle(room, Left::hung_up());
+            self.let_go_on(room, "LEAVEEMPTY");
         }
+    }
+
+    /// Callers who wait in a queue that the settings do not have any more, where nobody would ever take them.
+    pub(super) fn leave_lost_queues(&mut self) {
+        let is_lost = |ticket: &Ticket| {
+            ticket.waiting && self.settings.queues.get(&ticket.queue).is_none_or(|queue| queue.app_queue)
+        };
+        let lost = self.rooms.iter().filter(|(_, room)| room.ticket.as_ref().is_some_and(is_lost));
+        for room in lost.map(|(id, _)| *id).filter(|id| !self.asks_to_be_called(*id)).collect::<Vec<_>>() {
+            self.let_go_on(room, "LEAVEUNAVAIL");
+        }
+    }
+
+    fn let_go_on(&mut self, room: RoomId, status: &str) {
+        self.log_unserved(room, "EXITEMPTY");
+        for channel in self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default() {
+            self.remove_party(&channel);
+            self.leaves_queue(&channel, status);
+        }
+        self.settle(room, Left::hung_up());
     }
 
     /// All who wait, those of the highest priority first, then those who came first.

@@ -207,6 +207,7 @@ impl Switch {
         for room in taken_over {
             self.settle(room, Left::lost());
         }
+        self.leave_lost_queues();
         self.clear_strays(&channels, &listing.bridges);
         for key in self.phones.keys().cloned().collect::<Vec<_>>() {
             self.restore_leg(&key);
@@ -222,7 +223,9 @@ impl Switch {
             self.report_snapshot(&agent);
             self.reply(id, Outcome::success());
         }
-        if listing.again {
+        if self.leaving {
+            self.close();
+        } else if listing.again {
             self.list(false);
         }
     }
@@ -363,7 +366,8 @@ impl Switch {
         }
     }
 
-    /// What was left and is nobody's: bridges in which nobody is, and, after a while, channels of ours that hear nobody.
+    /// What was left and is nobody's: bridges in which nobody is, phones that ring for nobody, and, after a while, channels of
+    /// ours that hear nobody.
     fn clear_strays(&mut self, channels: &[Channel], bridges: &[Bridge]) {
         let late = self.strays_stay_until.is_none_or(|until| until <= self.now);
         if late && self.strays_stay_until.take().is_some() {
@@ -371,7 +375,7 @@ impl Switch {
         }
         let prefix = self.own_prefix();
         let strays = channels.iter().filter(|it| it.id.starts_with(&prefix) && self.is_ours(it));
-        let strays: Vec<_> = strays.filter(|it| late && !self.owners.contains_key(&it.id)).collect();
+        let strays: Vec<_> = strays.filter(|it| (late || !it.is_up()) && !self.owners.contains_key(&it.id)).collect();
         for channel in strays {
             self.send(Request::delete(format!("channels/{}", segment(&channel.id))), What::Lenient);
         }

@@ -12,6 +12,7 @@ use jackfield_plugin_api::{
 
 use super::{
     CommandId, Switch, What,
+    legs::watched,
     model::{Availability, Desk, Leg, PartyState, Phone, PhoneKey, RoomId, Work},
     rooms::{Left, segment},
 };
@@ -99,7 +100,11 @@ impl Switch {
             return self.refuse(id, Code::Conflict, "the extension is in use");
         }
         let endpoint = self.settings.phone.replace("{extension}", extension);
-        let (technology, resource) = endpoint.split_once('/').unwrap_or(("PJSIP", &endpoint));
+        let Some((technology, resource)) = watched(&endpoint) else {
+            // Asterisk knows nothing of it before it is called.
+            self.add_phone(agent, extension);
+            return self.reply(id, Outcome::success());
+        };
         let uri = format!("endpoints/{}/{}", segment(technology), segment(resource));
         let what = What::Endpoint { command: id, agent: agent.to_owned(), extension: extension.to_owned() };
         self.send(Request::get(uri), what);
@@ -253,7 +258,8 @@ impl Switch {
         for key in self.told_memberships.keys().cloned().collect::<Vec<_>>() {
             self.log_membership(&key);
         }
-        if !self.up {
+        // While Asterisk is being asked how things are, it is not known who is there: it is done when that is known.
+        if !self.up || self.resync.is_some() {
             return;
         }
         self.give_up_calling();

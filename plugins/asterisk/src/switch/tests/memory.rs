@@ -283,3 +283,53 @@ fn who_came_first_is_first_in_the_next_process_and_waits_no_longer_than_was_said
     bench.tick(30);
     assert!(bench.deleted("second"));
 }
+
+#[test]
+fn who_waits_in_a_queue_that_is_no_more_goes_on_in_the_dialplan() {
+    let mut dead = Bench::new(json!({}));
+    dead.enters("c1", &["queue", "sales"], "555");
+    let mut bench = dead.reborn_with(&["c1"], |bridges| bridges, json!({"queues": {"selling": {}}}));
+    assert_eq!(bench.posted("channels/c1/continue"), 1);
+    bench.tick(600);
+    assert!(bench.switch.rooms.is_empty());
+}
+
+#[test]
+fn who_waits_goes_on_in_the_dialplan_also_if_the_host_stops_before_asterisk_has_told_how_things_are() {
+    let mut dead = Bench::new(json!({}));
+    dead.enters("c1", &["queue", "sales"], "555");
+    let mut bench = Bench::at(dead.now, "m", json!({}));
+    bench.kept.clone_from(&dead.kept);
+    let dialplan = json!({"app_name": "Stasis", "app_data": "jackfield-acme,queue,sales"});
+    bench.listed_channels = json!([{"id": "c1", "state": "Up", "dialplan": dialplan}]);
+    let asked = bench.switch.handle(bench.now, Input::Connected { leaves_transfers: true, marks_records: false });
+    bench.input(Input::Close);
+    assert!(!bench.switch.is_quiet());
+    bench.deliver(asked);
+    assert_eq!(bench.posted("channels/c1/continue"), 1);
+    assert!(bench.switch.is_quiet());
+}
+
+#[test]
+fn a_phone_that_rings_when_the_process_dies_is_not_called_twice() {
+    // The agent's phone was lost, and is being called again.
+    let mut dead = Bench::new(json!({}));
+    dead.agent("anna", "1001");
+    let lost = dead.originated();
+    dead.over(&lost, 0);
+    dead.tick(2);
+    let rings = dead.originated();
+    assert_ne!(rings, lost);
+    let mut bench = Bench::at(dead.now, "m", json!({}));
+    bench.kept.clone_from(&dead.kept);
+    bench.listed_channels = json!([{"id": rings, "state": "Ringing", "dialplan": {"app_name": "AppDial2"}}]);
+    bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
+    bench.comes_back("anna", &dead);
+    bench.tick(1);
+    assert_eq!((bench.posted("channels"), bench.deleted(&rings)), (0, false));
+    // A call that was for a command rings for nobody.
+    let mut bench = Bench::at(dead.now, "m", json!({}));
+    bench.listed_channels = json!([{"id": rings, "state": "Ringing", "dialplan": {"app_name": "AppDial2"}}]);
+    bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
+    assert!(bench.deleted(&rings));
+}

@@ -1,6 +1,8 @@
 //! Asterisk refuses, and nothing has changed; what happens behind the desktop's back is taken as it is.
 
 use super::*;
+use jackfield_plugin_api::{command::RecordAction, report::Recording};
+
 use crate::{
     ari::Endpoint,
     switch::model::{PartyState, Room},
@@ -174,6 +176,20 @@ fn calls_that_nobody_completes_are_completed_from_the_oldest_on() {
     assert!(told.iter().any(|it| it.gone && Some(&it.key) == first.as_ref()));
     assert!(bench.reports.iter().all(|(_, it)| it.channels.iter().all(|it| it.interactions.len() <= 52)));
     assert!(bench.kept.values().all(|record| record.len() <= 16 << 10));
+}
+
+#[test]
+fn a_recording_that_ended_while_nobody_listened_is_over_and_another_can_be_made() {
+    let mut bench = Bench::in_call();
+    let record = |bench: &Bench, action| Command::Record { interaction: bench.at_interaction("anna", "1001"), action };
+    let start = record(&bench, RecordAction::Start);
+    assert_eq!(bench.command("anna", start.clone()), Outcome::success());
+    bench.refuse = Some(("/stop", 404));
+    let stop = record(&bench, RecordAction::Stop);
+    let Outcome::Failure(failure) = bench.command("anna", stop) else { panic!("there is none") };
+    assert_eq!(failure.code, Code::Rejected);
+    assert_eq!(bench.interaction("anna").recording, Some(Recording::Off));
+    assert_eq!(bench.command("anna", start), Outcome::success());
 }
 
 #[test]
