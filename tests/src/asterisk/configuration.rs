@@ -148,7 +148,8 @@ impl Asterisk {
             "[trunk](phone)\ncontext = from-trunk\naors = trunk\ndtmf_mode = info\n\
              [trunk]\ntype = aor\ncontact = sip:127.0.0.1:{}\n\
              [trunk]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n\
-             [1099](phone)\naors = 1099\n[1099]\ntype = aor\nmax_contacts = 2\n",
+             [1099](phone)\naors = 1099\n[1099]\ntype = aor\nmax_contacts = 2\n\
+             [1098](phone)\naors = 1098\nrtp_timeout = 5\n[1098]\ntype = aor\nmax_contacts = 1\n",
             self.outside
         );
         text

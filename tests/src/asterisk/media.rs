@@ -51,6 +51,11 @@ impl Media {
         self.to.store(port, Ordering::Relaxed);
     }
 
+    /// Sounds no more, as a phone whose cable is out.
+    pub fn fall_silent(&self) {
+        self.to.store(0, Ordering::Relaxed);
+    }
+
     /// How loud a tone was in the last half second; 0 to 1.
     pub fn loudness(&self, tone: u32) -> f64 {
         let heard = self.heard.lock().expect("not poisoned");

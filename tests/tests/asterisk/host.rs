@@ -19,7 +19,7 @@ use jackfield_tests::{
 use serde_json::json;
 
 use crate::{
-    desk::{AGENT, COLLEAGUE, CUSTOMER, OUTSIDE},
+    desk::{AGENT, COLLEAGUE, CUSTOMER, OUTSIDE, hear_each_other},
     floor::{act, at_work, in_call, logs_out, open},
 };
 
@@ -80,6 +80,21 @@ async fn a_call_from_the_queue_with_all_that_can_be_done_in_it() {
     let channel = agent.the("channel");
     agent.does("channel.request.deactivate", &channel, none(), PAIR).await;
     asterisk.is_empty().await;
+    agent.finish().await;
+}
+
+#[tokio::test]
+async fn a_module_that_is_not_loaded_is_named_with_what_is_missing_without_it_and_not_asked_for_it() {
+    let Some(asterisk) = Asterisk::start(&["1001"]).await else { return };
+    asterisk.command_line("module unload func_cdr.so");
+    let host = Setup::new().tenant(asterisk.tenant("")).start().await;
+    host.logs("Asterisk's module func_cdr.so is not loaded: with leg").await;
+    let (mut agent, phone) = at_work(&asterisk, &host, "anna", "1001", AGENT).await;
+    let customer = in_call(&asterisk, &mut agent).await;
+    customer.speak().await;
+    phone.speak().await;
+    hear_each_other(&customer, CUSTOMER, &phone, AGENT).await;
+    assert!(!asterisk.log().contains("CDR_PROP"), "{}", asterisk.log());
     agent.finish().await;
 }
 

@@ -217,6 +217,45 @@ async fn two_tenants_share_an_asterisk() {
 }
 
 #[tokio::test]
+async fn the_next_call_is_whose_turn_it_is_by_the_queues_strategy() {
+    let queues = json!({"sales": {"strategy": "linear"}, "short": {"strategy": "fewest-calls"}});
+    let Some(lab) = Lab::open(&["1001", "1002"], json!({"queues": queues})).await else { return };
+    // Bert has been ready for longer, but Anna's extension comes first.
+    let bert = lab.agent("bert", "1002", COLLEAGUE).await;
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    let mut customer = lab.call(&anna).await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
+    anna.does(Command::Release { conversation: anna.primary() }).await;
+    assert!(customer.succeeds().await);
+    anna.completes().await;
+    // Now Anna has been ready for longer, but Bert has had no call.
+    bert.does(Command::NotReady { channel: "1002".into(), reason_code: "break".into(), reason_desc: None }).await;
+    bert.ready().await;
+    let customer = Sipp::customer(&lab.asterisk, "556", "705", CUSTOMER).await;
+    bert.rings().await;
+    bert.does(Command::Answer { conversation: bert.primary() }).await;
+    customer.speak().await;
+    bert.phone.speak().await;
+    hear_each_other(&customer, CUSTOMER, &bert.phone, COLLEAGUE).await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn who_waits_goes_on_in_the_dialplan_when_the_last_agent_goes_home() {
+    let queues = json!({"sales": {"leave_when_empty": true}});
+    let Some(lab) = Lab::open(&["1001"], json!({"queues": queues})).await else { return };
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    anna.does(Command::NotReady { channel: "1001".into(), reason_code: "break".into(), reason_desc: None }).await;
+    let customer = Sipp::customer(&lab.asterisk, "555", "700", CUSTOMER).await;
+    customer.saw("180 Ringing").await;
+    Sipp::settle().await;
+    assert!(!customer.messages().contains("SIP/2.0 503"), "somebody is at work, though on a break");
+    anna.session.log_out(Ending::LogOut).await.unwrap();
+    customer.saw("SIP/2.0 503").await;
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn whom_an_agent_does_not_take_goes_on_in_the_dialplan() {
     let settings = json!({"offer_timeout_seconds": 1, "after_no_answer": "ready"});
     let Some(lab) = Lab::open(&["1001"], settings).await else { return };

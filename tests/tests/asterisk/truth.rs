@@ -169,6 +169,27 @@ async fn a_phone_that_goes_away_while_it_is_offered_a_call_leaves_it_to_the_next
 }
 
 #[tokio::test]
+async fn a_phone_that_falls_silent_in_a_call_is_given_up_and_its_customer_goes_to_the_next_agent() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let port = free_udp_port();
+    let phone = Sipp::phone_at(&lab.asterisk, port, COLLEAGUE, 50).await;
+    // Its endpoint has an rtp_timeout.
+    Sipp::register(&lab.asterisk, "1098", port, 600).await;
+    let bert = lab.agent_at("bert", "1098", phone).await;
+    bert.phone.speak().await;
+    let customer = lab.call(&bert).await;
+    hear_each_other(&customer, CUSTOMER, &bert.phone, COLLEAGUE).await;
+    let anna = lab.agent("anna", "1001", AGENT).await;
+    bert.phone.media.fall_silent();
+    anna.rings().await;
+    assert_eq!(bert.ends().await.reason, Some(Reason::Lost));
+    anna.does(Command::Answer { conversation: anna.primary() }).await;
+    anna.phone.speak().await;
+    hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn a_recording_is_found_by_the_name_that_call_data_and_the_channel_tell() {
     let Some(lab) = Lab::open(&["1001"], json!({"recording_name": "acme/{queue}/{number}-{id}"})).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;

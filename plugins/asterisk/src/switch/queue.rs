@@ -247,6 +247,7 @@ impl Switch {
             && phone.availability == Availability::Ready
             && phone.wrap_up.is_none()
             && self.is_watched(phone)
+            && !self.is_busy_elsewhere(phone)
     }
 
     /// Offers what is in a room to an agent.
@@ -403,7 +404,11 @@ impl Switch {
 
     /// Somebody calls an agent's extension: `Stasis(application,agent,EXTENSION,KEY=VALUE,…)`.
     pub(super) fn caller_for_agent(&mut self, channel: &Channel, extension: &str, rest: &[String]) {
-        if !self.phones.get(extension).is_some_and(|phone| phone.is_free() && self.is_watched(phone)) {
+        if !self
+            .phones
+            .get(extension)
+            .is_some_and(|phone| phone.is_free() && self.is_watched(phone) && !self.is_busy_elsewhere(phone))
+        {
             // The dialplan knows what else to do: voice mail, another extension, busy.
             return self.send_back(&channel.id);
         }

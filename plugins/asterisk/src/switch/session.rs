@@ -217,6 +217,15 @@ impl Switch {
         self.desks.get(&phone.agent).is_some_and(|desk| desk.session.is_some())
     }
 
+    /// Whether the agent of a phone has something to do on another one: a person has one mouth.
+    pub(super) fn is_busy_elsewhere(&self, phone: &Phone) -> bool {
+        let others = self.desks.get(&phone.agent).into_iter().flat_map(|desk| &desk.phones);
+        let mut others = others.filter(|key| **key != phone.key).filter_map(|key| self.phones.get(key));
+        others.any(|other| {
+            other.live().is_some() || other.waiting.is_some() || other.elsewhere || other.wrap_up.is_some()
+        })
+    }
+
     /// Whether one of an agent's phones is in a call.
     pub(super) fn in_call(&self, agent: &str) -> bool {
         self.phones.values().any(|phone| phone.agent == agent && phone.live().is_some_and(|live| live.taken))

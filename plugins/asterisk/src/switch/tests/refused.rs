@@ -193,6 +193,20 @@ fn a_recording_that_ended_while_nobody_listened_is_over_and_another_can_be_made(
 }
 
 #[test]
+fn an_agent_with_two_phones_is_offered_one_call_at_a_time() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    bench.agent("anna", "1002");
+    let offered = |bench: &Bench| bench.switch.phones.values().filter(|phone| phone.live().is_some()).count();
+    bench.enters("c1", &["queue", "sales"], "555");
+    bench.enters("c2", &["queue", "sales"], "556");
+    bench.enters("c3", &["agent", "1002"], "557");
+    assert_eq!((offered(&bench), bench.posted("channels/c3/continue")), (1, 1));
+    bench.over("c1", 16);
+    assert_eq!(offered(&bench), 1, "the other caller's turn has come");
+}
+
+#[test]
 fn cause_0_hides_no_cause_that_was_told_before_and_our_own_limit_is_no_answer() {
     for (told, waits, cause) in [(Some(17), 1, Cause::Busy), (None, 60, Cause::NoAnswer), (None, 1, Cause::Unreachable)]
     {
