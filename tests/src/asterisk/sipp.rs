@@ -91,6 +91,8 @@ impl Sipp {
             .arg(scenario(&format!("{name}.xml")))
             .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-nostdin", "-trace_err"])
             .args(["-skip_rlimit", "-max_socket", "1000"])
+            // It would end itself after having been late often enough, on a machine that others use, too.
+            .args(["-watchdog_interval", "0"])
             .args(["-key", "media", &media.port().to_string()])
             .arg("-error_file")
             .arg(messages.with_extension("errors"));

@@ -86,6 +86,18 @@ impl Memory {
     }
 }
 
+/// What is in Asterisk beside a leg for each agent, or instead of one, when there was time for it to come to an end.
+async fn left_beside_legs(asterisk: &Asterisk, agents: usize) -> Vec<serde_json::Value> {
+    for _ in 0..60 {
+        let (channels, bridges) = (asterisk.channels().await, asterisk.bridges().await);
+        if channels.len() == agents && bridges.is_empty() {
+            return Vec::new();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    [asterisk.channels().await, asterisk.bridges().await].concat()
+}
+
 fn sum(before: [usize; 3], more: [usize; 3]) -> [usize; 3] {
     std::array::from_fn(|at| before[at] + more[at])
 }
@@ -160,17 +172,16 @@ async fn main() {
     customers.stop_calling();
     phase.send_replace(Phase::Evening);
     let ended = mischief::until_customers_have_gone(&asterisk, &outside, &mut customers).await;
-    until("only the agents' legs are left", || async {
-        (asterisk.channels().await.len() == options.agents && asterisk.bridges().await.is_empty()).then_some(())
-    })
-    .await;
+    let [created, succeeded, failed] = sum(before_crashes, customers.counts());
+    println!("Asterisk crashed {crashes} times, the adapter's process died {deaths} times");
+    println!("SIPp's customers: {created} called, {succeeded} ended well, {failed} did not");
+    println!("by themselves: {happened:?}");
+    let grown = memory.grown();
+    let left = left_beside_legs(&asterisk, options.agents).await;
+    assert!(left.is_empty(), "beside the agents' legs: {left:#?}");
     phase.send_replace(Phase::Night);
     let workers = work.join_all().await;
 
-    let [created, succeeded, failed] = sum(before_crashes, customers.counts());
-    println!("Asterisk crashed {crashes} times");
-    println!("SIPp's customers: {created} called, {succeeded} ended well, {failed} did not");
-    println!("by themselves: {happened:?}");
     let mut answers: BTreeMap<(String, String), usize> = BTreeMap::new();
     for worker in &workers {
         for (answer, count) in &worker.answers {
@@ -181,7 +192,6 @@ async fn main() {
         println!("{command}: {answer} {count}");
     }
     let stuck: Vec<String> = workers.iter().filter_map(Worker::stuck).collect();
-    let grown = memory.grown();
     let mut homes = JoinSet::new();
     for worker in workers {
         homes.spawn(worker.goes_home());
