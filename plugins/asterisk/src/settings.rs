@@ -3,6 +3,8 @@
 //! Owns: the reading and every default. What a JSON Schema cannot say is checked here; everything behind this file
 //! relies on it.
 
+mod callback;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
@@ -16,6 +18,7 @@ use crate::{
     ari::{connection::Address, tls},
     manager::{self, Mailbox},
 };
+use callback::{Callback, RawCallback};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,16 +114,6 @@ struct RawQueue {
     app_queue: bool,
     mailbox: Option<String>,
     callback: Option<RawCallback>,
-}
-
-#[derive(Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-struct RawCallback {
-    key: String,
-    prompt: Option<String>,
-    confirmation: Option<String>,
-    attempts: Option<u32>,
-    retry_seconds: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -244,19 +237,6 @@ pub(crate) struct Queue {
     pub(crate) mailbox: Option<Mailbox>,
     /// Its callers may hang up and be called back.
     pub(crate) callback: Option<Callback>,
-}
-
-/// How callers ask to be called back, and how often they are called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Callback {
-    pub(crate) key: char,
-    /// What offers it, with the position, in ARI's words for media.
-    pub(crate) prompt: Option<String>,
-    /// What is heard before the call is ended.
-    pub(crate) confirmation: Option<String>,
-    pub(crate) attempts: u32,
-    /// From one attempt to the next.
-    pub(crate) retry: Duration,
 }
 
 /// An agent whom the settings name.
@@ -509,7 +489,7 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
     if raw.announce_holdtime != AnnounceHoldtime::No && raw.announce_seconds.is_none() {
         return Err(wrong(format!("settings: queues.{name}: announce_holdtime needs announce_seconds")));
     }
-    let callback = raw.callback.as_ref().map(|callback| checked_callback(name, callback)).transpose()?;
+    let callback = raw.callback.as_ref().map(|callback| callback.checked(name)).transpose()?;
     if callback.as_ref().is_some_and(|it| it.prompt.is_some()) && raw.announce_seconds.is_none() {
         return Err(wrong(format!("settings: queues.{name}: callback.prompt needs announce_seconds")));
     }
@@ -529,33 +509,6 @@ fn checked_queue(name: &str, raw: &RawQueue, wrap_up: Duration) -> Result<Queue,
         app_queue: raw.app_queue,
         mailbox: raw.mailbox.as_deref().map(|text| mailbox(&format!("queues.{name}.mailbox"), text)).transpose()?,
     })
-}
-
-fn checked_callback(name: &str, raw: &RawCallback) -> Result<Callback, Failure> {
-    let mut keys = raw.key.chars().filter(|key| "0123456789*#".contains(*key));
-    let (Some(key), None, 1) = (keys.next(), keys.next(), raw.key.len()) else {
-        return Err(wrong(format!("settings: queues.{name}.callback.key: must be one of 0 to 9, * and #")));
-    };
-    for (what, media) in [("prompt", &raw.prompt), ("confirmation", &raw.confirmation)] {
-        if media.as_deref().is_some_and(|media| !media.split(',').all(is_media)) {
-            return Err(wrong(format!(
-                "settings: queues.{name}.callback.{what}: must be like \"sound:custom/press-one\""
-            )));
-        }
-    }
-    Ok(Callback {
-        key,
-        prompt: raw.prompt.clone(),
-        confirmation: raw.confirmation.clone(),
-        attempts: raw.attempts.unwrap_or(3).max(1),
-        retry: seconds(raw.retry_seconds, 900),
-    })
-}
-
-/// Whether a text names something that ARI can play.
-fn is_media(text: &str) -> bool {
-    let kinds = ["sound", "recording", "number", "digits", "characters", "tone"];
-    text.split_once(':').is_some_and(|(kind, what)| kinds.contains(&kind) && !what.trim().is_empty())
 }
 
 fn parking_lot(raw: &RawParking) -> Result<Parking, Failure> {

@@ -499,10 +499,12 @@ impl Asterisk {
 
     /// Waits until a text stands in its database's file, where it outlives a power cut.
     pub async fn has_written(&self, text: &str) {
-        let file = self.folder.join("var/astdb.sqlite3");
+        let (file, journal) = (self.folder.join("var/astdb.sqlite3"), self.folder.join("var/astdb.sqlite3-journal"));
         until(&format!("Asterisk's database has {text:?} on the disk"), || async {
             let bytes = fs::read(&file).ok()?;
-            bytes.windows(text.len()).any(|part| part == text.as_bytes()).then_some(())
+            let is_there = bytes.windows(text.len()).any(|part| part == text.as_bytes());
+            // As long as there is a journal, what is being written is taken back after a power cut.
+            (is_there && !journal.exists()).then_some(())
         })
         .await;
     }

@@ -190,8 +190,12 @@ impl Sipp {
 
     /// Waits until its port is taken, so that no call comes too early.
     async fn listening(self) -> Self {
-        let port = self.port;
-        until("SIPp listens", || async move { UdpSocket::bind(("127.0.0.1", port)).is_err().then_some(()) }).await;
+        // Asked of the system: who tries the port has it for a moment himself, and SIPp does not try twice.
+        let socket = format!(" 0100007F:{:04X} ", self.port);
+        until("SIPp listens", || async {
+            fs::read_to_string("/proc/net/udp").expect("the system's sockets").contains(&socket).then_some(())
+        })
+        .await;
         self
     }
 

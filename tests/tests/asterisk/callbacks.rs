@@ -10,7 +10,7 @@ use jackfield_tests::{
         cut::Cut,
         sipp::{Ask, Sipp},
     },
-    host::Setup,
+    host::{Host, Setup},
     until,
     words::{ANSWERED, PAIR},
 };
@@ -280,7 +280,6 @@ async fn while_the_database_cannot_be_reached_callers_stay_and_nobody_is_offered
 
     cut.mend();
     anna.can_ask(true).await;
-    stays.ask(&lab.asterisk.has_channel("556").await, Ask::Key);
     assert!(stays.succeeds().await);
     anna.is_offered_a_callback_of("555").await;
     anna.takes_it().await;
@@ -342,7 +341,7 @@ async fn callbacks_outlive_asterisk_and_the_adapter_and_what_is_none_is_left_alo
     let Some(lab) = open(&["1001"], with_key(json!({}))).await else { return };
     asks_to_be_called(&lab.asterisk, "555").await;
     lab.asterisk.command_line("database put jackfield/jackfield-acme/callback other nonsense");
-    for text in ["555", "nonsense"] {
+    for text in ["\"555\"", "nonsense"] {
         lab.asterisk.has_written(text).await;
     }
     lab.tenant.disconnect().await;
@@ -353,6 +352,7 @@ async fn callbacks_outlive_asterisk_and_the_adapter_and_what_is_none_is_left_alo
     let lab = Lab { asterisk: lab.asterisk, tenant };
     let outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
     let anna = lab.agent("anna", "1001", AGENT).await;
+    anna.can_ask(true).await;
     anna.is_offered_a_callback_of("555").await;
     anna.takes_it().await;
     lab.asterisk.has_bridged(&["1001", "trunk"]).await;
@@ -361,6 +361,17 @@ async fn callbacks_outlive_asterisk_and_the_adapter_and_what_is_none_is_left_alo
     until("only the other entry is left", || async { (lab.asterisk.kept_callbacks() == ["nonsense"]).then_some(()) })
         .await;
     lab.close().await;
+}
+
+/// Waits until the host serves a metric of callbacks with a label and this value.
+async fn measures(host: &Host, metric: &str, label: &str, value: u32) {
+    let start = format!("jackfield_adapter_asterisk_{metric}{{");
+    let end = format!("}} {value}");
+    until(&format!("{metric} of {label} is {value}"), || async {
+        let metrics = host.operations("/metrics").await;
+        metrics.lines().any(|it| it.starts_with(&start) && it.contains(label) && it.ends_with(&end)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -374,6 +385,7 @@ async fn a_callback_outlives_the_worker_before_its_turn_and_while_it_rings_outsi
     host.kill_worker("acme").await;
     anna.hears_until("session.linkchanged").await;
     anna.hears("session.linkchanged").await;
+    measures(&host, "waiting_callbacks", "queue=\"sales\"", 1).await;
     let outside = Sipp::outside(&asterisk, OUTSIDE).await;
     let response = anna.command("channel.request.ready", &channel, json!({})).await;
     assert_eq!(response["result"], "success", "{response}");
@@ -394,6 +406,8 @@ async fn a_callback_outlives_the_worker_before_its_turn_and_while_it_rings_outsi
     outside.media.hears(AGENT).await;
     nothing_is_kept(&asterisk).await;
     assert_eq!(outside.messages().matches("INVITE sip:850@").count(), 1);
+    measures(&host, "waiting_callbacks", "queue=\"sales\"", 0).await;
+    measures(&host, "callbacks_total", "outcome=\"reached\"", 1).await;
     outside.ask(&asterisk.has_channel("trunk").await, Ask::HangUp);
     anna.hears_until("interaction.ended").await;
     logs_out(anna).await;

@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Switch, What, model::PartyState, queue_history::seconds_since, rooms::segment};
-use crate::{
-    ari::Request,
-    settings::{AnnounceHoldtime, is_dialable},
+use super::{
+    Switch, What, callback_store::can_be_called_back, model::PartyState, queue_history::seconds_since, rooms::segment,
 };
+use crate::{ari::Request, settings::AnnounceHoldtime};
 
 impl Switch {
     /// Tells all who are to be told now.
@@ -45,7 +44,7 @@ impl Switch {
             let minutes = minutes.filter(|_| tells_time);
             ticket.told_holdtime |= minutes.is_some();
             let number = self.parties.get(&channel).map_or("", |party| party.number.as_str());
-            let prompt = settings.callback.as_ref().filter(|_| is_dialable(number));
+            let prompt = settings.callback.as_ref().filter(|_| can_be_called_back(number));
             let prompt = prompt.and_then(|callback| callback.prompt.clone());
             let media = [Some(sounds(*place, minutes)), prompt].into_iter().flatten().collect::<Vec<_>>().join(",");
             let playback = self.new_channel_id();

@@ -13,10 +13,7 @@ use super::{
     callbacks::{Callback, RIGHT, Storing},
     model::PartyState,
 };
-use crate::{
-    manager::{LONGEST_VALUE, Order},
-    settings::is_dialable,
-};
+use crate::manager::{LONGEST_VALUE, Order};
 
 /// How many characters of call data one entry holds: each has at most four bytes there.
 const PART: usize = LONGEST_VALUE / 4 - 2;
@@ -89,7 +86,8 @@ impl Switch {
 
     /// There is a connection: asks what is kept.
     pub(super) fn read_callbacks(&mut self) {
-        if self.uses_callbacks() {
+        // Another life has the callbacks now.
+        if self.uses_callbacks() && !self.fenced {
             self.forget_callback(None, SELF_TEST);
             let family = self.callback_family();
             self.effects.push(Effect::Manager(Order::Kept { family }));
@@ -98,6 +96,7 @@ impl Switch {
 
     pub(super) fn callbacks_read(&mut self, entries: Result<Vec<(String, String)>, String>) {
         let entries = match entries {
+            _ if self.fenced => return,
             Ok(entries) => entries,
             Err(why) => {
                 self.warn(format!("callbacks cannot be read, so nobody is called back: {why} {RIGHT}"));
@@ -136,7 +135,7 @@ impl Switch {
     }
 
     fn callback_read(&mut self, id: &str, text: &str, parts: Option<&BTreeMap<usize, &str>>) {
-        let kept = serde_json::from_str::<KeptCallback>(text).ok().filter(|kept| is_dialable(&kept.number));
+        let kept = serde_json::from_str::<KeptCallback>(text).ok().filter(|kept| can_be_called_back(&kept.number));
         let Some(kept) = kept else {
             if self.callbacks.named.insert(id.to_owned()) {
                 self.warn(format!("AstDB has no callback under /{}/{id}: it is left alone", self.callback_family()));
@@ -160,6 +159,12 @@ impl Switch {
         let due = self.instant_of(kept.not_before);
         self.callbacks.known.insert(id.to_owned(), Callback { kept, data: data.unwrap_or_default(), due });
     }
+}
+
+/// Whether a number can be called back. Nobody knows who has given it, so it must be nothing but a number.
+pub(super) fn can_be_called_back(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    (1..=32).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Call data as the values of entries.

@@ -18,6 +18,7 @@ use super::{
     confirm::Act,
     dialing::{Callee, Calling, Purpose},
     events::{NOBODY, variable_text},
+    link_lost,
     model::{ChannelId, Party, PartyState, RoomId, Seat, Ticket, Wish},
     parking::no_manager,
     rooms::Left,
@@ -188,9 +189,12 @@ impl Switch {
             self.forget_callback(None, id);
             return self.refuse(command, Code::InvalidState, "the call has ended");
         };
-        callback.due = self.now;
         callback.kept = counted;
         let (queue, number) = (callback.kept.queue.clone(), callback.kept.number.clone());
+        if !self.up {
+            self.uncount_attempt(id);
+            return self.not_taken(command, seat, link_lost());
+        }
         let Some((_, channel)) = self.callback_of(seat).filter(|(other, _)| other == id) else {
             self.uncount_attempt(id);
             return self.refuse(command, Code::InvalidState, "the call has ended");
@@ -239,6 +243,19 @@ impl Switch {
         let kept = callback.kept.clone();
         self.keep_entry(None, id, &kept);
         self.queues_touched = true;
+    }
+
+    /// The channel was made for nothing: another one is to be made the next time, for the end of this one is still to be told.
+    pub(super) fn not_called_after_all(&mut self, id: &str, channel: &str) {
+        let new = self.new_channel_id();
+        let Some(party) = self.parties.remove(channel) else { return self.uncount_attempt(id) };
+        if let Some(room) = self.rooms.get_mut(&party.room) {
+            room.parties.iter_mut().filter(|it| *it == channel).for_each(|it| it.clone_from(&new));
+            room.call = room.call.take().map(|call| if call == channel { new.clone() } else { call });
+        }
+        self.touch_room(party.room);
+        self.parties.insert(new, party);
+        self.uncount_attempt(id);
     }
 
     /// Asterisk has not made the channel.
@@ -349,18 +366,19 @@ impl Switch {
     pub(super) fn suspend_callbacks(&mut self) {
         self.callbacks.is_read = false;
         self.callbacks.refused = None;
+        if self.fenced {
+            return;
+        }
         for (store, storing) in std::mem::take(&mut self.callbacks.storing) {
             match storing {
-                Storing::Asked { channel, id, callback } => match self.parties.get(&channel).map(|party| party.room) {
-                    Some(room) => {
-                        self.set_wish(room, Wish::None);
-                        // Whatever has become of it.
-                        self.forget_callback(None, &id);
-                        self.tell_why_not(&callback.kept.queue, "the connection to the manager interface was lost");
-                    }
-                    // Has hung up: it is asked for as soon as there is a connection.
-                    None => drop(self.callbacks.storing.insert(store, Storing::Asked { channel, id, callback })),
-                },
+                Storing::Asked { room, id, callback } if self.rooms.contains_key(&room) => {
+                    // Asked for anew when there is a connection, and not twice, whatever has become of it.
+                    self.set_wish(room, Wish::Wanted);
+                    self.forget_callback(None, &id);
+                    self.tell_why_not(&callback.kept.queue, "the connection to the manager interface was lost");
+                }
+                // Has hung up: it is asked for as soon as there is a connection.
+                asked @ Storing::Asked { .. } => drop(self.callbacks.storing.insert(store, asked)),
                 Storing::Attempt { command, seat, id, .. } => {
                     let kept = self.callbacks.known.get(&id).map(|callback| callback.kept.clone());
                     if let Some(kept) = kept {

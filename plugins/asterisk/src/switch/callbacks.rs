@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 use super::{
     CommandId, Effect, Switch, What,
-    callback_store::KeptCallback,
+    callback_store::{KeptCallback, can_be_called_back},
     dialing::{Calling, Purpose},
     model::{ChannelId, Party, PartyState, Phone, RoomId, Seat, Wish, Work},
     parking::no_manager,
     rooms::{Left, segment},
 };
-use crate::{ari::Request, manager::NOT_THERE, settings::is_dialable};
+use crate::{ari::Request, manager::NOT_THERE};
 
 /// How long a confirmation may take to be played.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
@@ -40,6 +40,8 @@ pub(super) struct Callbacks {
     pub(super) storing: BTreeMap<u64, Storing>,
     /// Callers who hear that they will be called: what is played, and until when at the most.
     confirming: BTreeMap<ChannelId, (String, Instant)>,
+    /// When it was last looked which are due.
+    looked_at: Option<Instant>,
     /// What cannot be served and was said in the log: entries, and queues.
     pub(super) named: BTreeSet<String>,
     /// Why they cannot be read.
@@ -61,7 +63,7 @@ pub(super) struct Callback {
 #[derive(Debug)]
 pub(super) enum Storing {
     /// The caller's call ends.
-    Asked { channel: ChannelId, id: String, callback: Callback },
+    Asked { room: RoomId, id: String, callback: Callback },
     /// The number is called.
     Attempt { command: CommandId, seat: Seat, id: String, counted: KeptCallback },
     /// It was cancelled.
@@ -95,6 +97,11 @@ impl Callbacks {
         self.confirming.values_mut().for_each(|(_, until)| *until = now);
     }
 
+    /// A channel is no more. `true`: its caller has heard that he will be called.
+    pub(super) fn caller_is_gone(&mut self, channel: &str) -> bool {
+        self.confirming.remove(channel).is_some()
+    }
+
     /// The callback of a number in a queue.
     fn of_number(&self, queue: &str, number: &str) -> bool {
         self.known.values().any(|it| it.kept.queue == queue && it.kept.number == number)
@@ -112,7 +119,7 @@ impl Switch {
     /// A caller who waits pressed a key. While an agent's phone rings for him it counts if that agent does not answer.
     pub(super) fn key_pressed(&mut self, channel: &str, key: &str) {
         let Some(party) = self.parties.get(channel) else { return };
-        if party.state != PartyState::Up || !is_dialable(&party.number) {
+        if party.state != PartyState::Up || !can_be_called_back(&party.number) {
             return;
         }
         let Some(ticket) = self.rooms.get_mut(&party.room).and_then(|room| room.ticket.as_mut()) else { return };
@@ -162,14 +169,15 @@ impl Switch {
         let Some(party) = self.parties.get(&channel) else { return };
         let (queue, number) = (ticket.queue, party.number.clone());
         if !self.callbacks.is_read {
-            let why = match &self.callbacks.refused {
-                // Is being read.
-                None if self.manager_up => return,
-                None => "the manager interface cannot be reached".to_owned(),
-                Some(why) => format!("{why} {RIGHT}"),
+            return match self.callbacks.refused.clone() {
+                Some(why) => {
+                    self.set_wish(room, Wish::None);
+                    self.tell_why_not(&queue, &format!("{why} {RIGHT}"));
+                }
+                // It is asked for as soon as that can be.
+                None if self.manager_up => {}
+                None => self.tell_why_not(&queue, "the manager interface cannot be reached"),
             };
-            self.set_wish(room, Wish::None);
-            return self.tell_why_not(&queue, &why);
         }
         let is_same = |it: &Storing| matches!(it, Storing::Asked { callback, .. } if callback.kept.queue == queue && callback.kept.number == number);
         if self.callbacks.storing.values().any(is_same) {
@@ -179,12 +187,11 @@ impl Switch {
             return self.leaves_by_key(room);
         }
         let (name, since) = (party.name.clone(), ticket.arrived);
-        let kept =
-            KeptCallback { queue, number, name, since, caller: channel.clone(), attempts: 0, not_before: 0, parts: 0 };
+        let kept = KeptCallback { queue, number, name, since, caller: channel, attempts: 0, not_before: 0, parts: 0 };
         let mut callback = Callback { kept, data: party.data.clone(), due: self.now };
         let (id, store) = (self.new_key(), self.number());
         self.keep_callback(Some(store), &id, &mut callback);
-        self.callbacks.storing.insert(store, Storing::Asked { channel, id, callback });
+        self.callbacks.storing.insert(store, Storing::Asked { room, id, callback });
         self.set_wish(room, Wish::Asked);
     }
 
@@ -203,7 +210,7 @@ impl Switch {
             _ => Ok(()),
         };
         match self.callbacks.storing.remove(&store) {
-            Some(Storing::Asked { channel, id, callback }) => self.callback_stored(&channel, id, callback, done),
+            Some(Storing::Asked { room, id, callback }) => self.callback_stored(room, id, callback, done),
             Some(Storing::Attempt { command, seat, id, counted }) => {
                 self.attempt_stored(command, &seat, &id, counted, done);
             }
@@ -234,25 +241,18 @@ impl Switch {
         }
     }
 
-    fn callback_stored(&mut self, channel: &str, id: String, callback: Callback, done: Result<(), String>) {
+    fn callback_stored(&mut self, room: RoomId, id: String, callback: Callback, done: Result<(), String>) {
         let queue = callback.kept.queue.clone();
-        let room = self.parties.get(channel).map(|party| party.room);
-        let is_in = |room: &RoomId| {
-            self.rooms.get(room).and_then(|room| room.ticket.as_ref()).is_some_and(|ticket| ticket.queue == queue)
-        };
-        let waits = room.filter(|room| self.asks_to_be_called(*room)).filter(is_in);
-        if let Some(room) = waits {
+        let waits = self.asks_to_be_called(room);
+        if waits {
             self.set_wish(room, Wish::None);
         }
         match done {
-            // Goes now, or has hung up by himself.
-            Ok(()) if waits.is_some() || room.is_none() => {
+            // Goes with the queue's next turn, or has hung up by himself.
+            Ok(()) if waits || !self.rooms.contains_key(&room) => {
                 self.callbacks.known.insert(id, callback);
                 self.queues_touched = true;
                 self.effects.push(Effect::Count { metric: TOTAL, label: "requested" });
-                if let Some(room) = waits {
-                    self.leaves_by_key(room);
-                }
             }
             Ok(()) => self.forget_callback(None, &id),
             Err(why) => {
@@ -293,7 +293,6 @@ impl Switch {
     pub(super) fn confirmation_heard(&mut self, playback: &str) {
         let heard = self.callbacks.confirming.iter().find(|(_, (it, _))| it == playback);
         if let Some(channel) = heard.map(|(channel, _)| channel.clone()) {
-            self.callbacks.confirming.remove(&channel);
             self.end_call(&channel);
         }
     }
@@ -306,7 +305,9 @@ impl Switch {
             self.callbacks.confirming.remove(&channel);
             self.end_call(&channel);
         }
-        self.queues_touched |= self.callbacks.known.values().any(|callback| callback.due <= now);
+        let before = self.callbacks.looked_at.replace(now);
+        let is_due = |it: &Callback| it.due <= now && before.is_none_or(|before| it.due > before);
+        self.queues_touched |= self.callbacks.known.values().any(is_due);
     }
 }
 

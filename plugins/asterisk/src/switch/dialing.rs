@@ -260,8 +260,8 @@ impl Switch {
         if let Callee::Channel(channel) = &calling.callee {
             self.hang_up_channel(channel, "normal");
         }
-        if let Purpose::Callback { id, .. } = &calling.purpose {
-            self.uncount_attempt(id);
+        if let Purpose::Callback { id, channel, .. } = &calling.purpose {
+            self.not_called_after_all(id, channel);
         }
         self.release_idle_leg(&calling.phone);
         self.refuse(calling.command, Code::InvalidState, why);

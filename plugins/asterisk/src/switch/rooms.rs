@@ -279,6 +279,7 @@ impl Switch {
             room.parties.retain(|other| other != channel);
             room.placed.remove(channel);
         }
+        self.queues_touched |= self.callbacks.caller_is_gone(channel);
         if party.state == PartyState::Dialing
             && let Some(callback) = &party.callback
         {

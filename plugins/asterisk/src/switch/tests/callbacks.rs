@@ -5,12 +5,19 @@ use jackfield_plugin_api::{Timestamp, report::Target};
 use super::*;
 use crate::manager::News;
 
-/// Callers of `sales` may press 1; the database is read, and has these entries.
-fn bench_with(entries: &[(&str, Value)]) -> Bench {
+/// Callers of `sales` may press 1.
+fn with_key(more: Value) -> Value {
     let manager = json!({"url": "tcp://127.0.0.1:5038", "user": "u", "password": "p"});
-    let callback = json!({"key": "1", "attempts": 2, "retry_seconds": 60});
-    let queues = json!({"sales": {"callback": callback, "max_waiting": 2}, "web": {}});
-    let mut bench = Bench::new(json!({"manager": manager, "queues": queues}));
+    let mut callback = json!({"key": "1", "attempts": 2, "retry_seconds": 60});
+    callback.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let agents = json!({"anna": {}, "bert": {}, "carl": {}, "sue": {"supervisor": true, "queues": ["web"]}});
+    json!({"manager": manager, "agents": agents,
+        "queues": {"sales": {"callback": callback, "max_waiting": 2}, "web": {}}})
+}
+
+/// The database is read, and has these entries.
+fn bench_with(entries: &[(&str, Value)]) -> Bench {
+    let mut bench = Bench::new(with_key(json!({})));
     bench.input(Input::Manager(News::Up));
     bench.reads(entries);
     bench
@@ -128,7 +135,7 @@ fn a_caller_whose_place_cannot_be_kept_stays_on_the_line_and_is_offered() {
 }
 
 #[test]
-fn a_caller_stays_where_the_connection_to_the_database_is_lost_and_what_it_may_have_kept_is_forgotten() {
+fn a_caller_stays_while_the_connection_to_the_database_is_lost_and_what_it_may_have_kept_is_forgotten() {
     let mut bench = bench();
     bench.caller("c1", "555");
     bench.presses("c1", "1");
@@ -138,6 +145,12 @@ fn a_caller_stays_where_the_connection_to_the_database_is_lost_and_what_it_may_h
     assert_eq!(bench.forgets(), 1);
     bench.presses("c1", "1");
     assert!(bench.kept().is_empty());
+    // What he wants holds until it can be asked for; or an agent has time before.
+    bench.input(Input::Manager(News::Up));
+    bench.reads(&[]);
+    assert_eq!(bench.kept()[0]["number"], "555");
+    bench.stores(Ok(()));
+    assert!(bench.is_hung_up("c1"));
 }
 
 #[test]
@@ -336,4 +349,112 @@ fn a_callback_whose_caller_is_in_the_database_no_more_is_written_again() {
     bench.orders.clear();
     bench.reads(&[]);
     assert_eq!(bench.kept()[0]["number"], "555");
+}
+
+#[test]
+fn a_caller_who_hears_that_the_place_is_kept_is_called_when_that_is_over_and_he_is_gone() {
+    let mut bench = Bench::new(with_key(json!({"confirmation": "sound:kept"})));
+    bench.input(Input::Manager(News::Up));
+    bench.reads(&[]);
+    for ends_by_himself in [false, true] {
+        bench.caller("c1", "555");
+        bench.presses("c1", "1");
+        bench.stores(Ok(()));
+        assert!(!bench.is_hung_up("c1"));
+        bench.agent("anna", "1001");
+        assert!(bench.reports.iter().all(|(_, it)| it.channels.iter().all(|it| it.interactions.is_empty())));
+        if ends_by_himself {
+            bench.over("c1", 16);
+        } else {
+            let play = bench.sent.iter().rev().find(|it| it.uri == "channels/c1/play").expect("it is played");
+            let id = play.query.iter().find(|(name, _)| *name == "playbackId").unwrap().1.clone();
+            bench.event(Event::PlaybackEnded { id });
+            assert!(bench.is_hung_up("c1"));
+        }
+        assert_eq!(bench.offered("anna").as_deref(), Some("555"));
+        bench = Bench::new(with_key(json!({"confirmation": "sound:kept"})));
+        bench.input(Input::Manager(News::Up));
+        bench.reads(&[]);
+    }
+}
+
+#[test]
+fn numbers_that_could_be_more_than_numbers_are_not_called_back() {
+    for number in ["anonymous", "*72555", "555#", "5-5", "", "+", "1234567890123456789012345678901234"] {
+        let mut bench = bench();
+        bench.caller("c1", number);
+        bench.presses("c1", "1");
+        assert!(bench.kept().is_empty(), "{number}");
+    }
+}
+
+#[test]
+fn a_supervisor_sees_and_cancels_the_callbacks_of_all_queues_and_others_those_of_their_own() {
+    let mut bench = bench_with(&[("a", entry("555", 9))]);
+    bench.agent("sue", "1001");
+    bench.agent("anna", "1002");
+    let queues = |data: Value| Command::Extension {
+        name: "session.request.asterisk.queues".into(),
+        target: Target::Session,
+        data: data.into(),
+    };
+    assert_eq!(bench.command("anna", queues(json!({"queues": ["web"]}))), Outcome::success());
+    let cancel = bench.cancels("anna", "a");
+    assert!(matches!(bench.outcome(cancel), Some(Outcome::Failure(failure)) if failure.code == Code::NotFound));
+    let cancel = bench.cancels("sue", "a");
+    bench.stores(Err(crate::manager::NOT_THERE));
+    assert_eq!(bench.outcome(cancel), Some(Outcome::success()), "what is gone is cancelled");
+}
+
+#[test]
+fn a_life_that_another_has_replaced_writes_no_callbacks_any_more() {
+    let mut bench = bench_with(&[("a", entry("555", 9))]);
+    bench.event(Event::Replaced);
+    bench.orders.clear();
+    bench.input(Input::Manager(News::Down));
+    bench.input(Input::Manager(News::Up));
+    bench.reads(&[]);
+    assert!(bench.orders.is_empty());
+}
+
+#[test]
+fn a_customer_who_was_reached_before_the_process_died_is_not_called_again() {
+    let mut dead = bench_with(&[("a", entry("555", 9))]);
+    dead.agent("anna", "1001");
+    let leg = dead.originated();
+    let channel = dead.calls_back("anna", "1001");
+    dead.enters(&channel, &["called"], "");
+    let mut bench = dead.reborn(&[&leg, &channel]);
+    bench.switch.settings = settings(with_key(json!({}))).unwrap();
+    bench.comes_back("anna", &dead);
+    assert_eq!(bench.states("anna"), [ConversationState::Talking]);
+    bench.input(Input::Manager(News::Up));
+    bench.orders.clear();
+    bench.reads(&[("a", entry("555", 9))]);
+    assert!(matches!(bench.orders.as_slice(), [Order::Forget { key, .. }] if key == "a"), "{:?}", bench.orders);
+    bench.agent("bert", "1002");
+    assert!(bench.reports.iter().filter(|(to, _)| to == "s-bert").all(|it| it.1.channels[0].interactions.is_empty()));
+}
+
+#[test]
+fn an_agent_who_rejects_while_the_channel_is_being_made_calls_nobody_and_it_is_no_attempt() {
+    let mut bench = bench_with(&[("a", entry("555", 9))]);
+    bench.agent("anna", "1001");
+    bench.orders.clear();
+    let answer = bench.answers("anna", "1001");
+    let Some(Order::Keep { id: Some(id), .. }) = bench.orders.pop() else { panic!("it is counted") };
+    let made = bench.switch.handle(bench.now, Input::Manager(News::Stored { id, done: Ok(()) }));
+    let interaction = bench.at_interaction("anna", "1001");
+    assert_eq!(bench.command("anna", Command::Reject { interaction }), Outcome::success());
+    bench.deliver(made);
+    let first = bench.originated();
+    assert!(matches!(bench.outcome(answer), Some(Outcome::Failure(failure)) if failure.code == Code::InvalidState));
+    assert!(bench.is_hung_up(&first) && bench.posted("/dial") == 0);
+    assert_eq!(bench.kept().last().unwrap()["attempts"], 0);
+    bench.agent("bert", "1002");
+    let second = bench.calls_back("bert", "1002");
+    // The end of the first is told late.
+    bench.over(&first, 16);
+    bench.enters(&second, &["called"], "");
+    assert_eq!((first == second, bench.states("bert")), (false, vec![ConversationState::Talking]));
 }
