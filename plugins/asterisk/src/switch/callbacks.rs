@@ -24,6 +24,8 @@ use crate::{ari::Request, manager::NOT_THERE};
 
 /// How long a confirmation may take to be played.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
+/// How many callbacks a queue keeps: more than its agents make in a day, and few enough for each to be looked at often.
+pub(super) const MOST: usize = 1000;
 /// What the user of the manager interface needs.
 pub(super) const RIGHT: &str = "(manager.conf: the user needs write = system)";
 /// The metrics.
@@ -185,6 +187,10 @@ impl Switch {
         }
         if self.callbacks.of_number(&queue, &number) {
             return self.leaves_by_key(room);
+        }
+        if self.callbacks_in(&queue) >= Some(MOST) {
+            self.set_wish(room, Wish::None);
+            return self.tell_why_not(&queue, &format!("{MOST} callbacks are waiting there"));
         }
         let (name, since) = (party.name.clone(), ticket.arrived);
         let kept = KeptCallback { queue, number, name, since, caller: channel, attempts: 0, not_before: 0, parts: 0 };

@@ -3,7 +3,7 @@
 use jackfield_plugin_api::{Timestamp, report::Target};
 
 use super::*;
-use crate::manager::News;
+use crate::{manager::News, switch::callbacks::MOST};
 
 /// Callers of `sales` may press 1.
 fn with_key(more: Value) -> Value {
@@ -193,6 +193,17 @@ fn a_number_that_asks_twice_keeps_its_earlier_place() {
     bench.calls_back("anna", "1001");
     bench.agent("bert", "1002");
     assert_eq!(bench.offered("bert").as_deref(), Some("556"));
+}
+
+#[test]
+fn a_queue_that_has_as_many_callbacks_as_it_keeps_lets_callers_wait_on_the_line() {
+    let entries: Vec<_> = (0..MOST).map(|number| (number.to_string(), entry(&format!("555{number}"), 60))).collect();
+    let entries: Vec<_> = entries.iter().map(|(id, entry)| (id.as_str(), entry.clone())).collect();
+    let mut bench = bench_with(&entries);
+    bench.caller("c-1", "5550100");
+    bench.presses("c-1", "1");
+    assert_eq!(bench.kept(), Vec::<Value>::new());
+    assert!(!bench.is_hung_up("c-1"));
 }
 
 #[test]
