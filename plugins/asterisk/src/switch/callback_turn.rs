@@ -157,12 +157,6 @@ impl Switch {
         self.callbacks.storing.insert(store, Storing::Attempt { command, seat: seat.clone(), id, counted });
     }
 
-    fn set_offer_end(&mut self, seat: &Seat, until: Option<Instant>) {
-        let room = self.conversation(seat).map(|it| it.room);
-        let seats = room.and_then(|room| self.rooms.get_mut(&room)).into_iter().flat_map(|room| &mut room.seats);
-        seats.filter(|other| other.conversation == seat.conversation).for_each(|seat| seat.until = until);
-    }
-
     /// The offer goes on; but a phone that was picked up for nothing is hung up.
     fn not_taken(&mut self, command: CommandId, seat: &Seat, failure: Failure) {
         self.set_offer_end(seat, Some(self.now + self.settings.offer_timeout));

@@ -242,12 +242,22 @@ impl Switch {
     }
 
     pub(super) fn takes_contacts(&self, phone: &Phone) -> bool {
-        phone.is_free()
+        self.can_be_offered(phone)
             && (phone.leg.up().is_some() || self.settings.leg == LegMode::PerCall)
             && phone.availability == Availability::Ready
             && phone.wrap_up.is_none()
-            && self.is_watched(phone)
-            && !self.is_busy_elsewhere(phone)
+    }
+
+    /// Whether somebody is there who can take a call, ready or not.
+    fn can_be_offered(&self, phone: &Phone) -> bool {
+        phone.is_free() && self.is_watched(phone) && !self.is_busy_elsewhere(phone)
+    }
+
+    /// Until when an agent is offered what rings; `None`: as long as it takes.
+    pub(super) fn set_offer_end(&mut self, seat: &Seat, until: Option<std::time::Instant>) {
+        let room = self.conversation(seat).map(|it| it.room);
+        let seats = room.and_then(|room| self.rooms.get_mut(&room)).into_iter().flat_map(|room| &mut room.seats);
+        seats.filter(|other| other.conversation == seat.conversation).for_each(|seat| seat.until = until);
     }
 
     /// Offers what is in a room to an agent.
@@ -283,11 +293,6 @@ impl Switch {
         self.take_offer_back(seat, Reason::Redirected, Cause::NoAnswer, now + self.settings.offer_again);
     }
 
-    fn offer_lasts(&mut self, seat: &Seat, until: std::time::Instant) {
-        let seats = self.rooms.values_mut().flat_map(|room| &mut room.seats);
-        seats.filter(|it| it.conversation == seat.conversation).for_each(|it| it.until = Some(until));
-    }
-
     fn take_offer_back(&mut self, seat: &Seat, reason: Reason, cause: Cause, again: std::time::Instant) {
         self.log_not_answered(seat);
         let Some(room) = self.leave_room(seat, reason, Some(cause)) else { return };
@@ -310,7 +315,7 @@ impl Switch {
             self.rooms.values().flat_map(|room| &room.seats).filter(|seat| due(&seat.until)).cloned().collect();
         for seat in &unanswered {
             if self.is_being_answered(seat) {
-                self.offer_lasts(seat, now + LOOK_AGAIN_AFTER);
+                self.set_offer_end(seat, Some(now + LOOK_AGAIN_AFTER));
             } else {
                 self.offer_timed_out(seat);
             }
@@ -404,11 +409,7 @@ impl Switch {
 
     /// Somebody calls an agent's extension: `Stasis(application,agent,EXTENSION,KEY=VALUE,…)`.
     pub(super) fn caller_for_agent(&mut self, channel: &Channel, extension: &str, rest: &[String]) {
-        if !self
-            .phones
-            .get(extension)
-            .is_some_and(|phone| phone.is_free() && self.is_watched(phone) && !self.is_busy_elsewhere(phone))
-        {
+        if !self.phones.get(extension).is_some_and(|phone| self.can_be_offered(phone)) {
             // The dialplan knows what else to do: voice mail, another extension, busy.
             return self.send_back(&channel.id);
         }
