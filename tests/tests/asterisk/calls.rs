@@ -121,6 +121,48 @@ async fn a_call_is_recorded_into_a_file() {
     lab.close().await;
 }
 
+/// A second of a recording in bytes: 8000 samples of 16 bits.
+const SECOND: u64 = 16_000;
+
+#[tokio::test]
+async fn a_recording_goes_on_while_the_customer_is_on_hold() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let desk = lab.agent("anna", "1001", AGENT).await;
+    let customer = lab.call(&desk).await;
+    desk.does(Command::Record { interaction: desk.interaction(), action: RecordAction::Start }).await;
+    desk.does(Command::Hold { conversation: desk.primary() }).await;
+    customer.media.hears_music(&[AGENT]).await;
+    // Asterisk ends one that has heard nothing for four seconds.
+    let recorded = || lab.asterisk.recordings().iter().map(|(_, size)| *size).max().unwrap_or_default();
+    let before = recorded();
+    jackfield_tests::until("six seconds more are recorded", || async {
+        (recorded() > before + 6 * SECOND).then_some(())
+    })
+    .await;
+    assert_eq!(desk.newest().recording, Some(Recording::On));
+    desk.does(Command::Retrieve { conversation: desk.primary() }).await;
+    hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
+    customer.media.hears(AGENT).await;
+    let before = recorded();
+    jackfield_tests::until("and so is what follows", || async { (recorded() > before + SECOND).then_some(()) }).await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn both_hear_each_other_however_often_a_recording_begins_and_ends() {
+    let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    let desk = lab.agent("anna", "1001", AGENT).await;
+    let customer = lab.call(&desk).await;
+    let record = |action| desk.does(Command::Record { interaction: desk.interaction(), action });
+    for _ in 0..5 {
+        record(RecordAction::Start).await;
+        hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
+        record(RecordAction::Stop).await;
+        hear_each_other(&customer, CUSTOMER, &desk.phone, AGENT).await;
+    }
+    lab.close().await;
+}
+
 #[tokio::test]
 async fn an_outside_number_is_called_with_the_queues_caller_id_and_answers() {
     let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };

@@ -99,6 +99,25 @@ pub async fn plays(lab: &Lab, sound: &str) {
 }
 
 #[tokio::test]
+async fn callers_hear_music_again_once_they_were_told_their_place() {
+    let settings = json!({"queues": {"sales": {"announce_seconds": 1}}});
+    let Some(lab) = Lab::open(&["1001"], settings).await else { return };
+    let customer = Sipp::customer(&lab.asterisk, "555", "701", CUSTOMER).await;
+    customer.speak().await;
+    customer.media.hears_music(&[]).await;
+    plays(&lab, "queue-youarenext").await;
+    until("music starts after that", || async {
+        let log = lab.asterisk.log();
+        log.rfind("Started music on hold")
+            .zip(log.find("Playing 'queue-youarenext"))
+            .filter(|(music, told)| music > told)
+    })
+    .await;
+    customer.media.hears_music(&[]).await;
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn callers_are_told_how_long_it_takes_about_once_somebody_has_waited() {
     let settings = json!({"queues": {"sales": {"announce_seconds": 1, "announce_holdtime": "yes"}}});
     let Some(lab) = Lab::open(&["1001"], settings.clone()).await else { return };

@@ -80,6 +80,16 @@ async fn a_colleague_is_consulted_and_gets_the_customer() {
     lab.close().await;
 }
 
+async fn all_hear_each_other(anna: &Desk, bert: &Desk, customer: &Sipp) {
+    for (party, others) in
+        [(&anna.phone, [CUSTOMER, COLLEAGUE]), (&bert.phone, [CUSTOMER, AGENT]), (customer, [AGENT, COLLEAGUE])]
+    {
+        for other in others {
+            party.media.hears(other).await;
+        }
+    }
+}
+
 fn alternate(desk: &Desk, hold: Role) -> Command {
     let retrieve = if hold == Role::Consult { desk.primary() } else { desk.consult() };
     Command::Alternate {
@@ -99,13 +109,7 @@ async fn a_conference_with_a_colleague_goes_on_without_who_began_it() {
     lab.asterisk.has_bridged(&["555", "1001", "1002"]).await;
     assert_eq!(anna.members(Role::Primary), ["555", "1002"]);
     assert_eq!(bert.members(Role::Primary), ["555", "1001"]);
-    for (party, others) in
-        [(&anna.phone, [CUSTOMER, COLLEAGUE]), (&bert.phone, [CUSTOMER, AGENT]), (&customer, [AGENT, COLLEAGUE])]
-    {
-        for other in others {
-            party.media.hears(other).await;
-        }
-    }
+    all_hear_each_other(&anna, &bert, &customer).await;
     anna.does(Command::Release { conversation: anna.primary() }).await;
     lab.asterisk.has_bridged(&["555", "1002"]).await;
     assert_eq!(bert.members(Role::Primary), ["555"]);
@@ -113,6 +117,30 @@ async fn a_conference_with_a_colleague_goes_on_without_who_began_it() {
     customer.media.hears_no(AGENT).await;
     bert.does(Command::Release { conversation: bert.primary() }).await;
     assert!(customer.succeeds().await);
+    lab.close().await;
+}
+
+/// After one of thirty of these somebody heard nothing any more on Debian's Asterisk, when nothing was done about it.
+#[tokio::test]
+async fn all_hear_each_other_however_often_three_become_two_and_three_again() {
+    let Some((lab, anna, bert, customer)) = two_agents().await else { return };
+    for _ in 0..3 {
+        anna.consults("1002").await;
+        bert.answers().await;
+        anna.is(Role::Consult, Talking).await;
+        customer.media.hears_music(&[AGENT, COLLEAGUE]).await;
+        anna.does(Command::ConsultConference { interaction: anna.interaction() }).await;
+        all_hear_each_other(&anna, &bert, &customer).await;
+        for _ in 0..2 {
+            bert.does(Command::Hold { conversation: bert.primary() }).await;
+            hear_each_other(&customer, CUSTOMER, &anna.phone, AGENT).await;
+            bert.does(Command::Retrieve { conversation: bert.primary() }).await;
+            all_hear_each_other(&anna, &bert, &customer).await;
+        }
+        bert.does(Command::Release { conversation: bert.primary() }).await;
+        bert.ends().await;
+        bert.completes().await;
+    }
     lab.close().await;
 }
 

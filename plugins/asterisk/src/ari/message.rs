@@ -78,7 +78,7 @@ pub(crate) enum Event {
     /// A recording is over or could not be made.
     RecordingEnded { name: String, failed: Option<String> },
     /// What was played to a channel is over.
-    PlaybackEnded { id: String },
+    PlaybackEnded { id: String, channel: String },
     /// Another client has taken the application over.
     Replaced,
     /// What does not matter here.
@@ -222,10 +222,16 @@ fn event(kind: &str, value: &Value) -> Event {
         },
         "PlaybackFinished" => Event::PlaybackEnded {
             id: value.pointer("/playback/id").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            channel: played_to(value).unwrap_or_default().to_owned(),
         },
         "ApplicationReplaced" => Event::Replaced,
         _ => Event::Other,
     }
+}
+
+/// The channel that something is played to; not there where that is a bridge.
+fn played_to(value: &Value) -> Option<&str> {
+    value.pointer("/playback/target_uri")?.as_str()?.strip_prefix("channel:")
 }
 
 /// Who asks is `referred_by.source_channel`; where to is `refer_to.requested_destination`, which names another call of

@@ -311,6 +311,15 @@ impl Switch {
             }
             _ => return self.refuse(id, Code::InvalidState, "the recording is not in that state"),
         };
+        if action == RecordAction::Start {
+            // Who hears music of his own comes into the bridge: with nobody inside, Asterisk ends the recording at once.
+            if let Some(state) = self.rooms.get_mut(&room) {
+                state.starts_recording = true;
+            }
+            self.touch_room(room);
+            self.converge();
+            self.prepare_mixing(room);
+        }
         self.send(request, What::Record { command: id, room, then });
     }
 
@@ -341,6 +350,10 @@ impl Switch {
     }
 
     pub(super) fn recorded(&mut self, id: CommandId, room: RoomId, then: Option<Recording>, response: &Response) {
+        if let Some(state) = self.rooms.get_mut(&room) {
+            state.starts_recording = false;
+            self.touch_room(room);
+        }
         if !response.is_ok() {
             // It may have ended while nobody listened; another can be begun then.
             if response.status == 404

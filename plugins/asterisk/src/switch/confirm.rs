@@ -87,7 +87,14 @@ impl Switch {
     /// Asks for the decisive part of a command; goes on in [`confirmed`](Self::confirmed).
     pub(super) fn ask(&mut self, command: CommandId, act: Act) {
         match self.decisive(&act) {
-            Some((request, effected)) => self.send(request, What::Decides { command, act, effected }),
+            Some((request, effected)) => {
+                match &effected {
+                    Effected::GoesOn(channel) => self.end_music(channel),
+                    Effected::Enters(_, room) => self.prepare_mixing(*room),
+                    _ => {}
+                }
+                self.send(request, What::Decides { command, act, effected });
+            }
             // Nothing in Asterisk decides it.
             None => self.act(command, act),
         }

@@ -2,6 +2,14 @@
 //!
 //! Owns: the difference between what Asterisk was told and what should be, and its order. Must never: change the model.
 //! Only rooms and phones that were touched are looked at.
+//!
+//! Asterisk mixes the sound of three, and passes it on between two. Its packages of Debian and Ubuntu carry a patch
+//! (`opus_plc`) with which a channel can hear nothing of what is mixed if anything was passed on to it in the mixer's format
+//! before: that has sequence numbers, what is mixed has none, and so it counts as late until the channel leaves the bridge.
+//! It happens when a packet is under way while three become two. So music is the channel's own, as a bridge's would be a
+//! third member on each hold, and two who have been three come into the bridge anew before they are three again. Who hears
+//! music of his own leaves the bridge for it: inside, Asterisk sometimes does not stop it. But a recording, which is a
+//! member too, ends when everybody else has left, so in its bridge the music is the bridge's.
 
 use std::collections::BTreeSet;
 
@@ -19,14 +27,18 @@ use crate::ari::Request;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) inside: BTreeSet<ChannelId>,
-    pub(super) music: bool,
+    /// Those who hear music instead.
+    pub(super) music: BTreeSet<ChannelId>,
+    /// Music for the one who is inside, and for the recording.
+    pub(super) bridge_music: bool,
     /// A leg that hears a ringing tone while the others' phones ring.
     ringing: Option<PhoneKey>,
 }
 
 impl Switch {
     /// Sends the differences. The order matters: a leg that moves is added to its new bridge without being removed from
-    /// the old one, a bridge's music stops before someone talks in it, and a bridge goes when all have left it.
+    /// the old one, music stops before its hearer comes into a bridge and starts after he has left it, and a bridge goes
+    /// when all have left it.
     pub(super) fn converge(&mut self) {
         // What was touched while Asterisk is being asked how things are waits for its answer.
         if !self.up || self.closing || self.resync.is_some() {
@@ -55,16 +67,20 @@ impl Switch {
         for phone in &phones {
             self.name_call_to_leg(phone);
         }
+        for channel in self.whose_music(&rooms, &phones, false) {
+            self.send(Request::delete(music_uri(&channel)), What::Lenient);
+        }
         for (id, wanted) in &rooms {
-            self.stop_members_music(*id);
             self.enter(*id, wanted);
         }
         for (id, wanted) in &rooms {
             self.withdraw(*id, wanted);
         }
         for (id, wanted) in &rooms {
-            self.start_music(*id, wanted);
-            self.start_members_music(*id);
+            self.start_bridge_music(*id, wanted);
+        }
+        for channel in self.whose_music(&rooms, &phones, true) {
+            self.send(Request::post(music_uri(&channel)), What::Lenient);
         }
         for phone in &phones {
             self.start_ringing(phone);
@@ -99,7 +115,10 @@ impl Switch {
 
     pub(super) fn wanted(&self, id: RoomId) -> Wanted {
         let Some(room) = self.rooms.get(&id) else { return Wanted::default() };
-        let member_held = room.parties.iter().any(|channel| self.parties.get(channel).is_some_and(|it| it.held));
+        let is_held = |channel: &&ChannelId| self.parties.get(*channel).is_some_and(|it| it.held);
+        let mut music: BTreeSet<ChannelId> = room.parties.iter().filter(is_held).cloned().collect();
+        let member_held = !music.is_empty();
+        let mut bridge_music = false;
         let is_up = |channel: &&ChannelId| {
             self.parties.get(*channel).is_some_and(|party| party.state == PartyState::Up && !party.held)
         };
@@ -121,7 +140,7 @@ impl Switch {
         let alone = parties.len() + talking.len() == 1;
         let is_agent_alone = talking.len() == 1 && parties.is_empty();
         let ringing = (alone && !held).then(|| talking.first().map(|(phone, _)| (*phone).clone())).flatten();
-        let inside = if ringing.is_some() {
+        let mut inside: BTreeSet<ChannelId> = if ringing.is_some() {
             BTreeSet::new()
         } else {
             parties.into_iter().chain(called).chain(talking.into_iter().map(|(_, channel)| channel)).cloned().collect()
@@ -129,17 +148,26 @@ impl Switch {
         // Who is supervised hears no music of ours, and neither does who is alone because the others are held one by one.
         let heard = room.parties.iter().any(|channel| self.supervising.contains(channel));
         let quiet = heard || member_held && is_agent_alone;
-        Wanted { music: alone && ringing.is_none() && inside.len() == 1 && !quiet, inside, ringing }
+        if alone && ringing.is_none() && inside.len() == 1 && !quiet {
+            if room.is_recorded() {
+                bridge_music = true;
+            } else {
+                music.append(&mut inside);
+            }
+        }
+        Wanted { inside, music, bridge_music, ringing }
     }
 
     fn prepare_bridge(&mut self, id: RoomId, wanted: &Wanted) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let bridge = room.bridge.clone();
-        if !room.told_bridge && !wanted.inside.is_empty() {
+        // Also where all hear music: the request that brings an agent in decides whether the call can be taken.
+        let is_needed = !wanted.inside.is_empty() || !wanted.music.is_empty();
+        if is_needed && !room.told_bridge {
             room.told_bridge = true;
             let request = Request::post("bridges").with("type", "mixing").with("bridgeId", bridge);
             self.send(request, What::Plain);
-        } else if room.told_music && !wanted.music {
+        } else if room.told_music && !wanted.bridge_music {
             room.told_music = false;
             self.send(Request::delete(format!("{}/moh", bridge_uri(&bridge))), What::Lenient);
         }
@@ -149,6 +177,9 @@ impl Switch {
         let Some(room) = self.rooms.get(&id) else { return };
         let uri = format!("{}/addChannel", bridge_uri(&room.bridge));
         let coming: Vec<_> = wanted.inside.difference(&room.placed).cloned().collect();
+        if !coming.is_empty() {
+            self.prepare_mixing(id);
+        }
         for channel in coming {
             for room in self.rooms.values_mut() {
                 room.placed.remove(&channel);
@@ -157,6 +188,24 @@ impl Switch {
                 room.placed.insert(channel.clone());
             }
             self.send(Request::post(uri.clone()).with("channel", channel), What::Plain);
+        }
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.mixed |= room.is_mixed();
+        }
+    }
+
+    /// Before there is a third in a bridge: the two who were three before leave it and come back, one after the other.
+    pub(super) fn prepare_mixing(&mut self, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.mixed && !room.is_mixed()) else { return };
+        room.mixed = false;
+        let (bridge, inside) = (bridge_uri(&room.bridge), room.placed.clone());
+        if inside.len() < 2 {
+            return;
+        }
+        for channel in inside {
+            for request in ["removeChannel", "addChannel"].map(|it| Request::post(format!("{bridge}/{it}"))) {
+                self.send(request.with("channel", channel.clone()), What::Lenient);
+            }
         }
     }
 
@@ -174,37 +223,59 @@ impl Switch {
         }
     }
 
-    fn start_music(&mut self, id: RoomId, wanted: &Wanted) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        if wanted.music && !room.told_music {
-            room.told_music = true;
-            let uri = format!("{}/moh", bridge_uri(&room.bridge));
-            self.send(Request::post(uri), What::Lenient);
+    fn start_bridge_music(&mut self, id: RoomId, wanted: &Wanted) {
+        let Some(room) = self.rooms.get_mut(&id).filter(|it| wanted.bridge_music && !it.told_music) else { return };
+        room.told_music = true;
+        let request = Request::post(format!("{}/moh", bridge_uri(&room.bridge)));
+        self.send(request, What::Lenient);
+    }
+
+    /// Those whose music is to start, or to stop.
+    fn whose_music(&mut self, rooms: &[(RoomId, Wanted)], phones: &[PhoneKey], starts: bool) -> Vec<ChannelId> {
+        let mut channels = Vec::new();
+        for (id, wanted) in rooms {
+            for channel in self.rooms.get(id).map(|room| room.parties.clone()).unwrap_or_default() {
+                let Some(party) = self.parties.get_mut(&channel) else { continue };
+                if party.told_music != starts && wanted.music.contains(&channel) == starts {
+                    party.told_music = starts;
+                    channels.push(channel);
+                }
+            }
+        }
+        for key in phones {
+            let wants = self.wants_music(key);
+            let Some(phone) = self.phones.get_mut(key).filter(|it| it.told_music != starts && wants == starts) else {
+                continue;
+            };
+            if let Some(channel) = phone.leg.up().cloned() {
+                phone.told_music = starts;
+                channels.push(channel);
+            }
+        }
+        channels
+    }
+
+    /// What is played to a channel ends the music there.
+    pub(super) fn music_ended(&mut self, channel: &str) {
+        let Some(party) = self.parties.get_mut(channel).filter(|party| party.told_music) else { return };
+        party.told_music = false;
+        let room = party.room;
+        self.touch_room(room);
+    }
+
+    /// Ends the music of a channel that is to go on in the dialplan: there it would be heard for ever.
+    pub(super) fn end_music(&mut self, channel: &str) {
+        if let Some(party) = self.parties.get_mut(channel).filter(|party| party.told_music) {
+            party.told_music = false;
+            self.send(Request::delete(music_uri(channel)), What::Lenient);
         }
     }
 
-    /// A member who is held is in no bridge, so the music is the channel's own.
-    fn start_members_music(&mut self, id: RoomId) {
-        for channel in self.members_whose_music(id, true) {
-            self.send(Request::post(music_uri(&channel)), What::Lenient);
-        }
-    }
-
-    fn stop_members_music(&mut self, id: RoomId) {
-        for channel in self.members_whose_music(id, false) {
-            self.send(Request::delete(music_uri(&channel)), What::Lenient);
-        }
-    }
-
-    /// Those in a room whose music is to start, or to stop.
-    fn members_whose_music(&mut self, id: RoomId, starts: bool) -> Vec<ChannelId> {
-        let channels = self.rooms.get(&id).map(|room| room.parties.clone()).unwrap_or_default();
-        let changes = |channel: &ChannelId| {
-            let party = self.parties.get_mut(channel);
-            let party = party.filter(|party| party.held == starts && party.told_music != starts);
-            party.map(|party| party.told_music = starts).is_some()
-        };
-        channels.into_iter().filter(changes).collect()
+    /// Whether an agent is to hear music: all others of the call have put it on hold.
+    pub(super) fn wants_music(&self, key: &str) -> bool {
+        let Some(phone) = self.phones.get(key) else { return false };
+        let Some((room, leg)) = phone.engaged().zip(phone.leg.up()) else { return false };
+        self.wanted(room).music.contains(leg)
     }
 
     /// Whether the agent should hear a ringing tone: a call is offered to an idle leg, or the other's phone rings.

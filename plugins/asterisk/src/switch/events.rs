@@ -50,8 +50,9 @@ impl Switch {
             Event::Endpoint { endpoint } => self.endpoint_changed(&endpoint),
             Event::BridgeDestroyed { bridge } => self.bridge_destroyed(&bridge),
             Event::RecordingEnded { name, failed } => self.recording_ended(&name, failed),
-            Event::PlaybackEnded { id } => {
+            Event::PlaybackEnded { id, channel } => {
                 self.announcing.retain(|_, playback| *playback != id);
+                self.music_ended(&channel);
                 self.confirmation_heard(&id);
             }
             Event::Replaced => {

@@ -164,6 +164,7 @@ impl Switch {
         phone.rings_until = None;
         phone.recalls = 0;
         phone.told_ringing = false;
+        phone.told_music = false;
         phone.told_muted = false;
         let lost = phone.work == Work::Lost;
         let waiter = phone.waiting.take();
@@ -203,6 +204,7 @@ impl Switch {
         let was_up = phone.leg.up().is_some();
         phone.leg = Leg::None;
         phone.told_ringing = false;
+        phone.told_music = false;
         phone.told_muted = false;
         let waiter = phone.waiting.take();
         self.touch_phone(key);
@@ -282,6 +284,7 @@ impl Switch {
         phone.recall_at = None;
         phone.recalls = 0;
         phone.told_ringing = false;
+        phone.told_music = false;
         phone.told_muted = false;
         let waiter = phone.waiting.take();
         let leg = std::mem::replace(&mut phone.leg, Leg::None);

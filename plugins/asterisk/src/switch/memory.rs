@@ -267,6 +267,8 @@ impl Switch {
             room.bridge.clone_from(&known.bridge);
             room.recording.clone_from(&known.recording);
             room.call.clone_from(&known.call);
+            // Nobody knows.
+            room.mixed = true;
         }
         match &known.ticket {
             Some((queue, true)) => {

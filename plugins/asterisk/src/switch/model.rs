@@ -123,6 +123,7 @@ pub(crate) struct Phone {
     pub(crate) holds: u32,
     /// What Asterisk was told.
     pub(crate) told_ringing: bool,
+    pub(crate) told_music: bool,
     pub(crate) told_muted: bool,
     pub(crate) told_record: String,
     /// Of which call the leg was told; empty: none. `None`: not known.
@@ -242,6 +243,8 @@ pub(crate) struct Room {
     /// The queue that the customer came from.
     pub(crate) ticket: Option<Ticket>,
     pub(crate) recording: Option<Recording>,
+    /// Asterisk is being asked to record it.
+    pub(crate) starts_recording: bool,
     /// Which customer's call this belongs to: his channel; `None` where no customer has come yet.
     pub(crate) call: Option<ChannelId>,
     /// What Asterisk was told.
@@ -249,6 +252,19 @@ pub(crate) struct Room {
     pub(crate) told_bridge: bool,
     pub(crate) told_music: bool,
     pub(crate) placed: BTreeSet<ChannelId>,
+    /// Three or more have been in the bridge, a recording counted, since the two came who are there.
+    pub(crate) mixed: bool,
+}
+
+impl Room {
+    /// Whether Asterisk mixes what is said.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.placed.len() + usize::from(self.recording.is_some()) > 2
+    }
+
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recording.is_some() || self.starts_recording
+    }
 }
 
 /// An agent in a room.

@@ -22,12 +22,14 @@ const PICKED_UP_WITHIN: Duration = Duration::from_secs(3);
 impl Switch {
     /// Asterisk itself has put another channel into a party's place.
     pub(super) fn party_replaced(&mut self, old: &str, channel: &Channel) {
-        let Some((room, mut party)) = self.remove_party(old) else { return };
+        let Some(room) = self.parties.get(old).map(|party| party.room) else { return };
+        self.note_replaced(room, old, &channel.id);
+        let Some((_, mut party)) = self.remove_party(old) else { return };
         // Often empty at first; then what is known stays, until the caller id is told.
         party.rename(&channel.caller);
         party.state = PartyState::Up;
         party.told_record.clear();
-        self.note_replaced(room, old, &channel.id);
+        party.told_music = false;
         self.add_party(room, channel.id.clone(), party);
     }
 
@@ -47,10 +49,11 @@ impl Switch {
         self.settle(room, Left::hung_up());
     }
 
-    /// A channel is where another was.
+    /// A channel is where another was, if that was in the bridge.
     fn note_replaced(&mut self, room: RoomId, old: &str, new: &str) {
-        if let Some(room) = self.rooms.get_mut(&room) {
-            room.placed.remove(old);
+        if let Some(room) = self.rooms.get_mut(&room)
+            && room.placed.remove(old)
+        {
             room.placed.insert(new.to_owned());
         }
     }

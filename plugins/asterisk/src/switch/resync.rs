@@ -128,6 +128,9 @@ impl Switch {
         self.callbacks.end_confirmations(self.now);
         self.drop_requests();
         self.give_up_parking();
+        for room in self.rooms.values_mut() {
+            room.starts_recording = false;
+        }
         // What waits for a phone to be picked up waits in vain: its answer may never be told.
         let waiting: Vec<_> = self
             .phones
@@ -348,7 +351,7 @@ impl Switch {
     fn note_bridges(&mut self, bridges: &[Bridge], rooms: &BTreeSet<RoomId>) {
         let by_id: HashMap<&str, &Bridge> = bridges.iter().map(|bridge| (bridge.id.as_str(), bridge)).collect();
         for id in rooms {
-            let music = self.wanted(*id).music;
+            let music = self.wanted(*id).bridge_music;
             let Some(room) = self.rooms.get_mut(id) else { continue };
             let bridge = by_id.get(room.bridge.as_str());
             room.told_bridge = bridge.is_some();
@@ -356,13 +359,19 @@ impl Switch {
             room.placed = bridge.map(|bridge| bridge.channels.iter().cloned().collect()).unwrap_or_default();
         }
         for key in self.phones.keys().cloned().collect::<Vec<_>>() {
-            let ringing = self.wants_ringing(&key);
+            let (ringing, music) = (self.wants_ringing(&key), self.wants_music(&key));
             let Some(phone) = self.phones.get_mut(&key) else { continue };
             phone.told_ringing = !ringing;
+            phone.told_music = !music;
             phone.told_muted = !phone.muted;
         }
-        for party in self.parties.values_mut() {
-            party.told_music = false;
+        for room in self.rooms.keys().copied().collect::<Vec<_>>() {
+            let wanted = self.wanted(room);
+            for channel in self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default() {
+                if let Some(party) = self.parties.get_mut(&channel).filter(|party| party.state == PartyState::Up) {
+                    party.told_music = !wanted.music.contains(&channel);
+                }
+            }
         }
     }
 

@@ -63,11 +63,13 @@ impl Switch {
                 seats: Vec::new(),
                 ticket,
                 recording: None,
+                starts_recording: false,
                 call: None,
                 bridge,
                 told_bridge: false,
                 told_music: false,
                 placed: std::collections::BTreeSet::new(),
+                mixed: false,
             },
         );
         id
@@ -272,6 +274,7 @@ impl Switch {
 
     /// A party leaves; the caller settles the room. Its channel is gone, or is to be hung up by the caller.
     pub(super) fn remove_party(&mut self, channel: &str) -> Option<(RoomId, Party)> {
+        self.end_music(channel);
         let party = self.parties.remove(channel)?;
         self.owners.remove(channel);
         self.touch_room(party.room);

@@ -79,6 +79,7 @@ impl Switch {
                 gone: Vec::new(),
                 holds: 0,
                 told_ringing: false,
+                told_music: false,
                 told_muted: false,
                 told_record: String::new(),
                 told_call: None,

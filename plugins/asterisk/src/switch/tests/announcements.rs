@@ -3,7 +3,7 @@
 use super::*;
 
 /// A caller whom the dialplan has answered waits in a queue that tells the position every half minute.
-fn waiting() -> Bench {
+pub(super) fn waiting() -> Bench {
     let mut bench = Bench::new(json!({"queues": {"sales": {"announce_seconds": 30}}}));
     let caller = Caller { name: String::new(), number: "555".into() };
     let channel = Channel { id: "c1".into(), state: "Up".into(), caller, ..Channel::default() };
@@ -13,7 +13,7 @@ fn waiting() -> Bench {
 
 impl Bench {
     /// What the newest announcement is called.
-    fn playback(&self) -> String {
+    pub(super) fn playback(&self) -> String {
         let play = self.sent.iter().rev().find(|it| it.uri == "channels/c1/play").expect("it is played");
         play.query.iter().find(|(name, _)| *name == "playbackId").unwrap().1.clone()
     }
@@ -45,12 +45,12 @@ fn the_next_announcement_waits_until_the_one_before_is_over() {
     bench.tick(30);
     assert_eq!(bench.posted("c1/play"), 1);
     let id = bench.playback();
-    bench.event(Event::PlaybackEnded { id });
+    bench.event(Event::PlaybackEnded { id, channel: "c1".to_owned() });
     bench.tick(30);
     assert_eq!(bench.posted("c1/play"), 2);
     // What has ended by itself is not ended once more.
     let id = bench.playback();
-    bench.event(Event::PlaybackEnded { id });
+    bench.event(Event::PlaybackEnded { id, channel: "c1".to_owned() });
     bench.agent("anna", "1001");
     let before = bench.sent.len();
     let conversation = bench.conversation("anna", "1001", Role::Primary);

@@ -379,7 +379,7 @@ fn a_caller_who_hears_that_the_place_is_kept_is_called_when_that_is_over_and_he_
         } else {
             let play = bench.sent.iter().rev().find(|it| it.uri == "channels/c1/play").expect("it is played");
             let id = play.query.iter().find(|(name, _)| *name == "playbackId").unwrap().1.clone();
-            bench.event(Event::PlaybackEnded { id });
+            bench.event(Event::PlaybackEnded { id, channel: "c1".to_owned() });
             assert!(bench.is_hung_up("c1"));
         }
         assert_eq!(bench.offered("anna").as_deref(), Some("555"));
