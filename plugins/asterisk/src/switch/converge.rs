@@ -18,7 +18,7 @@ use jackfield_plugin_api::report::ConversationState;
 use super::{
     Switch, What,
     confirm::mute_request,
-    model::{ChannelId, Leg, PartyState, PhoneKey, RoomId},
+    model::{ChannelId, Leg, PartyState, PhoneKey, Room, RoomId},
     rooms::segment,
 };
 use crate::ari::Request;
@@ -194,14 +194,13 @@ impl Switch {
         }
     }
 
-    /// Before there is a third in a bridge: the two who were three before leave it and come back, one after the other.
+    /// Before somebody comes into a bridge: those who are left there of three leave it and come back, one after the other.
+    /// Not out of a recording, which would end.
     pub(super) fn prepare_mixing(&mut self, id: RoomId) {
-        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.mixed && !room.is_mixed()) else { return };
+        let is_due = |room: &&mut Room| room.mixed && !room.is_mixed() && room.recording.is_none();
+        let Some(room) = self.rooms.get_mut(&id).filter(is_due) else { return };
         room.mixed = false;
         let (bridge, inside) = (bridge_uri(&room.bridge), room.placed.clone());
-        if inside.len() < 2 {
-            return;
-        }
         for channel in inside {
             for request in ["removeChannel", "addChannel"].map(|it| Request::post(format!("{bridge}/{it}"))) {
                 self.send(request.with("channel", channel.clone()), What::Lenient);

@@ -252,7 +252,7 @@ pub(crate) struct Room {
     pub(crate) told_bridge: bool,
     pub(crate) told_music: bool,
     pub(crate) placed: BTreeSet<ChannelId>,
-    /// Three or more have been in the bridge, a recording counted, since the two came who are there.
+    /// Three or more have been in the bridge, a recording counted, since those came who are there.
     pub(crate) mixed: bool,
 }
 

@@ -1,10 +1,18 @@
 //! Who hears music, and that nobody hears it any longer than he should.
 
-use jackfield_plugin_api::command::RecordAction;
+use jackfield_plugin_api::command::{MemberAction, RecordAction};
 
 use super::*;
 
 impl Bench {
+    /// An agent, a customer and a number that was consulted.
+    fn in_conference() -> (Self, String) {
+        let (mut bench, party) = Self::consulting();
+        let interaction = bench.at_interaction("anna", "1001");
+        assert_eq!(bench.command("anna", Command::ConsultConference { interaction }), Outcome::success());
+        (bench, party)
+    }
+
     /// What Asterisk was asked of the caller's channel since then, in order, by the last part of the path.
     fn asked_of_caller(&self, since: usize) -> Vec<String> {
         let is_caller = |it: &&Request| {
@@ -132,12 +140,8 @@ fn a_caller_who_waits_when_the_host_stops_takes_no_music_along_into_the_dialplan
 
 #[test]
 fn two_who_were_three_come_into_the_bridge_anew_before_they_are_three_again() {
-    let (mut bench, party) = Bench::consulting();
+    let (mut bench, party) = Bench::in_conference();
     let interaction = bench.at_interaction("anna", "1001");
-    assert_eq!(
-        bench.command("anna", Command::ConsultConference { interaction: interaction.clone() }),
-        Outcome::success()
-    );
     let anew = ["Post removeChannel", "Post addChannel"];
     let before = bench.sent.len();
     bench.event(Event::Destroyed { channel: party, cause: 16 });
@@ -150,4 +154,39 @@ fn two_who_were_three_come_into_the_bridge_anew_before_they_are_three_again() {
         bench.sent.iter().rposition(|it| it.uri.ends_with("/record"))
             > bench.sent.iter().rposition(|it| it.uri.ends_with("/addChannel"))
     );
+}
+
+#[test]
+fn a_colleague_who_comes_back_from_hold_finds_the_two_others_in_the_bridge_anew() {
+    let (mut bench, _) = Bench::in_conference();
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    bench.command("anna", Command::Hold { conversation: conversation.clone() });
+    let before = bench.sent.len();
+    assert_eq!(bench.command("anna", Command::Retrieve { conversation }), Outcome::success());
+    assert_eq!(bench.asked_of_caller(before), ["Post removeChannel", "Post addChannel"]);
+    // Both of them, and before the colleague.
+    let entered = bench.sent[before..].iter().filter(|it| it.uri.ends_with("/addChannel"));
+    let entered: Vec<&str> = entered.map(|it| it.query[0].1.as_str()).collect();
+    assert_eq!((entered.len(), entered[2]), (3, bench.switch.phones["1001"].leg.up().unwrap().as_str()));
+}
+
+#[test]
+fn who_was_alone_between_three_and_three_comes_into_the_bridge_anew_too() {
+    let (mut bench, party) = Bench::in_conference();
+    let leg = bench.switch.phones["1001"].leg.up().unwrap().clone();
+    let member = |bench: &Bench, member: &str, action| Command::Member {
+        conversation: bench.conversation("anna", "1001", Role::Primary),
+        member: member.to_owned(),
+        action,
+    };
+    for channel in ["c1", party.as_str()] {
+        let hold = member(&bench, channel, MemberAction::Hold);
+        assert_eq!(bench.command("anna", hold), Outcome::success());
+    }
+    let before = bench.sent.len();
+    let retrieve = member(&bench, &party, MemberAction::Retrieve);
+    assert_eq!(bench.command("anna", retrieve), Outcome::success());
+    let moved = bench.sent[before..].iter().filter(|it| it.query.iter().any(|(_, channel)| *channel == leg));
+    let moved: Vec<&str> = moved.filter_map(|it| it.uri.split('/').next_back()).collect();
+    assert_eq!(moved, ["removeChannel", "addChannel"]);
 }
