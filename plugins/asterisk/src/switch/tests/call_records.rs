@@ -53,3 +53,17 @@ fn a_record_is_marked_as_the_customers_where_asterisk_can_and_legs_stay() {
         assert_eq!(bench.marked(), marked, "{leg}, {can}");
     }
 }
+
+#[test]
+fn who_is_called_for_a_customer_is_in_the_bridge_before_him() {
+    let mut bench = Bench::in_call();
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    let before = bench.sent.len();
+    let transfer = Command::BlindTransfer { conversation, destination: "700".into() };
+    assert_eq!(bench.command("anna", transfer), Outcome::success());
+    let called = bench.originated();
+    bench.enters(&called, &["called"], "");
+    let entries = bench.sent[before..].iter().filter(|it| it.uri.ends_with("/addChannel"));
+    let entered: Vec<_> = entries.flat_map(|it| &it.query).map(|(_, channel)| channel.as_str()).collect();
+    assert_eq!(entered, [&*called, "c1"]);
+}
