@@ -277,7 +277,7 @@ impl Switch {
     /// Nothing was called.
     pub(super) fn not_called(&mut self, calling: Calling, failure: Failure) {
         if let Callee::Channel(channel) = &calling.callee {
-            self.owners.remove(channel);
+            self.disown(channel, false);
         }
         if let Purpose::Callback { id, channel, .. } = &calling.purpose {
             self.not_called_back(id, channel);

@@ -180,7 +180,7 @@ impl Switch {
         let Some((room, party)) = self.remove_party(channel) else {
             self.not_supervised(channel, Failure::new(Code::InvalidState, "the call has ended"));
             self.not_made(channel, Failure::new(Code::Unreachable, "the destination cannot be called"));
-            self.owners.remove(channel);
+            self.disown(channel, false);
             return;
         };
         let left = match party.state {

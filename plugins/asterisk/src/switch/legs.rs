@@ -193,7 +193,7 @@ impl Switch {
 
     /// A leg is no more, or never came about.
     pub(super) fn leg_ended(&mut self, key: &str, channel: &str, cause: Option<u16>, words: Option<String>) {
-        self.owners.remove(channel);
+        self.disown(channel, false);
         for room in self.rooms.values_mut() {
             room.placed.remove(channel);
         }

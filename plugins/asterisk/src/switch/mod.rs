@@ -43,7 +43,7 @@ mod tests;
 mod voicemail;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Instant,
 };
 
@@ -216,6 +216,8 @@ pub(crate) struct Switch {
     supervising: BTreeSet<ChannelId>,
     /// Bridges of rooms that are no more, and who was in them.
     dead_bridges: BTreeMap<String, BTreeSet<ChannelId>>,
+    /// Channels that were ours until a moment ago, the latest last: a list of Asterisk can still have them.
+    gone: VecDeque<resync::Gone>,
     resync: Option<resync::Listing>,
     /// When Asterisk was last asked how things are, and when it is to be asked again.
     looked_at: Option<Instant>,
@@ -285,6 +287,7 @@ impl Switch {
             supervisions: HashMap::new(),
             supervising: BTreeSet::new(),
             dead_bridges: BTreeMap::new(),
+            gone: VecDeque::new(),
             resync: None,
             looked_at: None,
             look_at: None,

@@ -93,7 +93,7 @@ impl Switch {
 
     /// Lets a channel go on in the dialplan behind the `Stasis()` that brought it here.
     pub(super) fn send_back(&mut self, channel: &str) {
-        self.owners.remove(channel);
+        self.disown(channel, false);
         self.send(Request::post(format!("channels/{}/continue", segment(channel))), What::Lenient);
     }
 

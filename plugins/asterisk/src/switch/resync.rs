@@ -32,6 +32,18 @@ const APPLICATIONS: [&str; 3] = ["", "Stasis", "AppDial2"];
 /// How long a look at everything does for whoever else wants one.
 pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// How long Asterisk may take until what was hung up is gone.
+const GONE_AFTER: Duration = Duration::from_secs(10);
+
+/// A channel that is ours no more.
+#[derive(Debug)]
+pub(super) struct Gone {
+    channel: ChannelId,
+    at: Instant,
+    /// By us; else it ended, or goes on in the dialplan.
+    hung_up: bool,
+}
+
 /// What Asterisk was asked, and what it listed so far.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -149,9 +161,42 @@ impl Switch {
         }
     }
 
+    /// A channel is ours no more.
+    pub(super) fn disown(&mut self, channel: &str, hung_up: bool) {
+        self.owners.remove(channel);
+        self.note_while_listing(channel, None);
+        if self.up && self.resync.is_none() {
+            let is_over = |gone: &Gone| gone.at + GONE_AFTER <= self.now;
+            while self.gone.front().is_some_and(is_over) {
+                self.gone.pop_front();
+            }
+        }
+        self.gone.push_back(Gone { channel: channel.to_owned(), at: self.now, hung_up });
+    }
+
     pub(super) fn channels_listed(&mut self, response: &Response) {
+        let Some(listing) = &self.resync else { return };
+        let (news, asked) = (listing.news, self.looked_at.unwrap_or(self.now));
+        let gone: HashMap<&str, &Gone> = self.gone.iter().map(|gone| (gone.channel.as_str(), gone)).collect();
+        let mut hang_up_again = Vec::new();
+        let mut channels = ari::channels(&response.body);
+        channels.retain(|channel| {
+            let gone = gone.get(channel.id.as_str()).filter(|_| !self.owners.contains_key(&channel.id));
+            let Some(gone) = gone else { return true };
+            // What was asked before the link was lost may never have reached Asterisk.
+            if news && gone.at < asked {
+                if gone.hung_up {
+                    hang_up_again.push(channel.id.clone());
+                }
+                return !gone.hung_up;
+            }
+            !news && gone.at + GONE_AFTER <= self.now
+        });
+        for channel in hang_up_again {
+            self.hang_up_channel(&channel, "normal");
+        }
         if let Some(listing) = &mut self.resync {
-            listing.channels = Some(ari::channels(&response.body));
+            listing.channels = Some(channels);
         }
     }
 
@@ -180,7 +225,7 @@ impl Switch {
         self.listed();
     }
 
-    /// A channel is gone, or is Up, before all that was asked for was answered.
+    /// A channel is ours no more, or is Up, before all that was asked for was answered.
     pub(super) fn note_while_listing(&mut self, channel: &str, there: Option<&Channel>) {
         let Some(channels) = self.resync.as_mut().and_then(|listing| listing.channels.as_mut()) else { return };
         match there {

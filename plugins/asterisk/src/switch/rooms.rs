@@ -276,7 +276,7 @@ impl Switch {
     pub(super) fn remove_party(&mut self, channel: &str) -> Option<(RoomId, Party)> {
         self.end_music(channel);
         let party = self.parties.remove(channel)?;
-        self.owners.remove(channel);
+        self.disown(channel, false);
         self.touch_room(party.room);
         if let Some(room) = self.rooms.get_mut(&party.room) {
             room.parties.retain(|other| other != channel);
@@ -292,7 +292,7 @@ impl Switch {
     }
 
     pub(super) fn hang_up_channel(&mut self, channel: &str, reason: &str) {
-        self.owners.remove(channel);
+        self.disown(channel, true);
         for room in self.rooms.values_mut() {
             room.placed.remove(channel);
         }

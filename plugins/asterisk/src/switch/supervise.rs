@@ -92,7 +92,7 @@ impl Switch {
     /// Asterisk has not made the channel, or it is gone before it came.
     pub(super) fn not_supervised(&mut self, channel: &str, failure: Failure) {
         if let Some(asked) = self.supervisions.remove(channel) {
-            self.owners.remove(channel);
+            self.disown(channel, false);
             self.reply(asked.command, Outcome::Failure(failure));
         }
     }
@@ -105,7 +105,6 @@ impl Switch {
         let goes_on = self.supervision_on(&supervisor, &agent.name);
         let free = self.phones.get(&supervisor).is_some_and(can_hear);
         if !self.is_going_on(&interaction) || goes_on.is_none() && !free {
-            self.owners.remove(channel);
             self.hang_up_channel(channel, "normal");
             return self.refuse(command, Code::InvalidState, "the call has ended, or the supervisor has another one");
         }

@@ -4,6 +4,7 @@
 mod announcements;
 mod call_records;
 mod callbacks;
+mod gone;
 mod memory;
 mod music;
 mod refused;
