@@ -39,7 +39,7 @@ async fn customer(lab: &Lab, desk: &Desk, leg: &str, number: &str) -> (Sipp, Str
 }
 
 /// Two customers, one after the other. The first is asked about and handed on, to a colleague and then to an outside number;
-/// the second talks to the same agent alone. Their channels' ids.
+/// the second talks to the same agent alone, and is on hold in between. Their channels' ids.
 async fn two_customers(lab: &Lab, anna: &Desk, bert: &Desk, leg: &str) -> [String; 2] {
     let outside = Sipp::outside(&lab.asterisk, OUTSIDE).await;
     let (first, first_id) = customer(lab, anna, leg, "555").await;
@@ -62,6 +62,10 @@ async fn two_customers(lab: &Lab, anna: &Desk, bert: &Desk, leg: &str) -> [Strin
     lab.asterisk.has_no_channel("555").await;
 
     let (second, second_id) = customer(lab, anna, leg, "556").await;
+    anna.does(Command::Hold { conversation: anna.primary() }).await;
+    second.media.hears_no(AGENT).await;
+    anna.does(Command::Retrieve { conversation: anna.primary() }).await;
+    second.media.hears(AGENT).await;
     second.ask(&lab.asterisk.has_channel("556").await, Ask::HangUp);
     anna.ends().await;
     anna.completes().await;
@@ -115,7 +119,7 @@ async fn customers_of_one_leg_are_told_apart_by_the_name_that_the_settings_give_
     let Some((lab, anna, bert)) = lab(json!({"call_id": "CHANNEL(userfield)"})).await else { return };
     let [first, second] = two_customers(&lab, &anna, &bert, "stay").await;
     // Written when the customer hangs up, though his agent's leg goes on.
-    records(&lab, &second, &[ANNA]).await;
+    records(&lab, &second, &[ANNA, ANNA]).await;
     records(&lab, &first, &[ANNA, BERT, TRUNK]).await;
     let events = bridged(&lab, 3).await;
     let by_name = |id: &str| channels(&events, id, |it| &it.user_field);
@@ -136,7 +140,7 @@ async fn customers_of_one_leg_are_told_apart_by_the_name_that_the_settings_give_
 async fn with_a_leg_per_call_each_customer_has_a_linkedid_of_his_own() {
     let Some((lab, anna, bert)) = lab(json!({"leg": "per-call"})).await else { return };
     let [first, second] = two_customers(&lab, &anna, &bert, "per-call").await;
-    records(&lab, &second, &[ANNA]).await;
+    records(&lab, &second, &[ANNA, ANNA]).await;
     records(&lab, &first, &[ANNA, BERT, TRUNK]).await;
     // Who comes into a bridge before the customer's side does has that id from the moment on in which it comes.
     let mut events = bridged(&lab, 6).await;
