@@ -413,6 +413,10 @@ impl Switch {
         for room in self.rooms.keys().copied().collect::<Vec<_>>() {
             let wanted = self.wanted(room);
             for channel in self.rooms.get(&room).map(|room| room.parties.clone()).unwrap_or_default() {
+                // Who is just told something hears no music, and would be told no more if it were begun.
+                if self.announcing.contains_key(&segment(&channel)) {
+                    continue;
+                }
                 if let Some(party) = self.parties.get_mut(&channel).filter(|party| party.state == PartyState::Up) {
                     party.told_music = !wanted.music.contains(&channel);
                 }

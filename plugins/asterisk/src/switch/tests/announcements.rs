@@ -57,3 +57,16 @@ fn the_next_announcement_waits_until_the_one_before_is_over() {
     assert_eq!(bench.command("anna", Command::Answer { conversation }), Outcome::success());
     assert!(bench.sent[before..].iter().all(|it| !it.uri.starts_with("playbacks/")));
 }
+
+#[test]
+fn a_look_at_everything_does_not_end_an_announcement() {
+    let mut bench = waiting();
+    bench.listed_channels = json!([{"id": "c1", "state": "Up"}]);
+    bench.tick(30);
+    bench.switch.look_soon();
+    let before = bench.sent.len();
+    bench.tick(1);
+    let asked = &bench.sent[before..];
+    assert!(asked.iter().any(|it| it.uri == "channels"));
+    assert!(asked.iter().all(|it| !it.uri.starts_with("playbacks/") && it.uri != "channels/c1/moh"), "{asked:?}");
+}
