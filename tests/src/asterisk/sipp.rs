@@ -219,7 +219,8 @@ impl Sipp {
     pub fn replaces(&self, channel: &Value) -> String {
         let call = channel["protocol_id"].as_str().expect("the channel's Call-ID");
         let messages = self.messages();
-        let answers = messages.split("message sent").filter(|it| it.contains("SIP/2.0 200") && it.contains(call));
+        let sent = messages.split("message sent").filter_map(|it| it.split("message received").next());
+        let answers = sent.filter(|it| it.contains("SIP/2.0 200") && it.contains(call) && it.contains(" INVITE"));
         let answer = answers.last().expect("the phone has answered that call");
         let tag = |header: &str| {
             let line = answer.lines().find(|line| line.starts_with(header)).expect("the header");

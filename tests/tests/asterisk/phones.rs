@@ -4,9 +4,12 @@ use jackfield_plugin_api::{
     Code, Command, Json, StartOptions,
     report::{ChannelStatus, Reason, Role},
 };
-use jackfield_tests::asterisk::{
-    free_udp_port,
-    sipp::{Ask, Sipp},
+use jackfield_tests::{
+    asterisk::{
+        free_udp_port,
+        sipp::{Ask, Sipp},
+    },
+    skipped,
 };
 use serde_json::json;
 
@@ -58,13 +61,22 @@ async fn hanging_up_the_phone_ends_the_call_and_the_phone_is_called_again() {
     lab.close().await;
 }
 
-#[tokio::test]
-async fn the_phones_transfer_key_transfers() {
+/// An agent in a call presses the phone's transfer key; many phones put the call on hold before that.
+async fn transfer_key(is_held: bool) {
     let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
+    if is_held && !lab.asterisk.leaves_transfers() {
+        return skipped("this Asterisk carries transfers out itself, and refuses those of a call on hold");
+    }
     let desk = lab.agent("anna", "1001", AGENT).await;
     let outside = Sipp::outside(&lab.asterisk, 1500).await;
     let customer = lab.call(&desk).await;
-    desk.phone.ask(&lab.asterisk.has_channel("1001").await, Ask::Transfer);
+    let leg = lab.asterisk.has_channel("1001").await;
+    if is_held {
+        desk.phone.ask(&leg, Ask::Hold);
+        desk.is_on_hold().await;
+        customer.media.hears_music(&[AGENT]).await;
+    }
+    desk.phone.ask(&leg, Ask::Transfer);
     assert_eq!(desk.ends().await.reason, Some(Reason::Transferred));
     outside.saw("INVITE sip:801@").await;
     if lab.asterisk.leaves_transfers() {
@@ -76,6 +88,16 @@ async fn the_phones_transfer_key_transfers() {
     desk.phone.saw("SIP/2.0 200").await;
     desk.phone.saw("Subscription-State: terminated").await;
     lab.close().await;
+}
+
+#[tokio::test]
+async fn the_phones_transfer_key_transfers() {
+    transfer_key(false).await;
+}
+
+#[tokio::test]
+async fn the_phones_transfer_key_transfers_who_is_on_hold() {
+    transfer_key(true).await;
 }
 
 #[tokio::test]

@@ -53,12 +53,17 @@ async fn an_agent_on_a_direct_call_is_offered_nothing_until_it_ends() {
     lab.close().await;
 }
 
-#[tokio::test]
-async fn the_phones_attended_transfer_of_another_call_connects_the_two_and_the_agent_is_out_of_it() {
+/// The phone of an agent in a call takes another one past the adapter, and connects the two.
+async fn attended_transfer(is_held: bool) {
     let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;
     let customer = lab.call(&anna).await;
     let (leg, caller) = (lab.asterisk.has_channel("1001").await, lab.asterisk.has_channel("555").await);
+    if is_held {
+        anna.phone.ask(&leg, Ask::Hold);
+        anna.is_on_hold().await;
+        customer.media.hears_music(&[AGENT]).await;
+    }
     let direct = Sipp::customer(&lab.asterisk, "558", "706", DIRECT).await;
     direct.saw("SIP/2.0 200").await;
     direct.speak().await;
@@ -79,6 +84,16 @@ async fn the_phones_attended_transfer_of_another_call_connects_the_two_and_the_a
     customer.ask(&caller, Ask::HangUp);
     lab.asterisk.has_no_channel("558").await;
     lab.close().await;
+}
+
+#[tokio::test]
+async fn the_phones_attended_transfer_of_another_call_connects_the_two_and_the_agent_is_out_of_it() {
+    attended_transfer(false).await;
+}
+
+#[tokio::test]
+async fn the_phones_attended_transfer_connects_who_was_put_on_hold_for_the_other_call() {
+    attended_transfer(true).await;
 }
 
 #[tokio::test]

@@ -251,13 +251,12 @@ impl Switch {
             return;
         }
         phone.refer_at = Some(now);
-        let talking = self.phones.get(&key).and_then(Phone::live).and_then(|live| {
-            live.conversations.iter().find(|it| it.state == ConversationState::Talking).map(|it| it.key.clone())
-        });
+        let at_hand = self.phones.get(&key).and_then(Phone::at_hand);
+        let at_hand = at_hand.filter(|it| it.state != ConversationState::Dialing).map(|it| it.key.clone());
         let progress = |states: &str| {
             Request::post(format!("channels/{}/transfer_progress", segment(channel))).with("states", states)
         };
-        match (talking, to) {
+        match (at_hand, to) {
             (Some(conversation), Some(to)) if !attended => {
                 self.send(progress("channel_answered"), What::Lenient);
                 if let Some(seat) = self.seat_of(&key, &conversation) {

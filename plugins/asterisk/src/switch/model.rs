@@ -168,6 +168,16 @@ impl Phone {
         in_state(ConversationState::Talking).or_else(|| in_state(ConversationState::Dialing))
     }
 
+    /// The call that the phone's own transfer means: phones put it on hold before they make another one. Of two on hold it is
+    /// the newer, as for the hold key.
+    pub(crate) fn at_hand(&self) -> Option<&Conversation> {
+        let held = || {
+            let conversations = &self.live()?.conversations;
+            conversations.iter().rfind(|conversation| conversation.state == ConversationState::Held)
+        };
+        self.engaged_conversation().or_else(held)
+    }
+
     /// Whether a call can be brought to the phone.
     pub(crate) fn is_free(&self) -> bool {
         self.work == Work::Active

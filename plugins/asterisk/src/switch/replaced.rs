@@ -36,8 +36,8 @@ impl Switch {
     /// Asterisk has put another channel into the place of an agent's leg: the agent has transferred the call with the
     /// phone's own means, and is out of it.
     pub(super) fn leg_replaced(&mut self, key: &str, old: &str, channel: &Channel) {
-        let engaged = self.phones.get(key).and_then(Phone::engaged);
-        let Some(room) = engaged else { return self.hang_up_channel(&channel.id, "normal") };
+        let room = self.phones.get(key).and_then(Phone::at_hand).map(|it| it.room);
+        let Some(room) = room else { return self.hang_up_channel(&channel.id, "normal") };
         let seats = self.rooms.get(&room).map(|room| room.seats.clone()).unwrap_or_default();
         for seat in seats.iter().filter(|seat| seat.phone == key) {
             self.leave_room(seat, Reason::Transferred, None);

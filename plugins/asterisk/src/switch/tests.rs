@@ -652,6 +652,23 @@ fn one_press_of_the_phones_transfer_key_is_one_transfer() {
 }
 
 #[test]
+fn the_phones_transfer_key_transfers_whom_the_phone_has_put_on_hold() {
+    let (mut bench, _) = Bench::consulting();
+    let leg = bench.switch.phones["1001"].leg.up().unwrap().clone();
+    for role in [Role::Consult, Role::Primary] {
+        let key = bench.conversation("anna", "1001", role).conversation;
+        bench.event(Event::Hold { channel: leg.clone() });
+        assert!(!bench.states("anna").contains(&ConversationState::Talking));
+        // Of two on hold it is the newer.
+        bench.event(Event::Transfer { channel: leg.clone(), to: Some("801".into()), attended: false });
+        let conversations = bench.interaction("anna").conversations.unwrap();
+        let transferred = conversations.iter().find(|it| it.key == key).expect("it is told of");
+        assert_eq!(transferred.reason, Some(Reason::Transferred), "{role:?}");
+        bench.tick(1);
+    }
+}
+
+#[test]
 fn one_agents_unanswered_command_does_not_hold_back_another_agents_report() {
     let mut bench = Bench::in_call();
     bench.agent("bert", "1002");
