@@ -92,10 +92,11 @@ fn channels(events: &[ChannelEvent], id: &str, mark: impl Fn(&ChannelEvent) -> &
 /// The records of a customer who has hung up: whom he was connected with, in order. Ask for those of the last customer
 /// first: when they are there, all others' are.
 async fn records(lab: &Lab, customer: &str, wanted: &[&str]) {
-    let connected = until(&format!("{customer} has records"), || async {
+    // They are written one after the other.
+    let connected = until(&format!("{customer} has {} records", wanted.len()), || async {
         let records = lab.asterisk.call_records().into_iter().filter(|it| it.unique_id == customer);
         let connected: Vec<_> = records.map(|it| it.connected).collect();
-        (!connected.is_empty()).then_some(connected)
+        (connected.len() >= wanted.len()).then_some(connected)
     })
     .await;
     let names: Vec<_> = connected.iter().map(|it| it.rsplit_once('-').map_or("", |(name, _)| name)).collect();

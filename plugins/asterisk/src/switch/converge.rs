@@ -177,11 +177,11 @@ impl Switch {
         let Some(room) = self.rooms.get(&id) else { return };
         let uri = format!("{}/addChannel", bridge_uri(&room.bridge));
         let mut coming: Vec<_> = wanted.inside.difference(&room.placed).cloned().collect();
-        // The customer comes last: his record then names whom he finds. If he is alone, and whom he talked to before hung up
-        // in this bridge, Asterisk begins another record with the next one, and that of being alone stays, with nobody in it.
-        let own = self.own_prefix();
-        coming.sort_by_key(|channel| !channel.starts_with(&own));
         if !coming.is_empty() {
+            // The customer comes last: his record then names whom he finds. If he is alone, and whom he talked to before hung
+            // up in this bridge, Asterisk begins another record with the next one, and that of being alone names nobody.
+            let own = self.own_prefix();
+            coming.sort_by_key(|channel| !channel.starts_with(&own));
             self.prepare_mixing(id);
         }
         for channel in coming {

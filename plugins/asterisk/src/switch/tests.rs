@@ -181,6 +181,18 @@ impl Bench {
         assert_eq!(self.command(agent, Command::Ready { channel: extension.into() }), Outcome::success());
     }
 
+    /// An agent who is ready, and whose phone is called for each call.
+    fn called_for_each_call() -> Self {
+        let mut bench = Self::new(json!({"leg": "per-call"}));
+        bench.last += 1;
+        let options = StartOptions::new(Some("1001".into()));
+        bench.input(Input::Start { id: bench.last, agent: "anna".into(), session: "s-anna".into(), options });
+        let activate = Command::Activate { channel: "1001".into(), queue: None, options: Json::empty_object() };
+        assert_eq!(bench.command("anna", activate), Outcome::success());
+        assert_eq!(bench.command("anna", Command::Ready { channel: "1001".into() }), Outcome::success());
+        bench
+    }
+
     /// The channel of the newest originate.
     fn originated(&self) -> String {
         let is_new = |request: &&Request| ["channels", "channels/create"].contains(&request.uri.as_str());
@@ -610,13 +622,7 @@ fn a_planned_end_connects_whom_an_agent_holds() {
 
 #[test]
 fn with_a_leg_per_call_the_phone_rings_and_answers() {
-    let mut bench = Bench::new(json!({"leg": "per-call"}));
-    bench.last += 1;
-    let options = StartOptions::new(Some("1001".into()));
-    bench.input(Input::Start { id: bench.last, agent: "anna".into(), session: "s-anna".into(), options });
-    let activate = Command::Activate { channel: "1001".into(), queue: None, options: Json::empty_object() };
-    assert_eq!(bench.command("anna", activate), Outcome::success());
-    assert_eq!(bench.command("anna", Command::Ready { channel: "1001".into() }), Outcome::success());
+    let mut bench = Bench::called_for_each_call();
     bench.enters("c1", &["queue", "sales"], "555");
     let conversation = bench.conversation("anna", "1001", Role::Primary);
     let Outcome::Failure(failure) = bench.command("anna", Command::Answer { conversation }) else { panic!() };

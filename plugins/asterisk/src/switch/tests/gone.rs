@@ -27,6 +27,13 @@ impl Bench {
         self.refuse = None;
     }
 
+    /// The same, and what it is asked has no answer yet.
+    fn asks_for_everything(&mut self) -> Vec<Effect> {
+        self.is_refused();
+        self.now += Duration::from_secs(1);
+        self.switch.handle(self.now, Input::Tick)
+    }
+
     fn has_no_call(&self) -> bool {
         let interactions = self.switch.phones.values().flat_map(|phone| &phone.interactions);
         self.switch.rooms.is_empty() && interactions.filter(|it| it.ended.is_none()).count() == 0
@@ -56,13 +63,7 @@ fn who_was_hung_up_a_moment_ago_is_not_offered_again() {
 
 #[test]
 fn a_leg_that_was_hung_up_a_moment_ago_is_not_the_phones_leg_again() {
-    let mut bench = Bench::new(json!({"leg": "per-call"}));
-    bench.last += 1;
-    let options = StartOptions::new(Some("1001".into()));
-    bench.input(Input::Start { id: bench.last, agent: "anna".into(), session: "s-anna".into(), options });
-    let activate = Command::Activate { channel: "1001".into(), queue: None, options: Json::empty_object() };
-    bench.command("anna", activate);
-    bench.command("anna", Command::Ready { channel: "1001".into() });
+    let mut bench = Bench::called_for_each_call();
     bench.enters("c1", &["queue", "sales"], "555");
     let leg = bench.originated();
     bench.enters(&leg, &["leg"], "");
@@ -78,9 +79,7 @@ fn a_leg_that_was_hung_up_a_moment_ago_is_not_the_phones_leg_again() {
 #[test]
 fn who_hangs_up_while_asterisk_lists_is_not_offered_again() {
     let mut bench = Bench::with_a_channel_that_lingers();
-    bench.is_refused();
-    bench.now += Duration::from_secs(1);
-    let asked = bench.switch.handle(bench.now, Input::Tick);
+    let asked = bench.asks_for_everything();
     bench.over("c1", 16);
     bench.deliver(asked);
     assert!(bench.has_no_call());
@@ -89,9 +88,7 @@ fn who_hangs_up_while_asterisk_lists_is_not_offered_again() {
 #[test]
 fn who_is_hung_up_between_two_lists_is_not_offered_again() {
     let mut bench = Bench::with_a_channel_that_lingers();
-    bench.is_refused();
-    bench.now += Duration::from_secs(1);
-    let asked = bench.switch.handle(bench.now, Input::Tick);
+    let asked = bench.asks_for_everything();
     let is_of_channels = |it: &Effect| matches!(it, Effect::Send { request, .. } if request.uri == "channels");
     let (channels, bridges): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_of_channels);
     bench.deliver(channels);
