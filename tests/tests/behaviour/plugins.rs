@@ -152,8 +152,9 @@ async fn files_that_are_no_plugins_are_named_and_the_right_tenant_runs() {
             .start()
             .await;
         host.log_in("1001").await.finish().await;
-        let log = host.log();
-        assert!(log.lines().any(|line| line.contains(says) && line.contains("broken")), "{says} is not in:\n{log}");
+        let named =
+            || async { host.log().lines().any(|line| line.contains(says) && line.contains("broken")).then_some(()) };
+        until(&format!("the log says {says} of the tenant"), named).await;
         match Agent::connect_with(&host, "broken", Connect::default()).await {
             Err(status) => assert_eq!(status, 401),
             Ok(mut agent) => assert_eq!(agent.prepare("1001", false).await["result"], "failure"),
