@@ -93,6 +93,8 @@ impl Sipp {
             .args(["-skip_rlimit", "-max_socket", "1000"])
             // It would end itself after having been late often enough, on a machine that others use, too.
             .args(["-watchdog_interval", "0"])
+            // Answers NOTIFY whenever it comes: a scenario that answers one takes the next at its heels for a mistake.
+            .arg("-aa")
             .args(["-key", "media", &media.port().to_string()])
             .arg("-error_file")
             .arg(messages.with_extension("errors"));

@@ -53,8 +53,15 @@ async fn an_agent_on_a_direct_call_is_offered_nothing_until_it_ends() {
     lab.close().await;
 }
 
+/// On which of its two calls a phone asks for them to be connected.
+#[derive(Clone, Copy)]
+enum AskedOn {
+    Ours,
+    ItsOwn,
+}
+
 /// The phone of an agent in a call takes another one past the adapter, and connects the two.
-async fn attended_transfer(is_held: bool) {
+async fn attended_transfer(asked_on: AskedOn, is_held: bool) {
     let Some(lab) = Lab::open(&["1001"], json!({})).await else { return };
     let anna = lab.agent("anna", "1001", AGENT).await;
     let customer = lab.call(&anna).await;
@@ -76,7 +83,11 @@ async fn attended_transfer(is_held: bool) {
         })
     })
     .await;
-    anna.phone.ask(&other, Ask::Join(&anna.phone.replaces(&leg)));
+    let (on, with) = match asked_on {
+        AskedOn::Ours => (&leg, &other),
+        AskedOn::ItsOwn => (&other, &leg),
+    };
+    anna.phone.ask(on, Ask::Join(&anna.phone.replaces(with)));
     assert_eq!(anna.ends().await.reason, Some(Reason::Transferred));
     hear_each_other(&customer, CUSTOMER, &direct, DIRECT).await;
     // The phone is called again, as after any hang-up.
@@ -88,12 +99,22 @@ async fn attended_transfer(is_held: bool) {
 
 #[tokio::test]
 async fn the_phones_attended_transfer_of_another_call_connects_the_two_and_the_agent_is_out_of_it() {
-    attended_transfer(false).await;
+    attended_transfer(AskedOn::ItsOwn, false).await;
 }
 
 #[tokio::test]
 async fn the_phones_attended_transfer_connects_who_was_put_on_hold_for_the_other_call() {
-    attended_transfer(true).await;
+    attended_transfer(AskedOn::ItsOwn, true).await;
+}
+
+#[tokio::test]
+async fn the_phones_attended_transfer_of_our_call_connects_the_two_and_the_agent_is_out_of_it() {
+    attended_transfer(AskedOn::Ours, false).await;
+}
+
+#[tokio::test]
+async fn the_phones_attended_transfer_of_a_call_on_hold_connects_the_two() {
+    attended_transfer(AskedOn::Ours, true).await;
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ impl Switch {
         for phone in &phones {
             self.take_call_from_leg(phone);
             self.keep_leg(phone);
+            self.tell_transfers(phone);
             self.tell_device_state(phone);
             self.log_membership(phone);
         }

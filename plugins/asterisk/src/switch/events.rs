@@ -263,7 +263,8 @@ impl Switch {
                     self.blind_transfer(NOBODY, &seat, &to);
                 }
             }
-            // An attended transfer between two calls of the phone's own: one of them is not ours.
+            // An attended transfer to a call that the phone has begun just now; else Asterisk would have carried it out
+            // (see `TransfersBy`).
             _ => self.send(progress("channel_declined"), What::Lenient),
         }
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{
     Switch, What,
+    confirm::set_variable,
     dialing::cause_of,
     events::NOBODY,
     memory::VARIABLE,
@@ -30,6 +31,9 @@ const UNREACHABLE_FOR: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts to reach a lost phone.
 const LONGEST_RECALL: Duration = Duration::from_secs(30);
 
+/// The function of a SIP channel that says who carries out what its phone asks for with REFER.
+const TRANSFER_HANDLING: &str = "PJSIP_TRANSFER_HANDLING()";
+
 impl Switch {
     /// Calls an agent's phone.
     pub(super) fn call_leg(&mut self, key: &str, waiter: Option<LegWaiter>, timeout: Duration) {
@@ -41,13 +45,11 @@ impl Switch {
         phone.rings_until = Some(self.now + timeout);
         phone.recall_at = None;
         let mut variables = json!({});
-        // What a channel of another kind is told, its phones are not.
-        let is_phone = phone.endpoint.starts_with("PJSIP/");
-        if self.leaves_transfers && is_phone {
-            // A REFER from the phone comes to us instead of being carried out behind our back.
-            variables["PJSIP_TRANSFER_HANDLING()"] = "ari-only".into();
+        phone.told_transfers = self.leaves_transfers.then(|| phone.transfers_by()).flatten();
+        if let Some(by) = phone.told_transfers {
+            variables[TRANSFER_HANDLING] = by.word().into();
         }
-        if self.settings.auto_answer && self.settings.leg == LegMode::Stay && is_phone {
+        if self.settings.auto_answer && self.settings.leg == LegMode::Stay && phone.is_sip() {
             variables["PJSIP_HEADER(add,Call-Info)"] = "<sip:localhost>;answer-after=0".into();
             variables["PJSIP_HEADER(add,Alert-Info)"] = "<http://localhost>;info=alert-autoanswer".into();
         }
@@ -91,6 +93,17 @@ impl Switch {
         };
         let plain = |text: &str| text.replace(['"', '<', '>', '\\'], "");
         format!("\"{}\" <{}>", plain(if name.is_empty() { number } else { name }), plain(number))
+    }
+
+    /// Tells Asterisk who carries out the transfers of a phone, when that has changed.
+    pub(super) fn tell_transfers(&mut self, key: &str) {
+        let Some(phone) = self.phones.get_mut(key).filter(|_| self.leaves_transfers) else { return };
+        let (Some(leg), Some(by)) = (phone.leg.up(), phone.transfers_by()) else { return };
+        if phone.told_transfers != Some(by) {
+            let request = set_variable(leg, TRANSFER_HANDLING, &json!(by.word()).into());
+            phone.told_transfers = Some(by);
+            self.send(request, What::Lenient);
+        }
     }
 
     // Whether a phone can be reached, and what else goes on on it.

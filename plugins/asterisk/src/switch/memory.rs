@@ -307,6 +307,7 @@ impl Switch {
             phone.wrap_up = known.wrap_up.map(|ends| WrapUp { until: ends.then_some(wrap_up_ends) });
             phone.muted = known.muted;
             phone.told_call = None;
+            phone.told_transfers = None;
             if let Some(channel) = leg {
                 phone.leg = if matches!(known.leg, Leg::Up(_)) { Leg::Up(channel.id.clone()) } else { known.leg };
                 phone.waiting = known.offer.then_some(LegWaiter::Offer);

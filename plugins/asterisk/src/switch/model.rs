@@ -128,6 +128,26 @@ pub(crate) struct Phone {
     pub(crate) told_record: String,
     /// Of which call the leg was told; empty: none. `None`: not known.
     pub(crate) told_call: Option<String>,
+    pub(crate) told_transfers: Option<TransfersBy>,
+}
+
+/// Who carries out the transfers that a phone asks for with REFER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransfersBy {
+    /// We: what Asterisk does by itself goes past the desktop.
+    Us,
+    /// Asterisk: the phone has a call that is not ours, and only Asterisk can connect that with ours.
+    Asterisk,
+}
+
+impl TransfersBy {
+    /// As `PJSIP_TRANSFER_HANDLING` takes it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Us => "ari-only",
+            Self::Asterisk => "core",
+        }
+    }
 }
 
 /// Who waits for an agent's leg.
@@ -145,6 +165,16 @@ pub(crate) enum LegWaiter {
 }
 
 impl Phone {
+    /// What a channel of another kind is told, its phones are not.
+    pub(super) fn is_sip(&self) -> bool {
+        self.endpoint.starts_with("PJSIP/")
+    }
+
+    /// `None`: it cannot ask.
+    pub(super) fn transfers_by(&self) -> Option<TransfersBy> {
+        self.is_sip().then_some(if self.elsewhere { TransfersBy::Asterisk } else { TransfersBy::Us })
+    }
+
     pub(crate) fn live(&self) -> Option<&Interaction> {
         self.interactions.iter().find(|interaction| interaction.ended.is_none())
     }

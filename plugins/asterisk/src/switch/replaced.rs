@@ -46,6 +46,8 @@ impl Switch {
         let party = Party::new(&channel.caller, MemberRole::External, PartyState::Up, room);
         self.add_party(room, channel.id.clone(), party);
         self.leg_ended(key, old, None, None);
+        // Asterisk leaves it to the phone to hang up the call on which it has asked.
+        self.hang_up_channel(old, "normal");
         self.settle(room, Left::hung_up());
     }
 

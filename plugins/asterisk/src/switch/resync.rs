@@ -392,7 +392,7 @@ impl Switch {
         }
     }
 
-    /// Who is in which bridge; nothing is known of music, ringing and mute, so all three are said again.
+    /// Who is in which bridge; nothing is known of music, ringing, mute and transfers, so all of them are said again.
     fn note_bridges(&mut self, bridges: &[Bridge], rooms: &BTreeSet<RoomId>) {
         let by_id: HashMap<&str, &Bridge> = bridges.iter().map(|bridge| (bridge.id.as_str(), bridge)).collect();
         for id in rooms {
@@ -409,6 +409,7 @@ impl Switch {
             phone.told_ringing = !ringing;
             phone.told_music = !music;
             phone.told_muted = !phone.muted;
+            phone.told_transfers = None;
         }
         for room in self.rooms.keys().copied().collect::<Vec<_>>() {
             let wanted = self.wanted(room);

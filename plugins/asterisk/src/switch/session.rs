@@ -83,6 +83,7 @@ impl Switch {
                 told_muted: false,
                 told_record: String::new(),
                 told_call: None,
+                told_transfers: None,
             },
         );
         if let Some(desk) = self.desks.get_mut(agent) {

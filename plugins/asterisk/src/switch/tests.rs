@@ -208,6 +208,10 @@ impl Bench {
         self.event(Event::Start { channel, args, replaces: None });
     }
 
+    fn is_hung_up(&self, channel: &str) -> bool {
+        self.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{channel}"))
+    }
+
     fn over(&mut self, channel: &str, cause: u16) {
         self.event(Event::HangupRequest { channel: channel.into(), cause: Some(cause) });
         self.event(Event::End { channel: channel.into() });
@@ -488,7 +492,7 @@ fn a_consult_transfer_is_one_report_and_connects_the_other_two() {
     // The two go on without the agent, and when one leaves the other is not left alone.
     assert_eq!(bench.switch.rooms.len(), 1);
     bench.over(&party, 16);
-    assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    assert!(bench.is_hung_up("c1"));
     assert!(bench.switch.rooms.is_empty());
 }
 
@@ -533,7 +537,7 @@ fn the_phones_hang_up_ends_the_call_and_the_phone_is_called_again() {
     bench.over(&leg, 16);
     assert_eq!(bench.status("anna"), ChannelStatus::Unavailable);
     assert_eq!(bench.interaction("anna").reason, Some(Reason::Released));
-    assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    assert!(bench.is_hung_up("c1"));
     bench.tick(2);
     let again = bench.originated();
     assert_ne!(again, leg);
@@ -547,7 +551,7 @@ fn a_customer_whose_agents_phone_was_lost_waits_again() {
     let leg = bench.originated();
     bench.over(&leg, 27);
     assert_eq!(bench.interaction("anna").reason, Some(Reason::Lost));
-    assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    assert!(!bench.is_hung_up("c1"));
     bench.agent("bert", "1002");
     assert_eq!(bench.states("bert"), [ConversationState::Alerting]);
 }
@@ -599,13 +603,11 @@ fn a_planned_end_hangs_up_nobody_who_talks_and_leaves_nothing_else() {
     let idle = bench.originated();
     bench.enters("c9", &["queue", "web"], "559");
     bench.input(Input::Close);
-    let deleted =
-        |id: &str| bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{id}"));
     // Anna talks to whom she asks, and her customer is on hold for that.
-    assert!(!deleted("c1") && !deleted(&party) && !deleted(&leg));
+    assert!(!bench.is_hung_up("c1") && !bench.is_hung_up(&party) && !bench.is_hung_up(&leg));
     // Who waited goes on in the dialplan, and an idle phone is hung up.
     assert_eq!(bench.posted("c9/continue"), 1);
-    assert!(deleted(&idle));
+    assert!(bench.is_hung_up(&idle));
     assert!(bench.switch.is_quiet());
 }
 
@@ -617,7 +619,7 @@ fn a_planned_end_connects_whom_an_agent_holds() {
     let before = bench.posted("/addChannel");
     bench.input(Input::Close);
     assert_eq!(bench.posted("/addChannel"), before + 2);
-    assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    assert!(!bench.is_hung_up("c1"));
 }
 
 #[test]

@@ -71,10 +71,6 @@ impl Bench {
         self.event(Event::Key { channel: channel.into(), key: key.into() });
     }
 
-    fn is_hung_up(&self, channel: &str) -> bool {
-        self.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{channel}"))
-    }
-
     fn offered(&self, agent: &str) -> Option<String> {
         let conversations = self.interaction(agent).conversations?;
         let offer = conversations.iter().find(|it| it.state == Some(ConversationState::Alerting))?;

@@ -40,10 +40,6 @@ impl Bench {
         assert!(self.reports.iter().any(|(to, report)| *to == format!("s-{agent}") && report.snapshot));
     }
 
-    fn deleted(&self, channel: &str) -> bool {
-        self.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{channel}"))
-    }
-
     /// Requests that change who hears whom.
     fn moves(&self) -> usize {
         self.posted("/addChannel") + self.posted("/removeChannel") + self.posted("bridges")
@@ -60,10 +56,10 @@ fn a_call_goes_on_under_the_same_keys_and_nothing_is_moved() {
     assert_eq!(bench.status("anna"), dead.status("anna"));
     assert_eq!(bench.moves(), 0);
     bench.tick(60);
-    assert!(!bench.deleted(&leg) && !bench.deleted("c1"));
+    assert!(!bench.is_hung_up(&leg) && !bench.is_hung_up("c1"));
     let conversation = bench.conversation("anna", "1001", Role::Primary);
     assert_eq!(bench.command("anna", Command::Release { conversation }), Outcome::success());
-    assert!(bench.deleted("c1"));
+    assert!(bench.is_hung_up("c1"));
 }
 
 #[test]
@@ -74,7 +70,7 @@ fn a_number_that_was_called_and_is_in_the_dialplan_now_is_left_alone() {
     bench.listed_channels = json!([channel(handed, "Park"), channel(stray, "Stasis")]);
     bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
     bench.tick(60);
-    assert_eq!((bench.deleted(handed), bench.deleted(stray)), (false, true));
+    assert_eq!((bench.is_hung_up(handed), bench.is_hung_up(stray)), (false, true));
 }
 
 #[test]
@@ -95,7 +91,7 @@ fn a_phone_that_was_lost_meanwhile_is_called_again_and_its_customer_waits() {
     assert_eq!(bench.status("anna"), ChannelStatus::Unavailable);
     bench.tick(0);
     assert_eq!(bench.posted("channels"), 1);
-    assert!(!bench.deleted("c1"));
+    assert!(!bench.is_hung_up("c1"));
 }
 
 #[test]
@@ -139,9 +135,9 @@ fn a_call_whose_agent_does_not_come_back_goes_on_until_it_ends_and_the_leg_goes_
     let leg = dead.originated();
     let mut bench = dead.reborn(&[&leg, "c1"]);
     bench.tick(600);
-    assert!(!bench.deleted(&leg) && !bench.deleted("c1"));
+    assert!(!bench.is_hung_up(&leg) && !bench.is_hung_up("c1"));
     bench.over("c1", 16);
-    assert!(bench.deleted(&leg));
+    assert!(bench.is_hung_up(&leg));
     assert!(bench.switch.rooms.is_empty() && bench.switch.phones.is_empty());
 }
 
@@ -162,9 +158,9 @@ fn an_idle_leg_that_nobody_comes_back_for_goes_after_a_while() {
     let leg = dead.originated();
     let mut bench = dead.reborn(&[&leg]);
     bench.tick(5);
-    assert!(!bench.deleted(&leg));
+    assert!(!bench.is_hung_up(&leg));
     bench.tick(60);
-    assert!(bench.deleted(&leg));
+    assert!(bench.is_hung_up(&leg));
 }
 
 #[test]
@@ -174,11 +170,11 @@ fn whom_an_agent_transferred_goes_on_though_no_agent_knows_the_call() {
     dead.command("anna", Command::ConsultTransfer { interaction });
     let mut bench = dead.reborn(&["c1", &party]);
     bench.tick(600);
-    assert!(!bench.deleted("c1") && !bench.deleted(&party));
+    assert!(!bench.is_hung_up("c1") && !bench.is_hung_up(&party));
     assert_eq!(bench.moves(), 0);
     // And ends when one of them hangs up.
     bench.over(&party, 16);
-    assert!(bench.deleted("c1"));
+    assert!(bench.is_hung_up("c1"));
     assert!(bench.switch.rooms.is_empty());
 }
 
@@ -190,9 +186,9 @@ fn who_talks_is_not_hung_up_though_nothing_is_known_of_them() {
     dead.kept.clear();
     let mut bench = dead.reborn(&["c1", &party]);
     bench.tick(600);
-    assert!(!bench.deleted("c1") && !bench.deleted(&party));
+    assert!(!bench.is_hung_up("c1") && !bench.is_hung_up(&party));
     bench.over("c1", 16);
-    assert!(bench.deleted(&party));
+    assert!(bench.is_hung_up(&party));
 }
 
 #[test]
@@ -206,7 +202,7 @@ fn a_transfer_that_rings_goes_on_ringing_and_its_customer_comes_back_if_nobody_a
     let mut bench = dead.reborn(&[&leg, "c1", &called]);
     bench.comes_back("anna", &dead);
     bench.tick(30);
-    assert!(!bench.deleted("c1") && !bench.deleted(&called));
+    assert!(!bench.is_hung_up("c1") && !bench.is_hung_up(&called));
     bench.over(&called, 17);
     assert_eq!(bench.states("anna"), [ConversationState::Alerting]);
 }
@@ -279,9 +275,9 @@ fn who_came_first_is_first_in_the_next_process_and_waits_no_longer_than_was_said
     let order: Vec<_> = bench.switch.waiting_in_order().iter().map(|room| of(&bench, room)).collect();
     assert_eq!(order, ["first", "second"]);
     bench.tick(25);
-    assert!(bench.deleted("first") && !bench.deleted("second"));
+    assert!(bench.is_hung_up("first") && !bench.is_hung_up("second"));
     bench.tick(30);
-    assert!(bench.deleted("second"));
+    assert!(bench.is_hung_up("second"));
 }
 
 #[test]
@@ -326,10 +322,10 @@ fn a_phone_that_rings_when_the_process_dies_is_not_called_twice() {
     bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
     bench.comes_back("anna", &dead);
     bench.tick(1);
-    assert_eq!((bench.posted("channels"), bench.deleted(&rings)), (0, false));
+    assert_eq!((bench.posted("channels"), bench.is_hung_up(&rings)), (0, false));
     // A call that was for a command rings for nobody.
     let mut bench = Bench::at(dead.now, "m", json!({}));
     bench.listed_channels = json!([{"id": rings, "state": "Ringing", "dialplan": {"app_name": "AppDial2"}}]);
     bench.input(Input::Connected { leaves_transfers: true, marks_records: false });
-    assert!(bench.deleted(&rings));
+    assert!(bench.is_hung_up(&rings));
 }

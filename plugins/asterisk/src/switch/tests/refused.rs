@@ -250,7 +250,7 @@ fn a_phone_out_of_reach_is_offered_nothing_and_its_idle_leg_is_given_up() {
     bench.enters("c1", &["queue", "sales"], "555");
     bench.event(endpoint("offline", &[&leg]));
     assert!(bench.interaction("anna").gone);
-    assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == format!("channels/{leg}")));
+    assert!(!bench.is_hung_up(&leg));
     bench.tick(5);
     assert_eq!(bench.status("anna"), ChannelStatus::Unavailable);
     bench.event(endpoint("online", &[]));
@@ -258,6 +258,35 @@ fn a_phone_out_of_reach_is_offered_nothing_and_its_idle_leg_is_given_up() {
     assert_ne!(again, leg);
     bench.enters(&again, &["leg"], "");
     assert!(matches!(bench.status("anna"), ChannelStatus::Active(_)));
+}
+
+#[test]
+fn asterisk_carries_out_the_transfers_of_a_phone_that_has_a_call_of_its_own_beside_ours() {
+    let mut bench = Bench::new(json!({}));
+    bench.agent("anna", "1001");
+    let function = "PJSIP_TRANSFER_HANDLING()";
+    let called_with = |bench: &Bench| {
+        let mut calls = bench.sent.iter().rev().filter(|it| it.uri == "channels");
+        calls.next().unwrap().body.as_ref().unwrap()["variables"][function].clone()
+    };
+    let told = |bench: &Bench, leg: &str| {
+        let of_leg = bench.sent.iter().filter(|it| it.uri == format!("channels/{leg}/variable"));
+        let set = of_leg.filter(|it| it.query.contains(&("variable", function.to_owned())));
+        set.map(|it| it.query[1].1.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(called_with(&bench), "ari-only");
+    let leg = bench.originated();
+    bench.event(endpoint("online", &[&leg, "direct-1"]));
+    bench.event(endpoint("online", &[&leg, "direct-1"]));
+    assert_eq!(told(&bench, &leg), ["core"]);
+    bench.event(endpoint("online", &[&leg]));
+    assert_eq!(told(&bench, &leg), ["core", "ari-only"]);
+    // A leg that is called meanwhile begins with it.
+    bench.event(endpoint("online", &[&leg, "direct-2"]));
+    bench.over(&leg, 16);
+    bench.tick(2);
+    assert_ne!(bench.originated(), leg);
+    assert_eq!(called_with(&bench), "core");
 }
 
 #[test]
@@ -269,9 +298,11 @@ fn a_leg_that_asterisk_replaces_is_a_transfer_by_the_phone() {
     bench.event(Event::Start { channel, args: Vec::new(), replaces: Some(leg.clone()) });
     bench.over(&leg, 16);
     assert_eq!(bench.interaction("anna").reason, Some(Reason::Transferred));
-    assert!(!bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    // Not every phone does it.
+    assert!(bench.is_hung_up(&leg));
+    assert!(!bench.is_hung_up("c1"));
     bench.over("x1", 16);
-    assert!(bench.sent.iter().any(|it| it.method == Method::Delete && it.uri == "channels/c1"));
+    assert!(bench.is_hung_up("c1"));
 }
 
 #[test]
