@@ -136,7 +136,7 @@ pub(crate) struct Phone {
 pub(crate) enum TransfersBy {
     /// We: what Asterisk does by itself goes past the desktop.
     Us,
-    /// Asterisk: the phone has a call that is not ours, and only Asterisk can connect that with ours.
+    /// Asterisk: beside our call the phone has one that is not ours, and only Asterisk can connect the two.
     Asterisk,
 }
 
@@ -172,7 +172,8 @@ impl Phone {
 
     /// `None`: it cannot ask.
     pub(super) fn transfers_by(&self) -> Option<TransfersBy> {
-        self.is_sip().then_some(if self.elsewhere { TransfersBy::Asterisk } else { TransfersBy::Us })
+        let may_connect = self.elsewhere && self.at_hand().is_some();
+        self.is_sip().then_some(if may_connect { TransfersBy::Asterisk } else { TransfersBy::Us })
     }
 
     pub(crate) fn live(&self) -> Option<&Interaction> {

@@ -264,29 +264,30 @@ fn a_phone_out_of_reach_is_offered_nothing_and_its_idle_leg_is_given_up() {
 fn asterisk_carries_out_the_transfers_of_a_phone_that_has_a_call_of_its_own_beside_ours() {
     let mut bench = Bench::new(json!({}));
     bench.agent("anna", "1001");
+    let leg = bench.originated();
     let function = "PJSIP_TRANSFER_HANDLING()";
-    let called_with = |bench: &Bench| {
-        let mut calls = bench.sent.iter().rev().filter(|it| it.uri == "channels");
-        calls.next().unwrap().body.as_ref().unwrap()["variables"][function].clone()
-    };
-    let told = |bench: &Bench, leg: &str| {
+    let called = bench.sent.iter().filter(|it| it.uri == "channels").find_map(|it| it.body.as_ref()).unwrap();
+    assert_eq!(called["variables"][function], "ari-only");
+    let told = |bench: &Bench| {
         let of_leg = bench.sent.iter().filter(|it| it.uri == format!("channels/{leg}/variable"));
         let set = of_leg.filter(|it| it.query.contains(&("variable", function.to_owned())));
         set.map(|it| it.query[1].1.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(called_with(&bench), "ari-only");
-    let leg = bench.originated();
+    // There is nobody yet with whom Asterisk could connect it.
     bench.event(endpoint("online", &[&leg, "direct-1"]));
-    bench.event(endpoint("online", &[&leg, "direct-1"]));
-    assert_eq!(told(&bench, &leg), ["core"]);
     bench.event(endpoint("online", &[&leg]));
-    assert_eq!(told(&bench, &leg), ["core", "ari-only"]);
-    // A leg that is called meanwhile begins with it.
+    assert_eq!(told(&bench), Vec::<String>::new());
+    bench.enters("c1", &["queue", "sales"], "555");
+    let conversation = bench.conversation("anna", "1001", Role::Primary);
+    assert_eq!(bench.command("anna", Command::Answer { conversation }), Outcome::success());
     bench.event(endpoint("online", &[&leg, "direct-2"]));
-    bench.over(&leg, 16);
-    bench.tick(2);
-    assert_ne!(bench.originated(), leg);
-    assert_eq!(called_with(&bench), "core");
+    bench.event(endpoint("online", &[&leg, "direct-2", "direct-3"]));
+    assert_eq!(told(&bench), ["core"]);
+    bench.event(endpoint("online", &[&leg]));
+    assert_eq!(told(&bench), ["core", "ari-only"]);
+    bench.event(endpoint("online", &[&leg, "direct-4"]));
+    bench.over("c1", 16);
+    assert_eq!(told(&bench), ["core", "ari-only", "core", "ari-only"]);
 }
 
 #[test]
