@@ -189,10 +189,11 @@ async fn callers_hear_their_position_and_those_of_the_more_important_queue_go_fi
     lab.asterisk.has_channel("555").await;
     let _second = Sipp::customer(&lab.asterisk, "556", "705", CUSTOMER).await;
     lab.asterisk.has_channel("556").await;
-    until("Asterisk plays the position", || async {
-        lab.asterisk.log().contains("Playing 'queue-youarenext").then_some(())
-    })
-    .await;
+    let _third = Sipp::customer(&lab.asterisk, "557", "701", CUSTOMER).await;
+    for sound in ["queue-youarenext", "queue-thereare", "digits/2", "queue-callswaiting"] {
+        let plays = || async { lab.asterisk.log().contains(&format!("Playing '{sound}")).then_some(()) };
+        until(&format!("Asterisk plays {sound}"), plays).await;
+    }
     let anna = lab.agent("anna", "1001", AGENT).await;
     anna.rings().await;
     assert_eq!(anna.members(Role::Primary), ["556"]);
