@@ -60,7 +60,7 @@ use crate::{
 mod checks;
 
 /// How long [`Session::wait_until`] waits before it gives up.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads a manifest and checks it as a host does.
 ///
@@ -391,7 +391,7 @@ impl<G: Agent> Session<G> {
     /// Waits until the reports say something.
     ///
     /// # Panics
-    /// They do not within ten seconds; the message shows what they say.
+    /// They do not within 30 seconds; the message shows what they say.
     pub async fn wait_until(&self, what: &str, holds: impl Fn(&View) -> bool) {
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {

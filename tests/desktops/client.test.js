@@ -257,8 +257,10 @@ for (const transport of ["websocket", "sse"]) {
       proxy.refuses = false;
       await session.until(() => session.connection === "open" && !reasons.get(transport));
       // Nor what happens while the host's own link is down.
+      // Both may come with the answer to the command.
+      const isDown = session.until(() => session.link === "down");
       await session.extension("session.request.simulator.link", { up: false, ms: 50 });
-      await session.until(() => session.link === "down");
+      await isDown;
       await session.until(() => session.link === "up");
       await set({ name: "Newer" });
       await session.until(() => reasons.get(transport)?.name === "Newer");

@@ -259,6 +259,14 @@ impl Sipp {
         fs::read(&self.messages).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// How many calls to a number have come here. One that it was slow to answer may have come twice.
+    pub fn calls_to(&self, number: &str) -> usize {
+        let (messages, invite) = (self.messages(), format!("INVITE sip:{number}@"));
+        let invites = messages.split("message received").filter(|it| it.contains(&invite));
+        let ids = invites.filter_map(|it| it.lines().find(|line| line.starts_with("Call-ID:")));
+        ids.collect::<std::collections::BTreeSet<_>>().len()
+    }
+
     /// Waits until it has seen a text.
     pub async fn saw(&self, text: &str) {
         until(&format!("SIPp saw {text:?}"), || async { self.messages().contains(text).then_some(()) }).await;

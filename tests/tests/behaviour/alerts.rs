@@ -142,7 +142,8 @@ async fn each_fault_fires_its_alert_in_a_real_prometheus() {
         desktops.push(Agent::connect(&host, "full").await);
     }
     until("Prometheus has looked", || async { (prometheus.scrapes().await >= 8.0).then_some(()) }).await;
-    assert_eq!(prometheus.firing().await, []);
+    // A scrape that came too late would be told for a moment.
+    until("none fires", || async { prometheus.firing().await.is_empty().then_some(()) }).await;
 
     // Saturation: the sessions of a tenant are used up, then its connections.
     desktops[0].log_in("1001").await;

@@ -90,6 +90,9 @@ async fn more_is_written_of_one_tenant_after_a_reload_and_an_endpoint_stands_in_
         let again = || async { (host.log_lines("something was left out of a report").len() > before).then_some(()) };
         until("it is left out again", again).await;
         // The details stand behind the warning.
+        if expected {
+            host.logs("5550199").await;
+        }
         all_is_written(&host).await;
         assert_eq!(host.log().contains("5550199"), expected, "{details}");
     }

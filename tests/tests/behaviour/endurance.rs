@@ -38,6 +38,12 @@ impl Traces {
     }
 }
 
+/// Those that only waited for a disk end when they have had nothing to do for a while.
+async fn has_as_few_threads_as(host: &Host, before: &Traces) {
+    let as_few = || async { (process::threads(host.pid()) <= before.threads).then_some(()) };
+    until("there are no more threads than before", as_few).await;
+}
+
 async fn traces(host: &Host) -> Traces {
     let text = host.operations("/metrics").await;
     let name = |line: &str| line.rsplit_once(' ').map_or(line, |(name, _)| name).to_owned();
@@ -131,9 +137,8 @@ async fn ten_thousand_malformed_messages_and_a_thousand_cuts_leave_nothing_behin
     ten_thousand_malformed_messages(&host).await;
     a_thousand_cuts(&host, 1_000).await;
     all_gone(&host).await;
-    let after = traces(&host).await;
-    assert!(after.threads <= before.threads, "threads: {} and {}", before.threads, after.threads);
-    after.nothing_stays_since(&before, 2_048);
+    has_as_few_threads_as(&host, &before).await;
+    traces(&host).await.nothing_stays_since(&before, 2_048);
     let sessions: serde_json::Value = serde_json::from_str(&host.operations("/sessions").await).unwrap();
     assert_eq!(sessions, json!([]));
     // And it works as ever.
@@ -240,9 +245,7 @@ async fn fifty_reloads_under_load_lose_no_command_and_leave_nothing_behind() {
         five_reloads(&host, round).await;
     }
     no_worker_is_left(&host).await;
-    // Those that only waited for a disk end when they have had nothing to do for a while.
-    let as_few_threads = || async { (process::threads(host.pid()) <= before.threads).then_some(()) };
-    until("there are no more threads than before", as_few_threads).await;
+    has_as_few_threads_as(&host, &before).await;
     traces(&host).await.nothing_stays_since(&before, 6_144);
     let done = work.ends().await;
     assert!(done.iter().all(|done| *done > 0), "each has worked: {done:?}");

@@ -130,6 +130,7 @@ async fn an_agents_password_cannot_be_tried_again_and_again_and_colleagues_log_i
         assert_eq!(third.prepare_with("1003", "wrong", false).await["failure"]["code"], "unauthorized");
     }
     assert_eq!(third.prepare_with("1003", "right", false).await["result"], "success");
+    host.logs("a log-in was refused").await;
     let lines = host.log_lines("a log-in was refused");
     assert_eq!(lines[0]["client"], "127.0.0.1", "{lines:?}");
 }

@@ -239,7 +239,7 @@ async fn logout_over_http_ends_the_session_and_its_stream() {
 
 #[tokio::test]
 async fn a_session_lives_while_a_stream_is_open_or_commands_come() {
-    let tenant = Tenant::simulator("demo").limits("resume_grace = \"1s\"");
+    let tenant = Tenant::simulator("demo").limits("resume_grace = \"4s\"");
     let host = Setup::new().tenant(tenant).start().await;
     let http = Http::new(&host, "demo");
     let with_stream = started(&http, "1001").await;

@@ -171,7 +171,7 @@ async fn a_connection_ends_with_its_token_and_the_session_waits_for_the_next() {
     let lines = "[limits]\ntoken_grace = \"0s\"";
     let tenant = Tenant::simulator("demo").auth(RULES).file("keys.json", &key_set(&[&key]));
     let host = Setup::new().main(lines).tenant(tenant).start().await;
-    let mut agent = connect(&host, &key.signs(&but(json!({"exp": get_current_timestamp() + 2})))).await.unwrap();
+    let mut agent = connect(&host, &key.signs(&but(json!({"exp": get_current_timestamp() + 6})))).await.unwrap();
     agent.log_in("1001").await;
     assert_eq!(agent.is_closed().await.code, Some(1001));
     let mut next = connect(&host, &key.signs(&claims())).await.unwrap();

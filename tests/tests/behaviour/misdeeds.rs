@@ -26,7 +26,7 @@ impl Stage {
         let tenant = |name| {
             Tenant::new(name, "odd")
                 .isolation(isolation)
-                .worker("patience = \"1s\"\nmemory = \"200MiB\"\ntasks = 100")
+                .worker("patience = \"3s\"\nmemory = \"200MiB\"\ntasks = 100")
                 .limits("command_deadline = \"20s\"")
         };
         Self::of(tenant("odd"), tenant("other")).await
@@ -184,9 +184,9 @@ async fn a_panic_costs_one_command_wherever_the_plugin_runs() {
 #[tokio::test]
 async fn a_late_answer_is_a_timeout_and_is_dropped_when_it_comes() {
     for isolation in ["none", "adapter", "tenant"] {
-        let tenant = |name| Tenant::new(name, "odd").isolation(isolation).limits("command_deadline = \"100ms\"");
+        let tenant = |name| Tenant::new(name, "odd").isolation(isolation).limits("command_deadline = \"1s\"");
         let mut stage = Stage::of(tenant("odd"), tenant("other")).await;
-        let response = stage.misdeed(json!({"what": "late", "ms": 400})).await;
+        let response = stage.misdeed(json!({"what": "late", "ms": 2000})).await;
         assert_eq!(code(&response), "timeout", "{isolation}: {response}");
         stage.counted("late_answers_total{adapter=\"odd\"}").await;
         let response = stage.misdeed(json!({"what": "version"})).await;

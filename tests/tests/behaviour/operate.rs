@@ -65,13 +65,13 @@ async fn a_drain_ends_when_its_time_is_over() {
 async fn a_drained_tenant_that_is_resumed_goes_on() {
     let host = Host::simulator().await;
     let at_work = host.log_in("1001").await;
-    assert_eq!(host.post("/tenants/demo/drain?within=1s").await.0, 202);
+    assert_eq!(host.post("/tenants/demo/drain?within=4s").await.0, 202);
     host.act("/tenants/demo/resume").await;
     assert_eq!(state(&host).await, "connected");
     assert_eq!(host.post("/tenants/demo/resume").await.0, 409);
     host.log_in("1002").await.finish().await;
     // Longer than the drain would have taken.
-    let over = std::time::Instant::now() + std::time::Duration::from_millis(1_500);
+    let over = std::time::Instant::now() + std::time::Duration::from_millis(4_500);
     until("its time is over", || async { (std::time::Instant::now() > over).then_some(()) }).await;
     assert_eq!(state(&host).await, "connected");
     at_work.finish().await;
@@ -114,7 +114,7 @@ async fn a_session_is_shown_without_its_calls_and_can_be_ended() {
         (&shown["tenant"], &shown["agent"], &shown["interactions"]),
         (&json!("demo"), &json!("1001"), &json!(1))
     );
-    assert!(!shown.to_string().contains("555"), "the other party's number: {shown}");
+    assert!(!shown.to_string().contains("5550100"), "the other party's number: {shown}");
     assert!(!shown.to_string().contains(&agent.session), "what would bind it: {shown}");
     host.act(&format!("{path}/end")).await;
     assert_eq!(agent.hears("session.disposed").await.data("session.disposed")["reason"], "ended_by_operator");

@@ -54,6 +54,7 @@ async fn whoever_has_a_token_may_look_or_act_as_it_says_and_nobody_else_may_anyt
     for health in ["/healthz", "/readyz"] {
         assert_eq!(ask(&host, "GET", health, &[]).await, 200, "an orchestrator has no token");
     }
+    host.logs("an operator has acted").await;
     let acted = host.log_lines("an operator has acted");
     assert_eq!(acted[0]["operator"], "holder of acts", "{acted:?}");
     assert!(!host.log().contains("wrong") && !host.log().contains("sha256:"), "neither token nor hash is logged");

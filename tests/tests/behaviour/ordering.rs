@@ -126,8 +126,7 @@ async fn release_and_reject_never_wait() {
 #[tokio::test]
 async fn a_platform_that_does_not_answer_is_a_timeout_and_what_comes_later_still_comes() {
     let puppet = Puppet::start().await;
-    let tenant =
-        Tenant::puppet("demo", &puppet).limits("command_deadline = \"100ms\"\nconference_deadline = \"600ms\"");
+    let tenant = Tenant::puppet("demo", &puppet).limits("command_deadline = \"1s\"\nconference_deadline = \"2s\"");
     let host = Setup::new().tenant(tenant).start().await;
     puppet.starts_with(ringing("ALERTING"));
     let mut agent = host.log_in("1001").await;
@@ -147,7 +146,7 @@ async fn a_platform_that_does_not_answer_is_a_timeout_and_what_comes_later_still
     let data = json!({"destination": "5"});
     agent.fails_quickly("conversation.request.blindconference", &call, data, "timeout").await;
     let conference = begun.elapsed();
-    assert!(conference.as_millis() >= 600, "{conference:?}");
+    assert!(conference.as_secs() >= 2, "{conference:?}");
     agent.finish().await;
 }
 

@@ -118,7 +118,7 @@ async fn a_panic_in_any_entry_fails_what_was_asked_and_nothing_else() {
 
 #[tokio::test]
 async fn an_adapter_that_never_returns_costs_a_deadline_and_nobody_else_waits() {
-    let odd = Tenant::new("odd", "odd").settings("hangs = [\"command\"]").limits("command_deadline = \"100ms\"");
+    let odd = Tenant::new("odd", "odd").settings("hangs = [\"command\"]").limits("command_deadline = \"1s\"");
     let host = Setup::new().tenant(odd).tenant(Tenant::simulator("demo")).start().await;
     let mut agent = Agent::connect(&host, "odd").await;
     agent.log_in("1001").await;

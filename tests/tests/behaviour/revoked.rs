@@ -43,7 +43,7 @@ async fn when_an_agents_token_has_expired_its_connection_is_closed_and_the_next_
         let body = json!({"agent": "1001", "lifetime": lifetime}).to_string();
         http.post("/tokens", body).await.json()["token"].as_str().unwrap().to_owned()
     };
-    let mut page = connect(&host, &issue(1).await).await;
+    let mut page = connect(&host, &issue(5).await).await;
     page.log_in("1001").await;
     page.has_phone("2001").await;
     page.talks().await;

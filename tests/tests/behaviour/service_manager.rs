@@ -7,7 +7,7 @@ use jackfield_tests::{
     http::{self, Http},
     patience, until,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The socket on which a service manager listens.
 struct Manager {
@@ -73,12 +73,14 @@ async fn a_restart_refuses_no_connection() {
     let start = || Setup::new().tenant(Tenant::simulator("demo")).sockets(&sockets).start();
     let mut host = start().await;
     // And not where its file says, which is told.
-    let told = |key: &str, address: &str| {
-        host.log_lines(&format!("the service manager listens on \"{address}\""))
-            .iter()
-            .any(|line| line["message"].as_str().is_some_and(|said| said.starts_with(key)))
-    };
-    assert!(told("listener.address", &sockets.desktops()) && told("operations.address", &sockets.operations()));
+    for (key, address) in [("listener.address", sockets.desktops()), ("operations.address", sockets.operations())] {
+        let told = || async {
+            let lines = host.log_lines(&format!("the service manager listens on \"{address}\""));
+            let of_key = |line: &Value| line["message"].as_str().is_some_and(|said| said.starts_with(key));
+            lines.iter().any(of_key).then_some(())
+        };
+        until(&format!("the log says where {key} is"), told).await;
+    }
     host.log_in("1001").await.finish().await;
     let asking = tokio::spawn({
         let address = sockets.desktops();

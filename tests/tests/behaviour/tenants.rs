@@ -7,6 +7,7 @@ use jackfield_tests::{
     artifacts,
     host::{Host, Setup, Tenant},
     puppet::{Answer, Puppet},
+    until,
 };
 use serde_json::Value;
 
@@ -44,9 +45,9 @@ async fn a_wrong_tenants_file_is_named_and_the_right_one_runs() {
     for (file, text, names) in wrong_files() {
         let host = Setup::new().tenant(Tenant::simulator("demo")).file(&format!("tenants/{file}"), &text).start().await;
         host.log_in("1001").await.finish().await;
-        let log = host.log();
-        let line = log.lines().find(|line| names.iter().all(|name| line.contains(name)));
-        assert!(line.is_some(), "{names:?} is not in one line of:\n{log}");
+        let named =
+            || async { host.log().lines().any(|line| names.iter().all(|name| line.contains(name))).then_some(()) };
+        until(&format!("{names:?} is in one line of the log"), named).await;
         let wrong = file.trim_end_matches(".toml").to_lowercase();
         assert_eq!(Agent::connect_with(&host, &wrong, Connect::default()).await.err(), Some(401), "{file}");
     }
@@ -119,9 +120,12 @@ async fn a_tenant_whose_settings_the_adapter_refuses_is_down_and_the_other_runs(
     let mut agent = Agent::connect(&host, "broken").await;
     let response = agent.prepare("1001", false).await;
     assert_eq!(response["result"], "failure", "{response}");
-    let tenants: Value = serde_json::from_str(&host.operations("/tenants").await).unwrap();
-    let broken = tenants.as_array().unwrap().iter().find(|tenant| tenant["id"] == "broken").unwrap();
-    assert!(broken["reason"].as_str().unwrap().contains("the site does not exist"), "{broken}");
+    let told = || async {
+        let tenants: Value = serde_json::from_str(&host.operations("/tenants").await).unwrap();
+        let broken = tenants.as_array().unwrap().iter().find(|tenant| tenant["id"] == "broken").unwrap();
+        broken["reason"].as_str().is_some_and(|reason| reason.contains("the site does not exist")).then_some(())
+    };
+    until("the operators are told why", told).await;
     assert_eq!(puppet.times_asked("connect"), 1, "a refusal is not tried again");
 }
 

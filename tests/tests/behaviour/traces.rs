@@ -177,7 +177,7 @@ async fn a_command_is_a_span_and_what_its_adapter_is_asked_for_is_one_inside_of_
     assert_eq!((attributes(&fault)["error.type"].as_str(), is_error(&fault)), ("adapter_failed", true));
     assert_eq!(attributes(&fault)["jackfield.tenant"], "blue");
 
-    collector.was_told_nothing_of(&["4711", "4930123456", "secret", session.as_str()]);
+    collector.was_told_nothing_of(&["agent-4711", "whatever-4711", "+4930123456", "secret", session.as_str()]);
     assert!(!host.log().contains("very-secret"));
     // The host counts a batch when the collector has answered, and these spans may all have come in one.
     let exported =

@@ -225,7 +225,7 @@ async fn a_version_that_does_not_come_up_changes_nothing() {
     let (host, _old, _new, mut agent) = between_two_platforms().await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let text = format!(
-        "adapter = \"test_puppet\"\nisolation = \"none\"\n[upgrade]\ndeadline = \"300ms\"\n[auth]\nkind = \"none\"\n\
+        "adapter = \"test_puppet\"\nisolation = \"none\"\n[upgrade]\ndeadline = \"3s\"\n[auth]\nkind = \"none\"\n\
          [settings]\nport = {nobody}\n"
     );
     write(&host, "demo", &text);
