@@ -239,8 +239,10 @@ impl Listener {
         beside.extend(self.tls.clone().map(|tls| tls.follow(metrics.clone())));
         loop {
             let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
+                // Looked at first: once it has come, nobody who waits already is let in.
+                biased;
                 () = stop.as_mut() => break,
+                accepted = self.socket.accept() => accepted,
             };
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,

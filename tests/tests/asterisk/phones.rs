@@ -84,6 +84,7 @@ async fn transfer_key(is_held: bool) {
     }
     outside.speak().await;
     hear_each_other(&customer, CUSTOMER, &outside, 1500).await;
+    desk.phone.saw("SIP/2.0 202").await;
     // The phone was told how it went; by an Asterisk that carries it out itself only when the phone's subscription runs
     // out, after a minute.
     if lab.asterisk.leaves_transfers() {

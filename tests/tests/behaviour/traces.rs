@@ -144,12 +144,12 @@ async fn a_command_is_a_span_and_what_its_adapter_is_asked_for_is_one_inside_of_
     let setup = Setup::new().main(&main).file("collector", "# for the collector\nAuthorization: Bearer very-secret\n");
     let host = setup.tenant(Tenant::simulator("acme")).tenant(Tenant::puppet("blue", &puppet)).start().await;
     let mut agent = Agent::connect(&host, "acme").await;
-    agent.log_in("agent-4711").await;
+    agent.log_in("agent-xyzzy").await;
     let channel = agent.has_phone("+4930123456").await;
     agent.fails("channel.request.activate", &channel, json!({}), "invalid_state").await;
-    agent.fails("channel.request.whatever-4711", &channel, json!({}), "unknown_command").await;
+    agent.fails("channel.request.whatever-xyzzy", &channel, json!({}), "unknown_command").await;
     let mut other = Agent::connect(&host, "blue").await;
-    other.log_in("agent-4711").await;
+    other.log_in("agent-xyzzy").await;
     puppet.when("extension", Answer::panic());
     let session = other.session.clone();
     other.fails("session.request.puppet.do", &session, json!({}), "adapter_failed").await;
@@ -177,7 +177,7 @@ async fn a_command_is_a_span_and_what_its_adapter_is_asked_for_is_one_inside_of_
     assert_eq!((attributes(&fault)["error.type"].as_str(), is_error(&fault)), ("adapter_failed", true));
     assert_eq!(attributes(&fault)["jackfield.tenant"], "blue");
 
-    collector.was_told_nothing_of(&["agent-4711", "whatever-4711", "+4930123456", "secret", session.as_str()]);
+    collector.was_told_nothing_of(&["xyzzy", "4930123456", "secret", session.as_str()]);
     assert!(!host.log().contains("very-secret"));
     // The host counts a batch when the collector has answered, and these spans may all have come in one.
     let exported =
